@@ -1,0 +1,135 @@
+/**
+ * Every bound of the product, in one place. The last word of a name is its unit (Bytes, Ms, Count, PerSecond, Share).
+ * How limits relate is asserted at the end: a wrong edit fails at start, not in production.
+ */
+
+import { assert } from "./errors.ts";
+
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+export const GiB = 1024 * MiB;
+const secondMs = 1_000;
+const hourMs = 3_600_000;
+
+export const limits = {
+  // First bytes of a connection on a node's public port (DESIGN 9).
+  peekMaxBytes: 16 * KiB,
+  peekDeadlineMs: 2 * secondMs,
+  peekSocketsMaxCount: 1_024,
+  peekPerSourceMaxCount: 64,
+  handshakeDeadlineMs: 5 * secondMs,
+  handshakesInFlightMaxCount: 32,
+
+  // Leg tokens, offers, paths.
+  legTokenLifeMs: 5 * secondMs,
+  offerLifeMs: 10 * secondMs,
+  offerHopsMaxCount: 6,
+  offerMaxBytes: 4 * KiB,
+  pendingPathsPerInitiatorMaxCount: 50,
+  offersPerInitiatorPerSecond: 20,
+  pathsMaxCount: 10_000,
+  openPathDeadlineMs: 8 * secondMs,
+
+  // Splices: user space per path is 2 x (high-water mark + one read).
+  spliceHighWaterBytes: 64 * KiB,
+  spliceReadMaxBytes: 64 * KiB,
+  spliceFlushAfterFinMs: 1 * secondMs,
+  spliceSilenceMaxMs: 60 * secondMs,
+
+  // HTTP/2 between edges: set once, never tuned; the lane window is the only loop.
+  pathStreamWindowBytes: 32 * MiB,
+  pathConnectionWindowBytes: 64 * MiB,
+  pathSessionMemoryMaxBytes: 96 * MiB,
+
+  // Trunks.
+  batchTargetBytes: 64 * KiB,
+  batchMaxBytes: 96 * KiB,
+  batchesInFlightMaxCount: 2,
+  framesPerBatchMaxCount: 4_096,
+  interactiveWindowStartBytes: 256 * KiB,
+  interactiveWindowMaxBytes: 1 * MiB,
+  bulkWindowStartBytes: 512 * KiB,
+  bulkWindowMaxBytes: 16 * MiB,
+  controlHeadroomBytes: 64 * KiB,
+  channelCreditStartBytes: 16 * KiB,
+  channelCreditMaxBytes: 4 * MiB,
+  channelsPerTrunkMaxCount: 10_000,
+  channelWriteQueueMaxBytes: 256 * KiB,
+  trunkReceivePoolBytes: 64 * MiB,
+  processReceivePoolBytes: 256 * MiB,
+  holdInitiatorMs: 30 * secondMs,
+  holdAcceptorMs: 45 * secondMs,
+  idleTrunkPingMs: 15 * secondMs,
+  attachDeadlineMs: 5 * secondMs,
+
+  // RPC surfaces.
+  rpcMessageMaxBytes: 1 * MiB,
+  rpcDeadlineMaxMs: 30 * secondMs,
+  accessMessageMaxBytes: 64 * KiB,
+  joiningBodyMaxBytes: 64 * KiB,
+  joiningStreamsMaxCount: 4,
+  joiningSessionMaxMs: 30 * secondMs,
+  linkStreamsMaxCount: 100,
+  rpcStreamsMaxCount: 100,
+  rpcSessionMemoryMaxBytes: 64 * MiB,
+
+  // Links and liveness.
+  linkProbeMs: 1 * secondMs,
+  beatEveryMs: 5 * secondMs,
+  staleAfterMs: 15 * secondMs,
+  offlineAfterMs: 60 * secondMs,
+  missingAfterMs: 24 * hourMs,
+  beatLogRetentionMs: 7 * 24 * hourMs,
+
+  // Identity and trust.
+  leafLifeMs: 24 * hourMs,
+  operatorLeafLifeMs: 12 * hourMs,
+  leafBackdateMs: 60 * secondMs,
+  renewAtShare: 1 / 3,
+  caLifeMs: 365 * 24 * hourMs,
+  recoverWithinMs: 30 * 24 * hourMs,
+  joinTokenLifeDefaultMs: 600 * secondMs,
+  joinTokenLifeMaxMs: 24 * hourMs,
+  joinTokenUsesMaxCount: 1_000,
+  joinRequestLifeMs: 24 * hourMs,
+  csrMaxBytes: 4 * KiB,
+  factsMaxBytes: 8 * KiB,
+  joinAttemptsPerSourcePerSecond: 10,
+  rejudgeEveryMs: 1 * secondMs,
+
+  // Snapshots and the revocation feed.
+  snapshotLifeMs: 24 * hourMs,
+  snapshotRefreshMs: 1 * hourMs,
+  snapshotMaxBytes: 4 * MiB,
+  signingKeyStatementLifeMs: 7 * 24 * hourMs,
+  feedEveryMs: 10 * secondMs,
+  feedMaxBytes: 1 * MiB,
+  failClosedAfterMs: 60 * secondMs,
+  continueForDefaultMs: 8 * hourMs,
+
+  // Leases.
+  leaseTtlMinMs: 5 * secondMs,
+  leaseTtlMaxMs: 24 * hourMs,
+  leaseMarginMs: 1 * secondMs,
+
+  // Egress.
+  targetConnectMs: 5 * secondMs,
+
+  // Stores.
+  statementTimeoutMs: 5 * secondMs,
+  poolConnectionsMaxCount: 10,
+  listPageMaxCount: 500,
+
+  // Shutdown.
+  drainGraceMs: 5 * secondMs,
+} as const;
+
+assert(limits.staleAfterMs >= 3 * limits.beatEveryMs, "a node must miss three beats before it is stale");
+assert(limits.offlineAfterMs > limits.staleAfterMs, "stale comes before offline");
+assert(limits.holdAcceptorMs > limits.holdInitiatorMs, "the initiator gives up first");
+assert(limits.pathConnectionWindowBytes >= 2 * limits.bulkWindowMaxBytes, "HTTP/2 windows must never be the limit");
+assert(limits.pathStreamWindowBytes >= 2 * limits.bulkWindowMaxBytes, "HTTP/2 windows must never be the limit");
+assert(limits.pathSessionMemoryMaxBytes > limits.pathConnectionWindowBytes, "session memory covers the connection window");
+assert(limits.batchMaxBytes >= limits.batchTargetBytes + 16 * KiB, "a batch may overshoot its target by one small frame");
+assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
+assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");

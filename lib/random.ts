@@ -1,0 +1,52 @@
+/** Randomness, behind a port: `systemRandom` for the product, `seededRandom` for tests and simulations. */
+
+import { randomBytes } from "node:crypto";
+
+export interface Random {
+  /** `count` fresh bytes. */
+  bytes(count: number): Uint8Array;
+  /** A number in [0, 1). Never for secrets. */
+  float(): number;
+}
+
+export const systemRandom: Random = {
+  bytes: (count) => randomBytes(count),
+  float: () => Math.random(),
+};
+
+/** A deterministic generator (mulberry32). For tests and simulations only: never for secrets. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  const float = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+  return {
+    float,
+    bytes(count) {
+      const out = new Uint8Array(count);
+      for (let i = 0; i < count; i++) out[i] = Math.floor(float() * 256);
+      return out;
+    },
+  };
+}
+
+/** An integer in [0, bound). */
+export function randomInt(random: Random, bound: number): number {
+  return Math.floor(random.float() * bound);
+}
+
+const LABEL_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
+
+/**
+ * A random lower-case base32 label of `length` characters (5 bits each), valid as a DNS label and in a SPIFFE path.
+ * 16 characters = 80 bits (ids), 26 = 130 bits (names that must not be guessed).
+ */
+export function randomLabel(random: Random, length: number): string {
+  let out = "";
+  for (const byte of random.bytes(length)) out += LABEL_ALPHABET[byte & 31];
+  return out;
+}
