@@ -1,0 +1,155 @@
+// The outside programs some tests talk to: a Redis server, grpcurl, and a Python with the stock gRPC stack.
+//
+//   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
+//   node scripts/peers.mjs --find     only look
+//
+// tests/harness/peers.ts reads node_modules/.cache/weft/peers.json. Missing ones are skipped tests that are named at the
+// end of a run, and a failure when CI=true. WEFT_PEERS=find keeps this script from installing anything.
+
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { cache, main, peerCache, say } from "./toolchain.mjs";
+
+const grpcurlModule = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
+const pythonPackages = ["grpcio", "grpcio-reflection", "grpcio-health-checking", "grpcio-tools", "protobuf"];
+const pythonImports = "import grpc, grpc_reflection, grpc_health, grpc_tools, google.protobuf";
+const installMaxMs = 300_000;
+const windows = process.platform === "win32";
+
+function onPath(...names) {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/go/bin", "/usr/sbin"];
+  for (const name of names) {
+    for (const folder of folders) {
+      const file = join(folder, windows ? `${name}.exe` : name);
+      if (executable(file)) return file;
+    }
+  }
+  return undefined;
+}
+
+function executable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** Runs an installer with everything it says on stderr; the reason it failed, or undefined. */
+function failure(command, args, options = {}) {
+  const done = spawnSync(command, args, {
+    encoding: "utf8",
+    timeout: installMaxMs,
+    maxBuffer: 64 * 1024 * 1024,
+    ...options,
+    env: { ...process.env, ...options.env },
+  });
+  if (done.error) return `${command}: ${done.error.message}`;
+  if (done.status === 0) return undefined;
+  const last = `${done.stdout}\n${done.stderr}`.trim().split("\n").slice(-3).join(" | ");
+  return `${command} ${args[0]} ended with ${done.status ?? done.signal}: ${last}`;
+}
+
+const redis = {
+  find: () => onPath("redis-server", "valkey-server"),
+  install() {
+    if (process.platform !== "linux" || process.getuid?.() !== 0 || onPath("apt-get") === undefined) {
+      return "no redis-server or valkey-server on PATH (and no root with apt-get to install one)";
+    }
+    // A service must not be started by the installation: the tests run their own on a free port.
+    const env = { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+    const get = ["-y", "-qq", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends"];
+    return failure("apt-get", ["update", "-qq"], { env }) ?? failure("apt-get", ["install", ...get, "redis-server"], { env });
+  },
+};
+
+const grpcurl = {
+  file: join(peerCache, "bin", windows ? "grpcurl.exe" : "grpcurl"),
+  find() {
+    return onPath("grpcurl") ?? (executable(this.file) ? this.file : undefined);
+  },
+  install() {
+    const go = onPath("go");
+    if (go === undefined) return "no grpcurl on PATH (and no go to build it)";
+    return failure(go, ["install", grpcurlModule], { env: { GOBIN: join(peerCache, "bin"), GOFLAGS: "-mod=mod" }, cwd: peerCache });
+  },
+};
+
+const python = {
+  venv: join(peerCache, "python"),
+  file: join(peerCache, "python", windows ? "Scripts/python.exe" : "bin/python"),
+  works: (file) => spawnSync(file, ["-c", pythonImports], { timeout: 30_000 }).status === 0,
+  find() {
+    if (executable(this.file) && this.works(this.file)) return this.file;
+    const system = onPath("python3");
+    return system !== undefined && this.works(system) ? system : undefined;
+  },
+  install() {
+    const system = onPath("python3");
+    if (system === undefined) return "no python3 on PATH";
+    rmSync(this.venv, { recursive: true, force: true });
+    const made = failure(system, ["-m", "venv", this.venv]);
+    if (made !== undefined) return made;
+    const pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:"];
+    return failure(this.file, [...pip, ...pythonPackages]);
+  },
+};
+
+const peers = { redis, grpcurl, python };
+
+/** One installer at a time on a machine; a lock whose holder is gone is taken over. */
+function withLock(work) {
+  const lock = join(peerCache, "install.lock");
+  const deadlineMs = performance.now() + installMaxMs;
+  for (;;) {
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      const stale = existsSync(lock) && Date.now() - statSync(lock).mtimeMs > 2 * installMaxMs;
+      if (stale) rmSync(lock, { recursive: true, force: true });
+      else if (performance.now() > deadlineMs) throw new Error(`another installer holds ${lock}`);
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    }
+  }
+  try {
+    return work();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
+
+function install(name, peer) {
+  return withLock(() => {
+    const other = peer.find();
+    if (other !== undefined) return undefined;
+    say(`weft: installing ${name} for the tests (once on this machine)`);
+    const startedMs = performance.now();
+    const why = peer.install();
+    say(`weft: ${name} ${why === undefined ? "installed" : "NOT installed"} after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+    return why;
+  });
+}
+
+await main(() => {
+  const onlyFind = process.argv.includes("--find") || process.env.WEFT_PEERS === "find";
+  mkdirSync(cache, { recursive: true });
+  mkdirSync(peerCache, { recursive: true });
+  const found = {};
+  for (const [name, peer] of Object.entries(peers)) {
+    let path = peer.find();
+    let why = "not found (looked only)";
+    if (path === undefined && !onlyFind) {
+      why = install(name, peer) ?? "installed, and still not found";
+      path = peer.find();
+    }
+    found[name] = path === undefined ? { missing: why } : { path };
+    if (path === undefined) say(`weft: ${name} is MISSING, its tests cannot run: ${why}`);
+  }
+  const file = join(cache, "peers.json");
+  writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(found, null, 2)}\n`);
+  renameSync(`${file}.${process.pid}`, file);
+});

@@ -1,0 +1,43 @@
+/**
+ * Outside programs that tests talk to. `scripts/peers.mjs` found or installed them and wrote where they are.
+ *
+ *   const redis = requirePeer("redis", "hints survive a lost Redis");
+ *   describe.skipIf(redis.missing)("...", () => { ... redis.path ... });
+ *
+ * A missing peer is never silent: its tests are skipped and named at the end of the run, and under CI=true the file fails.
+ */
+
+import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+export type PeerName = "redis" | "grpcurl" | "python";
+
+export interface Peer {
+  readonly missing: boolean;
+  /** The program; empty when missing. */
+  readonly path: string;
+}
+
+const folder = fileURLToPath(new URL("../../node_modules/.cache/weft/", import.meta.url));
+export const peersFile = `${folder}peers.json`;
+/** One JSON line per suite that had to be skipped; printed and cleared by the global set-up. */
+export const skippedFile = `${folder}skipped-for-peers.jsonl`;
+
+export interface SkippedForPeer {
+  readonly peer: string;
+  readonly suite: string;
+  readonly why: string;
+}
+
+/** Where the program is. `suite` names what is skipped without it. Throws under CI=true when it is missing. */
+export function requirePeer(name: PeerName, suite: string): Peer {
+  const all = JSON.parse(readFileSync(peersFile, "utf8")) as Record<string, { path?: string; missing?: string }>;
+  const path = all[name]?.path;
+  if (path !== undefined) return { missing: false, path };
+  const why = all[name]?.missing ?? "nobody looked for it";
+  if (process.env["CI"] === "true") throw new Error(`${suite}: needs ${name}, and a CI run may not skip: ${why}`);
+  const line: SkippedForPeer = { peer: name, suite, why };
+  mkdirSync(folder, { recursive: true });
+  appendFileSync(skippedFile, `${JSON.stringify(line)}\n`);
+  return { missing: true, path: "" };
+}
