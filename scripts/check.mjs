@@ -1,0 +1,83 @@
+// `npm run check`: everything that can say no, as one command, the same on a desk and in CI.
+//
+// The quick checks run first, two at a time, a line each, with the output of those that fail; then the tests, with their
+// own output. All checks run even when one fails. The exit code is 0 only when everything passed.
+// `--no-tests` leaves the tests out.
+
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { bin, ensureInstalled, main, root, say, toolEnv } from "./toolchain.mjs";
+
+const script = (name, ...args) => ["node", join(root, "scripts", name), ...args];
+
+const checks = [
+  { name: "types", command: ["tsc", "--noEmit"] },
+  { name: "lint and format", command: ["biome", "check", "--error-on-warnings", "."] },
+  { name: "proto lint", command: ["buf", "lint"] },
+  { name: "proto format", command: ["buf", "format", "--diff", "--exit-code"] },
+  { name: "proto compatibility", command: ["buf", "breaking", "--against", "proto/released.binpb"] },
+  { name: "generated code", command: script("gen.mjs", "--check") },
+  { name: "dead code", command: ["knip"] },
+];
+
+const atOnce = 2;
+const checkMaxMs = 180_000;
+
+function seconds(startedMs) {
+  return `${((performance.now() - startedMs) / 1000).toFixed(1)} s`.padStart(8);
+}
+
+/** Runs one check with its output kept; resolves to whether it passed. */
+function run({ name, command }) {
+  const startedMs = performance.now();
+  const [program, ...args] = command;
+  return new Promise((resolve) => {
+    const child = spawn(join(bin, program), args, { cwd: root, env: toolEnv(), timeout: checkMaxMs, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const end = (passed, why) => {
+      console.log(`${passed ? "ok  " : "FAIL"} ${seconds(startedMs)}  ${name}${why}`);
+      if (!passed) console.log(output.trimEnd().replace(/^/gm, "    "));
+      resolve(passed);
+    };
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (output += chunk));
+    child.on("error", (error) => end(false, ` (could not be run: ${error.message})`));
+    child.on("close", (code, signal) => end(code === 0, code === 0 ? "" : ` (exit ${code ?? signal})`));
+  });
+}
+
+async function runAll() {
+  const waiting = [...checks];
+  const failed = [];
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      if (!(await run(next))) failed.push(next.name);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  return failed;
+}
+
+/** The tests, talking to this terminal; resolves to their exit code. */
+function runTests(args) {
+  return new Promise((resolve) => {
+    const child = spawn(join(bin, "vitest"), ["run", ...args], { cwd: root, env: toolEnv(), stdio: "inherit" });
+    for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+    child.on("error", (error) => {
+      say(`vitest could not be run: ${error.message}`);
+      resolve(127);
+    });
+    child.on("exit", (code) => resolve(code ?? 1));
+  });
+}
+
+await main(async () => {
+  ensureInstalled();
+  const args = process.argv.slice(2);
+  const tests = !args.includes("--no-tests");
+  const failed = await runAll();
+  if (tests && (await runTests(args)) !== 0) failed.push("tests");
+  if (failed.length === 0) return;
+  say(`\nweft: failed: ${failed.join(", ")}`);
+  process.exitCode = 1;
+});
