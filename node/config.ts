@@ -1,0 +1,64 @@
+/** The configuration of a node process, including the local ceiling that control can narrow and never widen. */
+
+import { z } from "zod";
+import { type ConfigSources, flagSchema, hostPortSchema, isLoopbackHost, listOf, loadConfig, portSchema } from "../lib/config.ts";
+
+const cidr = z.string().regex(/^[0-9a-fA-F.:]+\/\d{1,3}$/, "must be a CIDR such as 10.0.0.0/8");
+
+/** One rule of what an egress may ever dial. */
+const targetRule = z.strictObject({
+  cidr,
+  /** Inclusive port range; all ports when absent. */
+  fromPort: portSchema.default(1),
+  toPort: portSchema.default(65_535),
+});
+
+/** The ceiling: what this host allows whatever control says (LAW-C6). */
+const ceilingSchema = z.strictObject({
+  roles: z.array(z.enum(["entry", "relay", "egress"])).default(["entry", "relay", "egress"]),
+  /** Loopback, link-local and metadata addresses are refused unless a rule lists them. */
+  targets: z.array(targetRule).default([
+    { cidr: "0.0.0.0/0", fromPort: 1, toPort: 65_535 },
+    { cidr: "::/0", fromPort: 1, toPort: 65_535 },
+  ]),
+  /** Unix sockets an egress may dial: path prefixes. */
+  unixPrefixes: z.array(z.string()).default([]),
+  /** Hosts entry listeners may bind. */
+  listenerHosts: z.array(z.string()).default(["127.0.0.1", "::1", "localhost"]),
+});
+
+const schema = z.object({
+  /** Folder of this membership's identity, snapshot and feed. One folder per cluster. */
+  stateDir: z.string().min(1),
+  /** Control replicas, host:port. */
+  control: listOf(hostPortSchema).pipe(z.array(z.object({ host: z.string(), port: z.number() })).min(1)),
+  publicHost: z.string().default("127.0.0.1"),
+  publicPort: portSchema.default(0),
+  /** No inbound port: the node keeps links from inside. */
+  dialOutOnly: flagSchema.default(false),
+  operatorHost: z.string().default("127.0.0.1"),
+  operatorPort: portSchema.default(0),
+  /** The operator port may leave loopback only when this says so. */
+  allowRemoteOperators: flagSchema.default(false),
+  region: z.string().max(63).default(""),
+  ceiling: ceilingSchema.prefault({}),
+  dev: flagSchema.default(false),
+  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+});
+
+export type NodeConfig = Readonly<z.output<typeof schema>>;
+export type Ceiling = NodeConfig["ceiling"];
+
+/**
+ * Reads the node's configuration from file, `WEFT_NODE_*` variables and flags.
+ * @throws ConfigError listing every problem.
+ */
+export function loadNodeConfig(sources: Omit<ConfigSources, "envPrefix">): NodeConfig {
+  return loadConfig(schema, { ...sources, envPrefix: "WEFT_NODE_" }, (config) => {
+    const problems: string[] = [];
+    if (!isLoopbackHost(config.operatorHost) && !config.allowRemoteOperators) {
+      problems.push(`operatorHost: ${config.operatorHost} is beyond loopback; set allowRemoteOperators to true if that is meant`);
+    }
+    return problems;
+  });
+}
