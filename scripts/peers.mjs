@@ -11,7 +11,9 @@ import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statS
 import { delimiter, join } from "node:path";
 import { cache, main, peerCache, say } from "./toolchain.mjs";
 
-const grpcurlModule = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
+const grpcurlModule = "github.com/fullstorydev/grpcurl/cmd/grpcurl";
+// The second one still builds with the Go of older distributions.
+const grpcurlVersions = ["v1.9.3", "v1.8.9"];
 const pythonPackages = ["grpcio", "grpcio-reflection", "grpcio-health-checking", "grpcio-tools", "protobuf"];
 const pythonImports = "import grpc, grpc_reflection, grpc_health, grpc_tools, google.protobuf";
 const installMaxMs = 300_000;
@@ -52,17 +54,21 @@ function failure(command, args, options = {}) {
   return `${command} ${args[0]} ended with ${done.status ?? done.signal}: ${last}`;
 }
 
+/** Installs system packages when this is a Debian-like machine and we are root; the reason it could not, or undefined. */
+function apt(...packages) {
+  if (process.platform !== "linux" || process.getuid?.() !== 0 || onPath("apt-get") === undefined) {
+    return "not root with apt-get, so it cannot be installed from here";
+  }
+  // Nothing that is installed here may start a service: the tests run their own, on free ports.
+  const env = { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+  const quiet = ["-y", "-qq", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends"];
+  const install = () => failure("apt-get", ["install", ...quiet, ...packages], { env });
+  return install() === undefined ? undefined : (failure("apt-get", ["update", "-qq"], { env }) ?? install());
+}
+
 const redis = {
   find: () => onPath("redis-server", "valkey-server"),
-  install() {
-    if (process.platform !== "linux" || process.getuid?.() !== 0 || onPath("apt-get") === undefined) {
-      return "no redis-server or valkey-server on PATH (and no root with apt-get to install one)";
-    }
-    // A service must not be started by the installation: the tests run their own on a free port.
-    const env = { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-    const get = ["-y", "-qq", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends"];
-    return failure("apt-get", ["update", "-qq"], { env }) ?? failure("apt-get", ["install", ...get, "redis-server"], { env });
-  },
+  install: () => apt("redis-server"),
 };
 
 const grpcurl = {
@@ -71,9 +77,16 @@ const grpcurl = {
     return onPath("grpcurl") ?? (executable(this.file) ? this.file : undefined);
   },
   install() {
-    const go = onPath("go");
-    if (go === undefined) return "no grpcurl on PATH (and no go to build it)";
-    return failure(go, ["install", grpcurlModule], { env: { GOBIN: join(peerCache, "bin"), GOFLAGS: "-mod=mod" }, cwd: peerCache });
+    const noGo = onPath("go") === undefined ? apt("golang-go", "ca-certificates") : undefined;
+    if (noGo !== undefined) return `no go to build it with: ${noGo}`;
+    const env = { GOBIN: join(peerCache, "bin") };
+    const build = (version) => failure(onPath("go"), ["install", `${grpcurlModule}@${version}`], { env, cwd: peerCache });
+    let why;
+    for (const version of grpcurlVersions) {
+      why = build(version);
+      if (why === undefined) return undefined;
+    }
+    return why;
   },
 };
 
@@ -87,13 +100,22 @@ const python = {
     return system !== undefined && this.works(system) ? system : undefined;
   },
   install() {
-    const system = onPath("python3");
-    if (system === undefined) return "no python3 on PATH";
-    rmSync(this.venv, { recursive: true, force: true });
-    const made = failure(system, ["-m", "venv", this.venv]);
+    const made = this.makeVenv();
     if (made !== undefined) return made;
     const pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:"];
     return failure(this.file, [...pip, ...pythonPackages]);
+  },
+  makeVenv() {
+    const attempt = () => {
+      rmSync(this.venv, { recursive: true, force: true });
+      const system = onPath("python3");
+      return system === undefined ? "no python3 on PATH" : failure(system, ["-m", "venv", this.venv]);
+    };
+    const first = attempt();
+    if (first === undefined) return undefined;
+    // Debian ships venv apart from python3.
+    const why = apt("python3", "python3-venv");
+    return why === undefined ? attempt() : `${first}; ${why}`;
   },
 };
 
