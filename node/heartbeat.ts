@@ -1,0 +1,56 @@
+/**
+ * Beats to control every few seconds: how this node is, what it has applied, what it measured. A beat that fails is
+ * retried at the next period; nothing in the data plane waits for one.
+ */
+
+import type { Client } from "@connectrpc/connect";
+import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import type { Log } from "../lib/log.ts";
+
+/** The facts of a beat that others own; timing and sequence are added here. */
+export type BeatFacts = Omit<BeatRequest, "$typeName" | "$unknown" | "seq" | "sentAtMs" | "lastRoundTripMs">;
+
+export interface HeartbeatDeps {
+  readonly client: () => Client<typeof HeartbeatService>;
+  readonly routing: () => Client<typeof RoutingService>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly facts: () => BeatFacts;
+  readonly links: () => readonly RouteLink[];
+  readonly onAnswer: (answer: BeatResponse) => void;
+}
+
+/** Beats until `signal` aborts. Never rejects. */
+export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Promise<void> {
+  let seq = 0n;
+  let lastRoundTripMs = 0;
+  let failing = false;
+  while (!signal.aborted) {
+    let waitMs: number = limits.beatEveryMs;
+    const startedMs = deps.clock.monoMs();
+    try {
+      seq += 1n;
+      const answer = await deps.client().beat(
+        { ...deps.facts(), seq, sentAtMs: BigInt(deps.clock.nowMs()), lastRoundTripMs },
+        { signal, timeoutMs: limits.beatEveryMs },
+      );
+      lastRoundTripMs = deps.clock.monoMs() - startedMs;
+      waitMs = Math.min(limits.beatEveryMs, Math.max(200, Number(answer.nextBeatMs)));
+      if (failing) deps.log.info("control answers again");
+      failing = false;
+      deps.onAnswer(answer);
+      const links = deps.links();
+      if (links.length > 0) await deps.routing().reportLinks({ links: [...links] }, { signal, timeoutMs: limits.beatEveryMs });
+    } catch (thrown) {
+      if (signal.aborted) return;
+      if (!failing) deps.log.warn("beat failed", { error: messageOf(thrown) });
+      failing = true;
+    }
+    await sleep(deps.clock, Math.max(0, waitMs - (deps.clock.monoMs() - startedMs)), signal);
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * This membership's identity at rest and in memory. Key, leaf and trust anchors are one file (0600), replaced as a
+ * whole: a crash can never leave a key beside another key's certificate. The private key never leaves this host (LAW-I1).
+ */
+
+import { join } from "node:path";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { z } from "zod";
+import { readSecretFile, writeSecretFile } from "../certs/keys.ts";
+import { TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { WeftError } from "../lib/errors.ts";
+import { readFileIfAny } from "../lib/files.ts";
+import { Listeners } from "./events.ts";
+import type { IdentityHolder, Leaf, NodeIdentity } from "./ports.ts";
+
+const base64 = z.base64();
+const storedLeaf = z.object({ certificate: base64, serialHex: z.string(), notAfterMs: z.number(), certPem: z.string(), keyPem: z.string() });
+const storedIdentity = z.object({
+  trustDomain: z.string(),
+  clusterId: z.string(),
+  clusterSlug: z.string(),
+  nodeId: z.string(),
+  name: z.string(),
+  controlName: z.string(),
+  leaf: storedLeaf,
+  poolLeaves: z.record(z.string(), storedLeaf),
+  bundle: base64,
+  installationKey: base64,
+});
+
+/** An identity and the installation key that was pinned when it was enrolled. */
+export interface StoredIdentity {
+  readonly identity: NodeIdentity;
+  /** Ed25519 public key, SPKI DER. */
+  readonly installationKeySpki: Uint8Array;
+}
+
+function identityPath(stateDir: string): string {
+  return join(stateDir, "identity.json");
+}
+
+function packLeaf(leaf: Leaf): z.input<typeof storedLeaf> {
+  return { certificate: Buffer.from(leaf.certDer).toString("base64"), serialHex: leaf.serialHex, notAfterMs: leaf.notAfterMs, certPem: leaf.certPem, keyPem: leaf.keyPem };
+}
+
+function unpackLeaf(stored: z.output<typeof storedLeaf>): Leaf {
+  return { certDer: Buffer.from(stored.certificate, "base64"), serialHex: stored.serialHex, notAfterMs: stored.notAfterMs, certPem: stored.certPem, keyPem: stored.keyPem };
+}
+
+/** Writes the identity durably, mode 0600. */
+export function saveIdentity(stateDir: string, { identity, installationKeySpki }: StoredIdentity): void {
+  const stored: z.input<typeof storedIdentity> = {
+    trustDomain: identity.trustDomain,
+    clusterId: identity.clusterId,
+    clusterSlug: identity.clusterSlug,
+    nodeId: identity.nodeId,
+    name: identity.name,
+    controlName: identity.controlName,
+    leaf: packLeaf(identity.leaf),
+    poolLeaves: Object.fromEntries([...identity.poolLeaves].map(([id, leaf]) => [id, packLeaf(leaf)])),
+    bundle: Buffer.from(toBinary(TrustBundleSchema, identity.bundle)).toString("base64"),
+    installationKey: Buffer.from(installationKeySpki).toString("base64"),
+  };
+  writeSecretFile(identityPath(stateDir), JSON.stringify(stored));
+}
+
+/**
+ * The identity kept in a state folder, or undefined when the folder holds none.
+ * @throws WeftError failed_precondition when the file is damaged or readable by others: it is left as it is.
+ */
+export function loadIdentity(stateDir: string): StoredIdentity | undefined {
+  const path = identityPath(stateDir);
+  if (readFileIfAny(path) === undefined) return undefined;
+  const text = readSecretFile(path);
+  try {
+    const stored = storedIdentity.parse(JSON.parse(text));
+    return {
+      installationKeySpki: Buffer.from(stored.installationKey, "base64"),
+      identity: {
+        trustDomain: stored.trustDomain,
+        clusterId: stored.clusterId,
+        clusterSlug: stored.clusterSlug,
+        nodeId: stored.nodeId,
+        name: stored.name,
+        controlName: stored.controlName,
+        leaf: unpackLeaf(stored.leaf),
+        poolLeaves: new Map(Object.entries(stored.poolLeaves).map(([id, leaf]) => [id, unpackLeaf(leaf)])),
+        bundle: fromBinary(TrustBundleSchema, Buffer.from(stored.bundle, "base64")),
+      },
+    };
+  } catch (cause) {
+    throw new WeftError("failed_precondition", `${path} is damaged; restore it from a backup or join again in an empty state folder`, {
+      detail: "IDENTITY_DAMAGED",
+      cause,
+    });
+  }
+}
+
+export interface ReplaceableIdentityHolder extends IdentityHolder {
+  /** Persists, then shows the new identity to everybody. */
+  replace(identity: NodeIdentity): void;
+}
+
+export function createIdentityHolder(stateDir: string, stored: StoredIdentity, onThrow: (thrown: unknown) => void): ReplaceableIdentityHolder {
+  let identity = stored.identity;
+  const listeners = new Listeners<NodeIdentity>(onThrow);
+  return {
+    current: () => identity,
+    onChange: (listener) => listeners.add(listener),
+    replace(next) {
+      saveIdentity(stateDir, { identity: next, installationKeySpki: stored.installationKeySpki });
+      identity = next;
+      listeners.notify(next);
+    },
+  };
+}

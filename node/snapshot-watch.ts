@@ -1,0 +1,44 @@
+/** Follows control's stream of snapshots and feeds. Reconnects with jittered backoff; never rejects. */
+
+import type { Client } from "@connectrpc/connect";
+import type { ControlService } from "../gen/weft/control/v1/control_pb.ts";
+import type { SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
+import type { SnapshotEnvelope } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { Backoff, linkBackoff } from "../lib/backoff.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+
+export interface SnapshotWatchDeps {
+  readonly client: () => Client<typeof ControlService>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** What this node holds, so that control sends nothing older. */
+  readonly held: () => { readonly epoch: bigint; readonly version: bigint };
+  readonly onSnapshot: (envelope: SnapshotEnvelope) => void;
+  readonly onFeed: (feed: SignedFeed) => void;
+  /** Called for every message: control is alive. */
+  readonly onHeard: () => void;
+}
+
+/** Watches until `signal` aborts. */
+export async function runSnapshotWatch(deps: SnapshotWatchDeps, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff(linkBackoff, deps.random);
+  while (!signal.aborted) {
+    const startedMs = deps.clock.monoMs();
+    try {
+      for await (const { message } of deps.client().watchSnapshot(deps.held(), { signal, timeoutMs: 0 })) {
+        deps.onHeard();
+        if (message.case === "snapshot") deps.onSnapshot(message.value);
+        else if (message.case === "feed") deps.onFeed(message.value);
+      }
+    } catch (thrown) {
+      if (signal.aborted) return;
+      deps.log.warn("snapshot watch ended", { error: messageOf(thrown) });
+    }
+    backoff.wasUpForMs(deps.clock.monoMs() - startedMs);
+    await sleep(deps.clock, backoff.nextMs(), signal);
+  }
+}
