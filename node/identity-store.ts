@@ -7,14 +7,16 @@ import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { z } from "zod";
 import { readSecretFile, writeSecretFile } from "../certs/keys.ts";
+import { type LeafOf, leafOfKind } from "../certs/material.ts";
+import type { SpiffeKind } from "../certs/spiffe.ts";
 import { TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { readFileIfAny } from "../lib/files.ts";
 import { Listeners } from "./events.ts";
-import type { IdentityHolder, Leaf, NodeIdentity } from "./ports.ts";
+import type { IdentityHolder, NodeIdentity } from "./ports.ts";
 
 const base64 = z.base64();
-const storedLeaf = z.object({ certificate: base64, serialHex: z.string(), notAfterMs: z.number(), certPem: z.string(), keyPem: z.string() });
+const storedLeaf = z.object({ certificate: base64, keyPem: z.string() });
 const storedIdentity = z.object({
   trustDomain: z.string(),
   clusterId: z.string(),
@@ -39,12 +41,12 @@ function identityPath(stateDir: string): string {
   return join(stateDir, "identity.json");
 }
 
-function packLeaf(leaf: Leaf): z.input<typeof storedLeaf> {
-  return { certificate: Buffer.from(leaf.certDer).toString("base64"), serialHex: leaf.serialHex, notAfterMs: leaf.notAfterMs, certPem: leaf.certPem, keyPem: leaf.keyPem };
+function packLeaf(leaf: LeafOf<SpiffeKind>): z.input<typeof storedLeaf> {
+  return { certificate: Buffer.from(leaf.certificateDer).toString("base64"), keyPem: leaf.keyPem };
 }
 
-function unpackLeaf(stored: z.output<typeof storedLeaf>): Leaf {
-  return { certDer: Buffer.from(stored.certificate, "base64"), serialHex: stored.serialHex, notAfterMs: stored.notAfterMs, certPem: stored.certPem, keyPem: stored.keyPem };
+function unpackLeaf<K extends SpiffeKind>(kind: K, stored: z.output<typeof storedLeaf>): LeafOf<K> {
+  return leafOfKind(kind, stored.keyPem, Buffer.from(stored.certificate, "base64"));
 }
 
 /** Writes the identity durably, mode 0600. */
@@ -83,8 +85,8 @@ export function loadIdentity(stateDir: string): StoredIdentity | undefined {
         nodeId: stored.nodeId,
         name: stored.name,
         controlName: stored.controlName,
-        leaf: unpackLeaf(stored.leaf),
-        poolLeaves: new Map(Object.entries(stored.poolLeaves).map(([id, leaf]) => [id, unpackLeaf(leaf)])),
+        leaf: unpackLeaf("node", stored.leaf),
+        poolLeaves: new Map(Object.entries(stored.poolLeaves).map(([id, leaf]) => [id, unpackLeaf("pool", leaf)])),
         bundle: fromBinary(TrustBundleSchema, Buffer.from(stored.bundle, "base64")),
       },
     };

@@ -3,18 +3,9 @@
  * `main.ts` puts the real holders behind them. Reads are synchronous: the data plane never waits for control.
  */
 
+import type { LeafOf } from "../certs/material.ts";
 import type { SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
 import type { Snapshot, TrustBundle } from "../gen/weft/fabric/v1/snapshot_pb.ts";
-
-/** A certificate and the key it belongs to, as TLS wants them. */
-export interface Leaf {
-  readonly keyPem: string;
-  readonly certPem: string;
-  readonly certDer: Uint8Array;
-  /** Lower-case hex without leading zeros stripped: two digits per byte. */
-  readonly serialHex: string;
-  readonly notAfterMs: number;
-}
 
 /** Who this node is in its cluster right now. Replaced as a whole when the leaf is renewed. */
 export interface NodeIdentity {
@@ -23,9 +14,9 @@ export interface NodeIdentity {
   readonly clusterSlug: string;
   readonly nodeId: string;
   readonly name: string;
-  readonly leaf: Leaf;
+  readonly leaf: LeafOf<"node">;
   /** Pool certificates of an egress, by pool id. */
-  readonly poolLeaves: ReadonlyMap<string, Leaf>;
+  readonly poolLeaves: ReadonlyMap<string, LeafOf<"pool">>;
   readonly bundle: TrustBundle;
   readonly controlName: string;
 }

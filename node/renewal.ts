@@ -13,7 +13,7 @@ import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { ReplaceableIdentityHolder } from "./identity-store.ts";
-import { identityFrom, notBeforeMs } from "./leaf.ts";
+import { identityFrom } from "./leaf.ts";
 import type { NodeEvents, NodeIdentity } from "./ports.ts";
 
 export interface RenewalDeps {
@@ -37,7 +37,7 @@ const retryMaxMs = 300_000;
 
 /** When to renew: a third of the life after issue, spread by 10 % of the life. Milliseconds since the epoch. */
 export function renewalDueMs(identity: NodeIdentity, random: Random): number {
-  const fromMs = notBeforeMs(identity.leaf);
+  const fromMs = identity.leaf.notBeforeMs;
   const lifeMs = identity.leaf.notAfterMs - fromMs;
   return fromMs + lifeMs * (limits.renewAtShare + 0.1 * (random.float() - 0.5));
 }
@@ -51,21 +51,20 @@ async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<void> 
   const keys = await generateP256Async();
   const csr = await makeCsr(keys);
   const keyPem = privateKeyPem(keys.privateKey);
-  const publicPem = keys.publicKey.export({ type: "spki", format: "pem" }).toString();
   const nowMs = deps.clock.nowMs();
   if (held.leaf.notAfterMs > nowMs) {
     const answer = await deps.client().renew({ csr }, { signal, timeoutMs: limits.rpcDeadlineMaxMs });
     if (answer.identity === undefined) throw new Error("control answered a renewal without an identity");
-    deps.identity.replace(identityFrom(answer.identity, keyPem, publicPem, answer.poolCertificates));
+    deps.identity.replace(identityFrom(answer.identity, keyPem, answer.poolCertificates));
   } else {
     const enrolled = keyPairFromPem(held.leaf.keyPem);
     const statement = Buffer.concat([Buffer.from("weft/recover/v1\0"), csr, Buffer.from(String(nowMs))]);
     const answer = await deps.recoveryClient().recover(
-      { expiredCertificateDer: held.leaf.certDer, csr, issuedAtMs: BigInt(nowMs), signature: signEs256(enrolled.privateKey, statement) },
+      { expiredCertificateDer: held.leaf.certificateDer, csr, issuedAtMs: BigInt(nowMs), signature: signEs256(enrolled.privateKey, statement) },
       { signal, timeoutMs: limits.rpcDeadlineMaxMs },
     );
     if (answer.identity === undefined) throw new Error("control answered a recovery without an identity");
-    deps.identity.replace(identityFrom(answer.identity, keyPem, publicPem, []));
+    deps.identity.replace(identityFrom(answer.identity, keyPem, []));
   }
   deps.events.emit("certificate_renewed", { serial: deps.identity.current().leaf.serialHex });
   deps.log.info("certificate renewed");
