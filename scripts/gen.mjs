@@ -15,7 +15,11 @@ function filesIn(folder) {
 }
 
 function generate(out) {
-  const done = spawnSync(join(bin, "buf"), ["generate", "--output", out], { cwd: root, stdio: ["ignore", 2, 2], env: toolEnv() });
+  const done = spawnSync(join(bin, "buf"), ["generate", "--output", out], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+    env: toolEnv(),
+  });
   if (done.error) throw done.error;
   if (done.status !== 0) throw new Error(`buf generate failed with exit code ${done.status ?? done.signal}`);
 }

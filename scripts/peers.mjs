@@ -80,7 +80,8 @@ const grpcurl = {
     const noGo = onPath("go") === undefined ? apt("golang-go", "ca-certificates") : undefined;
     if (noGo !== undefined) return `no go to build it with: ${noGo}`;
     const env = { GOBIN: join(peerCache, "bin") };
-    const build = (version) => failure(onPath("go"), ["install", `${grpcurlModule}@${version}`], { env, cwd: peerCache });
+    const build = (version) =>
+      failure(onPath("go"), ["install", `${grpcurlModule}@${version}`], { env, cwd: peerCache });
     let why;
     for (const version of grpcurlVersions) {
       why = build(version);
@@ -151,7 +152,9 @@ function install(name, peer) {
     say(`weft: installing ${name} for the tests (once on this machine)`);
     const startedMs = performance.now();
     const why = peer.install();
-    say(`weft: ${name} ${why === undefined ? "installed" : "NOT installed"} after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+    say(
+      `weft: ${name} ${why === undefined ? "installed" : "NOT installed"} after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`,
+    );
     return why;
   });
 }

@@ -7,7 +7,10 @@ import { become, ensureInstalled, main, pinnedNode, root, say, toolEnv } from ".
 
 await main(() => {
   ensureInstalled();
-  const peers = spawnSync(pinnedNode, [join(root, "scripts", "peers.mjs")], { stdio: ["ignore", 2, 2], env: toolEnv() });
+  const peers = spawnSync(pinnedNode, [join(root, "scripts", "peers.mjs")], {
+    stdio: ["ignore", 2, 2],
+    env: toolEnv(),
+  });
   if (peers.status !== 0) say("weft: looking for outside programs failed; the tests that need them will say so");
   become(pinnedNode, [join(root, "scripts", "check.mjs"), ...process.argv.slice(2)], { cwd: root });
 });

@@ -14,7 +14,8 @@ export const bin = join(modules, ".bin");
 /** Build products of this checkout; gone with node_modules. */
 export const cache = join(modules, ".cache", "weft");
 /** Programs the tests talk to, kept between checkouts. */
-export const peerCache = process.env.WEFT_PEER_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "weft");
+export const peerCache =
+  process.env.WEFT_PEER_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "weft");
 
 const lockFile = join(root, "package-lock.json");
 const stampFile = join(modules, ".weft-lock-sha256");
@@ -61,12 +62,16 @@ export function ensureInstalled() {
   rmSync(stampFile, { force: true });
   // The pinned Node must not be on PATH while npm replaces it.
   const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== bin);
-  const done = spawnSync("npm", ["ci", "--include=dev", "--include=optional", "--no-fund", "--no-audit", "--loglevel=error"], {
-    cwd: root,
-    stdio: ["ignore", 2, 2],
-    shell: windows,
-    env: { ...withoutNpm(process.env), PATH: path.join(delimiter), NODE_ENV: "development" },
-  });
+  const done = spawnSync(
+    "npm",
+    ["ci", "--include=dev", "--include=optional", "--no-fund", "--no-audit", "--loglevel=error"],
+    {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+      shell: windows,
+      env: { ...withoutNpm(process.env), PATH: path.join(delimiter), NODE_ENV: "development" },
+    },
+  );
   if (done.error) throw new Error(`npm could not be run: ${done.error.message}`);
   if (done.status !== 0) throw new Error(`npm ci failed with exit code ${done.status ?? done.signal}`);
   if (!existsSync(pinnedNode)) throw new Error("npm ci left no pinned Node (were install scripts of `node` refused?)");
@@ -97,7 +102,11 @@ export function toolEnv(extra = {}) {
  * number. Never returns to the caller's next line of work: the process ends with the child.
  */
 export function become(command, args, options = {}) {
-  const child = spawn(command, args, { stdio: "inherit", env: toolEnv(options.env), cwd: options.cwd ?? process.cwd() });
+  const child = spawn(command, args, {
+    stdio: "inherit",
+    env: toolEnv(options.env),
+    cwd: options.cwd ?? process.cwd(),
+  });
   const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"];
   for (const signal of forwarded) {
     // A terminal sends Ctrl-C to the whole group: the child has it already, and sees it once.

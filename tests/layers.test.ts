@@ -19,7 +19,9 @@ describe("the project", () => {
 
   it("is seen by these tests", () => {
     expect(all.length).toBeGreaterThan(20);
-    expect(all.some(({ from, file }) => from === "tests/layers.test.ts" && file === "tests/house/imports.ts")).toBe(true);
+    expect(all.some(({ from, file }) => from === "tests/layers.test.ts" && file === "tests/house/imports.ts")).toBe(
+      true,
+    );
   });
 
   it("keeps control and node apart in the table itself", () => {
@@ -61,7 +63,9 @@ describe("the rule of layers finds", () => {
     expect(violations("cli/commands/up.ts", 'import { startControl } from "../../control/main.ts";')).toEqual([]);
     expect(violations("tests/unit/a.test.ts", 'import { x } from "../../control/store/x.ts";')).toEqual([]);
     expect(violations("fabric/a.ts", 'import { createHash } from "node:crypto";')).toEqual([]);
-    expect(violations("fabric/a.ts", '// import { x } from "../relay/x.ts";\nconst s = `import "../edge/a.ts"`;')).toEqual([]);
+    expect(
+      violations("fabric/a.ts", '// import { x } from "../relay/x.ts";\nconst s = `import "../edge/a.ts"`;'),
+    ).toEqual([]);
     expect(violations("relay/a.ts", 'import { preamble } from "../fabric/preamble.ts";')).toEqual([]);
   });
 });

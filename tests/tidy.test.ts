@@ -33,13 +33,19 @@ describe("file names", () => {
     expect(files.map(({ path }) => badName(path)).filter((bad) => bad !== undefined)).toEqual([]);
   });
 
-  it.each(["lib/utils.ts", "lib/helpers/a.ts", "lib/common.ts", "fabric/types.ts", "rpc/index.ts", "rpc/peerId.ts"])("%s is refused", (path) => {
-    expect(badName(path)).toBeDefined();
-  });
+  it.each(["lib/utils.ts", "lib/helpers/a.ts", "lib/common.ts", "fabric/types.ts", "rpc/index.ts", "rpc/peerId.ts"])(
+    "%s is refused",
+    (path) => {
+      expect(badName(path)).toBeDefined();
+    },
+  );
 
-  it.each(["lib/clock.ts", "control/store/join-tokens.ts", "tests/unit/a.test.ts", "vitest.config.ts"])("%s is a name", (path) => {
-    expect(badName(path)).toBeUndefined();
-  });
+  it.each(["lib/clock.ts", "control/store/join-tokens.ts", "tests/unit/a.test.ts", "vitest.config.ts"])(
+    "%s is a name",
+    (path) => {
+      expect(badName(path)).toBeUndefined();
+    },
+  );
 });
 
 describe("limits", () => {
@@ -57,8 +63,11 @@ describe("the lock", () => {
 
 describe("the scanner under the rules", () => {
   it("blanks comments and literals, and nothing else", () => {
-    const text = 'const a = "Date.now()"; // Date.now()\nconst b = /`{/ ? `x ${f({ y: "}" })} {` : 1 / 2; /* { */ g();\n';
-    expect(scrub(text)).toBe('const a = "          ";              \nconst b = /  / ? `  ${f({ y: " " })}  ` : 1 / 2;         g();\n');
+    const text =
+      'const a = "Date.now()"; // Date.now()\nconst b = /`{/ ? `x ${f({ y: "}" })} {` : 1 / 2; /* { */ g();\n';
+    expect(scrub(text)).toBe(
+      'const a = "          ";              \nconst b = /  / ? `  ${f({ y: " " })}  ` : 1 / 2;         g();\n',
+    );
   });
 
   it("keeps every line and column of every file", () => {
@@ -74,11 +83,16 @@ describe("the scanner under the rules", () => {
 });
 
 describe("the function finder", () => {
-  const heads = (text: string): (string | number)[][] => functionsOf(sourceFile("lib/a.ts", text)).map(({ line, lineCount }) => [line, lineCount]);
+  const heads = (text: string): (string | number)[][] =>
+    functionsOf(sourceFile("lib/a.ts", text)).map(({ line, lineCount }) => [line, lineCount]);
 
   it("sees declarations, methods, accessors, arrows and callbacks", () => {
     expect(heads("export async function* f<T>(\n  a: T,\n): AsyncGenerator<T> {\n  yield a;\n}\n")).toEqual([[1, 5]]);
-    expect(heads("const a = {\n  get b() {\n    return 1;\n  },\n  async c(d: { e: number }): Promise<void> {\n    f();\n  },\n};\n")).toEqual([
+    expect(
+      heads(
+        "const a = {\n  get b() {\n    return 1;\n  },\n  async c(d: { e: number }): Promise<void> {\n    f();\n  },\n};\n",
+      ),
+    ).toEqual([
       [2, 3],
       [5, 3],
     ]);
@@ -87,9 +101,14 @@ describe("the function finder", () => {
   });
 
   it("takes no other block for a function", () => {
-    const blocks = "if (f(1)) {\n  g();\n} else if (h(2)) {\n  g();\n} else {\n  g();\n}\nfor (const a of b()) {\n  g();\n}\nwhile (f()) {\n  g();\n}\n";
+    const blocks =
+      "if (f(1)) {\n  g();\n} else if (h(2)) {\n  g();\n} else {\n  g();\n}\nfor (const a of b()) {\n  g();\n}\nwhile (f()) {\n  g();\n}\n";
     expect(heads(blocks)).toEqual([]);
-    expect(heads("try {\n  f();\n} catch (error) {\n  g();\n}\nswitch (f()) {\n  case 1: {\n    g();\n  }\n}\n")).toEqual([]);
-    expect(heads("interface A {\n  b(c: number): void;\n}\nconst a = {\n  b: f(),\n};\nconst c = f({\n  d: 1,\n});\n")).toEqual([]);
+    expect(
+      heads("try {\n  f();\n} catch (error) {\n  g();\n}\nswitch (f()) {\n  case 1: {\n    g();\n  }\n}\n"),
+    ).toEqual([]);
+    expect(
+      heads("interface A {\n  b(c: number): void;\n}\nconst a = {\n  b: f(),\n};\nconst c = f({\n  d: 1,\n});\n"),
+    ).toEqual([]);
   });
 });

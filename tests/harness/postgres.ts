@@ -7,7 +7,17 @@
  */
 
 import { execFile } from "node:child_process";
-import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -47,7 +57,14 @@ export async function startPostgres(): Promise<PostgresServer> {
   if (identity !== undefined) chownSync(folder, identity.uid, identity.gid);
   const data = join(folder, "data");
   try {
-    const initArgs = [`--pgdata=${data}`, "--username=weft", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
+    const initArgs = [
+      `--pgdata=${data}`,
+      "--username=weft",
+      "--auth=trust",
+      "--encoding=UTF8",
+      "--locale=C",
+      "--no-sync",
+    ];
     await run(binaries.initdb, [...initArgs, "--no-instructions"], { ...identity, env: serverEnv(), cwd: folder });
     return await onFreePort((port) => startCluster({ binaries, data, folder, identity, port }));
   } catch (error) {
@@ -149,7 +166,8 @@ function unprivileged(): Identity {
 async function reachable(native: Binaries, identity: Identity): Promise<Binaries> {
   if (identity === undefined || (await canRun(native.initdb, identity))) return native;
   const source = dirname(dirname(native.postgres));
-  const version = /^postgres \(PostgreSQL\) (\S+)/.exec((await run(native.postgres, ["--version"])).stdout)?.[1] ?? "unknown";
+  const version =
+    /^postgres \(PostgreSQL\) (\S+)/.exec((await run(native.postgres, ["--version"])).stdout)?.[1] ?? "unknown";
   const copy = join(tmpdir(), `weft-postgres-binaries-${version}-${process.getuid?.() ?? 0}`);
   if (!existsSync(copy)) {
     const draft = mkdtempSync(`${copy}.`);

@@ -27,7 +27,8 @@ export function functionsOf(source: SourceFile): FunctionSpan[] {
       .slice(start, open + 1)
       .map((line) => line.trim())
       .join(" ");
-    if (opensFunction(head)) spans.push({ line: start + 1, lineCount: close - start + 1, head: source.text.split("\n")[start]?.trim() ?? "" });
+    if (opensFunction(head))
+      spans.push({ line: start + 1, lineCount: close - start + 1, head: source.text.split("\n")[start]?.trim() ?? "" });
   }
   return spans;
 }

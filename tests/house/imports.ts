@@ -35,7 +35,9 @@ export function importsOf(source: SourceFile): Import[] {
 function importAt(source: SourceFile, at: number, start: number, typeOnly: boolean): Import {
   const quote = source.text[start - 1] ?? '"';
   const specifier = source.text.slice(start, source.text.indexOf(quote, start));
-  const file = specifier.startsWith(".") ? posix.normalize(posix.join(posix.dirname(source.path), specifier)) : undefined;
+  const file = specifier.startsWith(".")
+    ? posix.normalize(posix.join(posix.dirname(source.path), specifier))
+    : undefined;
   return { from: source.path, line: lineAt(source.text, at), specifier, file, typeOnly };
 }
 

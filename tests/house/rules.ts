@@ -30,10 +30,19 @@ const isProduct = (path: string): boolean => path.includes("/") && !isTest(path)
 const isProcess = (path: string): boolean => basename(path) === "bin.ts" || path.startsWith("cli/");
 
 /** Files outside certs/ that may make TLS endpoints, always with the options certs/ hands out. */
-const tlsEndpoints = new Set(["rpc/listener.ts", "rpc/dial.ts", "edge/dial.ts", "node/listener.ts", "control/rpc/listener.ts"]);
+const tlsEndpoints = new Set([
+  "rpc/listener.ts",
+  "rpc/dial.ts",
+  "edge/dial.ts",
+  "node/listener.ts",
+  "control/rpc/listener.ts",
+]);
 
 function matches(code: string, pattern: RegExp, message: (found: string) => string): Finding[] {
-  return [...code.matchAll(pattern)].map((match) => ({ line: lineAt(code, match.index), message: message(match[0].trim()) }));
+  return [...code.matchAll(pattern)].map((match) => ({
+    line: lineAt(code, match.index),
+    message: message(match[0].trim()),
+  }));
 }
 
 interface Ban {
@@ -84,14 +93,16 @@ const bans: readonly Ban[] = [
   },
   {
     name: "a weak judge of peers",
-    pattern: /\b(checkIssued|issuerCertificate|checkHost|checkEmail|checkIP|fingerprint(256|512)?)\b|\.servername\b(?!\s*=[^=])/g,
+    pattern:
+      /\b(checkIssued|issuerCertificate|checkHost|checkEmail|checkIP|fingerprint(256|512)?)\b|\.servername\b(?!\s*=[^=])/g,
     instead: "ask the judge in certs/: these fields decide nothing",
     covers: isProduct,
     planted: "if (peer.fingerprint256 === known) return true;",
   },
   {
     name: "a TLS endpoint of its own",
-    pattern: /\b(createSecureServer|setSecureContext|createSecureContext|tls\.(connect|createServer)|new TLSSocket|new tls\.TLSSocket)\b/g,
+    pattern:
+      /\b(createSecureServer|setSecureContext|createSecureContext|tls\.(connect|createServer)|new TLSSocket|new tls\.TLSSocket)\b/g,
     instead: "use the TLS options and makers of certs/, or add the file to the list in tests/house/rules.ts",
     covers: (path) => isProduct(path) && !path.startsWith("certs/") && !tlsEndpoints.has(path),
     planted: "const server = http2.createSecureServer({});",
@@ -137,7 +148,10 @@ function banRule(ban: Ban): Rule {
 }
 
 // Spelled in pieces: these files are looked at too.
-const markers = new RegExp(`\\b(${["TO", "FIX", "X", "HA"].map((head, at) => head + ["DO", "ME", "XX", "CK"][at]).join("|")})\\b`, "g");
+const markers = new RegExp(
+  `\\b(${["TO", "FIX", "X", "HA"].map((head, at) => head + ["DO", "ME", "XX", "CK"][at]).join("|")})\\b`,
+  "g",
+);
 const silencers = new RegExp(`@ts-(${["ign" + "ore", "noch" + "eck"].join("|")})`, "g");
 
 const shape: readonly Rule[] = [
@@ -157,11 +171,20 @@ const shape: readonly Rule[] = [
     find: (source) =>
       functionsOf(source)
         .filter(({ lineCount, head }) => lineCount > functionMaxLines && !/^describe(\.\w+\(.*\))?[.(]/.test(head))
-        .map(({ line, lineCount, head }) => ({ line, message: `${lineCount} lines, at most ${functionMaxLines}: ${head}` })),
+        .map(({ line, lineCount, head }) => ({
+          line,
+          message: `${lineCount} lines, at most ${functionMaxLines}: ${head}`,
+        })),
     planted: [
       { path: "lib/planted.ts", text: `export function long(): void {\n${"  work();\n".repeat(functionMaxLines)}}\n` },
-      { path: "lib/planted.ts", text: `class A {\n  async long(\n    a: number,\n  ): Promise<void> {\n${"    work();\n".repeat(70)}  }\n}\n` },
-      { path: "lib/planted.ts", text: `const long = (a: number): void => {\n${"  work();\n".repeat(functionMaxLines)}};\n` },
+      {
+        path: "lib/planted.ts",
+        text: `class A {\n  async long(\n    a: number,\n  ): Promise<void> {\n${"    work();\n".repeat(70)}  }\n}\n`,
+      },
+      {
+        path: "lib/planted.ts",
+        text: `const long = (a: number): void => {\n${"  work();\n".repeat(functionMaxLines)}};\n`,
+      },
     ],
   },
   {
@@ -177,7 +200,9 @@ const shape: readonly Rule[] = [
     name: "header comment",
     covers: (path) => isProduct(path),
     find: ({ text }) =>
-      /^(#!.*\n)?\s*(\/\*\*|\/\/)/.test(text) ? [] : [{ line: 1, message: "say in a comment what the file is and what must stay true" }],
+      /^(#!.*\n)?\s*(\/\*\*|\/\/)/.test(text)
+        ? []
+        : [{ line: 1, message: "say in a comment what the file is and what must stay true" }],
     planted: [{ path: "lib/planted.ts", text: 'import { a } from "./a.ts";\n' }],
   },
 ];

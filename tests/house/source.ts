@@ -21,7 +21,10 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** All tracked and new (not ignored) files that are still there, by git. */
 export function projectFiles(): string[] {
-  const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" });
+  const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+  });
   return [...new Set(listed.split("\n"))].filter((path) => path !== "");
 }
 
@@ -68,7 +71,10 @@ export function scrub(text: string): string {
   // Depth of `{` inside each template expression we are in, innermost last.
   const templates: number[] = [];
   const take = (end: number, keep: number): void => {
-    out += text.slice(at, at + keep) + blank(text.slice(at + keep, end - keep)) + text.slice(Math.max(end - keep, at + keep), end);
+    out +=
+      text.slice(at, at + keep) +
+      blank(text.slice(at + keep, end - keep)) +
+      text.slice(Math.max(end - keep, at + keep), end);
     at = end;
   };
   while (at < text.length) {

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../../harness/eventually.ts";
 import type { PostgresServer } from "../../harness/postgres.ts";
 import { startPostgres } from "../../harness/postgres.ts";
@@ -24,7 +24,9 @@ describe("a PostgreSQL of its own", () => {
   it("is version 18 and gives out databases that do not see each other", async () => {
     const [first, second] = await Promise.all([server.database(), server.database()]);
     await query(first, "create table kept (n int)");
-    expect(await query(first, "select current_setting('server_version_num')::int / 10000 as major")).toEqual([{ major: 18 }]);
+    expect(await query(first, "select current_setting('server_version_num')::int / 10000 as major")).toEqual([
+      { major: 18 },
+    ]);
     await expect(query(second, "select * from kept")).rejects.toThrow(/does not exist/);
   });
 
