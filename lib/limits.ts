@@ -36,6 +36,25 @@ export const limits = {
   spliceFlushAfterFinMs: 1 * secondMs,
   spliceSilenceMaxMs: 60 * secondMs,
 
+  // Data plane of a node: dials, links, path setup.
+  legTokensMaxCount: 4_096,
+  pendingPathsPerCallerMaxCount: 200,
+  livePathsPerInitiatorMaxCount: 2_000,
+  offersPerCallerPerSecond: 200,
+  offerBurstCount: 40,
+  legDialDeadlineMs: 5 * secondMs,
+  splicePassSweepMs: 1 * secondMs,
+  spliceRateBurstMs: 100,
+  openingPathsMaxCount: 4,
+  openingPathsQueueMaxCount: 1_024,
+  handshakesPerSourceMaxCount: 2,
+  publicSocketsMaxCount: 30_000,
+  probePayloadMaxBytes: 16 * KiB,
+  probeDeadlineMs: 2 * secondMs,
+  probeWindowCount: 60,
+  linkDialDeadlineMs: 5 * secondMs,
+  feedExchangeDeadlineMs: 5 * secondMs,
+
   // HTTP/2 between edges: set once, never tuned; the lane window is the only loop.
   pathStreamWindowBytes: 32 * MiB,
   pathConnectionWindowBytes: 64 * MiB,
@@ -52,15 +71,28 @@ export const limits = {
   bulkWindowMaxBytes: 16 * MiB,
   controlHeadroomBytes: 64 * KiB,
   channelCreditStartBytes: 16 * KiB,
-  channelCreditMaxBytes: 4 * MiB,
+  channelCreditMaxBytes: 16 * MiB,
   channelsPerTrunkMaxCount: 10_000,
   channelWriteQueueMaxBytes: 256 * KiB,
+  channelSendQueueBytes: 128 * KiB,
+  channelStreamHighWaterBytes: 64 * KiB,
+  channelsEndingMaxCount: 1_000,
   trunkReceivePoolBytes: 64 * MiB,
   processReceivePoolBytes: 256 * MiB,
   holdInitiatorMs: 30 * secondMs,
   holdAcceptorMs: 45 * secondMs,
   idleTrunkPingMs: 15 * secondMs,
   attachDeadlineMs: 5 * secondMs,
+  attachmentsPerTrunkMaxCount: 8,
+  attachmentsPerPathMaxCount: 8,
+  ackDelayMs: 4,
+  ackEveryInteractiveBytes: 32 * KiB,
+  ackEveryBulkBytes: 128 * KiB,
+  writtenReportDelayMs: 100,
+  windowDelaySlackMs: 25,
+  movesWithoutAckMaxCount: 3,
+  movesWithoutAckSpanMs: 2 * secondMs,
+  trunkCloseGraceMs: 1 * secondMs,
 
   // RPC surfaces.
   rpcMessageMaxBytes: 1 * MiB,
@@ -93,6 +125,11 @@ export const limits = {
   joinTokenUsesMaxCount: 1_000,
   joinRequestLifeMs: 24 * hourMs,
   csrMaxBytes: 4 * KiB,
+  certificateMaxBytes: 8 * KiB,
+  leafNamesMaxCount: 64,
+  judgedCertificatesMaxCount: 1_024,
+  keyFileMaxBytes: 16 * KiB,
+  trustBundleMaxBytes: 64 * KiB,
   factsMaxBytes: 8 * KiB,
   joinAttemptsPerSourcePerSecond: 10,
   rejudgeEveryMs: 1 * secondMs,
@@ -129,7 +166,23 @@ assert(limits.offlineAfterMs > limits.staleAfterMs, "stale comes before offline"
 assert(limits.holdAcceptorMs > limits.holdInitiatorMs, "the initiator gives up first");
 assert(limits.pathConnectionWindowBytes >= 2 * limits.bulkWindowMaxBytes, "HTTP/2 windows must never be the limit");
 assert(limits.pathStreamWindowBytes >= 2 * limits.bulkWindowMaxBytes, "HTTP/2 windows must never be the limit");
-assert(limits.pathSessionMemoryMaxBytes > limits.pathConnectionWindowBytes, "session memory covers the connection window");
-assert(limits.batchMaxBytes >= limits.batchTargetBytes + 16 * KiB, "a batch may overshoot its target by one small frame");
+assert(
+  limits.pathSessionMemoryMaxBytes > limits.pathConnectionWindowBytes,
+  "session memory covers the connection window",
+);
+assert(
+  limits.batchMaxBytes >= limits.batchTargetBytes + 16 * KiB,
+  "a batch may overshoot its target by one small frame",
+);
+assert(
+  limits.channelWriteQueueMaxBytes >=
+    limits.channelSendQueueBytes + limits.channelStreamHighWaterBytes + limits.channelCreditStartBytes,
+  "what a producer can write to a channel that stalled at once",
+);
+assert(2 * limits.ackEveryBulkBytes <= limits.bulkWindowStartBytes, "acks come before the window is full");
+assert(
+  2 * limits.ackEveryInteractiveBytes <= limits.interactiveWindowStartBytes,
+  "acks come before the window is full",
+);
 assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
 assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");

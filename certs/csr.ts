@@ -1,0 +1,82 @@
+/**
+ * Certificate requests (RFC 2986). A request carries a key and the proof that its sender holds it, and nothing else:
+ * every field of a certificate is chosen by the issuer, so asking for one is refused instead of ignored.
+ *
+ * Q1. The size is checked before a byte is parsed; parsing is strict DER and linear; RSA never reaches a verifier.
+ */
+
+import "reflect-metadata";
+import { type KeyObject, verify, webcrypto } from "node:crypto";
+import { Pkcs10CertificateRequestGenerator } from "@peculiar/x509";
+import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { type Der, isExactly, readDer, TAG } from "./der.ts";
+import { type KeyPair, keyHash, p256FromSpki } from "./keys.ts";
+
+export interface JudgedCsr {
+  readonly spkiDer: Uint8Array;
+  /** `keyHash(spkiDer)`. */
+  readonly keyHash: string;
+}
+
+const ECDSA_P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
+const ECDSA_SHA256 = { name: "ECDSA", hash: "SHA-256" } as const;
+/** AlgorithmIdentifier ecdsa-with-SHA256 (RFC 5758, 3.2). */
+const ECDSA_SHA256_DER = "300a06082a8648ce3d040302";
+const EMPTY_SEQUENCE_DER = "3000";
+const VERSION_0_DER = "020100";
+
+/** A certificate request for a P-256 key: no subject, no attributes. DER. */
+export async function makeCsr(keys: KeyPair): Promise<Uint8Array> {
+  const privateDer = keys.privateKey.export({ type: "pkcs8", format: "der" });
+  const privateKey = await webcrypto.subtle.importKey("pkcs8", privateDer, ECDSA_P256, false, ["sign"]);
+  const publicKey = await webcrypto.subtle.importKey("spki", Buffer.from(keys.spkiDer), ECDSA_P256, true, ["verify"]);
+  const csr = await Pkcs10CertificateRequestGenerator.create({
+    keys: { privateKey, publicKey },
+    signingAlgorithm: ECDSA_SHA256,
+  });
+  return new Uint8Array(csr.rawData);
+}
+
+/**
+ * The key a request proves possession of. Throws `invalid_argument` with detail CSR_SIZE, CSR_ENCODING, CSR_KEY,
+ * CSR_EXTRAS (a subject or any attribute) or CSR_SIGNATURE.
+ */
+export function judgeCsr(der: Uint8Array): JudgedCsr {
+  if (der.length === 0 || der.length > limits.csrMaxBytes) throw refuse("CSR_SIZE", "the request has a wrong size");
+  const csr = readDer(der);
+  const [info, algorithm, signature] = csr?.children ?? [];
+  const [version, subject, spki, attributes] = info?.children ?? [];
+  const shaped =
+    csr?.tag === TAG.sequence &&
+    csr.children.length === 3 &&
+    info?.tag === TAG.sequence &&
+    info.children.length === 4 &&
+    isExactly(version, VERSION_0_DER) &&
+    subject?.tag === TAG.sequence &&
+    attributes?.tag === 0xa0;
+  if (!shaped || spki?.tag !== TAG.sequence) throw refuse("CSR_ENCODING", "the request is not strict DER PKCS#10");
+  const publicKey = p256FromSpki(spki.raw);
+  if (publicKey === undefined) throw refuse("CSR_KEY", "only P-256 keys are accepted");
+  if (!isExactly(subject, EMPTY_SEQUENCE_DER) || attributes.children.length > 0) {
+    throw refuse("CSR_EXTRAS", "the request asks for more than a certificate for its key");
+  }
+  if (!isExactly(algorithm, ECDSA_SHA256_DER) || !signedBy(publicKey, info, signature)) {
+    throw refuse("CSR_SIGNATURE", "the request is not signed by its own key");
+  }
+  const spkiDer = Uint8Array.from(spki.raw);
+  return { spkiDer, keyHash: keyHash(spkiDer) };
+}
+
+function signedBy(publicKey: KeyObject, info: Der, signature: Der | undefined): boolean {
+  if (signature?.tag !== TAG.bitString || signature.content[0] !== 0) return false;
+  try {
+    return verify("sha256", info.raw, publicKey, signature.content.subarray(1));
+  } catch {
+    return false;
+  }
+}
+
+function refuse(detail: string, message: string): WeftError {
+  return new WeftError("invalid_argument", message, { detail });
+}
