@@ -99,7 +99,8 @@ export function toolEnv(extra = {}) {
 
 /**
  * Runs a program with this terminal, passes signals on, and ends as it ended: the same exit code, or 128 + the signal's
- * number. Never returns to the caller's next line of work: the process ends with the child.
+ * number. Under npm it also ends the program when npm is gone: npm hands a SIGTERM to the shell between, which dies of it
+ * without passing it on.
  */
 export function become(command, args, options = {}) {
   const child = spawn(command, args, {
@@ -111,6 +112,15 @@ export function become(command, args, options = {}) {
   for (const signal of forwarded) {
     // A terminal sends Ctrl-C to the whole group: the child has it already, and sees it once.
     process.on(signal, () => (signal === "SIGINT" && process.stdin.isTTY ? undefined : child.kill(signal)));
+  }
+  if (process.env.npm_lifecycle_event !== undefined) {
+    const parent = process.ppid;
+    const watch = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(watch);
+      child.kill("SIGTERM");
+    }, 250);
+    watch.unref();
   }
   child.on("error", (error) => {
     say(`weft: ${command} could not be run: ${error.message}`);
