@@ -29,3 +29,8 @@ export function readFileIfAny(path: string): Buffer | undefined {
     throw thrown;
   }
 }
+
+/** Removes a file if it is there. */
+export function removeFile(path: string): void {
+  rmSync(path, { force: true });
+}

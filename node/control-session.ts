@@ -1,0 +1,88 @@
+/** This node's channel to control: grpc-js under the node's own certificate, renewed with it, over several replicas. */
+
+import { rootsOf } from "../certs/bundle.ts";
+import type { Expectation } from "../certs/judge.ts";
+import { tlsOptions } from "../certs/tls-options.ts";
+import { joinServerName } from "../fabric/server-names.ts";
+import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
+import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { LeaseService } from "../gen/weft/lease/v1/lease_pb.ts";
+import { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
+import type { Client } from "@connectrpc/connect";
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import { rpcClient } from "../rpc/client.ts";
+import { controlTransport } from "../rpc/grpc-js-transport.ts";
+import { joinTransport } from "../rpc/join-transport.ts";
+import type { FeedStore, IdentityHolder, SnapshotHolder } from "./ports.ts";
+
+export interface ControlSessionDeps {
+  readonly addresses: readonly { readonly host: string; readonly port: number }[];
+  readonly identity: IdentityHolder;
+  readonly snapshot: SnapshotHolder;
+  readonly feed: FeedStore;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface ControlSession {
+  readonly beats: Client<typeof HeartbeatService>;
+  readonly control: Client<typeof ControlService>;
+  readonly enrollment: Client<typeof EnrollmentService>;
+  readonly routing: Client<typeof RoutingService>;
+  readonly leases: Client<typeof LeaseService>;
+  /** For a node whose leaf has expired: the join name, no client certificate. */
+  recovery(): Client<typeof EnrollmentService>;
+  close(): void;
+}
+
+/** Text form of an address for gRPC. */
+export function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export function openControlSession(deps: ControlSessionDeps): ControlSession {
+  const expectControl = (): Expectation<"control"> => {
+    const identity = deps.identity.current();
+    return {
+      kind: "control",
+      trustDomain: identity.trustDomain,
+      clusterId: identity.clusterId,
+      roots: rootsOf(identity.bundle, "control"),
+      nowMs: () => deps.clock.nowMs(),
+      newestSignedMs: () => deps.snapshot.newestSignedMs(),
+      revoked: (peer) =>
+        deps.feed.isRevoked({ issuerKeyIdHex: peer.issuerKeyId, serialHex: peer.serialHex, keyHashHex: peer.keyHash, spiffe: "" }),
+    };
+  };
+  const transport = controlTransport({
+    addresses: deps.addresses.map(hostPort),
+    serverName: deps.identity.current().controlName,
+    tls: () => tlsOptions("dial-control", { identity: deps.identity.current().leaf, expect: expectControl(), serverName: deps.identity.current().controlName }),
+    log: deps.log,
+  });
+  const unsubscribe = deps.identity.onChange(() => transport.rotate());
+  let recoveryTransport: ReturnType<typeof joinTransport> | undefined;
+  return {
+    beats: rpcClient(HeartbeatService, transport),
+    control: rpcClient(ControlService, transport),
+    enrollment: rpcClient(EnrollmentService, transport),
+    routing: rpcClient(RoutingService, transport),
+    leases: rpcClient(LeaseService, transport),
+    recovery() {
+      recoveryTransport?.close();
+      const first = deps.addresses[0];
+      recoveryTransport = joinTransport({
+        address: first === undefined ? "" : hostPort(first),
+        tls: tlsOptions("dial-join", { expect: expectControl(), serverName: joinServerName(deps.identity.current().clusterSlug) }),
+      });
+      return rpcClient(EnrollmentService, recoveryTransport);
+    },
+    close() {
+      unsubscribe();
+      recoveryTransport?.close();
+      transport.close();
+    },
+  };
+}

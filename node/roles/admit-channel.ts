@@ -1,0 +1,94 @@
+/**
+ * The egress's own decision about one channel, from its own snapshot: who asks, for what, in which class. An entry is
+ * believed only about the listeners and organizations it holds (REVIEW-trust 13), never about anything else.
+ */
+
+import { ChannelEnd, type ChannelOpen } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { ChannelClass, NodeRole, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { ResourceTarget, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { hasRole, memberById } from "../../fabric/members.ts";
+
+/** Who is at the other edge of the trunk, as TLS proved it. */
+export type FarPeer =
+  | { readonly kind: "entry"; readonly nodeId: string }
+  | { readonly kind: "client"; readonly clientId: string };
+
+export interface ChannelQuestion {
+  readonly open: ChannelOpen;
+  readonly snapshot: Snapshot;
+  readonly selfNodeId: string;
+  readonly peer: FarPeer;
+  /** The trunk's organization. */
+  readonly organizationId: string;
+  readonly draining: boolean;
+  /** What the offline mode says about new channels. */
+  readonly newChannels: boolean;
+}
+
+export type ChannelDecision =
+  | { readonly ok: true; readonly target: ResourceTarget; readonly class: ChannelClass }
+  | { readonly ok: false; readonly end: ChannelEnd; readonly why: string };
+
+function refuse(end: ChannelEnd, why: string): ChannelDecision {
+  return { ok: false, end, why };
+}
+
+/** Whether the origin a channel claims is one its peer may claim. Returns why not, or undefined. */
+function originFault({ open, snapshot, peer, organizationId }: ChannelQuestion): string | undefined {
+  const origin = open.origin;
+  if (origin === undefined) return "no origin";
+  if (origin.organizationId !== organizationId) return "origin of another organization";
+  if (peer.kind === "client") {
+    const known = snapshot.clients.some((grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId);
+    if (!known) return "client not known";
+    return origin.assurance === OriginAssurance.PROVED && origin.clientId === peer.clientId ? undefined : "a client speaks for itself only";
+  }
+  const member = memberById(snapshot, peer.nodeId);
+  if (member === undefined || !hasRole(member.roles, NodeRole.ENTRY, organizationId)) return "not an entry of this organization";
+  if (origin.entryNodeId !== peer.nodeId) return "an entry speaks for itself only";
+  switch (origin.assurance) {
+    case OriginAssurance.ANONYMOUS: {
+      const granted = snapshot.listenerGrants.some(
+        (grant) =>
+          grant.listenerId === origin.listenerId &&
+          grant.entryNodeId === peer.nodeId &&
+          grant.organizationId === organizationId &&
+          grant.resourceName === open.resource,
+      );
+      return granted ? undefined : "listener not granted";
+    }
+    case OriginAssurance.ENTRY_ASSERTED: {
+      const known = snapshot.clients.some((grant) => grant.clientId === origin.clientId && grant.organizationId === organizationId);
+      return known ? undefined : "asserted client not known";
+    }
+    default:
+      return "an entry cannot prove a client";
+  }
+}
+
+/** The class a channel runs in: the one asked for when the resource allows it, else its default. */
+function classFor(target: ResourceTarget, wanted: ChannelClass): ChannelClass | undefined {
+  if (wanted === ChannelClass.UNSPECIFIED || wanted === target.defaultClass) return target.defaultClass;
+  return target.allowedClasses.includes(wanted) ? wanted : undefined;
+}
+
+/** Decides one channel. Pure: the same question has the same answer. */
+export function admitChannel(question: ChannelQuestion): ChannelDecision {
+  const { open, snapshot, selfNodeId, organizationId } = question;
+  if (question.draining) return refuse(ChannelEnd.DRAINING, "draining");
+  if (!question.newChannels) return refuse(ChannelEnd.NOT_ALLOWED, "offline mode stops new channels");
+  const roles = snapshot.self?.roles ?? [];
+  if (!hasRole(roles, NodeRole.EGRESS, organizationId)) return refuse(ChannelEnd.NOT_ALLOWED, "no egress role for this organization");
+  const target = snapshot.resourceTargets.find((candidate) => candidate.name === open.resource && candidate.organizationId === organizationId);
+  if (target === undefined) return refuse(ChannelEnd.UNKNOWN_RESOURCE, "unknown resource");
+  const pool = snapshot.pools.find((candidate) => candidate.poolId === target.poolId);
+  if (pool === undefined || !pool.egressNodeIds.includes(selfNodeId)) return refuse(ChannelEnd.UNKNOWN_RESOURCE, "not in the resource's pool");
+  const fault = originFault(question);
+  if (fault !== undefined) return refuse(ChannelEnd.NOT_ALLOWED, fault);
+  if ((open.origin?.assurance ?? OriginAssurance.UNSPECIFIED) < target.minimumAssurance) {
+    return refuse(ChannelEnd.NOT_ALLOWED, "the resource demands a surer origin");
+  }
+  const channelClass = classFor(target, open.class);
+  if (channelClass === undefined) return refuse(ChannelEnd.NOT_ALLOWED, "class not allowed");
+  return { ok: true, target, class: channelClass };
+}
