@@ -104,6 +104,23 @@ export const limits = {
   linkStreamsMaxCount: 100,
   rpcStreamsMaxCount: 100,
   rpcSessionMemoryMaxBytes: 64 * MiB,
+  rpcStreamWindowBytes: 256 * KiB,
+  rpcConnectionWindowBytes: 4 * MiB,
+  rpcHeaderListMaxBytes: 16 * KiB,
+  rpcSettingsMaxCount: 32,
+  rpcStreamResetBurstCount: 500,
+  rpcStreamResetPerSecond: 33,
+  rpcIdleSessionMaxMs: 300 * secondMs,
+  rpcErrorFlushMs: 1 * secondMs,
+  rpcKeepaliveMs: 30 * secondMs,
+  rpcKeepaliveTimeoutMs: 10 * secondMs,
+  rpcConnectDeadlineMs: 5 * secondMs,
+  rpcRateKeysMaxCount: 10_000,
+  rpcPerNodePerSecond: 50,
+  rpcPerClientPerSecond: 50,
+  rpcPerOperatorPerSecond: 200,
+  rpcPerLinkPerSecond: 1_000,
+  rpcInspectPerSecond: 50,
 
   // Links and liveness.
   linkProbeMs: 1 * secondMs,
@@ -148,6 +165,22 @@ export const limits = {
   leaseTtlMinMs: 5 * secondMs,
   leaseTtlMaxMs: 24 * hourMs,
   leaseMarginMs: 1 * secondMs,
+  leaseNameMaxBytes: 200,
+
+  // What operators place, what nodes report (control/domain/placement.ts, control/services/).
+  unixPathMaxBytes: 100,
+  listenerSourcesMaxCount: 64,
+  reportedLinksMaxCount: 64,
+  reportedWorkloadsMaxCount: 64,
+  reportedListenersMaxCount: 256,
+  reportedTextMaxBytes: 256,
+  bootIdMaxBytes: 64,
+
+  // How often what snapshots show is looked after.
+  graphRefreshMs: 10 * secondMs,
+  graphMaterialShare: 0.2,
+  watchPollMs: 5 * secondMs,
+  snapshotPayloadRetentionMs: 1 * hourMs,
 
   // Egress.
   targetConnectMs: 5 * secondMs,
@@ -184,5 +217,11 @@ assert(
   2 * limits.ackEveryInteractiveBytes <= limits.interactiveWindowStartBytes,
   "acks come before the window is full",
 );
+assert(
+  limits.rpcSessionMemoryMaxBytes >= limits.rpcStreamsMaxCount * limits.rpcStreamWindowBytes,
+  "session memory covers every stream window of an RPC session",
+);
+assert(limits.rpcStreamWindowBytes <= limits.rpcConnectionWindowBytes, "one stream never needs more than its connection");
+assert(limits.rpcKeepaliveTimeoutMs < limits.rpcKeepaliveMs, "a ping is judged before the next is sent");
 assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
 assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");
