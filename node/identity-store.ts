@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { z } from "zod";
-import { readSecretFile, writeSecretFile } from "../certs/keys.ts";
+import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import { type LeafOf, leafOfKind } from "../certs/material.ts";
 import type { SpiffeKind } from "../certs/spiffe.ts";
 import { TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";

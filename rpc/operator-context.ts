@@ -1,0 +1,111 @@
+/**
+ * An operator's context: one folder with everything the CLI needs to act as that operator. `control init` makes the first
+ * one, `weft identity add` the others. Key and context file are 0600; the certificates are public.
+ *
+ *   operator.key      private key, PEM, 0600
+ *   operator.crt      leaf, PEM
+ *   servers.pem       roots that control's and nodes' operator ports are verified by (for grpcurl and other stock clients)
+ *   context.json      operator address of control, trust domain, default cluster, roots by kind and cluster
+ */
+
+import { join } from "node:path";
+import { z } from "zod";
+import type { Expectation } from "../certs/judge.ts";
+import { certificateDer, certificatePem, type LeafOf, leafOfKind, rootsOfKind } from "../certs/material.ts";
+import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
+import { type ClientTlsOptions, tlsOptions } from "../certs/tls-options.ts";
+import { WeftError } from "../lib/errors.ts";
+import { readFileIfAny, replaceFile } from "../lib/files.ts";
+
+const clusterSchema = z.object({
+  id: z.string(),
+  slug: z.string(),
+  controlRoots: z.array(z.base64()).min(1),
+  nodeRoots: z.array(z.base64()).min(1),
+});
+
+const contextSchema = z.object({
+  /** host:port of control's operator port. */
+  operatorAddress: z.string(),
+  /** host:port of control's public port, for `weft join` and configuration of nodes. */
+  publicAddress: z.string(),
+  trustDomain: z.string(),
+  /** SHA-256 of the installation key, hex. */
+  installationKeyHash: z.string(),
+  defaultCluster: z.string(),
+  clusters: z.array(clusterSchema).min(1),
+});
+
+export type OperatorContextFile = z.output<typeof contextSchema>;
+export type OperatorCluster = z.output<typeof clusterSchema>;
+
+export interface OperatorContext extends OperatorContextFile {
+  readonly dir: string;
+  readonly leaf: LeafOf<"operator">;
+}
+
+function serverRootsPem(clusters: readonly OperatorCluster[]): string {
+  return clusters
+    .flatMap((cluster) => [...cluster.controlRoots, ...cluster.nodeRoots])
+    .map((root) => certificatePem(Buffer.from(root, "base64")))
+    .join("");
+}
+
+/** Writes a context folder, replacing what the folder held. */
+export function saveOperatorContext(dir: string, context: OperatorContextFile, leaf: { readonly keyPem: string; readonly certificatePem: string }): void {
+  writeSecretFile(join(dir, "operator.key"), leaf.keyPem);
+  replaceFile(join(dir, "operator.crt"), leaf.certificatePem, 0o644);
+  replaceFile(join(dir, "servers.pem"), serverRootsPem(context.clusters), 0o644);
+  writeSecretFile(join(dir, "context.json"), `${JSON.stringify(context, null, 2)}\n`);
+}
+
+/**
+ * Reads a context folder.
+ * @throws WeftError failed_precondition (CONTEXT_MISSING, CONTEXT_DAMAGED) or what reading a secret file says.
+ */
+export function loadOperatorContext(dir: string): OperatorContext {
+  const certificate = readFileIfAny(join(dir, "operator.crt"));
+  if (certificate === undefined || readFileIfAny(join(dir, "context.json")) === undefined) {
+    throw new WeftError("failed_precondition", `${dir} holds no operator context; name one with --context DIR or WEFT_CONTEXT, or make one with "weft control init"`, {
+      detail: "CONTEXT_MISSING",
+    });
+  }
+  const keyPem = readSecretFile(join(dir, "operator.key"));
+  try {
+    const context = contextSchema.parse(JSON.parse(readSecretFile(join(dir, "context.json"))));
+    return { ...context, dir, leaf: leafOfKind("operator", keyPem, certificateDer(certificate.toString())) };
+  } catch (cause) {
+    throw new WeftError("failed_precondition", `the operator context in ${dir} is damaged`, { detail: "CONTEXT_DAMAGED", cause });
+  }
+}
+
+/** TLS options to reach control's operator port. */
+export function controlPortTls(context: OperatorContext, nowMs: () => number): ClientTlsOptions {
+  const cluster = context.clusters.find(({ slug }) => slug === context.defaultCluster) ?? context.clusters[0];
+  if (cluster === undefined) throw new WeftError("failed_precondition", "the operator context names no cluster", { detail: "CONTEXT_DAMAGED" });
+  const expect: Expectation<"control"> = {
+    kind: "control",
+    trustDomain: context.trustDomain,
+    clusterId: cluster.id,
+    roots: rootsOfKind("control", cluster.controlRoots.map((root) => Buffer.from(root, "base64"))),
+    nowMs,
+  };
+  return tlsOptions("dial-operator-port", { identity: context.leaf, expect });
+}
+
+/** TLS options to reach the operator port of exactly one node. */
+export function nodePortTls(context: OperatorContext, clusterId: string, nodeId: string, nowMs: () => number): ClientTlsOptions {
+  const cluster = context.clusters.find(({ id }) => id === clusterId);
+  if (cluster === undefined) {
+    throw new WeftError("failed_precondition", "the operator context does not know that cluster; refresh it with \"weft cluster list --refresh\"", { detail: "CONTEXT_CLUSTER_UNKNOWN" });
+  }
+  const expect: Expectation<"node"> = {
+    kind: "node",
+    trustDomain: context.trustDomain,
+    clusterId,
+    roots: rootsOfKind("node", cluster.nodeRoots.map((root) => Buffer.from(root, "base64"))),
+    ids: [nodeId],
+    nowMs,
+  };
+  return tlsOptions("dial-operator-port", { identity: context.leaf, expect });
+}
