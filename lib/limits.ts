@@ -189,6 +189,25 @@ export const limits = {
   statementTimeoutMs: 5 * secondMs,
   poolConnectionsMaxCount: 10,
   listPageMaxCount: 500,
+  storeConnectTimeoutMs: 5 * secondMs,
+  storeAnswerMarginMs: 2 * secondMs,
+  storeIdleConnectionMs: 60 * secondMs,
+  idleTransactionTimeoutMs: 10 * secondMs,
+  migrationLockWaitMs: 60 * secondMs,
+  txAttemptsMaxCount: 10,
+
+  // Control: hints, the allowlist cache, enrollment.
+  hintTopicEveryMs: 50,
+  hintReconnectMaxMs: 2 * secondMs,
+  hintTopicMaxBytes: 128,
+  allowlistStaleMaxMs: 1 * secondMs,
+  allowlistEntriesMaxCount: 20_000,
+  trustCacheMs: 1 * secondMs,
+  proofSkewMaxMs: 300 * secondMs,
+  joinPollEveryMs: 2 * secondMs,
+  joinListItemsMaxCount: 32,
+  supersededGraceMs: 900 * secondMs,
+  jobEveryMs: 60 * secondMs,
 
   // Shutdown.
   drainGraceMs: 5 * secondMs,
@@ -225,3 +244,4 @@ assert(limits.rpcStreamWindowBytes <= limits.rpcConnectionWindowBytes, "one stre
 assert(limits.rpcKeepaliveTimeoutMs < limits.rpcKeepaliveMs, "a ping is judged before the next is sent");
 assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
 assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");
+assert(limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs, "a revocation told to one replica reaches the others within a second");

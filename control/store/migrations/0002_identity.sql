@@ -15,13 +15,7 @@ create table cluster (
   feed_epoch bigint not null default 1,
   feed_seq bigint not null default 0,
   -- The trust bundle: grows with every change of a root.
-  bundle_version bigint not null default 1,
-  snapshot_changed_at_ms bigint not null default now_ms(),
-  -- When the measurements in `link_published` and `node_published` were last renewed.
-  graph_refreshed_at_ms bigint not null default 0,
-  offline_mode text not null default 'continue-for'
-    check (offline_mode in ('continue', 'continue-for', 'existing-only', 'fail-closed')),
-  continue_for_ms bigint not null default 28800000
+  bundle_version bigint not null default 1
 );
 
 create table organization (

@@ -77,38 +77,3 @@ create table listener_report (
   reported_at_ms bigint not null default now_ms(),
   primary key (node_id, listener_id)
 );
-
--- The measurements snapshots are built from: copied from the tables above together with a change of version, so that one
--- version always has one content.
-create table link_published (
-  cluster_id text not null references cluster (id),
-  from_node_id text not null references node (id),
-  to_node_id text not null references node (id),
-  rtt_ms double precision,
-  jitter_ms double precision,
-  loss_share double precision,
-  reliability_share double precision,
-  bandwidth_bytes_per_second double precision,
-  recent_failures double precision,
-  measured_at_ms bigint not null,
-  primary key (cluster_id, from_node_id, to_node_id)
-);
-
-create table node_published (
-  cluster_id text not null references cluster (id),
-  node_id text not null references node (id),
-  load double precision,
-  health text not null,
-  primary key (cluster_id, node_id)
-);
-
--- Snapshots as they were signed: an equal version must have equal content whichever replica serves it.
-create table snapshot_payload (
-  cluster_id text not null references cluster (id),
-  node_id text not null references node (id),
-  epoch bigint not null,
-  version bigint not null,
-  payload bytea not null,
-  created_at_ms bigint not null default now_ms(),
-  primary key (cluster_id, node_id, epoch, version)
-);

@@ -1,0 +1,120 @@
+/**
+ * Brings a store to the schema this program expects.
+ *
+ * G1. A migration's row is inserted before its statements, in the same transaction: two starters cannot both run it, and a
+ *     half-done one does not exist.
+ * G2. What was applied must be what this program has: an edited or unknown migration stops the start (SCHEMA_DIVERGED,
+ *     SCHEMA_NEWER), for then nobody knows what the tables mean.
+ */
+
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Sql, Tx } from "./sql.ts";
+
+export interface Migration {
+  readonly number: number;
+  readonly name: string;
+  readonly sha256: string;
+  readonly text: string;
+}
+
+export interface MigrationOutcome {
+  readonly applied: readonly number[];
+  readonly version: number;
+}
+
+const FILE = /^(\d{4})_([a-z0-9_]+)\.sql$/;
+/** An arbitrary constant, the same in every version: who holds this advisory lock migrates. */
+const ADVISORY_LOCK = 7_317_446_281;
+
+/** The migrations of this program, in order. */
+export function ownMigrations(): readonly Migration[] {
+  const folder = new URL("./migrations/", import.meta.url);
+  const all = readdirSync(folder)
+    .flatMap((file) => {
+      const [, digits, name] = FILE.exec(file) ?? [];
+      if (digits === undefined || name === undefined) return [];
+      const text = readFileSync(new URL(file, folder), "utf8");
+      return [{ number: Number(digits), name, sha256: createHash("sha256").update(text).digest("hex"), text }];
+    })
+    .sort((a, b) => a.number - b.number);
+  return all;
+}
+
+/**
+ * Applies what is missing. Idempotent and safe to run by several starters at once. Throws `failed_precondition`
+ * (SCHEMA_DIVERGED, SCHEMA_NEWER) and leaves the store as it was.
+ */
+export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<MigrationOutcome> {
+  await createLedger(sql);
+  const applied: number[] = [];
+  for (const migration of migrations) {
+    if (await sql.tx((tx) => applyOne(tx, migration))) applied.push(migration.number);
+  }
+  const version = await requireSchema(sql, migrations);
+  return { applied, version };
+}
+
+/** Throws unless the store has exactly the given migrations; returns the newest number. For starts that may not migrate. */
+export async function requireSchema(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<number> {
+  const rows = await sql.query<{ number: number; sha256: string }>("select number, sha256 from schema_migration order by number");
+  const known = new Map(migrations.map((each) => [each.number, each.sha256]));
+  for (const { number, sha256 } of rows) {
+    const own = known.get(number);
+    if (own === undefined) throw refuse("SCHEMA_NEWER", `the store has migration ${number}, which this program does not know`);
+    if (own !== sha256) throw refuse("SCHEMA_DIVERGED", `migration ${number} of the store is not the one of this program`);
+  }
+  if (rows.length < migrations.length) throw refuse("SCHEMA_OLDER", "the store lacks migrations of this program");
+  return rows.at(-1)?.number ?? 0;
+}
+
+async function createLedger(sql: Sql): Promise<void> {
+  await sql.tx(async (tx) => {
+    await lock(tx);
+    await tx.query(
+      `create table if not exists schema_migration (
+         number integer primary key, name text not null, sha256 text not null,
+         applied_at_ms bigint not null default floor(extract(epoch from clock_timestamp()) * 1000)::bigint)`,
+    );
+  });
+}
+
+async function applyOne(tx: Tx, migration: Migration): Promise<boolean> {
+  await lock(tx);
+  const inserted = await tx.query(
+    "insert into schema_migration (number, name, sha256) values ($1, $2, $3) on conflict (number) do nothing returning number",
+    [migration.number, migration.name, migration.sha256],
+  );
+  if (inserted.length === 0) return false;
+  for (const statement of statementsOf(migration.text)) await tx.query(statement);
+  return true;
+}
+
+/** Waits for other starters longer than a statement may otherwise take. */
+async function lock(tx: Tx): Promise<void> {
+  await tx.query(`set local statement_timeout = ${limits.migrationLockWaitMs}`);
+  await tx.query("select pg_advisory_xact_lock($1)", [ADVISORY_LOCK]);
+}
+
+/** Splits a script at semicolons that end a line, outside of `$$` bodies; comments between statements are dropped. */
+export function statementsOf(script: string): readonly string[] {
+  const statements: string[] = [];
+  let lines: string[] = [];
+  let quoted = false;
+  for (const line of script.split("\n")) {
+    if (!quoted && /^\s*(--.*)?$/.test(line)) continue;
+    lines.push(line);
+    if ((line.split("$$").length - 1) % 2 === 1) quoted = !quoted;
+    if (quoted || !/;\s*$/.test(line)) continue;
+    statements.push(lines.join("\n"));
+    lines = [];
+  }
+  if (lines.length > 0) throw new Error("a migration ends inside a statement");
+  return statements;
+}
+
+function refuse(detail: string, message: string): WeftError {
+  return new WeftError("failed_precondition", message, { detail });
+}
