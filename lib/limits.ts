@@ -209,6 +209,19 @@ export const limits = {
   supersededGraceMs: 900 * secondMs,
   jobEveryMs: 60 * secondMs,
 
+  // Fabric: decisions of a hop, revocations kept, routes considered.
+  offerSkewMaxMs: 5 * secondMs,
+  replayWindowMaxCount: 20_000,
+  revocationsMaxCount: 16_384,
+  routeRelaysMaxCount: 4,
+  routeCandidatesMaxCount: 256,
+  routeGainShare: 0.2,
+  routeGainMinMs: 1,
+  routeGainSamplesCount: 3,
+  observationHalfLifeMs: 10 * secondMs,
+  reliabilityHalfLifeMs: 300 * secondMs,
+  failureHalfLifeMs: 60 * secondMs,
+
   // Shutdown.
   drainGraceMs: 5 * secondMs,
 } as const;
@@ -245,3 +258,4 @@ assert(limits.rpcKeepaliveTimeoutMs < limits.rpcKeepaliveMs, "a ping is judged b
 assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
 assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");
 assert(limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs, "a revocation told to one replica reaches the others within a second");
+assert(limits.routeRelaysMaxCount + 2 <= limits.offerHopsMaxCount, "a route fits into an offer");
