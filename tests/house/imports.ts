@@ -44,7 +44,7 @@ function importAt(source: SourceFile, at: number, start: number, typeOnly: boole
 /** What each room may import besides itself. A room that is not here may not exist. */
 export const layers: Readonly<Record<string, readonly string[]>> = {
   lib: ["gen"],
-  certs: ["lib"],
+  certs: ["gen", "lib"],
   fabric: ["gen", "lib", "certs"],
   rpc: ["gen", "lib", "certs"],
   relay: ["lib", "fabric"],

@@ -50,7 +50,8 @@ interface Ban {
   readonly pattern: RegExp;
   readonly instead: string;
   readonly covers: (path: string) => boolean;
-  readonly planted: string;
+  /** Lines that must each be found. */
+  readonly planted: string | readonly string[];
   readonly at?: string;
 }
 
@@ -94,10 +95,14 @@ const bans: readonly Ban[] = [
   {
     name: "a weak judge of peers",
     pattern:
-      /\b(checkIssued|issuerCertificate|checkHost|checkEmail|checkIP|fingerprint(256|512)?)\b|\.servername\b(?!\s*=[^=])/g,
+      /\b(checkIssued|issuerCertificate|fingerprint(256|512))\b|\.check(Host|Email|IP)\b|\.servername\b(?!\s*=[^=])/g,
     instead: "ask the judge in certs/: these fields decide nothing",
     covers: isProduct,
-    planted: "if (peer.fingerprint256 === known) return true;",
+    planted: [
+      "if (peer.fingerprint256 === known) return true;",
+      "if (leaf.checkHost(name)) return true;",
+      "pick(socket.servername);",
+    ],
   },
   {
     name: "a TLS endpoint of its own",
@@ -143,7 +148,9 @@ function banRule(ban: Ban): Rule {
     name: ban.name,
     covers: ban.covers,
     find: (source) => matches(source.code, ban.pattern, (found) => `${found}: ${ban.instead}`),
-    planted: [{ path: ban.at ?? "control/domain/planted.ts", text: `const before = 1;\n${ban.planted}\n` }],
+    planted: [ban.planted]
+      .flat()
+      .map((line) => ({ path: ban.at ?? "control/domain/planted.ts", text: `const before = 1;\n${line}\n` })),
   };
 }
 
