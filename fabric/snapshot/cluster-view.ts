@@ -1,0 +1,107 @@
+/** Everything of one cluster that snapshots are made of: what control loads in one transaction. Plain records. */
+
+import type {
+  ChannelClass,
+  NodeHealth,
+  OfflineMode,
+  OriginAssurance,
+  ResourceKind,
+} from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { Grant } from "../members.ts";
+
+export interface ViewAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ViewNode {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly roles: readonly Grant[];
+  readonly region: string;
+  readonly addresses: readonly ViewAddress[];
+  readonly linkLabel: string;
+  readonly dialOutOnly: boolean;
+  /** 0..100; 0: not set. */
+  readonly trustLevel: number;
+  /** Share of capacity in use, 0..1; absent until reported. */
+  readonly load?: number;
+  readonly health: NodeHealth;
+}
+
+/** A link as measured by `fromNodeId`. Absent values were not measured. */
+export interface ViewLink {
+  readonly fromNodeId: string;
+  readonly toNodeId: string;
+  readonly rttMs?: number;
+  readonly jitterMs?: number;
+  readonly lossShare?: number;
+  readonly reliabilityShare?: number;
+  readonly bandwidthBytesPerSecond?: number;
+  readonly recentFailures?: number;
+  readonly measuredAtMs: number;
+}
+
+export interface ViewPool {
+  readonly poolId: string;
+  readonly name: string;
+  readonly organizationId: string;
+  readonly egressNodeIds: readonly string[];
+}
+
+export interface ViewResource {
+  readonly resourceId: string;
+  readonly name: string;
+  readonly organizationId: string;
+  readonly poolId: string;
+  readonly kind: ResourceKind;
+  readonly defaultClass: ChannelClass;
+  readonly allowedClasses: readonly ChannelClass[];
+  readonly minimumAssurance: OriginAssurance;
+  readonly host: string;
+  readonly port: number;
+  readonly unixPath: string;
+}
+
+export interface ViewListener {
+  readonly listenerId: string;
+  readonly name: string;
+  readonly organizationId: string;
+  readonly entryNodeId: string;
+  readonly resourceId: string;
+  readonly bindHost: string;
+  readonly bindPort: number;
+  readonly allowedSources: readonly string[];
+}
+
+export interface ViewClient {
+  readonly clientId: string;
+  readonly organizationId: string;
+}
+
+export interface ViewQos {
+  readonly class: ChannelClass;
+  readonly priority: number;
+  readonly rateBytesPerSecond: bigint;
+  readonly burstBytes: bigint;
+}
+
+/** One cluster. Only active members, existing organizations and unrevoked clients are listed. */
+export interface ClusterView {
+  readonly trustDomain: string;
+  readonly clusterId: string;
+  readonly clusterSlug: string;
+  readonly epoch: bigint;
+  readonly version: bigint;
+  readonly auditHead: { readonly seq: bigint; readonly hash: Uint8Array };
+  readonly bundle: TrustBundle;
+  readonly offline: { readonly mode: OfflineMode; readonly continueForMs: number };
+  readonly nodes: readonly ViewNode[];
+  readonly links: readonly ViewLink[];
+  readonly pools: readonly ViewPool[];
+  readonly resources: readonly ViewResource[];
+  readonly listeners: readonly ViewListener[];
+  readonly clients: readonly ViewClient[];
+  readonly qos: readonly ViewQos[];
+}

@@ -1,0 +1,244 @@
+/**
+ * Which node may hold what: a total table of data class by role, and the one function that cuts a cluster down to it.
+ *
+ * C3a. A field of a snapshot is filled only from its data class, and a data class only when a role of the node has it.
+ * C3b. A role for organization X fills a class with X's rows alone (`visibility.ts`).
+ */
+
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { type Snapshot, SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { type AssignableRole, hasRole } from "../members.ts";
+import type { ClusterView, ViewNode, ViewPool, ViewResource } from "./cluster-view.ts";
+import { scopeGraph } from "./graph.ts";
+import { areNeighbours, covers, type OrganizationScope, pathGrants, scopeOfRoles } from "./visibility.ts";
+
+/** The parts of a snapshot beyond the core (cluster, dates, bundle, offline mode, audit head, the node itself). */
+export const dataClasses = [
+  "neighbours",
+  "members",
+  "graph",
+  "resourceRoutes",
+  "listeners",
+  "resourceTargets",
+  "clients",
+  "listenerGrants",
+  "pools",
+  "qos",
+] as const;
+
+export type DataClass = (typeof dataClasses)[number];
+
+/** The table of A12. Roles whose work is not carried by paths hold the core alone. */
+export const classesOfRole = {
+  [NodeRole.ENTRY]: ["neighbours", "members", "graph", "resourceRoutes", "listeners", "clients", "pools", "qos"],
+  [NodeRole.RELAY]: ["neighbours", "members", "qos"],
+  [NodeRole.EGRESS]: ["neighbours", "members", "resourceTargets", "clients", "listenerGrants", "pools", "qos"],
+  [NodeRole.RDP_WORKER]: [],
+  [NodeRole.VNC_WORKER]: [],
+  [NodeRole.VPN_EXIT]: [],
+  [NodeRole.VPN_CONNECTOR]: [],
+  [NodeRole.FILE_STORAGE_CACHE]: [],
+  [NodeRole.UPDATE_CACHE]: [],
+  [NodeRole.VIDEO_RELAY]: [],
+  [NodeRole.STORAGE]: [],
+  [NodeRole.ADMIN_INGRESS]: [],
+} as const satisfies Record<AssignableRole, readonly DataClass[]>;
+
+type Fields = MessageInitShape<typeof SnapshotSchema>;
+
+/** What building one node's snapshot needs to know about that node. */
+interface Subject {
+  readonly view: ClusterView;
+  readonly node: ViewNode;
+  /** Organizations covered for the given data class: those of the roles that have it (C3a, C3b). */
+  scope(dataClass: DataClass): OrganizationScope;
+}
+
+export interface SnapshotDates {
+  readonly issuedAtMs: number;
+  readonly notAfterMs: number;
+}
+
+/** The snapshot of one node. Throws `not_found` (NODE_UNKNOWN) when the view has no such node. */
+export function scopeSnapshot(view: ClusterView, nodeId: string, dates: SnapshotDates): Snapshot {
+  const node = view.nodes.find((candidate) => candidate.nodeId === nodeId);
+  if (node === undefined) throw new WeftError("not_found", "no such node", { detail: "NODE_UNKNOWN" });
+  const scopes = new Map(dataClasses.map((dataClass) => [dataClass, scopeOfRoles(node.roles, rolesWith(dataClass))]));
+  const subject: Subject = {
+    view,
+    node,
+    scope: (dataClass) => scopes.get(dataClass) ?? { all: false, ids: new Set() },
+  };
+  const fields: Fields = core(subject, dates);
+  for (const dataClass of dataClasses) Object.assign(fields, builders[dataClass](subject));
+  return create(SnapshotSchema, fields);
+}
+
+function rolesWith(dataClass: DataClass): NodeRole[] {
+  const table: Readonly<Record<number, readonly DataClass[]>> = classesOfRole;
+  return Object.values(NodeRole).filter((role) => table[role]?.includes(dataClass) === true);
+}
+
+function core({ view, node }: Subject, dates: SnapshotDates): Fields {
+  return {
+    trustDomain: view.trustDomain,
+    clusterId: view.clusterId,
+    clusterSlug: view.clusterSlug,
+    nodeId: node.nodeId,
+    epoch: view.epoch,
+    version: view.version,
+    issuedAtMs: BigInt(Math.floor(dates.issuedAtMs)),
+    notAfterMs: BigInt(Math.floor(dates.notAfterMs)),
+    auditHead: { seq: view.auditHead.seq, hash: view.auditHead.hash },
+    bundle: view.bundle,
+    offline: { mode: view.offline.mode, continueForMs: BigInt(view.offline.continueForMs) },
+    self: {
+      name: node.name,
+      roles: node.roles.map(({ role, organizationId }) => ({ role, organizationId })),
+      region: node.region,
+      addresses: addressesOf(node),
+      linkLabel: node.linkLabel,
+      dialOutOnly: node.dialOutOnly,
+    },
+  };
+}
+
+/** One builder per data class: each returns the fields of its class, empty when nothing is in scope. */
+const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
+  neighbours: ({ view, node, scope }) => ({
+    neighbours: view.nodes
+      .filter((other) => areNeighbours(node, other))
+      .map((other) => ({
+        nodeId: other.nodeId,
+        name: other.name,
+        roles: pathGrants(scope("neighbours"), other.roles),
+        region: other.region,
+        addresses: other.dialOutOnly ? [] : addressesOf(other),
+        linkLabel: other.linkLabel,
+        dialOutOnly: other.dialOutOnly,
+        dial: !other.dialOutOnly && other.addresses.length > 0,
+      })),
+  }),
+  members: ({ view, node }) => {
+    const carried = scopeOfRoles(node.roles, [NodeRole.RELAY, NodeRole.EGRESS]);
+    return {
+      members: view.nodes
+        .filter((other) => other.nodeId !== node.nodeId)
+        .map((other) => ({ nodeId: other.nodeId, roles: entryGrants(carried, other) }))
+        .filter((member) => member.roles.length > 0),
+    };
+  },
+  graph: ({ view, node, scope }) => {
+    const within = scope("graph");
+    return nothing(within) ? {} : { graph: scopeGraph(view, node, within) };
+  },
+  resourceRoutes: ({ view, scope }) => ({
+    resourceRoutes: view.resources
+      .filter((resource) => covers(scope("resourceRoutes"), resource.organizationId))
+      .map(routeFields),
+  }),
+  listeners: ({ view, node, scope }) => ({
+    listeners: view.listeners
+      .filter((item) => item.entryNodeId === node.nodeId && covers(scope("listeners"), item.organizationId))
+      .flatMap((item) => {
+        const resourceName = resourceNameOf(view, item.resourceId, item.organizationId);
+        if (resourceName === undefined) return [];
+        const { listenerId, name, organizationId, bindHost, bindPort } = item;
+        return [
+          {
+            listenerId,
+            name,
+            organizationId,
+            resourceName,
+            bindHost,
+            bindPort,
+            allowedSources: [...item.allowedSources],
+          },
+        ];
+      }),
+  }),
+  resourceTargets: (subject) => ({
+    resourceTargets: servedResources(subject, "resourceTargets").map((resource) => ({
+      ...routeFields(resource),
+      host: resource.host,
+      port: resource.port,
+      unixPath: resource.unixPath,
+    })),
+  }),
+  clients: ({ view, scope }) => ({
+    clients: view.clients
+      .filter((client) => covers(scope("clients"), client.organizationId))
+      .map(({ clientId, organizationId }) => ({ clientId, organizationId })),
+  }),
+  listenerGrants: (subject) => {
+    const served = new Set(servedResources(subject, "listenerGrants").map((resource) => resource.resourceId));
+    return {
+      listenerGrants: subject.view.listeners
+        .filter((item) => served.has(item.resourceId))
+        .flatMap((item) => {
+          const resourceName = resourceNameOf(subject.view, item.resourceId, item.organizationId);
+          if (resourceName === undefined) return [];
+          const { listenerId, entryNodeId, organizationId } = item;
+          return [{ listenerId, entryNodeId, organizationId, resourceName }];
+        }),
+    };
+  },
+  pools: ({ view, node }) => ({ pools: view.pools.flatMap((pool) => poolFor(view, node, pool)) }),
+  qos: ({ view, scope }) => ({
+    qos: nothing(scope("qos"))
+      ? []
+      : view.qos.map(({ class: channelClass, priority, rateBytesPerSecond, burstBytes }) => ({
+          class: channelClass,
+          priority,
+          rateBytesPerSecond,
+          burstBytes,
+        })),
+  }),
+};
+
+function nothing(scope: OrganizationScope): boolean {
+  return !scope.all && scope.ids.size === 0;
+}
+
+function addressesOf(node: ViewNode): { host: string; port: number }[] {
+  return node.addresses.map(({ host, port }) => ({ host, port }));
+}
+
+/** The grants by which `other` may start paths through a node that carries for `carried`. */
+function entryGrants(carried: OrganizationScope, other: ViewNode): { role: NodeRole; organizationId: string }[] {
+  return nothing(carried) ? [] : pathGrants(carried, other.roles).filter((grant) => grant.role === NodeRole.ENTRY);
+}
+
+function routeFields(resource: ViewResource) {
+  const { resourceId, name, organizationId, poolId, kind, defaultClass, minimumAssurance } = resource;
+  const allowedClasses = [...resource.allowedClasses];
+  return { resourceId, name, organizationId, poolId, kind, defaultClass, allowedClasses, minimumAssurance };
+}
+
+/** Resources of the pools this node is in, where its egress role covers their organization. */
+function servedResources({ view, node, scope }: Subject, dataClass: DataClass): ViewResource[] {
+  const pools = view.pools.filter((pool) => pool.egressNodeIds.includes(node.nodeId));
+  return view.resources.filter(
+    (resource) =>
+      covers(scope(dataClass), resource.organizationId) &&
+      pools.some((pool) => pool.poolId === resource.poolId && pool.organizationId === resource.organizationId),
+  );
+}
+
+function resourceNameOf(view: ClusterView, resourceId: string, organizationId: string): string | undefined {
+  return view.resources.find((item) => item.resourceId === resourceId && item.organizationId === organizationId)?.name;
+}
+
+/** An entry learns a pool's usable egresses; an egress learns that it is in the pool, not who else is. */
+function poolFor(view: ClusterView, node: ViewNode, pool: ViewPool) {
+  const usable = pool.egressNodeIds.filter((id) =>
+    view.nodes.some((other) => other.nodeId === id && hasRole(other.roles, NodeRole.EGRESS, pool.organizationId)),
+  );
+  const routes = hasRole(node.roles, NodeRole.ENTRY, pool.organizationId);
+  const egressNodeIds = routes ? usable : usable.filter((id) => id === node.nodeId);
+  if (!routes && egressNodeIds.length === 0) return [];
+  const { poolId, name, organizationId } = pool;
+  return [{ poolId, name, organizationId, egressNodeIds }];
+}
