@@ -1,0 +1,128 @@
+/**
+ * One HTTP/2 stream served by one Connect handler, without Node's compatibility layer: a compat `request` listener beside
+ * raw streams would answer twice, and its request object cannot be left unread safely.
+ *
+ * X1. A stream is answered once and ends with END_STREAM and trailers, never with a reset while the answer can be sent.
+ * X2. A request body nobody read is discarded for a bounded time after the answer, then the stream is closed.
+ */
+
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { Clock } from "../lib/clock.ts";
+import type { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { respondError } from "./errors.ts";
+
+export interface Exchange {
+  /** Ends the stream with an error, now: its handler sees its signal abort. */
+  fail(error: WeftError, requestId: string): void;
+}
+
+export interface ExchangeRequest {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  readonly handler: UniversalHandler;
+  readonly contextValues: ContextValues;
+  readonly clock: Clock;
+}
+
+/** Runs the handler and writes its answer. Never throws and never rejects: what goes wrong here only ends the stream. */
+export function startExchange(request: ExchangeRequest): Exchange {
+  const { stream, headers, handler, contextValues, clock } = request;
+  const aborter = new AbortController();
+  stream.once("close", () => {
+    aborter.abort(new ConnectError("the call is over", stream.rstCode === 0 ? Code.Aborted : Code.Canceled));
+  });
+  const run = async (): Promise<void> => {
+    const response = await handler({
+      httpVersion: "2.0",
+      method: headers[":method"] ?? "",
+      url: `https://weft.internal${headers[":path"] ?? "/"}`,
+      header: webHeaders(headers),
+      body: bodyOf(stream),
+      signal: aborter.signal,
+      contextValues,
+    });
+    await writeResponse(stream, response);
+    discardRest(stream, clock);
+  };
+  run().catch(() => {
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  });
+  return {
+    fail(error, requestId) {
+      if (isGrpc(headers)) respondError(stream, error, requestId);
+      else if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
+      aborter.abort(new ConnectError("ended by the server", Code.Aborted));
+    },
+  };
+}
+
+/** Whether the caller speaks gRPC or gRPC-Web and reads its status from grpc-status. */
+export function isGrpc(headers: IncomingHttpHeaders): boolean {
+  return headers["content-type"]?.startsWith("application/grpc") === true;
+}
+
+/** Leaving the loop early must not destroy the stream: the answer is still to be sent (X1). */
+function bodyOf(stream: ServerHttp2Stream): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => stream.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]() };
+}
+
+function webHeaders(headers: IncomingHttpHeaders): Headers {
+  const out = new Headers();
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(":") || value === undefined) continue;
+    for (const one of Array.isArray(value) ? value : [value]) out.append(name, one);
+  }
+  return out;
+}
+
+function nodeHeaders(headers: Headers | undefined): OutgoingHttpHeaders {
+  return Object.fromEntries(headers?.entries() ?? []);
+}
+
+async function writeResponse(stream: ServerHttp2Stream, response: UniversalServerResponse): Promise<void> {
+  const chunks = response.body?.[Symbol.asyncIterator]();
+  try {
+    const first = await chunks?.next();
+    if (stream.destroyed || stream.headersSent) return;
+    // Read only now: the handler may fill headers until its first message, and trailers until its last.
+    const head = { ":status": response.status, ...nodeHeaders(response.header) };
+    stream.respond(head, { waitForTrailers: true });
+    stream.once("wantTrailers", () => {
+      if (!stream.destroyed) stream.sendTrailers(nodeHeaders(response.trailer));
+    });
+    for (let chunk = first; chunk !== undefined && chunk.done !== true; chunk = await chunks?.next()) {
+      if (stream.destroyed || stream.writableEnded) return;
+      if (!stream.write(chunk.value)) await writable(stream);
+    }
+    if (!stream.destroyed && !stream.writableEnded) stream.end();
+  } finally {
+    chunks?.return?.().catch(() => {});
+  }
+}
+
+/** Resolves when the stream takes more, or is over. */
+function writable(stream: ServerHttp2Stream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.once("drain", done);
+    stream.once("close", done);
+  });
+}
+
+/** X2. */
+function discardRest(stream: ServerHttp2Stream, clock: Clock): void {
+  if (stream.destroyed || stream.readableEnded) return;
+  stream.resume();
+  const timer = clock.after(limits.rpcErrorFlushMs, () => {
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
+  stream.once("close", () => timer.cancel());
+}

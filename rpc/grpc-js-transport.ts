@@ -1,0 +1,260 @@
+/**
+ * Node to control: @grpc/grpc-js channels behind Connect's `Transport`, one channel per control address.
+ *
+ * G1. A call goes to the first address whose channel is ready; an address whose call failed for want of an answer goes to
+ *     the end of the line. Nothing is retried here: the callers' loops know what may be repeated.
+ * G2. A channel lives as long as the identity it was made with. After `rotate` new calls use channels made with the new
+ *     one, old calls finish on theirs, and a channel without calls is closed.
+ */
+
+import { createSecureContext } from "node:tls";
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { Client, type ChannelOptions, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import type { ClientTlsOptions } from "../certs/tls-options.ts";
+import { linkBackoff } from "../lib/backoff.ts";
+import type { Clock } from "../lib/clock.ts";
+import { limits } from "../lib/limits.ts";
+import type { Log } from "../lib/log.ts";
+import { connectErrorOf, fromMetadata, toMetadata } from "./grpc-js-metadata.ts";
+import { readResponses, writeRequests } from "./grpc-js-streams.ts";
+
+export interface ControlTransport extends Transport {
+  /** Call after the identity changed (G2). */
+  rotate(): void;
+  /** Ends every channel and every call. */
+  close(): void;
+  /** Whether some address has a live connection. */
+  connected(): boolean;
+}
+
+export interface ControlTransportOptions {
+  /** "host:port" each, in order of preference. */
+  readonly addresses: readonly string[];
+  /** `control.<slug>.weft.internal`: the name sent and the authority of calls. */
+  readonly serverName: string;
+  /** `tlsOptions("dial-control", ...)` for the identity of now: read for every new set of channels. */
+  readonly tls: () => ClientTlsOptions;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly readMaxBytes?: number;
+  /** For unary calls that give no deadline of their own. */
+  readonly defaultTimeoutMs?: number;
+}
+
+interface Endpoint {
+  readonly address: string;
+  readonly client: Client;
+}
+
+/** One generation of channels, all with the same identity. */
+interface Generation {
+  readonly endpoints: Endpoint[];
+  calls: number;
+  retired: boolean;
+}
+
+/** Opens channels to control; connections are made on the first call. */
+export function controlTransport(options: ControlTransportOptions): ControlTransport {
+  return new GrpcJsTransport(options);
+}
+
+class GrpcJsTransport implements ControlTransport {
+  readonly #options: ControlTransportOptions;
+  #generation: Generation;
+  #closed = false;
+
+  constructor(options: ControlTransportOptions) {
+    if (options.addresses.length === 0) throw new Error("no control address");
+    this.#options = options;
+    this.#generation = this.#open();
+  }
+
+  #open(): Generation {
+    const { tls, serverName, addresses, readMaxBytes } = this.#options;
+    const options = tls();
+    const channelCredentials = credentials.createFromSecureContext(createSecureContext(options), {
+      rejectUnauthorized: true,
+      ...(options.checkServerIdentity === undefined ? {} : { checkServerIdentity: options.checkServerIdentity }),
+    });
+    const channelOptions: ChannelOptions = {
+      "grpc.ssl_target_name_override": serverName,
+      "grpc.default_authority": serverName,
+      "grpc.keepalive_time_ms": limits.rpcKeepaliveMs,
+      "grpc.keepalive_timeout_ms": limits.rpcKeepaliveTimeoutMs,
+      "grpc.keepalive_permit_without_calls": 1,
+      "grpc.initial_reconnect_backoff_ms": linkBackoff.firstMs,
+      "grpc.max_reconnect_backoff_ms": linkBackoff.maxMs,
+      "grpc.max_receive_message_length": readMaxBytes ?? limits.snapshotMaxBytes * 2,
+      "grpc-node.max_session_memory": Math.ceil(limits.rpcSessionMemoryMaxBytes / 1_000_000),
+      // A subchannel of the global pool would go on with the identity it was made with.
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.enable_retries": 0,
+      "grpc.enable_channelz": 0,
+      "grpc.enable_http_proxy": 0,
+      "grpc.service_config_disable_resolution": 1,
+    };
+    const endpoints = addresses.map((address) => ({
+      address,
+      client: new Client(targetOf(address), channelCredentials, channelOptions),
+    }));
+    return { endpoints, calls: 0, retired: false };
+  }
+
+  rotate(): void {
+    if (this.#closed) return;
+    const old = this.#generation;
+    this.#generation = this.#open();
+    old.retired = true;
+    if (old.calls === 0) closeAll(old);
+  }
+
+  close(): void {
+    this.#closed = true;
+    closeAll(this.#generation);
+  }
+
+  connected(): boolean {
+    return this.#generation.endpoints.some(isReady);
+  }
+
+  unary: Transport["unary"] = async (method, signal, timeoutMs, header, input) => {
+    const { defaultTimeoutMs = limits.rpcDeadlineMaxMs } = this.#options;
+    const deadline = deadlineOf(this.#options.clock, timeoutMs ?? defaultTimeoutMs);
+    const { endpoint, done } = await this.#pick(signal, deadline);
+    return new Promise((resolve, reject) => {
+      let head = new Headers();
+      const trailer = new Headers();
+      const call = endpoint.client.makeUnaryRequest(
+        pathOf(method),
+        serializer(method.input),
+        deserializer(method.output),
+        create(method.input, input),
+        toMetadata(header),
+        callOptions(deadline),
+        (error: ServiceError | null, message?: MessageShape<typeof method.output>) => {
+          signal?.removeEventListener("abort", cancel);
+          done(error);
+          if (error !== null) return reject(connectErrorOf(error, signal));
+          if (message === undefined) return reject(new ConnectError("no response message", Code.Internal));
+          resolve({ stream: false, service: method.parent, method, header: head, trailer, message });
+        },
+      );
+      const cancel = (): void => call.cancel();
+      signal?.addEventListener("abort", cancel, { once: true });
+      call.on("metadata", (metadata) => {
+        head = fromMetadata(metadata);
+      });
+      call.on("status", (last) => {
+        for (const [name, value] of fromMetadata(last.metadata)) trailer.append(name, value);
+      });
+    });
+  };
+
+  stream: Transport["stream"] = async (method, signal, timeoutMs, header, input) => {
+    const deadline = deadlineOf(this.#options.clock, timeoutMs);
+    const { endpoint, done } = await this.#pick(signal, deadline);
+    const call = endpoint.client.makeBidiStreamRequest(
+      pathOf(method),
+      serializer(method.input),
+      deserializer(method.output),
+      toMetadata(header),
+      callOptions(deadline),
+    );
+    const cancel = (): void => call.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    const ended = (error: ServiceError | null): void => {
+      signal?.removeEventListener("abort", cancel);
+      done(error);
+    };
+    writeRequests(call, method.input, input);
+    const { header: head, trailer, messages } = readResponses<MessageShape<typeof method.output>>(call, signal, ended);
+    return {
+      stream: true,
+      service: method.parent,
+      method,
+      header: await head,
+      trailer,
+      message: messages,
+    };
+  };
+
+  /** G1. Waits for a connection at most until the deadline or the connect deadline, whichever is first. */
+  async #pick(
+    signal: AbortSignal | undefined,
+    deadline: Date | undefined,
+  ): Promise<{ endpoint: Endpoint; done: (error: ServiceError | null) => void }> {
+    if (this.#closed) throw new ConnectError("the transport is closed", Code.Canceled);
+    if (signal?.aborted === true) throw new ConnectError("the call was canceled", Code.Canceled);
+    const generation = this.#generation;
+    generation.calls += 1;
+    try {
+      const endpoint = generation.endpoints.find(isReady) ?? (await this.#firstReady(generation, deadline));
+      return { endpoint, done: (error) => this.#finished(generation, endpoint, error) };
+    } catch (error) {
+      this.#finished(generation, undefined, null);
+      throw error;
+    }
+  }
+
+  async #firstReady(generation: Generation, deadline: Date | undefined): Promise<Endpoint> {
+    const connectBy = this.#options.clock.nowMs() + limits.rpcConnectDeadlineMs;
+    const until = Math.min(deadline?.getTime() ?? connectBy, connectBy);
+    const ready = generation.endpoints.map(
+      (endpoint) =>
+        new Promise<Endpoint>((resolve, reject) => {
+          endpoint.client.waitForReady(until, (error) => (error === undefined ? resolve(endpoint) : reject(error)));
+        }),
+    );
+    try {
+      return await Promise.any(ready);
+    } catch (cause) {
+      throw new ConnectError("control cannot be reached", Code.Unavailable, undefined, undefined, cause);
+    }
+  }
+
+  #finished(generation: Generation, endpoint: Endpoint | undefined, error: ServiceError | null): void {
+    generation.calls -= 1;
+    const unanswered = error?.code === status.UNAVAILABLE || error?.code === status.DEADLINE_EXCEEDED;
+    if (endpoint !== undefined && unanswered) {
+      const at = generation.endpoints.indexOf(endpoint);
+      if (at >= 0) generation.endpoints.push(...generation.endpoints.splice(at, 1));
+    }
+    if (generation.retired && generation.calls === 0) closeAll(generation);
+  }
+}
+
+function isReady(endpoint: Endpoint): boolean {
+  return endpoint.client.getChannel().getConnectivityState(false) === connectivityState.READY;
+}
+
+function closeAll(generation: Generation): void {
+  for (const { client } of generation.endpoints) client.close();
+}
+
+/** grpc-js wants to be told the scheme of literal addresses. */
+function targetOf(address: string): string {
+  if (address.startsWith("[")) return `ipv6:${address}`;
+  return /^\d+\.\d+\.\d+\.\d+:\d+$/.test(address) ? `ipv4:${address}` : `dns:${address}`;
+}
+
+function pathOf(method: { readonly parent: { readonly typeName: string }; readonly name: string }): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+function deadlineOf(clock: Clock, timeoutMs: number | undefined): Date | undefined {
+  return timeoutMs === undefined || timeoutMs <= 0 ? undefined : new Date(clock.nowMs() + timeoutMs);
+}
+
+function callOptions(deadline: Date | undefined): { deadline?: Date } {
+  return deadline === undefined ? {} : { deadline };
+}
+
+/** The bytes of a message of `schema`. */
+function serializer<D extends DescMessage>(schema: D): (message: MessageShape<D>) => Buffer {
+  return (message) => Buffer.from(toBinary(schema, message));
+}
+
+function deserializer<D extends DescMessage>(schema: D): (bytes: Buffer) => MessageShape<D> {
+  return (bytes) => fromBinary(schema, bytes);
+}

@@ -1,0 +1,119 @@
+/**
+ * The part of the chain that needs parsed messages, around every Connect handler: log outermost, then error mapping, then
+ * the subject binding of the policy row. Identity, policy and limits ran before (admission.ts) and left `kCaller` and
+ * `kRequestId` in the context.
+ */
+
+import type { Message } from "@bufbuild/protobuf";
+import { Code, type ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
+import type { Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import { policyRefused, type RefusedCall } from "./admission.ts";
+import { kCaller, kRequestId } from "./caller.ts";
+import { toConnectError } from "./errors.ts";
+import { decideSubject, type PolicyTable, rpcName } from "./policy.ts";
+
+type AnyRequest = UnaryRequest | StreamRequest;
+
+/** One log record per RPC when it ends; failures of our own with their cause. */
+export function logInterceptor(log: Log, clock: Clock): Interceptor {
+  return (next) => async (req) => {
+    const startedMs = clock.monoMs();
+    const ended = (error?: ConnectError): void => {
+      const fields = {
+        rpc: rpcName(req.method),
+        requestId: req.contextValues.get(kRequestId),
+        caller: req.contextValues.get(kCaller).spiffe,
+        code: error === undefined ? "ok" : Code[error.code],
+        durationMs: Math.round(clock.monoMs() - startedMs),
+      };
+      if (error?.code === Code.Internal) log.error("rpc failed", { ...fields, error: causeOf(error) });
+      else log.debug("rpc", fields);
+    };
+    try {
+      const response = await next(req);
+      if (!response.stream) {
+        ended();
+        return response;
+      }
+      return { ...response, message: watched(response.message, ended) };
+    } catch (error) {
+      ended(error as ConnectError);
+      throw error;
+    }
+  };
+}
+
+async function* watched<T>(messages: AsyncIterable<T>, ended: (error?: ConnectError) => void): AsyncGenerator<T> {
+  let failure: ConnectError | undefined;
+  try {
+    yield* messages;
+  } catch (error) {
+    failure = error as ConnectError;
+    throw error;
+  } finally {
+    ended(failure);
+  }
+}
+
+function causeOf(error: ConnectError): string {
+  const { cause } = error;
+  return cause instanceof Error && cause.cause !== undefined
+    ? `${messageOf(cause)}: ${messageOf(cause.cause)}`
+    : messageOf(cause ?? error);
+}
+
+/** Whatever a handler throws leaves as a ConnectError made by `toConnectError`. */
+export const errorInterceptor: Interceptor = (next) => async (req) => {
+  const requestId = req.contextValues.get(kRequestId);
+  try {
+    const response = await next(req);
+    return response.stream ? { ...response, message: mapped(response.message, requestId) } : response;
+  } catch (error) {
+    throw toConnectError(error, requestId);
+  }
+};
+
+async function* mapped<T>(messages: AsyncIterable<T>, requestId: string): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw toConnectError(error, requestId);
+  }
+}
+
+/** Every request message must stay with the caller's own, as its policy row says. */
+export function subjectInterceptor(policy: PolicyTable, onRefusal?: (refused: RefusedCall) => void): Interceptor {
+  return (next) => (req) => {
+    const row = policy[rpcName(req.method)];
+    if (row === undefined) throw policyRefused("internal", "POLICY_MISSING");
+    const check = (message: Message): void => {
+      const caller = req.contextValues.get(kCaller);
+      const decision = decideSubject(row, caller, req.method.input, message);
+      if (decision.allowed) return;
+      const requestId = req.contextValues.get(kRequestId);
+      const audit = row.auditRefusal === true;
+      onRefusal?.({ rpc: rpcName(req.method), caller, detail: "FOREIGN_SUBJECT", requestId, audit });
+      throw policyRefused(decision.reason, decision.detail);
+    };
+    return next(checked(req, check));
+  };
+}
+
+function checked(req: AnyRequest, check: (message: Message) => void): AnyRequest {
+  if (req.stream) return { ...req, message: checkedEach(req.message, check) };
+  check(req.message);
+  return req;
+}
+
+async function* checkedEach<T extends Message>(
+  messages: AsyncIterable<T>,
+  check: (message: Message) => void,
+): AsyncGenerator<T> {
+  for await (const message of messages) {
+    check(message);
+    yield message;
+  }
+}
+

@@ -1,0 +1,324 @@
+/**
+ * RPCs served on sockets that were judged before: gRPC, gRPC-Web and Connect on one HTTP/2 session, and raw handlers for
+ * the streams that must not pay for a codec.
+ *
+ * V1. A path is matched byte for byte. Anything else is UNIMPLEMENTED before policy or handler see it, so the two can never
+ *     disagree on which RPC a call is.
+ * V2. Every RPC is admitted (admission.ts) before its request is read, raw or not.
+ * V3. A session whose verdict turns ends: its streams with a status, then the socket.
+ * V4. Nothing is served without a policy row for this door: creation fails.
+ */
+
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { type ConnectRouter, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import type { Clock, Timer } from "../lib/clock.ts";
+import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import type { Log } from "../lib/log.ts";
+import { type Random, randomLabel } from "../lib/random.ts";
+import { admit, identityRefused, type RefusedCall } from "./admission.ts";
+import { type ArrivedBy, type Caller, isRefusal, type Judge, kCaller, kRequestId } from "./caller.ts";
+import { respondError, toConnectError } from "./errors.ts";
+import { isGrpc, startExchange } from "./exchange.ts";
+import { type HealthState, healthService } from "./health.ts";
+import { type Http2Profile, openServerSession } from "./http2-profile.ts";
+import { errorInterceptor, logInterceptor, subjectInterceptor } from "./interceptors.ts";
+import { type PolicyTable, policyProblems, rpcName } from "./policy.ts";
+import { RateLimits } from "./rate-limits.ts";
+import { registerReflection } from "./reflection.ts";
+
+/**
+ * Serves one stream without a codec. Judged, allowed and counted already; the stream is paused and unanswered: the handler
+ * owns `respond`. Errors end it through `respondError`.
+ */
+export type RawHandler = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  caller: Caller,
+  requestId: string,
+) => void;
+
+export interface RawRoute {
+  readonly method: DescMethod;
+  readonly handle: RawHandler;
+}
+
+export interface SurfaceOptions {
+  readonly arrivedBy: ArrivedBy;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly raw?: readonly RawRoute[];
+  readonly policy: PolicyTable;
+  readonly judge: Judge;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly http2: Http2Profile;
+  readonly readMaxBytes?: number;
+  /** Served here when given; the surface adds its services to it. */
+  readonly health?: HealthState;
+  /** Serves reflection v1 and v1alpha, listing what this surface serves. */
+  readonly reflection?: boolean;
+  readonly buckets?: RateLimits;
+  /** A session ends this long after it began, whatever it does. */
+  readonly sessionMaxMs?: number;
+  readonly onRefusal?: (refused: RefusedCall) => void;
+}
+
+/** One connection. `streams` holds how to end each open call. */
+export interface ServedSession {
+  readonly session: ServerHttp2Session;
+  readonly socket: TLSSocket;
+  readonly caller: Caller;
+}
+
+interface OpenCall {
+  readonly fail: (error: WeftError) => void;
+  /** Ends at once when draining: it would never end by itself, and its caller knows how to start again. */
+  readonly watch: boolean;
+}
+
+interface Held extends ServedSession {
+  readonly calls: Set<OpenCall>;
+  readonly startedMs: number;
+  idleSinceMs: number;
+}
+
+/** The connection a call came on, from the adapter to the gate. Absent outside a surface: nothing is admitted then. */
+const kHeld = createContextKey<Held | undefined>(undefined, { description: "connection" });
+
+export interface Surface {
+  accept(socket: TLSSocket, caller: Caller): ServerHttp2Session;
+  readonly services: readonly DescService[];
+  /** Full names of every RPC served here. */
+  readonly rpcs: readonly string[];
+  sessions(): Iterable<ServedSession>;
+  sessionCount(): number;
+  rejudge(): Promise<void>;
+  cut(where: (caller: Caller) => boolean): number;
+  drain(graceMs: number): Promise<void>;
+}
+
+/** A surface, or an Error that lists every RPC without a usable policy row. */
+export function createSurface(options: SurfaceOptions): Surface {
+  return new OpenSurface(options);
+}
+
+class OpenSurface implements Surface {
+  readonly services: readonly DescService[];
+  readonly rpcs: readonly string[];
+  readonly #options: SurfaceOptions;
+  readonly #buckets: RateLimits;
+  readonly #handlers = new Map<string, UniversalHandler>();
+  readonly #raw = new Map<string, RawRoute>();
+  readonly #held = new Set<Held>();
+  #ticker: Timer | undefined;
+  #judging = false;
+  #draining = false;
+
+  constructor(options: SurfaceOptions) {
+    this.#options = options;
+    this.#buckets = options.buckets ?? new RateLimits(options.clock);
+    for (const route of options.raw ?? []) this.#raw.set(`/${rpcName(route.method)}`, route);
+    this.services = this.#route();
+    const served = [
+      ...[...this.#handlers.values()].map(({ method }) => ({ method, raw: false })),
+      ...[...this.#raw.values()].map(({ method }) => ({ method, raw: true })),
+    ];
+    this.rpcs = served.map(({ method }) => rpcName(method));
+    const problems = policyProblems(options.policy, options.arrivedBy, served);
+    if (problems.length > 0) throw new Error(`policy of "${options.arrivedBy}": ${problems.join("; ")}`);
+  }
+
+  #route(): DescService[] {
+    const options = this.#options;
+    const router = createConnectRouter({
+      acceptCompression: [compressionGzip],
+      readMaxBytes: options.readMaxBytes ?? limits.rpcMessageMaxBytes,
+      writeMaxBytes: limits.snapshotMaxBytes * 2,
+      maxTimeoutMs: limits.rpcDeadlineMaxMs,
+      interceptors: [
+        logInterceptor(options.log, options.clock),
+        errorInterceptor,
+        subjectInterceptor(options.policy, options.onRefusal),
+      ],
+      requestGate: async (context) => {
+        const held = context.values.get(kHeld);
+        const requestId = context.values.get(kRequestId);
+        try {
+          if (held === undefined) throw new WeftError("internal", "internal error", { detail: "NO_CONNECTION" });
+          context.values.set(kCaller, await this.#admit(held, rpcName(context.method), requestId));
+        } catch (error) {
+          throw toConnectError(error, requestId);
+        }
+      },
+    });
+    options.routes(router);
+    const services = new Set<DescService>();
+    for (const { service } of router.handlers) services.add(service);
+    for (const { method } of this.#raw.values()) services.add(method.parent);
+    if (options.health !== undefined) healthService(router, options.health, services);
+    if (options.reflection === true) registerReflection(router, services);
+    for (const handler of router.handlers) {
+      // Where a service is registered whole and one of its methods raw, raw wins.
+      if (!this.#raw.has(handler.requestPath)) this.#handlers.set(handler.requestPath, handler);
+    }
+    for (const { service } of router.handlers) services.add(service);
+    return [...services];
+  }
+
+  accept(socket: TLSSocket, caller: Caller): ServerHttp2Session {
+    const { clock, http2 } = this.#options;
+    const session = openServerSession(socket, http2);
+    const nowMs = clock.monoMs();
+    const held: Held = { session, socket, caller, calls: new Set(), startedMs: nowMs, idleSinceMs: nowMs };
+    this.#held.add(held);
+    session.once("close", () => {
+      this.#held.delete(held);
+      if (this.#held.size === 0) this.#stopTicking();
+    });
+    session.on("stream", (stream, headers) => this.#onStream(held, stream, headers));
+    if (this.#draining) session.close();
+    this.#ticker ??= clock.every(limits.rejudgeEveryMs, () => this.#tick());
+    return session;
+  }
+
+  #onStream(held: Held, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // A reset or a broken connection is the peer's business: the 'close' that follows is what handlers see.
+    stream.on("error", () => {});
+    const path = headers[":path"] ?? "";
+    const requestId = randomLabel(this.#options.random, 16);
+    const raw = this.#raw.get(path);
+    const handler = this.#handlers.get(path);
+    if (raw !== undefined) this.#serveRaw(held, stream, headers, raw, requestId);
+    else if (handler !== undefined) this.#serveHandler(held, stream, headers, handler, requestId);
+    else answerUnknown(stream, headers, requestId);
+  }
+
+  #serveHandler(
+    held: Held,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    handler: UniversalHandler,
+    requestId: string,
+  ): void {
+    const contextValues = createContextValues().set(kHeld, held).set(kRequestId, requestId);
+    const exchange = startExchange({ stream, headers, handler, contextValues, clock: this.#options.clock });
+    const watch = handler.method.methodKind === "server_streaming";
+    this.#track(held, stream, { fail: (error) => exchange.fail(error, requestId), watch });
+  }
+
+  #serveRaw(
+    held: Held,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    route: RawRoute,
+    requestId: string,
+  ): void {
+    this.#track(held, stream, { fail: (error) => respondError(stream, error, requestId), watch: false });
+    if (!isGrpc(headers) || headers[":method"] !== "POST") return answerUnknown(stream, headers, requestId);
+    this.#admit(held, rpcName(route.method), requestId)
+      .then((caller) => {
+        if (!stream.destroyed) route.handle(stream, headers, caller, requestId);
+      })
+      .catch((error: unknown) => respondError(stream, error, requestId));
+  }
+
+  #admit(held: Held, rpc: string, requestId: string): Promise<Caller> {
+    const { policy, judge, onRefusal } = this.#options;
+    return admit(
+      { policy, judge, buckets: this.#buckets, ...(onRefusal === undefined ? {} : { onRefusal }) },
+      { rpc, requestId, socket: held.socket, caller: held.caller },
+    );
+  }
+
+  #track(held: Held, stream: ServerHttp2Stream, call: OpenCall): void {
+    held.calls.add(call);
+    stream.once("close", () => {
+      held.calls.delete(call);
+      held.idleSinceMs = this.#options.clock.monoMs();
+    });
+  }
+
+  #tick(): void {
+    const nowMs = this.#options.clock.monoMs();
+    const { sessionMaxMs } = this.#options;
+    for (const held of this.#held) {
+      const idle = held.calls.size === 0 && nowMs - held.idleSinceMs >= limits.rpcIdleSessionMaxMs;
+      if (idle) held.session.close();
+      if (sessionMaxMs !== undefined && nowMs - held.startedMs >= sessionMaxMs) held.session.destroy();
+    }
+    if (!this.#judging) void this.rejudge();
+  }
+
+  async rejudge(): Promise<void> {
+    this.#judging = true;
+    try {
+      await Promise.all(
+        [...this.#held].map(async (held) => {
+          const verdict = await this.#options.judge(held.socket, held.caller);
+          if (isRefusal(verdict)) this.#end(held, identityRefused(verdict.refused));
+        }),
+      );
+    } finally {
+      this.#judging = false;
+    }
+  }
+
+  /** V3: statuses first, the socket as soon as they had a moment to leave. */
+  #end(held: Held, error: WeftError): void {
+    for (const call of [...held.calls]) call.fail(error);
+    held.session.close();
+    const timer = this.#options.clock.after(limits.rpcErrorFlushMs, () => held.session.destroy());
+    held.session.once("close", () => timer.cancel());
+    const { caller } = held;
+    this.#options.log.info("session refused", { caller: caller.spiffe, detail: error.detail });
+  }
+
+  cut(where: (caller: Caller) => boolean): number {
+    const gone = [...this.#held].filter((held) => where(held.caller));
+    for (const held of gone) this.#end(held, identityRefused("CUT"));
+    return gone.length;
+  }
+
+  sessions(): Iterable<ServedSession> {
+    return this.#held;
+  }
+
+  sessionCount(): number {
+    return this.#held.size;
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    const draining = new WeftError("unavailable", "shutting down", { detail: "DRAINING", retry: "now" });
+    const closed = [...this.#held].map(
+      (held) =>
+        new Promise<void>((resolve) => {
+          held.session.once("close", () => resolve());
+          held.session.close();
+          for (const call of [...held.calls]) if (call.watch) call.fail(draining);
+        }),
+    );
+    const force = this.#options.clock.after(graceMs, () => {
+      for (const held of this.#held) held.session.destroy();
+    });
+    await Promise.all(closed);
+    force.cancel();
+    this.#stopTicking();
+  }
+
+  #stopTicking(): void {
+    this.#ticker?.cancel();
+    this.#ticker = undefined;
+  }
+}
+
+function answerUnknown(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, requestId: string): void {
+  if (isGrpc(headers)) respondError(stream, new WeftError("unimplemented", "no such method"), requestId);
+  else stream.respond({ ":status": 404 }, { endStream: true });
+  stream.resume();
+}
