@@ -1,0 +1,106 @@
+/** `weft identity`: client and operator identities. The key is made here and stays here; only a CSR travels (LAW-I1). */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { makeCsr } from "../../certs/csr.ts";
+import { generateP256Async, privateKeyPem } from "../../certs/keys.ts";
+import { certificatePem } from "../../certs/material.ts";
+import { createSecretFile } from "../../certs/secret-file.ts";
+import { type AddIdentityResponse, IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { replaceFile } from "../../lib/files.ts";
+import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
+import { enumName, enumValue, print, table, when } from "../output.ts";
+import { action, findOrganization, type GlobalOptions, pick, withSession } from "../session.ts";
+
+interface AddOptions extends GlobalOptions {
+  readonly organization?: string;
+  readonly out?: string;
+}
+
+function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
+  return answer.roots.filter((root) => root.kind === kind).map((root) => certificatePem(root.certificateDer)).join("");
+}
+
+/** What a client needs: its key and leaf, and the roots of entries (nodes) and of pools. */
+function writeClient(dir: string, answer: AddIdentityResponse, keyPem: string): void {
+  createSecretFile(join(dir, "client.key"), keyPem);
+  replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
+  replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
+  replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
+  const facts = { trustDomain: answer.trustDomain, clusterSlug: answer.clusterSlug, clusterId: answer.identity?.clusterId, clientId: answer.identity?.id };
+  replaceFile(join(dir, "client.json"), `${JSON.stringify(facts, null, 2)}\n`, 0o644);
+}
+
+/** A new operator gets a context folder like the one of the operator who added it. */
+function writeOperator(dir: string, context: OperatorContext, answer: AddIdentityResponse, keyPem: string): void {
+  const { dir: _dir, leaf: _leaf, ...file } = context;
+  saveOperatorContext(dir, file, { keyPem, certificatePem: certificatePem(answer.certificateDer) });
+}
+
+export function addIdentityCommands(program: Command): void {
+  const identity = program.command("identity").description("client and operator identities");
+  identity
+    .command("add <kind> <name>")
+    .description("add a client or an operator; writes key and certificate into a folder")
+    .requiredOption("--out <dir>", "folder for key and certificate; must not hold one yet")
+    .option("--organization <name>", "the organization a client belongs to")
+    .addHelpText("after", "\nExamples:\n  weft identity add client laptop --organization acme --out ./laptop\n  weft identity add operator alice --out ./alice")
+    .action(
+      action(async (options: AddOptions, kindName: string, name: string) => {
+        const kind = enumValue(IdentityKind, kindName, "kind of identity") as IdentityKind;
+        if (kind === IdentityKind.CLIENT && options.organization === undefined) {
+          throw new WeftError("invalid_argument", "a client belongs to an organization: name it with --organization", { detail: "CLI_ORGANIZATION_MISSING" });
+        }
+        const dir = options.out ?? "";
+        mkdirSync(dir, { recursive: true, mode: 0o700 });
+        const keys = await generateP256Async();
+        const answer = await withSession(options, async (session) => {
+          const added = await session.client(IdentityService).addIdentity({
+            kind,
+            name,
+            csr: await makeCsr(keys),
+            clusterId: await session.clusterId(),
+            organizationId: options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id,
+          });
+          if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, privateKeyPem(keys.privateKey));
+          else writeClient(dir, added, privateKeyPem(keys.privateKey));
+          return added;
+        });
+        print(options, { identity: answer.identity, dir }, () => `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}`);
+      }),
+    );
+  identity
+    .command("list")
+    .description("list operators, and the clients of the cluster")
+    .addHelpText("after", "\nExample:\n  weft identity list --json")
+    .action(
+      action(async (options) => {
+        const answer = await withSession(options, async (session) => session.client(IdentityService).listIdentities({ clusterId: await session.clusterId() }));
+        print(options, answer, () =>
+          table(
+            ["ID", "KIND", "NAME", "ORGANIZATION", "STATUS", "CERTIFICATE ENDS"],
+            answer.identities.map((row) => [row.id, enumName(IdentityKind, row.kind), row.name, row.organizationId || "-", row.status, when(row.certificateNotAfterMs)]),
+          ),
+        );
+      }),
+    );
+  identity
+    .command("revoke <identity>")
+    .description("revoke an identity for good; the last operator cannot be revoked")
+    .option("--reason <text>", "for the audit log", "")
+    .addHelpText("after", "\nExample:\n  weft identity revoke laptop --reason \"lost\"")
+    .action(
+      action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
+        const answer = await withSession(options, async (session) => {
+          const clusterId = await session.clusterId();
+          const { identities } = await session.client(IdentityService).listIdentities({ clusterId });
+          const found = pick(identities, wanted, "identity");
+          return await session.client(IdentityService).revokeIdentity({ identityId: found.id, clusterId, reason: options.reason ?? "" });
+        });
+        print(options, answer, () => `${wanted} is ${answer.identity?.status}`);
+      }),
+    );
+}

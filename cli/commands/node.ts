@@ -1,0 +1,216 @@
+/** `weft node`, `weft join`: hosts as operators see them, and becoming one. */
+
+import { readFileSync } from "node:fs";
+import { hostname, platform, release } from "node:os";
+import { type Command, InvalidArgumentError } from "commander";
+import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { NodeCapability, NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { NodeService } from "../../gen/weft/node/v1/node_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { rpcClient } from "../../rpc/client.ts";
+import { nodePortTls } from "../../rpc/operator-context.ts";
+import { operatorTransport } from "../../rpc/operator-transport.ts";
+import { enumName, enumValue, print, table, when } from "../output.ts";
+import { action, findNode, type GlobalOptions, withSession } from "../session.ts";
+import { parseRoles } from "./token.ts";
+
+function rolesText(node: Node): string {
+  return node.roles.map(({ role, organizationId }) => `${enumName(NodeRole, role)}${organizationId === "" ? "" : `@${organizationId}`}`).join(",");
+}
+
+/** host:port, repeated or comma-separated. */
+function parseAddresses(text: string, before: { host: string; port: number }[] = []): { host: string; port: number }[] {
+  const parsed = text.split(",").map((word) => {
+    const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(word.trim());
+    if (match === null) throw new InvalidArgumentError("write host:port");
+    return { host: match[1] ?? match[2] ?? "", port: Number(match[3]) };
+  });
+  return [...before, ...parsed];
+}
+
+/** The join token, from a file or standard input; never from the command line (LAW-I2). */
+function readToken(file: string): string {
+  return readFileSync(file === "-" ? 0 : file, "utf8").trim();
+}
+
+interface JoinOptions extends GlobalOptions {
+  readonly control?: { host: string; port: number }[];
+  readonly tokenFile?: string;
+  readonly state?: string;
+  readonly name?: string;
+  readonly roles?: string;
+  readonly address?: { host: string; port: number }[];
+  readonly dialOutOnly?: boolean;
+  readonly region?: string;
+  readonly capabilities?: string;
+}
+
+/** What a host can do when nobody says otherwise. Capabilities are reported, never permissions. */
+function capabilitiesOf(options: JoinOptions): NodeCapability[] {
+  if (options.capabilities !== undefined) {
+    return options.capabilities.split(",").map((name) => enumValue(NodeCapability, name.trim(), "capability") as NodeCapability);
+  }
+  const inbound = [NodeCapability.CAN_ACCEPT_CLIENT_INGRESS, NodeCapability.CAN_ACCEPT_NODE_INGRESS, NodeCapability.CAN_ROUTE_MESH];
+  const outbound = [NodeCapability.CAN_EGRESS_INTERNET, NodeCapability.CAN_EGRESS_PRIVATE_NETWORK];
+  return options.dialOutOnly === true ? outbound : [...inbound, ...outbound];
+}
+
+async function join(options: JoinOptions): Promise<void> {
+  const dialOutOnly = options.dialOutOnly === true;
+  const addresses = options.address ?? [];
+  if (!dialOutOnly && addresses.length === 0) {
+    throw new WeftError("invalid_argument", "say where other nodes dial this one with --address host:port, or --dial-out-only", { detail: "CLI_ADDRESS_MISSING" });
+  }
+  const { joinCluster } = await import("../../node/join.ts");
+  const interrupt = new AbortController();
+  const onSignal = (): void => interrupt.abort();
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  try {
+    const stored = await joinCluster(
+      {
+        stateDir: options.state ?? "",
+        control: options.control ?? [],
+        clock: systemClock,
+        onPending: ({ requestId, keyFingerprint }) =>
+          process.stderr.write(`request ${requestId} is pending\nkey fingerprint: ${keyFingerprint}\nan operator approves it with: weft request approve ${requestId} --fingerprint "${keyFingerprint}"\n`),
+      },
+      readToken(options.tokenFile ?? "-"),
+      {
+        name: options.name ?? hostname().toLowerCase().replace(/[^a-z0-9-]/g, "-"),
+        roles: options.roles === undefined ? [] : parseRoles(options.roles),
+        capabilities: capabilitiesOf(options),
+        addresses: dialOutOnly ? [] : addresses,
+        dialOutOnly,
+        region: options.region ?? "",
+        facts: { hostname: hostname(), platform: platform(), kernel: release(), node: process.version },
+      },
+      interrupt.signal,
+    );
+    const { nodeId, name, clusterSlug } = stored.identity;
+    print(options, { nodeId, name, cluster: clusterSlug, state: options.state }, () => `joined cluster ${clusterSlug} as ${name} (${nodeId}); run it with: weft node run --state-dir ${options.state}`);
+  } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  }
+}
+
+export function addJoinCommand(program: Command): void {
+  program
+    .command("join")
+    .description("make this host a node: sends a request under a join token and waits for approval")
+    .requiredOption("--control <host:port>", "control's public address; repeat for replicas", parseAddresses)
+    .requiredOption("--token-file <file>", "file holding the join token; - reads standard input")
+    .requiredOption("--state <dir>", "folder for this membership's identity")
+    .option("--name <name>", "name to ask for (default: the host's)")
+    .option("--roles <roles>", "roles to ask for, comma-separated")
+    .option("--address <host:port>", "where other nodes dial this one; repeat for several", parseAddresses)
+    .option("--dial-out-only", "no inbound port: links are kept from inside")
+    .option("--region <region>", "region")
+    .option("--capabilities <list>", "what this host can do (default: everything its addresses allow)")
+    .addHelpText("after", "\nExample:\n  weft join --control control.example:7443 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444")
+    .action(action(join));
+}
+
+async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
+  const { node, status } = await withSession(options, async (session) => {
+    const clusterId = await session.clusterId();
+    const { id } = await findNode(session, wanted);
+    const answer = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
+    if (answer.node === undefined) throw new WeftError("not_found", "there is no such node", { detail: "NODE_UNKNOWN" });
+    if (answer.node.operatorAddress === "") return { node: answer.node, status: undefined };
+    const transport = operatorTransport({ address: answer.node.operatorAddress, tls: nodePortTls(session.context, clusterId, id, () => systemClock.nowMs()) });
+    try {
+      return { node: answer.node, status: await rpcClient(NodeService, transport).getStatus({}, { timeoutMs: 3_000 }) };
+    } catch {
+      // The node is out of reach from here: what control knows is still worth showing.
+      return { node: answer.node, status: undefined };
+    } finally {
+      transport.close();
+    }
+  });
+  print(options, { node, status }, () => {
+    const rows = [
+      ["id", node.id],
+      ["name", node.name],
+      ["health", enumName(NodeHealth, node.health)],
+      ["identity", node.identityStatus],
+      ["membership", node.membershipStatus],
+      ["roles", rolesText(node)],
+      ["addresses", node.dialOutOnly ? "dial-out only" : node.addresses.map(({ host, port }) => `${host}:${port}`).join(",")],
+      ["operator port", node.operatorAddress || "-"],
+      ["certificate", `${node.certificateSerial} until ${when(node.certificateNotAfterMs)}`],
+      ["snapshot", `${node.snapshotEpoch}.${node.snapshotVersion}`],
+      ["last seen", when(node.lastSeenAtMs)],
+      ["load", node.load.toFixed(2)],
+      ["clock skew", `${node.skewMs.toFixed(1)} ms`],
+      ...(status?.links.map((link) => [`link ${link.peerName || link.peerNodeId}`, `${link.state}${link.reverse ? " (reverse)" : ""} ${link.rttMs?.toFixed(2) ?? "-"} ms`]) ?? []),
+      ...(status?.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]) ?? []),
+      ...(status?.counters === undefined ? [] : [["paths", `${status.counters.pathsLive} live, ${status.counters.bytesSpliced} bytes spliced`]]),
+    ];
+    return table(["FIELD", "VALUE"], rows);
+  });
+}
+
+export function addNodeCommands(program: Command): void {
+  const node = program.command("node").description("nodes");
+  node
+    .command("run")
+    .description("run the node agent of a joined membership")
+    .option("--config <file>", "JSON configuration file")
+    .option("--state-dir <dir>", "folder of the membership's identity")
+    .option("--control <list>", "control's public addresses, comma-separated")
+    .option("--public-host <host>", "address to bind the public port to")
+    .option("--public-port <port>", "public port")
+    .option("--operator-host <host>", "address to bind the operator port to")
+    .option("--operator-port <port>", "operator port")
+    .option("--dial-out-only", "no inbound port")
+    .option("--log-level <level>", "debug, info, warn, error or silent")
+    .addHelpText("after", "\nExample:\n  weft node run --state-dir /var/lib/weft/default --control control.example:7443 --public-host 0.0.0.0 --public-port 7444")
+    .action(
+      action(async (options: GlobalOptions & Record<string, unknown>) => {
+        const { runNodeProcess } = await import("../../node/bin.ts");
+        await runNodeProcess(options);
+      }),
+    );
+  node
+    .command("list")
+    .description("list nodes with their health")
+    .addHelpText("after", "\nExample:\n  weft node list --json")
+    .action(
+      action(async (options) => {
+        const answer = await withSession(options, async (session) => session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() }));
+        print(options, answer, () =>
+          table(
+            ["NAME", "ID", "HEALTH", "ROLES", "ADDRESS", "SNAPSHOT", "LAST SEEN"],
+            answer.nodes.map((row) => [
+              row.name,
+              row.id,
+              row.identityStatus === "revoked" ? "revoked" : enumName(NodeHealth, row.health),
+              rolesText(row),
+              row.dialOutOnly ? "dial-out only" : row.addresses.map(({ host, port }) => `${host}:${port}`).join(","),
+              `${row.snapshotEpoch}.${row.snapshotVersion}`,
+              when(row.lastSeenAtMs),
+            ]),
+          ),
+        );
+      }),
+    );
+  node
+    .command("show <node>")
+    .description("show one node: what control knows, and its own status when its operator port is within reach")
+    .addHelpText("after", "\nExample:\n  weft node show relay-1")
+    .action(action(showNode));
+  node
+    .command("revoke <node>")
+    .description("revoke a node's identity everywhere, for good")
+    .option("--reason <text>", "for the audit log", "")
+    .addHelpText("after", "\nExample:\n  weft node revoke relay-1 --reason \"host was stolen\"")
+    .action(
+      action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(NodeAdminService).revokeNode({ clusterId: await session.clusterId(), nodeId: (await findNode(session, wanted)).id, reason: options.reason ?? "" }),
+        );
+        print(options, answer, () => `${wanted} is revoked (feed ${answer.feedEpoch}.${answer.feedSeq})`);
+      }),
+    );
+}

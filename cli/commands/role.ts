@@ -1,0 +1,102 @@
+/** `weft role`, `weft membership`: what nodes may do. */
+
+import type { Command } from "commander";
+import { MembershipService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { enumName, enumValue, print, table, when } from "../output.ts";
+import { action, findNode, findOrganization, type GlobalOptions, type Session, withSession } from "../session.ts";
+
+type RoleOptions = GlobalOptions & { organization?: string };
+
+async function grantOf(session: Session, role: string, options: RoleOptions): Promise<{ role: NodeRole; organizationId: string }> {
+  const organizationId = options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id;
+  return { role: enumValue(NodeRole, role, "role"), organizationId };
+}
+
+export function addRoleCommands(program: Command): void {
+  const role = program.command("role").description("roles of nodes");
+  role
+    .command("assign <node> <role>")
+    .description("assign a role; the node must report the capability")
+    .option("--organization <name>", "for this organization only")
+    .addHelpText("after", "\nExample:\n  weft role assign relay-1 relay")
+    .action(
+      action(async (options: RoleOptions, node: string, name: string) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(RoleService).assignRole({
+            clusterId: await session.clusterId(),
+            nodeId: (await findNode(session, node)).id,
+            grant: await grantOf(session, name, options),
+          }),
+        );
+        print(options, answer, () => `${node} now has role ${name}`);
+      }),
+    );
+  role
+    .command("remove <node> <role>")
+    .description("take a role away; the node stops it within one heartbeat")
+    .option("--organization <name>", "the grant for this organization")
+    .addHelpText("after", "\nExample:\n  weft role remove relay-1 relay")
+    .action(
+      action(async (options: RoleOptions, node: string, name: string) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(RoleService).removeRole({
+            clusterId: await session.clusterId(),
+            nodeId: (await findNode(session, node)).id,
+            grant: await grantOf(session, name, options),
+          }),
+        );
+        print(options, answer, () => `${node} no longer has role ${name}`);
+      }),
+    );
+  role
+    .command("list [node]")
+    .description("list role assignments")
+    .addHelpText("after", "\nExample:\n  weft role list relay-1")
+    .action(
+      action(async (options: RoleOptions, node: string | undefined) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(RoleService).listRoles({ clusterId: await session.clusterId(), nodeId: node === undefined ? "" : (await findNode(session, node)).id }),
+        );
+        print(options, answer, () =>
+          table(
+            ["NODE", "ROLE", "ORGANIZATION", "SINCE", "BY"],
+            answer.assignments.map((row) => [row.nodeName, enumName(NodeRole, row.grant?.role ?? 0), row.grant?.organizationId || "every", when(row.assignedAtMs), row.assignedBy]),
+          ),
+        );
+      }),
+    );
+}
+
+export function addMembershipCommands(program: Command): void {
+  const membership = program.command("membership").description("memberships of nodes in a cluster");
+  membership
+    .command("list")
+    .description("list memberships")
+    .addHelpText("after", "\nExample:\n  weft membership list")
+    .action(
+      action(async (options) => {
+        const answer = await withSession(options, async (session) => session.client(MembershipService).listMemberships({ clusterId: await session.clusterId() }));
+        print(options, answer, () =>
+          table(["NODE", "ID", "STATUS", "JOINED", "LAST SEEN"], answer.memberships.map((row) => [row.nodeName, row.nodeId, row.status, when(row.joinedAtMs), when(row.lastSeenAtMs)])),
+        );
+      }),
+    );
+  for (const verb of ["disable", "enable"] as const) {
+    membership
+      .command(`${verb} <node>`)
+      .description(verb === "disable" ? "take a node out of its cluster without revoking its identity" : "let a disabled node work again")
+      .addHelpText("after", `\nExample:\n  weft membership ${verb} relay-1`)
+      .action(
+        action(async (options, node: string) => {
+          const answer = await withSession(options, async (session) => {
+            const request = { clusterId: await session.clusterId(), nodeId: (await findNode(session, node)).id };
+            const client = session.client(MembershipService);
+            return verb === "disable" ? await client.disableMembership(request) : await client.enableMembership(request);
+          });
+          print(options, answer, () => `membership of ${node} is ${answer.membership?.status}`);
+        }),
+      );
+  }
+}

@@ -1,0 +1,76 @@
+/** `weft route`, `weft audit`: why bytes go where they go, and who changed what. */
+
+import type { Command } from "commander";
+import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { type Candidate, type RouteExplanation, RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
+import { enumValue, print, table, when } from "../output.ts";
+import { action, findNode, findResource, type GlobalOptions, withSession } from "../session.ts";
+
+function number(value: number): string {
+  return Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 3 : 1);
+}
+
+function candidateLines(candidate: Candidate): string[] {
+  const total = candidate.total === undefined ? "-" : number(candidate.total);
+  const shared = candidate.sharedHops.length === 0 ? "" : ` (shares ${candidate.sharedHops.join(", ")} with the primary)`;
+  const head = `  ${candidate.outcome.padEnd(8)} ${candidate.names.join(" -> ")}  score ${total}${shared}${candidate.reason === "" ? "" : `: ${candidate.reason}`}`;
+  const parts = candidate.parts.map(
+    (part) => `             ${part.input.padEnd(18)} ${(part.value === undefined ? "not measured" : `${number(part.value)} ${part.unit}`).padEnd(22)} weight ${number(part.weight).padEnd(7)} cost ${number(part.cost)}`,
+  );
+  return [head, ...parts];
+}
+
+function explanationText(routes: readonly RouteExplanation[]): string {
+  return routes.map((route) => [`from ${route.fromName}`, ...route.candidates.flatMap(candidateLines)].join("\n")).join("\n\n");
+}
+
+export function addRouteCommands(program: Command): void {
+  const route = program.command("route").description("paths through the fabric");
+  route
+    .command("explain <resource>")
+    .description("every candidate path to a resource, every term of its score, why it lost")
+    .option("--from <node>", "the entry to start from (default: every entry)")
+    .option("--class <class>", "bulk, interactive or droppable")
+    .addHelpText("after", "\nExample:\n  weft route explain web --from entry-1")
+    .action(
+      action(async (options: GlobalOptions & { from?: string; class?: string }, resource: string) => {
+        const answer = await withSession(options, async (session) => {
+          const found = await findResource(session, resource);
+          return await session.client(RoutingService).explainRoute({
+            clusterId: await session.clusterId(),
+            fromNodeId: options.from === undefined ? "" : (await findNode(session, options.from)).id,
+            resource: found.name,
+            organizationId: found.organizationId,
+            class: options.class === undefined ? ChannelClass.UNSPECIFIED : enumValue(ChannelClass, options.class, "class"),
+          });
+        });
+        print(options, answer, () => explanationText(answer.routes));
+      }),
+    );
+}
+
+export function addAuditCommands(program: Command): void {
+  const audit = program.command("audit").description("the audit log");
+  audit
+    .command("list")
+    .description("newest records, or those after a sequence number")
+    .option("--after <seq>", "records after this one", Number, 0)
+    .option("--limit <count>", "at most this many (500)", Number, 100)
+    .option("--all-clusters", "of the whole installation")
+    .addHelpText("after", "\nExample:\n  weft audit list --limit 20")
+    .action(
+      action(async (options: GlobalOptions & { after?: number; limit?: number; allClusters?: boolean }) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(AuditService).listAudit({
+            clusterId: options.allClusters === true ? "" : await session.clusterId(),
+            afterSeq: BigInt(options.after ?? 0),
+            limit: options.limit ?? 100,
+          }),
+        );
+        print(options, answer, () =>
+          table(["SEQ", "AT", "ACTION", "OBJECT", "RESULT", "ACTOR"], answer.records.map((row) => [String(row.seq), when(row.atMs), row.action, row.object, row.result, row.actor])),
+        );
+      }),
+    );
+}

@@ -1,0 +1,107 @@
+/**
+ * What a command says: for people by default, with `--json` exactly one object on one line of standard output. Errors go
+ * to standard error; the exit code says what kind.
+ */
+
+import { ConfigError } from "../lib/config.ts";
+import { messageOf, type Reason, WeftError } from "../lib/errors.ts";
+
+/** Exit codes, after sysexits where it has one. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, unavailable: 69, denied: 77, config: 78 } as const;
+
+const exitByReason: Partial<Record<Reason, number>> = {
+  invalid_argument: exitCodes.usage,
+  unavailable: exitCodes.unavailable,
+  deadline_exceeded: exitCodes.unavailable,
+  permission_denied: exitCodes.denied,
+  unauthenticated: exitCodes.denied,
+};
+
+/** What to do next, for failures whose cure is known. */
+const hintByReason: Partial<Record<Reason, string>> = {
+  unavailable: "is control running, and is the address in the context right? (weft config show)",
+  deadline_exceeded: "control did not answer in time; try again, or look at its log",
+  permission_denied: "this identity may not do that",
+  unauthenticated: "the operator certificate was not accepted; it may have expired or been revoked",
+};
+
+/** A value as JSON: 64-bit integers become numbers while exact, bytes become hex. Protobuf's own fields are left out. */
+export function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value.toString();
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([key, field]) => !key.startsWith("$") && field !== undefined)
+        .map(([key, field]) => [key, plain(field)]),
+    );
+  }
+  return value;
+}
+
+export interface OutputOptions {
+  readonly json?: boolean | undefined;
+}
+
+/** Prints a result: the object with `--json`, else the text. */
+export function print(options: OutputOptions, object: object, text: () => string): void {
+  process.stdout.write(options.json === true ? `${JSON.stringify(plain(object))}\n` : `${text().replace(/\n?$/, "\n")}`);
+}
+
+/** Escapes what a terminal might obey: control characters and bidirectional overrides. */
+export function safeText(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
+    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** A table with as narrow columns as its content allows. */
+export function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return "(none)";
+  const safeRows = rows.map((row) => row.map(safeText));
+  const widths = headers.map((header, column) => Math.max(header.length, ...safeRows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd();
+  return [line(headers), ...safeRows.map(line)].join("\n");
+}
+
+/** Milliseconds since the epoch as people read them, or a dash. */
+export function when(ms: bigint | number): string {
+  const value = Number(ms);
+  return value === 0 ? "-" : new Date(value).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** `NODE_ROLE_ENTRY`'s short name is `entry`: the enum key in lower case with dashes. */
+export function enumName(enumObject: Readonly<Record<string, string | number>>, value: number): string {
+  const key = Object.keys(enumObject).find((name) => enumObject[name] === value);
+  return (key ?? String(value)).toLowerCase().replaceAll("_", "-");
+}
+
+/**
+ * The value of a short enum name.
+ * @throws WeftError invalid_argument listing the names there are.
+ */
+export function enumValue(enumObject: Readonly<Record<string, string | number>>, name: string, what: string): number {
+  const wanted = name.toUpperCase().replaceAll("-", "_");
+  const value = enumObject[wanted];
+  if (typeof value === "number" && value !== 0) return value;
+  const names = Object.entries(enumObject).filter(([, number]) => typeof number === "number" && number !== 0).map(([key]) => enumName({ [key]: 1 }, 1));
+  throw new WeftError("invalid_argument", `"${name}" is no ${what}; choose one of ${names.join(", ")}`, { detail: "CLI_ENUM" });
+}
+
+/** Says what went wrong and returns the exit code for it. */
+export function report(thrown: unknown, options: OutputOptions): number {
+  if (thrown instanceof ConfigError) {
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ ok: false, error: "config", problems: thrown.problems })}\n`);
+    process.stderr.write(`weft: ${thrown.message}\n`);
+    return exitCodes.config;
+  }
+  const error = thrown instanceof WeftError ? thrown : undefined;
+  const message = messageOf(thrown);
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ok: false, error: error?.reason ?? "internal", detail: error?.detail ?? "INTERNAL", message })}\n`);
+  }
+  const hint = error === undefined ? undefined : hintByReason[error.reason];
+  process.stderr.write(`weft: ${safeText(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`);
+  return (error === undefined ? undefined : exitByReason[error.reason]) ?? exitCodes.failure;
+}

@@ -1,0 +1,124 @@
+/** An operator's connection to control for the length of one command, and the look-ups every command needs. */
+
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import type { Command } from "commander";
+import { NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
+import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
+import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
+import { PoolService } from "../gen/weft/admin/v1/pool_pb.ts";
+import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
+import { systemClock } from "../lib/clock.ts";
+import { WeftError } from "../lib/errors.ts";
+import { rpcClient } from "../rpc/client.ts";
+import { controlPortTls, loadOperatorContext, type OperatorContext } from "../rpc/operator-context.ts";
+import { operatorTransport } from "../rpc/operator-transport.ts";
+import { type OutputOptions, report } from "./output.ts";
+
+export interface GlobalOptions extends OutputOptions {
+  readonly context?: string;
+  readonly cluster?: string;
+}
+
+export interface Session {
+  readonly context: OperatorContext;
+  client<S extends DescService>(service: S): Client<S>;
+  /** The id of the cluster the command is about. */
+  clusterId(): Promise<string>;
+}
+
+/** The context folder: flag, `WEFT_CONTEXT`, else `~/.weft`. */
+export function contextDir(options: GlobalOptions): string {
+  return options.context ?? process.env.WEFT_CONTEXT ?? join(homedir(), ".weft");
+}
+
+/** Runs `work` with a session to control's operator port. */
+export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
+  const context = loadOperatorContext(contextDir(options));
+  const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, () => systemClock.nowMs()) });
+  const client = <S extends DescService>(service: S): Client<S> => rpcClient(service, transport);
+  try {
+    return await work({
+      context,
+      client,
+      async clusterId() {
+        const wanted = options.cluster ?? context.defaultCluster;
+        const known = context.clusters.find(({ id, slug }) => id === wanted || slug === wanted);
+        if (known !== undefined) return known.id;
+        const answer = await client(ClusterService).getCluster({ clusterId: wanted });
+        return answer.cluster?.id ?? "";
+      },
+    });
+  } finally {
+    transport.close();
+  }
+}
+
+/** Turns an async command into a commander action: failures are reported and become the exit code. */
+export function action<Arguments extends unknown[]>(work: (options: GlobalOptions, ...rest: Arguments) => Promise<void>) {
+  return async (...all: unknown[]): Promise<void> => {
+    const command = all.at(-1) as Command;
+    const options = command.optsWithGlobals() as GlobalOptions;
+    try {
+      await work(options, ...(all.slice(0, -2) as Arguments));
+    } catch (thrown) {
+      process.exitCode = report(thrown, options);
+    }
+  };
+}
+
+interface Named {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** Edit distance, for suggestions. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
+      next[j] = Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, (row[j - 1] ?? 0) + cost);
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/**
+ * Finds by id or name.
+ * @throws WeftError not_found, with the nearest name; invalid_argument when several carry the name.
+ */
+export function pick<Item extends Named>(items: readonly Item[], wanted: string, what: string): Item {
+  const byId = items.find((item) => item.id === wanted);
+  if (byId !== undefined) return byId;
+  const [found, ...others] = items.filter((item) => item.name === wanted);
+  if (found !== undefined && others.length === 0) return found;
+  if (found !== undefined) throw new WeftError("invalid_argument", `several ${what}s are named "${wanted}"; use the id`, { detail: "CLI_AMBIGUOUS" });
+  const nearest = items.map((item) => item.name).sort((a, b) => distance(a, wanted) - distance(b, wanted))[0];
+  const suggestion = nearest !== undefined && distance(nearest, wanted) <= 3 ? `; did you mean "${nearest}"?` : "";
+  throw new WeftError("not_found", `there is no ${what} "${wanted}"${suggestion}`, { detail: "CLI_NOT_FOUND" });
+}
+
+export async function findNode(session: Session, wanted: string): Promise<Named> {
+  const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() });
+  return pick(nodes, wanted, "node");
+}
+
+export async function findOrganization(session: Session, wanted: string): Promise<Named> {
+  const { organizations } = await session.client(OrganizationService).listOrganizations({ clusterId: await session.clusterId() });
+  return pick(organizations, wanted, "organization");
+}
+
+export async function findPool(session: Session, wanted: string): Promise<Named & { readonly organizationId: string }> {
+  const { pools } = await session.client(PoolService).listPools({ clusterId: await session.clusterId() });
+  return pick(pools, wanted, "pool");
+}
+
+export async function findResource(session: Session, wanted: string): Promise<Named & { readonly organizationId: string }> {
+  const { resources } = await session.client(ResourceService).listResources({ clusterId: await session.clusterId() });
+  return pick(resources, wanted, "resource");
+}

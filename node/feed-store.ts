@@ -1,0 +1,109 @@
+/**
+ * The revocation feed on this node: verified, grow-only, persisted, handed to neighbours. What was once revoked stays
+ * revoked until its certificate's end, whatever a later feed leaves out.
+ */
+
+import { join } from "node:path";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { indexRevocations, isRevoked, type KnownRevocations, mergeFeed, type RevocationIndex, verifyFeed } from "../fabric/feed.ts";
+import { RevocationFeedSchema, type SignedFeed, SignedFeedSchema } from "../gen/weft/fabric/v1/feed_pb.ts";
+import type { Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { readFileIfAny, replaceFile } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
+import { Listeners } from "./events.ts";
+import type { FeedStore, IdentityHolder, NodeEvents } from "./ports.ts";
+import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
+
+export interface FeedStoreDeps {
+  readonly stateDir: string;
+  readonly identity: IdentityHolder;
+  readonly snapshot: OwnSnapshotHolder;
+  readonly installationKeySpki: Uint8Array;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly events: NodeEvents;
+}
+
+export interface OwnFeedStore extends FeedStore {
+  /** `issued_at_ms` of the newest verified feed; 0 before the first. */
+  newestIssuedMs(): number;
+}
+
+export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
+  const signedPath = join(deps.stateDir, "feed.bin");
+  // The union of everything ever revoked and still alive: more than the newest signed statement may say.
+  const unionPath = join(deps.stateDir, "revoked.bin");
+  const listeners = new Listeners<void>((thrown) => deps.log.error("feed listener failed", { error: messageOf(thrown) }));
+  let signed: SignedFeed | undefined;
+  let known: KnownRevocations | undefined;
+  let index: RevocationIndex = indexRevocations([]);
+
+  function nowMs(): number {
+    return Math.max(deps.clock.nowMs(), deps.snapshot.newestSignedMs());
+  }
+
+  function keep(feed: SignedFeed, merged: KnownRevocations): void {
+    signed = feed;
+    known = merged;
+    index = indexRevocations(merged.revocations);
+    deps.snapshot.sawSignedMs(Number(merged.issuedAtMs));
+  }
+
+  function persist(feed: SignedFeed, merged: KnownRevocations): void {
+    const union = create(RevocationFeedSchema, { clusterId: deps.identity.current().clusterId, epoch: merged.epoch, seq: merged.seq, issuedAtMs: merged.issuedAtMs, revocations: [...merged.revocations] });
+    replaceFile(unionPath, toBinary(RevocationFeedSchema, union));
+    replaceFile(signedPath, toBinary(SignedFeedSchema, feed));
+  }
+
+  function expectation(): Parameters<typeof verifyFeed>[1] {
+    return { installationSpki: deps.installationKeySpki, clusterId: deps.identity.current().clusterId, nowMs: nowMs() };
+  }
+
+  function restore(): void {
+    const union = readFileIfAny(unionPath);
+    const statement = readFileIfAny(signedPath);
+    if (union !== undefined) {
+      const stored = fromBinary(RevocationFeedSchema, union);
+      known = stored;
+      index = indexRevocations(stored.revocations);
+    }
+    if (statement === undefined) return;
+    const feed = fromBinary(SignedFeedSchema, statement);
+    keep(feed, mergeFeed(known, verifyFeed(feed, expectation()), nowMs()).known);
+  }
+
+  try {
+    restore();
+  } catch (thrown) {
+    deps.log.warn("the stored revocation feed is not usable; waiting for a fresh one", { error: messageOf(thrown) });
+  }
+
+  return {
+    current: () => signed,
+    position: () => ({ epoch: known?.epoch ?? 0n, seq: known?.seq ?? 0n }),
+    newestIssuedMs: () => Number(known?.issuedAtMs ?? 0n),
+    isRevoked: (subject) => isRevoked(index, subject),
+    onChange: (listener) => listeners.add(listener),
+    offer(feed) {
+      try {
+        const { outcome, known: merged } = mergeFeed(known, verifyFeed(feed, expectation()), nowMs());
+        if (outcome === "known") return "known";
+        if (outcome === "fork") {
+          deps.events.emit("feed_refused", { reason: "an equal position with other content" });
+          return "refused";
+        }
+        // A renewed statement changes dates only: not worth a disk write every ten seconds.
+        if (outcome === "newer") persist(feed, merged);
+        keep(feed, merged);
+        if (outcome === "newer") deps.events.emit("feed_applied", { epoch: String(merged.epoch), seq: String(merged.seq) });
+        listeners.notify();
+        return "applied";
+      } catch (thrown) {
+        deps.log.warn("revocation feed refused", { error: messageOf(thrown) });
+        deps.events.emit("feed_refused", { reason: "not verified" });
+        return "refused";
+      }
+    },
+  };
+}
