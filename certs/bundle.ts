@@ -26,9 +26,9 @@ export const rootKinds = {
 
 export interface SignedBundle {
   /** The exact bytes of a TrustBundle. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** Ed25519 by the installation key. */
-  readonly signature: Uint8Array;
+  readonly signature: Uint8Array<ArrayBuffer>;
 }
 
 /** Encodes and signs a bundle with the installation key. */
@@ -45,7 +45,7 @@ export function signTrustBundle(
  * (INSTALLATION_KEY_MISMATCH, BUNDLE_SIGNATURE) or `invalid_argument` (BUNDLE_SIZE, SIGNED_MALFORMED, ROOT_*).
  */
 export function verifyTrustBundle(
-  signed: SignedBundle,
+  signed: { readonly bytes: Uint8Array; readonly signature: Uint8Array },
   installationSpki: Uint8Array,
   pinnedKeyHash: string,
 ): TrustBundle {

@@ -65,7 +65,7 @@ export interface LeafRequest {
 
 export interface IssuedLeaf {
   readonly id: SpiffeId;
-  readonly certificateDer: Uint8Array;
+  readonly certificateDer: Uint8Array<ArrayBuffer>;
   readonly certificatePem: string;
   readonly serialHex: string;
   /** SHA-256 of the issuer's SPKI, hex. */

@@ -18,12 +18,12 @@ export interface CertificateExtension {
 }
 
 export interface CertificateFacts {
-  readonly der: Uint8Array;
+  readonly der: Uint8Array<ArrayBuffer>;
   /** The magnitude, minimal big-endian, lower-case hex. */
   readonly serialHex: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
-  readonly spkiDer: Uint8Array;
+  readonly spkiDer: Uint8Array<ArrayBuffer>;
   readonly keyHash: string;
   /** By OID, hex of its DER content. Each at most once. */
   readonly extensions: ReadonlyMap<string, CertificateExtension>;

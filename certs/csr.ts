@@ -14,7 +14,7 @@ import { type Der, isExactly, readDer, TAG } from "./der.ts";
 import { type KeyPair, keyHash, p256FromSpki } from "./keys.ts";
 
 export interface JudgedCsr {
-  readonly spkiDer: Uint8Array;
+  readonly spkiDer: Uint8Array<ArrayBuffer>;
   /** `keyHash(spkiDer)`. */
   readonly keyHash: string;
 }
@@ -27,7 +27,7 @@ const EMPTY_SEQUENCE_DER = "3000";
 const VERSION_0_DER = "020100";
 
 /** A certificate request for a P-256 key: no subject, no attributes. DER. */
-export async function makeCsr(keys: KeyPair): Promise<Uint8Array> {
+export async function makeCsr(keys: KeyPair): Promise<Uint8Array<ArrayBuffer>> {
   const privateDer = keys.privateKey.export({ type: "pkcs8", format: "der" });
   const privateKey = await webcrypto.subtle.importKey("pkcs8", privateDer, ECDSA_P256, false, ["sign"]);
   const publicKey = await webcrypto.subtle.importKey("spki", Buffer.from(keys.spkiDer), ECDSA_P256, true, ["verify"]);

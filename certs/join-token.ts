@@ -4,6 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { WeftError } from "../lib/errors.ts";
 import type { Random } from "../lib/random.ts";
 import { sameBytes } from "./keys.ts";
 
@@ -19,13 +20,17 @@ export interface JoinToken {
 const SECRET_BYTES = 32;
 const TOKEN = /^weft1\.([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})$/;
 
-/** A fresh token and its text. `random` must be the system's outside tests. */
+/** A fresh token and its text. `random` must be the system's outside tests. Throws `invalid_argument` (JOIN_TOKEN). */
 export function makeJoinToken(
   random: Random,
   about: { readonly clusterSlug: string; readonly tokenId: string; readonly installationKeyHash: string },
-): { readonly token: JoinToken; readonly text: string; readonly secretHash: Uint8Array } {
+): { readonly token: JoinToken; readonly text: string; readonly secretHash: Uint8Array<ArrayBuffer> } {
   const token: JoinToken = { ...about, secret: random.bytes(SECRET_BYTES) };
-  return { token, text: formatJoinToken(token), secretHash: hashJoinSecret(token.secret) };
+  const text = formatJoinToken(token);
+  if (parseJoinToken(text) === undefined) {
+    throw new WeftError("invalid_argument", "these do not make a join token", { detail: "JOIN_TOKEN" });
+  }
+  return { token, text, secretHash: hashJoinSecret(token.secret) };
 }
 
 /** The text of a token. */
@@ -48,7 +53,7 @@ export function parseJoinToken(text: string): JoinToken | undefined {
 }
 
 /** SHA-256 of a token's secret: what is stored. */
-export function hashJoinSecret(secret: Uint8Array): Uint8Array {
+export function hashJoinSecret(secret: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(createHash("sha256").update(secret).digest());
 }
 

@@ -24,7 +24,7 @@ export interface KeyPair {
   readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
   /** SubjectPublicKeyInfo, DER. */
-  readonly spkiDer: Uint8Array;
+  readonly spkiDer: Uint8Array<ArrayBuffer>;
   /** `keyHash(spkiDer)`. */
   readonly keyHash: string;
 }
@@ -73,7 +73,7 @@ export function privateKeyPem(key: KeyObject): string {
 }
 
 /** SubjectPublicKeyInfo, DER, of a public key. */
-export function spkiOf(publicKey: KeyObject): Uint8Array {
+export function spkiOf(publicKey: KeyObject): Uint8Array<ArrayBuffer> {
   return publicKey.export({ type: "spki", format: "der" });
 }
 
@@ -102,7 +102,7 @@ function fromSpki(spkiDer: Uint8Array, prefix: Buffer, sizeBytes: number): KeyOb
 }
 
 /** ES256 (RFC 7518, 3.4): ECDSA P-256 with SHA-256, signature as 64 bytes r || s. */
-export function signEs256(privateKey: KeyObject, data: Uint8Array): Uint8Array {
+export function signEs256(privateKey: KeyObject, data: Uint8Array): Uint8Array<ArrayBuffer> {
   return sign("sha256", data, { key: privateKey, dsaEncoding: "ieee-p1363" });
 }
 
@@ -118,7 +118,7 @@ export function verifyEs256(publicKey: KeyObject, data: Uint8Array, signature: U
 }
 
 /** Ed25519 (RFC 8032), 64 bytes. */
-export function signEd25519(privateKey: KeyObject, data: Uint8Array): Uint8Array {
+export function signEd25519(privateKey: KeyObject, data: Uint8Array): Uint8Array<ArrayBuffer> {
   return sign(null, data, privateKey);
 }
 

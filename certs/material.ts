@@ -16,7 +16,7 @@ import { parseSpiffe, type SpiffeId, type SpiffeKind } from "./spiffe.ts";
 declare const checked: unique symbol;
 
 export interface TrustedRoot {
-  readonly der: Uint8Array;
+  readonly der: Uint8Array<ArrayBuffer>;
   readonly pem: string;
   readonly publicKey: KeyObject;
   /** SHA-256 of the SPKI, hex: the issuer key id of everything it signs. */
@@ -38,7 +38,7 @@ export interface LeafOf<K extends SpiffeKind> {
   readonly id: SpiffeId;
   readonly keyPem: string;
   readonly certificatePem: string;
-  readonly certificateDer: Uint8Array;
+  readonly certificateDer: Uint8Array<ArrayBuffer>;
   readonly serialHex: string;
   readonly keyHash: string;
   readonly notBeforeMs: number;
@@ -59,7 +59,7 @@ export function certificatePem(der: Uint8Array): string {
 }
 
 /** DER of exactly one PEM certificate. Throws `invalid_argument` (CERT_ENCODING). */
-export function certificateDer(pem: string): Uint8Array {
+export function certificateDer(pem: string): Uint8Array<ArrayBuffer> {
   const match = /^-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/.exec(pem);
   if (match === null) throw new WeftError("invalid_argument", "not one PEM certificate", { detail: "CERT_ENCODING" });
   return new Uint8Array(Buffer.from(match[1] ?? "", "base64"));

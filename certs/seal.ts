@@ -70,7 +70,7 @@ export function openSealingKeyFile(path: string): SealingKey {
 }
 
 /** Seals `plaintext` for one place (AES-256-GCM, fresh nonce). */
-export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array): Uint8Array {
+export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
   const header = Buffer.concat([Buffer.of(FORMAT), Buffer.from(key.keyId, "hex"), randomBytes(NONCE_BYTES)]);
   const nonce = header.subarray(1 + KEY_ID_BYTES);
   const cipher = createCipheriv("aes-256-gcm", sealKeyOf(key, place), nonce, { authTagLength: TAG_BYTES });
@@ -83,7 +83,7 @@ export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array)
  * Opens a blob sealed for `place`. Throws `failed_precondition` (SEALING_KEY_WRONG) when it was sealed under another key,
  * `data_loss` (SEALED_FORGED) when it was altered, truncated or sealed for another place (E1, E2).
  */
-export function unseal(key: SealingKey, place: SealedPlace, blob: Uint8Array): Uint8Array {
+export function unseal(key: SealingKey, place: SealedPlace, blob: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = Buffer.from(blob);
   if (bytes.length < HEADER_BYTES + TAG_BYTES || bytes[0] !== FORMAT) throw forged();
   if (bytes.subarray(1, 1 + KEY_ID_BYTES).toString("hex") !== key.keyId) {
@@ -105,7 +105,7 @@ export function unseal(key: SealingKey, place: SealedPlace, blob: Uint8Array): U
 }
 
 /** The MAC of a trust row: HMAC-SHA256 over its table and all its values, in order. */
-export function macRow(key: SealingKey, table: string, values: readonly RowValue[]): Uint8Array {
+export function macRow(key: SealingKey, table: string, values: readonly RowValue[]): Uint8Array<ArrayBuffer> {
   const mac = createHmac("sha256", key.subkey(MAC_PURPOSE));
   for (const part of [table, values.length, ...values]) mac.update(encodeValue(part));
   return new Uint8Array(mac.digest());

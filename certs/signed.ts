@@ -20,7 +20,11 @@ function covered(domain: SigningDomain, parts: readonly Uint8Array[]): Uint8Arra
 }
 
 /** Signs `parts` (concatenated) under a domain. */
-export function signDomain(privateKey: KeyObject, domain: SigningDomain, ...parts: Uint8Array[]): Uint8Array {
+export function signDomain(
+  privateKey: KeyObject,
+  domain: SigningDomain,
+  ...parts: Uint8Array[]
+): Uint8Array<ArrayBuffer> {
   return signEd25519(privateKey, covered(domain, parts));
 }
 
