@@ -1,0 +1,46 @@
+/** Writes and checks the Attach messages of one trunk. */
+
+import type { Side } from "./attach-proof.ts";
+import { attachProof, provesAttach } from "./attach-proof.ts";
+import { encodeMessage } from "./encode.ts";
+import type { Lane } from "./lane.ts";
+import type { Attach } from "./messages.ts";
+import type { TrunkOptions } from "./trunk-core.ts";
+
+const none = new Uint8Array(0);
+
+export class AttachSigner {
+  readonly #options: TrunkOptions;
+
+  constructor(options: TrunkOptions) {
+    this.#options = options;
+  }
+
+  /** The Attach for one lane on the connection with this exporter, encoded. */
+  sign(lane: Lane, exporter: Uint8Array): Buffer {
+    const { trunkId, secret, side, ask = none, askSignature = none } = this.#options;
+    const unproved = {
+      trunkId,
+      lane: lane.wire,
+      generation: lane.generation,
+      nextExpectedSeq: lane.expectedSeq,
+      ask,
+      askSignature,
+    };
+    return encodeMessage({
+      kind: "attach",
+      attach: { ...unproved, proof: attachProof(secret, side, exporter, unproved) },
+    });
+  }
+
+  /** Whether the far end of this trunk wrote `attach` for this lane on the connection with this exporter. */
+  verifies(attach: Attach, lane: Lane, exporter: Uint8Array): boolean {
+    const { trunkId, secret, side } = this.#options;
+    const from: Side = side === "initiator" ? "acceptor" : "initiator";
+    return (
+      attach.lane === lane.wire &&
+      Buffer.compare(attach.trunkId, trunkId) === 0 &&
+      provesAttach(secret, from, exporter, attach)
+    );
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * One of a trunk's two sequence spaces. Sending: batches are built when a writer asks, kept until acknowledged, and bounded
+ * by the window plus a headroom for control frames. Receiving: below the expected number discard, equal deliver, above end
+ * the trunk. A lane sends on one attachment at a time; any number may deliver.
+ */
+
+import { Lane as WireLane } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Attachment, SendingLane } from "./attachments.ts";
+import type { TrunkChannel } from "./channel.ts";
+import { encodeMessage } from "./encode.ts";
+import type { LaneName } from "./lane-name.ts";
+import type { Frame } from "./messages.ts";
+import { Replay } from "./replay.ts";
+import type { Filled } from "./schedule.ts";
+import { Outbox } from "./schedule.ts";
+import { SendWindow } from "./window.ts";
+
+const shapes = {
+  interactive: {
+    wire: WireLane.INTERACTIVE,
+    windowStartBytes: limits.interactiveWindowStartBytes,
+    windowMaxBytes: limits.interactiveWindowMaxBytes,
+    ackEveryBytes: limits.ackEveryInteractiveBytes,
+    firstChannelId: 2,
+  },
+  bulk: {
+    wire: WireLane.BULK,
+    windowStartBytes: limits.bulkWindowStartBytes,
+    windowMaxBytes: limits.bulkWindowMaxBytes,
+    ackEveryBytes: limits.ackEveryBulkBytes,
+    firstChannelId: 1,
+  },
+} as const;
+
+export class Lane implements SendingLane {
+  readonly name: LaneName;
+  readonly wire: WireLane;
+  readonly channels = new Map<number, TrunkChannel>();
+  readonly outbox = new Outbox();
+  readonly replay = new Replay();
+  readonly window: SendWindow;
+
+  /** The attachment this lane sends on. */
+  active: Attachment | undefined;
+  generation = 0;
+  /** Times of moves since the last ack that took something out of the replay. */
+  #movesAtMs: number[] = [];
+
+  /** Ids: odd on bulk, even on interactive, counted up; the last one used by the opener. */
+  lastChannelId: number;
+  expectedSeq = 1;
+  #owedBytes = 0;
+  #owedSinceMs: number | undefined;
+  #ackNow = false;
+  readonly #ackEveryBytes: number;
+
+  /** Channels whose only news is `writtenToTarget`: told a little later, together. */
+  readonly #reports = new Set<TrunkChannel>();
+  #reportsSinceMs: number | undefined;
+
+  readonly filled: Filled = { halfClosed: [], room: [], reset: [] };
+  readonly #frames: Frame[] = [];
+
+  constructor(name: LaneName) {
+    const shape = shapes[name];
+    this.name = name;
+    this.wire = shape.wire;
+    this.window = new SendWindow(shape.windowStartBytes, shape.windowMaxBytes);
+    this.#ackEveryBytes = shape.ackEveryBytes;
+    this.lastChannelId = shape.firstChannelId - 2;
+  }
+
+  // --- Sending ---
+
+  /** The most this lane ever keeps: what LAW-T3 promises for the replay. */
+  static replayMaxBytes(name: LaneName): number {
+    return shapes[name].windowMaxBytes + limits.controlHeadroomBytes + limits.batchMaxBytes;
+  }
+
+  get #dataRoomBytes(): number {
+    const room = this.window.sizeBytes - this.replay.costBytes;
+    // Half-full batches are worth waiting for an ack, unless there is none to wait for.
+    return room < limits.batchTargetBytes / 2 && this.replay.count > 0 ? 0 : room;
+  }
+
+  get #controlRoomBytes(): number {
+    return this.window.sizeBytes + limits.controlHeadroomBytes - this.replay.costBytes;
+  }
+
+  /** Whether `nextBatch` would return something. */
+  get sendable(): boolean {
+    if (this.replay.waiting) return true;
+    if (this.outbox.hasControl && this.#controlRoomBytes > 0) return true;
+    return this.outbox.hasData && this.#dataRoomBytes > 0;
+  }
+
+  /**
+   * The next batch to write on the active attachment: one to be repeated, or a new one. Channels that the new one touched
+   * are left in `filled` for the trunk to tell.
+   */
+  nextBatch(nowMs: number): Buffer | undefined {
+    const again = this.replay.next(nowMs);
+    if (again !== undefined) return again;
+    const { outbox } = this;
+    if (!outbox.hasControl && !outbox.hasData) return undefined;
+    const controlRoom = this.#controlRoomBytes;
+    const dataRoom = this.#dataRoomBytes;
+    if (dataRoom <= 0 && outbox.hasData) this.window.heldBack();
+    if (controlRoom <= 0) return undefined;
+    const frames = this.#frames;
+    outbox.fill(frames, controlRoom, dataRoom, this.filled);
+    if (frames.length === 0) return undefined;
+    this.replay.push(encodeMessage({ kind: "batch", seq: this.replay.nextSeq, frames }));
+    frames.length = 0;
+    return this.replay.next(nowMs);
+  }
+
+  /** Applies an absolute ack. Returns false when it acknowledges what was never sent. */
+  acked(nextExpectedSeq: number, nowMs: number): boolean {
+    const acked = this.replay.ack(nextExpectedSeq, nowMs);
+    if (acked === "beyond") return false;
+    if (acked === undefined) return true;
+    this.#movesAtMs.length = 0;
+    this.window.acked(nowMs, acked.bytes, acked.delayMs, acked.seq, this.replay.nextSeq);
+    return true;
+  }
+
+  /**
+   * Sends on `attachment` from now on, starting at the first unacknowledged batch. Returns the bytes that go out again, or
+   * undefined when there were too many moves without progress: something in the replay kills whatever carries it.
+   */
+  moveTo(attachment: Attachment, generation: number, nowMs: number): number | undefined {
+    this.active = attachment;
+    this.generation = generation;
+    this.#ackNow = this.expectedSeq > 1;
+    this.window.moved(nowMs, this.replay.nextSeq);
+    const again = this.replay.rewind();
+    if (again === 0) return 0;
+    const moves = this.#movesAtMs;
+    moves.push(nowMs);
+    while (moves.length > 0 && (moves[0] as number) < nowMs - limits.movesWithoutAckSpanMs) moves.shift();
+    return moves.length >= limits.movesWithoutAckMaxCount ? undefined : again;
+  }
+
+  // --- Receiving ---
+
+  /** Judges an arrived batch by its number. A repeated one still asks for an ack: ours may have been lost. */
+  arrived(seq: number, bytes: number, nowMs: number): "deliver" | "discard" | "gap" {
+    if (seq > this.expectedSeq) return "gap";
+    this.#owedSinceMs ??= nowMs;
+    this.#owedBytes += bytes;
+    if (seq < this.expectedSeq) {
+      this.#ackNow ||= this.#owedBytes >= this.#ackEveryBytes;
+      return "discard";
+    }
+    this.expectedSeq += 1;
+    if (this.#owedBytes >= this.#ackEveryBytes) this.#ackNow = true;
+    return "deliver";
+  }
+
+  get ackOwed(): boolean {
+    return this.#owedSinceMs !== undefined || this.#ackNow;
+  }
+
+  ackDue(nowMs: number): boolean {
+    return this.#ackNow || (this.#owedSinceMs !== undefined && nowMs - this.#owedSinceMs >= limits.ackDelayMs);
+  }
+
+  ackSent(): void {
+    this.#ackNow = false;
+    this.#owedSinceMs = undefined;
+    this.#owedBytes = 0;
+  }
+
+  // --- Reports and timers ---
+
+  /** `writtenToTarget` moved on; it rides with the next credit, or goes alone a little later. */
+  report(channel: TrunkChannel, nowMs: number): void {
+    if (channel.reportDue || channel.over) return;
+    channel.reportDue = true;
+    this.#reports.add(channel);
+    this.#reportsSinceMs ??= nowMs;
+  }
+
+  /** When `tick` has something to do, or undefined. */
+  nextDueMs(): number | undefined {
+    const ack = this.#owedSinceMs === undefined ? undefined : this.#owedSinceMs + limits.ackDelayMs;
+    const report = this.#reportsSinceMs === undefined ? undefined : this.#reportsSinceMs + limits.writtenReportDelayMs;
+    if (ack === undefined || report === undefined) return ack ?? report;
+    return Math.min(ack, report);
+  }
+
+  /** Lets due things go. Returns true when there is something to write now. */
+  tick(nowMs: number): boolean {
+    if (this.#reportsSinceMs !== undefined && nowMs - this.#reportsSinceMs >= limits.writtenReportDelayMs) {
+      for (const channel of this.#reports) {
+        if (channel.reportDue && !channel.over) {
+          channel.creditDue = true;
+          this.outbox.wantControl(channel);
+        }
+      }
+      this.#reports.clear();
+      this.#reportsSinceMs = undefined;
+    }
+    return this.ackDue(nowMs) || this.outbox.hasControl;
+  }
+
+  /** Drops everything: the trunk is over. */
+  clear(): void {
+    this.channels.clear();
+    this.outbox.clear();
+    this.replay.clear();
+    this.#reports.clear();
+    this.#reportsSinceMs = undefined;
+    this.ackSent();
+    this.active = undefined;
+  }
+}
