@@ -58,9 +58,9 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   tests: ["*"],
 };
 
-/** The only files of cli/ that may start the two kinds of process, and what of them they may import. */
+/** The only files of cli/ that may start the two kinds of process (or join a host), and what of them they may import. */
 const starters = /^cli\/(commands\/)?(up|control|node-run|node|join)(\/[\w-]+|-[\w-]+)?\.ts$/;
-const startable = new Set(["control/main.ts", "node/main.ts", "control/config.ts", "node/config.ts"]);
+const startable = /^(control|node)\/(main|bin|config|join|init)\.ts$/;
 
 /** Packages and built-in modules a room must not touch: fabric/ is pure, lib/ knows nothing of the domain's means. */
 const sockets = ["http2", "net", "tls", "dgram", "http", "https", "dns", "child_process", "worker_threads", "cluster"];
@@ -89,8 +89,8 @@ export function layerViolation(imported: Import): string | undefined {
   if (target === room || allowed.includes(target) || allowed.includes("*")) return undefined;
   if (target === "" && imported.file === "package.json") return undefined;
   if (room === "cli" && (target === "control" || target === "node")) {
-    if (starters.test(imported.from) && startable.has(imported.file)) return undefined;
-    return `${where}: of ${target}/, only its main and config may be reached, and only by cli up, control, node run and join`;
+    if (starters.test(imported.from) && startable.test(imported.file)) return undefined;
+    return `${where}: of ${target}/, only the entry files (main, bin, config, join, init) may be reached, and only by cli up, control, node run and join`;
   }
   return `${where}: ${room}/ may not import ${imported.file} (it may import ${allowed.join(", ")})`;
 }

@@ -33,6 +33,7 @@ const isProcess = (path: string): boolean => basename(path) === "bin.ts" || path
 const tlsEndpoints = new Set([
   "rpc/listener.ts",
   "rpc/dial.ts",
+  "rpc/grpc-js-transport.ts",
   "edge/dial.ts",
   "node/listener.ts",
   "control/rpc/listener.ts",
