@@ -1,0 +1,117 @@
+/**
+ * Deciding: which path is used now, given which was used before.
+ *
+ * PK1. A usable path is left only for a real gain: 20 % and 1 ms, in three consecutive samples (S3).
+ * PK2. An unusable path is left at once.
+ * PK3. What is not measured is no gain: a path with more unmeasured links never displaces one with fewer.
+ */
+
+import { limits } from "../../lib/limits.ts";
+import type { MeshGraph, RouteNeed } from "./graph.ts";
+import { findPaths, findStandby, type ScoredPath, scorePath, sharedRelays } from "./paths.ts";
+import { type Weights, weightsFor } from "./score.ts";
+
+/** A path in use and for how many samples in a row another one was a real gain. */
+export interface HeldPath {
+  readonly nodeIds: readonly string[];
+  readonly gainSamples: number;
+}
+
+/** What a decision remembers for the next. */
+export interface RouteState {
+  readonly primary?: HeldPath;
+  readonly standby?: HeldPath;
+}
+
+export interface RouteChoice {
+  readonly state: RouteState;
+  readonly primary?: ScoredPath;
+  readonly standby?: ScoredPath;
+  readonly primaryMoved: boolean;
+  readonly standbyMoved: boolean;
+  /** All usable paths found, best first. */
+  readonly ranked: readonly ScoredPath[];
+}
+
+export interface Pick {
+  readonly held?: HeldPath;
+  readonly chosen?: ScoredPath;
+  readonly moved: boolean;
+}
+
+/** Whether `best` is worth a move away from `current` (PK1, PK3). */
+export function isRealGain(current: ScoredPath, best: ScoredPath): boolean {
+  if (best.key === current.key || best.unmeasuredLinks > current.unmeasuredLinks) return false;
+  const gain = current.total - best.total;
+  return gain > limits.routeGainMinMs && gain > limits.routeGainShare * current.total;
+}
+
+/** One sample of one decision. `current` is the held path as it scores now, undefined when it cannot be used (PK2). */
+export function pick(held: HeldPath | undefined, current: ScoredPath | undefined, best: ScoredPath | undefined): Pick {
+  if (held === undefined || current === undefined) {
+    if (best === undefined) return { moved: held !== undefined };
+    return { held: { nodeIds: best.nodeIds, gainSamples: 0 }, chosen: best, moved: true };
+  }
+  if (best === undefined || !isRealGain(current, best)) {
+    return { held: { nodeIds: current.nodeIds, gainSamples: 0 }, chosen: current, moved: false };
+  }
+  const gainSamples = held.gainSamples + 1;
+  if (gainSamples < limits.routeGainSamplesCount) {
+    return { held: { nodeIds: current.nodeIds, gainSamples }, chosen: current, moved: false };
+  }
+  return { held: { nodeIds: best.nodeIds, gainSamples: 0 }, chosen: best, moved: true };
+}
+
+/**
+ * Primary and standby for a need, from what was held and what is measured now. One call is one sample. A lost primary is
+ * replaced by the standby when that is usable: it is warm, and the next samples move on if something better is left.
+ */
+export function chooseRoute(
+  graph: MeshGraph,
+  need: RouteNeed,
+  before: RouteState = {},
+  weights: Weights = weightsFor(need.class),
+): RouteChoice {
+  const ranked = findPaths(graph, need, weights);
+  const rescore = (held: HeldPath | undefined): ScoredPath | undefined => {
+    const scored = held === undefined ? undefined : scorePath(graph, need, held.nodeIds, weights);
+    return typeof scored === "string" ? undefined : scored;
+  };
+  const current = rescore(before.primary);
+  const warm = rescore(before.standby);
+  const lost = before.primary !== undefined && current === undefined;
+  const primary = pick(before.primary, current, lost && warm !== undefined ? warm : ranked[0]);
+  const standby = chooseStandby(graph, need, weights, primary.chosen, before.standby, warm);
+  return {
+    state: {
+      ...(primary.held === undefined ? {} : { primary: primary.held }),
+      ...(standby.held === undefined ? {} : { standby: standby.held }),
+    },
+    ...(primary.chosen === undefined ? {} : { primary: primary.chosen }),
+    ...(standby.chosen === undefined ? {} : { standby: standby.chosen }),
+    primaryMoved: primary.moved,
+    standbyMoved: standby.moved,
+    ranked,
+  };
+}
+
+/** A standby is kept like a primary, as long as it is as disjoint as the mesh allows and leads to the same far edge. */
+function chooseStandby(
+  graph: MeshGraph,
+  need: RouteNeed,
+  weights: Weights,
+  primary: ScoredPath | undefined,
+  held: HeldPath | undefined,
+  warm: ScoredPath | undefined,
+): Pick {
+  if (primary === undefined) return { moved: held !== undefined };
+  const best = findStandby(graph, need, primary.nodeIds, weights);
+  const sharedBy = (path: ScoredPath): number => sharedRelays(path.nodeIds, primary.nodeIds).length;
+  const fits =
+    warm !== undefined &&
+    best !== undefined &&
+    warm.key !== primary.key &&
+    warm.nodeIds.at(-1) === primary.nodeIds.at(-1) &&
+    sharedBy(warm) <= sharedBy(best);
+  return pick(held, fits ? warm : undefined, best);
+}
