@@ -7,7 +7,10 @@
 export interface Hints {
   /** Tells every subscriber of the topic, in this process and the others. Never throws, never waits. */
   publish(topic: string): void;
-  /** Calls `fn` at most once per `limits.hintTopicEveryMs`, and once after a time in which hints may have been lost. */
+  /**
+   * Calls `fn` after every change by this process, for those of others at most twice per `limits.hintTopicEveryMs`, and
+   * once after a time in which hints may have been lost.
+   */
   subscribe(topic: string, fn: () => void): () => void;
   close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /**
- * Hints within one process, and the table of subscribers the Redis hints share. A burst on one topic becomes one call now
- * and one at the end of the period, so that the last change is never missed and a flood costs a timer.
+ * Hints within one process, and the table of subscribers the Redis hints share. What this process itself changed is told
+ * at once: its number is bounded by its own writes. What others say is coalesced: one call now and one at the end of the
+ * period, so that the last change is never missed and a flood costs a timer.
  */
 
 import type { Clock } from "../../lib/clock.ts";
@@ -33,7 +34,12 @@ export class HintTable {
     };
   }
 
-  /** Tells the subscribers of a topic, now or at the end of the running period. Topics without subscribers cost nothing. */
+  /** Tells the subscribers of a topic at once: for changes made by this process. */
+  tell(name: string): void {
+    for (const subscriber of this.#topics.get(name)?.subscribers ?? []) queueMicrotask(subscriber);
+  }
+
+  /** Tells them now or at the end of the running period: for what comes from outside. Unknown topics cost nothing. */
   fire(name: string): void {
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
@@ -47,7 +53,7 @@ export class HintTable {
       topic.state = "idle";
       if (again) this.fire(name);
     });
-    for (const subscriber of topic.subscribers) queueMicrotask(subscriber);
+    this.tell(name);
   }
 
   fireAll(): void {
@@ -63,7 +69,7 @@ export class HintTable {
 export function memoryHints(clock: Clock): Hints {
   const table = new HintTable(clock);
   return {
-    publish: (topic) => table.fire(topic),
+    publish: (topic) => table.tell(topic),
     subscribe: (topic, fn) => table.subscribe(topic, fn),
     close: async () => table.clear(),
   };

@@ -100,7 +100,7 @@ class RedisHints implements Hints {
   }
 
   publish(topic: string): void {
-    this.#table.fire(topic);
+    this.#table.tell(topic);
     if (this.#closed || this.#publisher.status !== "ready" || this.#pending >= limits.hintsPendingMaxCount) return;
     this.#pending += 1;
     this.#publisher

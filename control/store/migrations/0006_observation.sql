@@ -20,6 +20,8 @@ create table beat_latest (
   operator_address text not null default '',
   audit_seq bigint not null default 0,
   audit_hash bytea,
+  -- [{"listenerId": "...", "boundAddress": "...", "error": "..."}]
+  listeners jsonb not null default '[]',
   health text not null default 'online'
 );
 create index beat_latest_cluster on beat_latest (cluster_id);
@@ -67,13 +69,4 @@ create table workload_report (
   version text not null default '',
   reported_at_ms bigint not null default now_ms(),
   primary key (node_id, name)
-);
-
-create table listener_report (
-  node_id text not null references node (id),
-  listener_id text not null,
-  bound_address text not null default '',
-  error text not null default '',
-  reported_at_ms bigint not null default now_ms(),
-  primary key (node_id, listener_id)
 );

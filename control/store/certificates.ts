@@ -1,0 +1,176 @@
+/**
+ * Every leaf ever issued, and which of them may act: the allowlist.
+ *
+ * B1. A leaf's row, with its unique (issuer, serial), exists before its bytes leave control.
+ * B2. A subject has at most one current and one next leaf. The next one becomes current when it is first used, and what was
+ *     current then is superseded: a renewal whose answer was lost takes nothing away.
+ * B3. Status is authenticated: a revoked leaf cannot be brought back by writing the database.
+ */
+
+import type { IssuedLeaf } from "../../certs/ca.ts";
+import { formatSpiffe, type SpiffeKind } from "../../certs/spiffe.ts";
+import type { Hints } from "../hints/hints.ts";
+import { CERTIFICATES_TOPIC } from "../hints/hints.ts";
+import { one, type Queryable, type Tx } from "./sql.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
+
+export type CertificateStatus = "current" | "next" | "superseded" | "revoked";
+
+export interface CertificateRow {
+  readonly issuerKeyId: string;
+  readonly serial: string;
+  /** Cluster id, or `installation` for operators. */
+  readonly scope: string;
+  readonly subjectKind: SpiffeKind;
+  readonly subjectId: string;
+  /** Pool leaves: the egress node. Else the subject. */
+  readonly holderId: string;
+  readonly spiffe: string;
+  readonly keyHash: string;
+  readonly certificateDer: Uint8Array;
+  readonly status: CertificateStatus;
+  readonly issuedAtMs: number;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly mac: Uint8Array;
+}
+
+export interface CertificateContext {
+  readonly seal: TrustSeal;
+  readonly hints: Hints;
+}
+
+/** Whose leaf. */
+export interface CertificateSubject {
+  readonly scope: string;
+  readonly subjectKind: SpiffeKind;
+  readonly subjectId: string;
+  readonly holderId: string;
+}
+
+const columns = `issuer_key_id as "issuerKeyId", serial, scope, subject_kind as "subjectKind", subject_id as "subjectId",
+  holder_id as "holderId", spiffe, key_hash as "keyHash", certificate_der as "certificateDer", status,
+  issued_at_ms as "issuedAtMs", not_before_ms as "notBeforeMs", not_after_ms as "notAfterMs", mac`;
+
+function macFields(row: Omit<CertificateRow, "mac" | "certificateDer" | "issuedAtMs">): MacField[] {
+  const { issuerKeyId, serial, scope, subjectKind, subjectId, holderId, spiffe, keyHash, status } = row;
+  return [issuerKeyId, serial, scope, subjectKind, subjectId, holderId, spiffe, keyHash, status, row.notBeforeMs, row.notAfterMs];
+}
+
+function authentic(seal: TrustSeal, rows: readonly CertificateRow[]): readonly CertificateRow[] {
+  for (const row of rows) requireAuthentic(seal, "certificate", macFields(row), row.mac);
+  return rows;
+}
+
+/** Records an issued leaf (B1). A `current` one takes the place of the subject's leaves before it. */
+export async function insertCertificate(
+  tx: Tx,
+  ctx: CertificateContext,
+  subject: CertificateSubject,
+  leaf: IssuedLeaf,
+  status: "current" | "next",
+): Promise<void> {
+  const live = await lockLive(tx, ctx.seal, subject);
+  for (const row of live) if (status === "current" || row.status === "next") await setStatus(tx, ctx.seal, row, "superseded");
+  const spiffe = formatSpiffe(leaf.id);
+  const row = {
+    ...subject,
+    issuerKeyId: leaf.issuerKeyId,
+    serial: leaf.serialHex,
+    spiffe,
+    keyHash: leaf.keyHash,
+    status,
+    notBeforeMs: leaf.notBeforeMs,
+    notAfterMs: leaf.notAfterMs,
+  } as const;
+  await tx.query(
+    `insert into certificate (issuer_key_id, serial, scope, subject_kind, subject_id, holder_id, spiffe, key_hash,
+       certificate_der, status, not_before_ms, not_after_ms, mac)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+    [row.issuerKeyId, row.serial, row.scope, row.subjectKind, row.subjectId, row.holderId, spiffe, row.keyHash,
+      leaf.certificateDer, status, row.notBeforeMs, row.notAfterMs, ctx.seal.mac("certificate", macFields(row))],
+  );
+  tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
+}
+
+/** The subject's current and next leaves, locked in one order. */
+async function lockLive(tx: Tx, seal: TrustSeal, subject: CertificateSubject): Promise<readonly CertificateRow[]> {
+  const { scope, subjectKind, subjectId, holderId } = subject;
+  const text = `select ${columns} from certificate where scope = $1 and subject_kind = $2 and subject_id = $3
+    and holder_id = $4 and status in ('current', 'next') order by serial for update`;
+  return authentic(seal, await tx.query<CertificateRow>(text, [scope, subjectKind, subjectId, holderId]));
+}
+
+async function setStatus(tx: Tx, seal: TrustSeal, row: CertificateRow, status: CertificateStatus): Promise<void> {
+  await tx.query(
+    `update certificate set status = $3, mac = $4,
+       superseded_at_ms = case when $3 = 'superseded' then now_ms() else superseded_at_ms end,
+       revoked_at_ms = case when $3 = 'revoked' then now_ms() else revoked_at_ms end
+     where issuer_key_id = $1 and serial = $2`,
+    [row.issuerKeyId, row.serial, status, seal.mac("certificate", macFields({ ...row, status }))],
+  );
+}
+
+/** The leaf with that issuer and serial, authenticated, or undefined. */
+export async function findCertificate(
+  q: Queryable,
+  seal: TrustSeal,
+  issuerKeyId: string,
+  serial: string,
+): Promise<CertificateRow | undefined> {
+  const text = `select ${columns} from certificate where issuer_key_id = $1 and serial = $2`;
+  return one(authentic(seal, await q.query<CertificateRow>(text, [issuerKeyId, serial])));
+}
+
+/** The subject's current and next leaves, authenticated; at most one of each. */
+export async function liveCertificates(
+  q: Queryable,
+  seal: TrustSeal,
+  subject: CertificateSubject,
+): Promise<{ readonly current?: CertificateRow; readonly next?: CertificateRow }> {
+  const { scope, subjectKind, subjectId, holderId } = subject;
+  const text = `select ${columns} from certificate where scope = $1 and subject_kind = $2 and subject_id = $3
+    and holder_id = $4 and status in ('current', 'next')`;
+  const rows = authentic(seal, await q.query<CertificateRow>(text, [scope, subjectKind, subjectId, holderId]));
+  const current = rows.find((row) => row.status === "current");
+  const next = rows.find((row) => row.status === "next");
+  return { ...(current === undefined ? {} : { current }), ...(next === undefined ? {} : { next }) };
+}
+
+/** The first use of a next leaf (B2). Returns the row as it is now, or undefined when it may no longer act. */
+export async function promoteCertificate(
+  tx: Tx,
+  ctx: CertificateContext,
+  row: CertificateRow,
+): Promise<CertificateRow | undefined> {
+  const live = await lockLive(tx, ctx.seal, row);
+  const same = live.find((each) => each.issuerKeyId === row.issuerKeyId && each.serial === row.serial);
+  if (same === undefined || same.status === "current") return same;
+  for (const each of live) if (each.status === "current") await setStatus(tx, ctx.seal, each, "superseded");
+  await setStatus(tx, ctx.seal, same, "current");
+  tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
+  return { ...same, status: "current" };
+}
+
+/**
+ * Revokes every leaf of a holder that is not revoked yet, pool leaves of an egress included. Returns them: their keys and
+ * dates are what the revocation feed has to carry.
+ */
+export async function revokeCertificates(
+  tx: Tx,
+  ctx: CertificateContext,
+  holder: { readonly scope: string; readonly holderId: string },
+): Promise<readonly CertificateRow[]> {
+  const text = `select ${columns} from certificate where scope = $1 and holder_id = $2 and status <> 'revoked'
+    order by serial for update`;
+  const rows = authentic(ctx.seal, await tx.query<CertificateRow>(text, [holder.scope, holder.holderId]));
+  for (const row of rows) await setStatus(tx, ctx.seal, row, "revoked");
+  tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
+  return rows;
+}
+
+/** Whether a key has ever been certified, for anybody but `except`. */
+export async function isKeyKnown(q: Queryable, keyHash: string, except?: string): Promise<boolean> {
+  const text = "select 1 as found from certificate where key_hash = $1 and holder_id <> $2 limit 1";
+  return (await q.query(text, [keyHash, except ?? ""])).length > 0;
+}
