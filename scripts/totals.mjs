@@ -1,12 +1,13 @@
 // Prints `N passed, N failed, N skipped` from the report of the last test run, alone on a line, as the last line.
-// A file that could not even be loaded counts as one failure. Without a report nothing passed, and the exit code is 1.
+// A file that could not even be loaded counts as one failure. Without a report nothing passed. The exit code is 1 when
+// anything failed. `node scripts/totals.mjs <report>` reads another report.
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cache, say } from "./toolchain.mjs";
 
 function totals() {
-  const file = join(cache, "vitest.json");
+  const file = process.argv[2] ?? join(cache, "vitest.json");
   if (!existsSync(file)) {
     say("weft: the tests left no report: they did not run to their end");
     return { passed: 0, failed: 1, skipped: 0 };
