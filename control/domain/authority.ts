@@ -1,0 +1,146 @@
+/**
+ * What control vouches with: the installation key, the issuers, the signing keys, the trust bundles. Every use reads the
+ * stored rows again and refuses an unauthentic one; only what a row's own key id names is kept in memory.
+ */
+
+import type { KeyObject } from "node:crypto";
+import { type IssuingCa, createRoot } from "../../certs/ca.ts";
+import { rootKinds, signTrustBundle, type SignedBundle } from "../../certs/bundle.ts";
+import { certifySigningKey, createInstallationKey, type SigningUse, verifySigningKey } from "../../certs/installation.ts";
+import { generateEd25519 } from "../../certs/keys.ts";
+import { type RootsOf, rootsOfKind } from "../../certs/material.ts";
+import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
+import type { SignedSigningKey } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { type TrustBundle, TrustBundleSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { fromBinary } from "@bufbuild/protobuf";
+import { limits } from "../../lib/limits.ts";
+import {
+  activeCa,
+  activeSigningKey,
+  type AuthorityRow,
+  insertAuthority,
+  insertSigningKey,
+  issuingScope,
+  replaceStatement,
+  trustedAuthorities,
+} from "../store/authorities.ts";
+import { requireCluster } from "../store/clusters.ts";
+import type { StoreContext } from "../store/context.ts";
+import { type Installation, loadInstallation } from "../store/installation.ts";
+import type { Queryable, Tx } from "../store/sql.ts";
+
+export interface SigningKey {
+  readonly keyId: string;
+  readonly privateKey: KeyObject;
+  readonly signed: SignedSigningKey;
+}
+
+export interface ClusterBundle extends SignedBundle {
+  readonly message: TrustBundle;
+}
+
+const clusterKinds = ["node", "control", "client", "pool"] as const satisfies readonly SpiffeKind[];
+const signingUses = ["snapshot", "feed"] as const satisfies readonly SigningUse[];
+
+export class Authority {
+  readonly #ctx: StoreContext;
+  /** By the key ids of the roots: `RootsOf` objects carry a signature cache and are worth keeping. */
+  readonly #roots = new Map<string, RootsOf<SpiffeKind>>();
+
+  constructor(ctx: StoreContext) {
+    this.#ctx = ctx;
+  }
+
+  installation(q: Queryable = this.#ctx.sql): Promise<Installation> {
+    return loadInstallation(q, this.#ctx.seal);
+  }
+
+  /** The issuer of `kind` for a cluster. */
+  ca(q: Queryable, clusterId: string, kind: SpiffeKind): Promise<IssuingCa> {
+    return activeCa(q, this.#ctx.seal, issuingScope(kind, clusterId), kind);
+  }
+
+  /** The trusted roots of `kind` for a cluster. The same object for as long as they are the same roots. */
+  async roots<K extends SpiffeKind>(clusterId: string, kind: K): Promise<RootsOf<K>> {
+    const rows = await trustedAuthorities(this.#ctx.sql, this.#ctx.seal, issuingScope(kind, clusterId));
+    const own = rows.filter((row) => row.kind === kind);
+    const key = `${kind}:${own.map((row) => row.keyId).join(",")}`;
+    const kept = this.#roots.get(key) ?? rootsOfKind<SpiffeKind>(kind, own.map((row) => row.certificateDer));
+    this.#roots.set(key, kept);
+    return kept as RootsOf<SpiffeKind> as RootsOf<K>;
+  }
+
+  /** The signed trust bundle of a cluster. The same roots and version always give the same bytes. */
+  async bundle(clusterId: string, q: Queryable = this.#ctx.sql): Promise<ClusterBundle> {
+    const { seal } = this.#ctx;
+    const installation = await this.installation(q);
+    const cluster = await requireCluster(q, clusterId);
+    const rows = [
+      ...(await trustedAuthorities(q, seal, cluster.id)),
+      ...(await trustedAuthorities(q, seal, INSTALLATION)),
+    ];
+    const signed = signTrustBundle(installation.privateKey, {
+      trustDomain: installation.trustDomain,
+      clusterId: cluster.id,
+      clusterSlug: cluster.slug,
+      roots: rows.map((row: AuthorityRow) => ({ kind: rootKinds[row.kind], certificateDer: row.certificateDer })),
+      version: BigInt(cluster.bundleVersion),
+      issuedAtMs: BigInt(Math.max(...rows.map((row) => row.createdAtMs))),
+    });
+    return { ...signed, message: fromBinary(TrustBundleSchema, signed.bytes) };
+  }
+
+  /** The key that signs for a cluster, under a statement with at least half of its life left. */
+  async signingKey(clusterId: string, use: SigningUse): Promise<SigningKey> {
+    const { sql, seal, clock } = this.#ctx;
+    let active = await activeSigningKey(sql, seal, clusterId, use);
+    if (active.row.notAfterMs - clock.nowMs() < limits.signingKeyStatementLifeMs / 2) {
+      active = await sql.tx((tx) => this.#renewStatement(tx, clusterId, use));
+    }
+    return { keyId: active.row.keyId, privateKey: active.privateKey, signed: active.signed };
+  }
+
+  async #renewStatement(tx: Tx, clusterId: string, use: SigningUse) {
+    const { seal, clock } = this.#ctx;
+    const active = await activeSigningKey(tx, seal, clusterId, use, true);
+    const nowMs = clock.nowMs();
+    // Another replica may have been faster.
+    if (active.row.notAfterMs - nowMs >= limits.signingKeyStatementLifeMs / 2) return active;
+    const installation = await this.installation(tx);
+    const next = certify(installation, clusterId, active.row.publicKeySpki, use, nowMs);
+    await replaceStatement(tx, seal, active.row, next);
+    return { ...active, signed: next.signed };
+  }
+
+  /** Makes every root and signing key of a new cluster; `store` puts them in, in the transaction that makes the cluster. */
+  async prepareCluster(slug: string): Promise<{ store(tx: Tx, installation: Installation, clusterId: string): Promise<void> }> {
+    const { seal, clock, random } = this.#ctx;
+    const nowMs = clock.nowMs();
+    const cas: IssuingCa[] = [];
+    for (const kind of clusterKinds) cas.push(await createRoot({ kind, clusterName: slug, generation: 1, nowMs, random }));
+    const signers = signingUses.map((purpose) => ({ purpose, keys: generateEd25519() }));
+    return {
+      async store(tx, installation, clusterId) {
+        for (const ca of cas) await insertAuthority(tx, seal, { scope: clusterId, generation: 1, ca, nowMs });
+        for (const { purpose, keys } of signers) {
+          const certified = certify(installation, clusterId, keys.spkiDer, purpose, nowMs);
+          await insertSigningKey(tx, seal, { clusterId, purpose, generation: 1, keys, ...certified });
+        }
+      },
+    };
+  }
+}
+
+/** The installation's key and the operator root, before anything is stored. */
+export async function prepareInstallation(ctx: Pick<StoreContext, "clock" | "random">) {
+  const nowMs = ctx.clock.nowMs();
+  const operatorCa = await createRoot({ kind: "operator", clusterName: INSTALLATION, generation: 1, nowMs, random: ctx.random });
+  return { keys: createInstallationKey(), operatorCa, nowMs };
+}
+
+function certify(installation: Installation, clusterId: string, signingSpki: Uint8Array, use: SigningUse, nowMs: number) {
+  const signed = certifySigningKey(installation.privateKey, { clusterId, signingSpki, use, nowMs });
+  const expect = { installationSpki: installation.publicKeySpki, clusterId, use, nowMs };
+  const { notBeforeMs, notAfterMs } = verifySigningKey(signed, expect);
+  return { signed, notBeforeMs, notAfterMs };
+}
