@@ -9,7 +9,7 @@ import { linkKey, type MeshGraph, type RouteNeed, rolesOf } from "./graph.ts";
 
 /** Why no path at all can be used for this need, or undefined. */
 export function needFault(graph: MeshGraph, need: RouteNeed): string | undefined {
-  if (graph.clusterId !== need.clusterId) return "another cluster";
+  if (need.clusterId !== undefined && graph.clusterId !== need.clusterId) return "another cluster";
   if (need.newPathsAllowed === false) return "offline mode allows no new paths";
   if (!graph.nodes.has(need.fromNodeId)) return "the start is not in the graph";
   if (!hasRole(rolesOf(graph, need.fromNodeId), NodeRole.ENTRY, need.organizationId)) {

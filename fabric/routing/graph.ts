@@ -18,7 +18,8 @@ export interface MeshGraph {
 
 /** What a path is wanted for. */
 export interface RouteNeed {
-  readonly clusterId: string;
+  /** When given, a graph of another cluster has no paths. */
+  readonly clusterId?: string;
   readonly fromNodeId: string;
   /** Acceptable far edges: the egresses of the resource's pool, or the one of a trunk. */
   readonly toNodeIds: readonly string[];
@@ -30,6 +31,8 @@ export interface RouteNeed {
   readonly downLinks?: ReadonlySet<string>;
   /** False when the offline mode or the state of authority forbids new paths. */
   readonly newPathsAllowed?: boolean;
+  /** Paths in use: scored whatever their rank, while they can be used. */
+  readonly keep?: readonly (readonly string[])[];
   /** A route intent that says `direct`: a path without a relay may be used. */
   readonly direct?: boolean;
 }

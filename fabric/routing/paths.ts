@@ -68,10 +68,23 @@ function linkBetween(graph: MeshGraph, from: string, to: string): RouteLink {
   return graph.links.get(linkKey(from, to)) ?? unmeasuredLink(from, to);
 }
 
-/** Usable paths, best first (PA2), at most `limits.routeCandidatesMaxCount`. */
-export function findPaths(graph: MeshGraph, need: RouteNeed, weights: Weights = weightsFor(need.class)): ScoredPath[] {
+export interface FoundPaths {
+  /** Usable paths, best first (PA2): the best of each length and last relay, and those to keep. */
+  readonly ranked: readonly ScoredPath[];
+}
+
+/** Searches usable paths; at most `limits.routeCandidatesMaxCount`, besides those to keep. */
+export function findPaths(graph: MeshGraph, need: RouteNeed, weights: Weights = weightsFor(need.class)): FoundPaths {
   const walks = searchWalks(openSearch(graph, need, weights, need.toNodeIds, new Set()));
-  return finish(graph, need, weights, walks);
+  walks.sort((a, b) => compareWalks(need.fromNodeId, a, b));
+  const found = walks.slice(0, limits.routeCandidatesMaxCount).map((walk) => walk.nodeIds);
+  const known = new Set(found.map(pathKey));
+  const kept = (need.keep ?? []).filter((nodeIds) => !known.has(pathKey(nodeIds)));
+  const ranked = [...found, ...kept].flatMap((nodeIds) => {
+    const scored = scorePath(graph, need, nodeIds, weights);
+    return typeof scored === "string" ? [] : [scored];
+  });
+  return { ranked: ranked.sort((a, b) => comparePaths(need.fromNodeId, a, b)) };
 }
 
 /**
@@ -184,12 +197,14 @@ function priceOf(search: Search, from: string, to: string, isFarEdge: boolean) {
   return price;
 }
 
-function finish(graph: MeshGraph, need: RouteNeed, weights: Weights, walks: Walk[]): ScoredPath[] {
-  walks.sort((a, b) => compareWalks(need.fromNodeId, a, b));
-  return walks.slice(0, limits.routeCandidatesMaxCount).flatMap((walk) => {
-    const scored = scorePath(graph, need, walk.nodeIds, weights);
-    return typeof scored === "string" ? [] : [scored];
+function comparePaths(startId: string, a: ScoredPath, b: ScoredPath): number {
+  const walk = (path: ScoredPath): Walk => ({
+    nodeIds: path.nodeIds,
+    shared: 0,
+    unmeasured: path.unmeasuredLinks,
+    cost: path.total,
   });
+  return compareWalks(startId, walk(a), walk(b));
 }
 
 /** PA2 and PA3 in one order. Costs are compared in quanta, so that sums made in another order are still equal. */

@@ -8,7 +8,7 @@
 
 import { limits } from "../../lib/limits.ts";
 import type { MeshGraph, RouteNeed } from "./graph.ts";
-import { findPaths, findStandby, type ScoredPath, scorePath, sharedRelays } from "./paths.ts";
+import { findPaths, findStandby, pathKey, type ScoredPath, scorePath, sharedRelays } from "./paths.ts";
 import { type Weights, weightsFor } from "./score.ts";
 
 /** A path in use and for how many samples in a row another one was a real gain. */
@@ -33,7 +33,7 @@ export interface RouteChoice {
   readonly ranked: readonly ScoredPath[];
 }
 
-export interface Pick {
+interface Decision {
   readonly held?: HeldPath;
   readonly chosen?: ScoredPath;
   readonly moved: boolean;
@@ -46,8 +46,33 @@ export function isRealGain(current: ScoredPath, best: ScoredPath): boolean {
   return gain > limits.routeGainMinMs && gain > limits.routeGainShare * current.total;
 }
 
+/**
+ * What one sequence of picks remembers, and its answer. Absent `chosen`: there is no usable path.
+ */
+export interface PickState {
+  readonly held?: HeldPath;
+}
+
+export interface Picked {
+  readonly state: PickState;
+  readonly chosen?: ScoredPath;
+  readonly moved: boolean;
+}
+
+/**
+ * One sample of a decision among usable paths, best first. The held path stays while it is among them (PK1, PK2), so pass
+ * it as `RouteNeed.keep` to `findPaths`. For primary and standby together use `chooseRoute`.
+ */
+export function pick(before: PickState | undefined, ranked: readonly ScoredPath[]): Picked {
+  const key = before?.held === undefined ? undefined : pathKey(before.held.nodeIds);
+  const current = key === undefined ? undefined : ranked.find((path) => path.key === key);
+  const { held, chosen, moved } = decide(before?.held, current, ranked[0]);
+  const state = held === undefined ? {} : { held };
+  return chosen === undefined ? { state, moved } : { state, chosen, moved };
+}
+
 /** One sample of one decision. `current` is the held path as it scores now, undefined when it cannot be used (PK2). */
-export function pick(held: HeldPath | undefined, current: ScoredPath | undefined, best: ScoredPath | undefined): Pick {
+function decide(held: HeldPath | undefined, current: ScoredPath | undefined, best: ScoredPath | undefined): Decision {
   if (held === undefined || current === undefined) {
     if (best === undefined) return { moved: held !== undefined };
     return { held: { nodeIds: best.nodeIds, gainSamples: 0 }, chosen: best, moved: true };
@@ -72,7 +97,7 @@ export function chooseRoute(
   before: RouteState = {},
   weights: Weights = weightsFor(need.class),
 ): RouteChoice {
-  const ranked = findPaths(graph, need, weights);
+  const { ranked } = findPaths(graph, need, weights);
   const rescore = (held: HeldPath | undefined): ScoredPath | undefined => {
     const scored = held === undefined ? undefined : scorePath(graph, need, held.nodeIds, weights);
     return typeof scored === "string" ? undefined : scored;
@@ -80,7 +105,7 @@ export function chooseRoute(
   const current = rescore(before.primary);
   const warm = rescore(before.standby);
   const lost = before.primary !== undefined && current === undefined;
-  const primary = pick(before.primary, current, lost && warm !== undefined ? warm : ranked[0]);
+  const primary = decide(before.primary, current, lost && warm !== undefined ? warm : ranked[0]);
   const standby = chooseStandby(graph, need, weights, primary.chosen, before.standby, warm);
   return {
     state: {
@@ -103,7 +128,7 @@ function chooseStandby(
   primary: ScoredPath | undefined,
   held: HeldPath | undefined,
   warm: ScoredPath | undefined,
-): Pick {
+): Decision {
   if (primary === undefined) return { moved: held !== undefined };
   const best = findStandby(graph, need, primary.nodeIds, weights);
   const sharedBy = (path: ScoredPath): number => sharedRelays(path.nodeIds, primary.nodeIds).length;
@@ -113,5 +138,5 @@ function chooseStandby(
     warm.key !== primary.key &&
     warm.nodeIds.at(-1) === primary.nodeIds.at(-1) &&
     sharedBy(warm) <= sharedBy(best);
-  return pick(held, fits ? warm : undefined, best);
+  return decide(held, fits ? warm : undefined, best);
 }
