@@ -182,6 +182,9 @@ export const limits = {
   graphMaterialShare: 0.2,
   watchPollMs: 5 * secondMs,
   snapshotPayloadRetentionMs: 1 * hourMs,
+  revocationLingerMs: 1 * hourMs,
+  retentionSweepMs: 60 * secondMs,
+  sweepRowsMaxCount: 10_000,
 
   // Egress.
   targetConnectMs: 5 * secondMs,

@@ -1,0 +1,105 @@
+/**
+ * When measurements are worth a new snapshot version. Every version reaches every node, so noise must not make one:
+ * a value counts as changed when it appears, disappears, or moves by more than a fifth and by more than the grain below
+ * which nobody routes differently. Health always counts.
+ */
+
+import { limits } from "../../lib/limits.ts";
+import { healthOf, type Health } from "./health.ts";
+
+/** One direction of a link. Absent: not measured. */
+export interface LinkValues {
+  readonly fromNodeId: string;
+  readonly toNodeId: string;
+  readonly rttMs?: number;
+  readonly jitterMs?: number;
+  readonly lossShare?: number;
+  readonly reliabilityShare?: number;
+  readonly bandwidthBytesPerSecond?: number;
+  readonly recentFailures?: number;
+  readonly measuredAtMs: number;
+}
+
+/** A node as last reported. */
+export interface NodeValues {
+  readonly nodeId: string;
+  readonly load?: number;
+  readonly draining: boolean;
+  /** Absent: never a beat. */
+  readonly beatAgeMs?: number;
+}
+
+/** A node as snapshots show it. */
+export interface PublishedNode {
+  readonly nodeId: string;
+  readonly load?: number;
+  readonly health: Health;
+}
+
+export interface Measurements<Node> {
+  readonly links: readonly LinkValues[];
+  readonly nodes: readonly Node[];
+}
+
+export interface HealthChange {
+  readonly nodeId: string;
+  /** Undefined: first seen. */
+  readonly before: Health | undefined;
+  readonly after: Health;
+}
+
+export interface MeasurementChanges {
+  readonly links: readonly LinkValues[];
+  readonly nodes: readonly PublishedNode[];
+  readonly health: readonly HealthChange[];
+}
+
+type LinkInput = Exclude<keyof LinkValues, "fromNodeId" | "toNodeId" | "measuredAtMs">;
+
+/** The grain of each input, in its own unit. */
+const linkGrain = {
+  rttMs: 1,
+  jitterMs: 1,
+  lossShare: 0.01,
+  reliabilityShare: 0.02,
+  bandwidthBytesPerSecond: 128 * 1024,
+  recentFailures: 0.5,
+} as const satisfies Record<LinkInput, number>;
+
+const loadGrain = 0.1;
+
+/** Whether a value moved enough to be published again. */
+export function isMaterial(before: number | undefined, after: number | undefined, grain: number): boolean {
+  if (before === undefined || after === undefined) return before !== after;
+  const moved = Math.abs(after - before);
+  return moved > grain && moved > limits.graphMaterialShare * Math.abs(before);
+}
+
+function linkChanged(before: LinkValues | undefined, after: LinkValues): boolean {
+  if (before === undefined) return true;
+  return Object.entries(linkGrain).some(([input, grain]) =>
+    isMaterial(before[input as LinkInput], after[input as LinkInput], grain),
+  );
+}
+
+/** What has to be written so that snapshots show what was reported; empty when nothing material changed. */
+export function measurementChanges(
+  published: Measurements<PublishedNode>,
+  reported: Measurements<NodeValues>,
+): MeasurementChanges {
+  const linkKey = (link: LinkValues): string => `${link.fromNodeId}>${link.toNodeId}`;
+  const knownLinks = new Map(published.links.map((link) => [linkKey(link), link]));
+  const knownNodes = new Map(published.nodes.map((node) => [node.nodeId, node]));
+  const health: HealthChange[] = [];
+  const nodes: PublishedNode[] = [];
+  for (const { nodeId, load, draining, beatAgeMs } of reported.nodes) {
+    const before = knownNodes.get(nodeId);
+    const after = healthOf({ beatAgeMs, draining });
+    const healthChanged = before?.health !== after;
+    if (healthChanged) health.push({ nodeId, before: before?.health, after });
+    if (healthChanged || isMaterial(before?.load, load, loadGrain)) {
+      nodes.push({ nodeId, health: after, ...(load === undefined ? {} : { load }) });
+    }
+  }
+  return { links: reported.links.filter((link) => linkChanged(knownLinks.get(linkKey(link)), link)), nodes, health };
+}

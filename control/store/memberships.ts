@@ -1,0 +1,112 @@
+/**
+ * Memberships: whether a node takes part in a cluster. Disabling one is not revoking an identity (M-A4): certificates stay
+ * valid and may be renewed, but the member's snapshot grants nothing, no other node's snapshot contains it, and control
+ * refuses what it asks beyond renewal.
+ */
+
+import { WeftError } from "../../lib/errors.ts";
+import type { MembershipStatus } from "./nodes.ts";
+import { nodeNotFound } from "./nodes.ts";
+import type { Queryable, Tx } from "./sql.ts";
+import { one } from "./sql.ts";
+import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+
+export interface MembershipRow {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly status: MembershipStatus;
+  readonly identityStatus: "active" | "revoked";
+  readonly joinedAtMs: number;
+  readonly lastSeenAtMs: number | null;
+  readonly mac: Uint8Array;
+}
+
+const selectText = `
+  select m.cluster_id as "clusterId", m.node_id as "nodeId", n.name as "nodeName", m.status,
+    n.identity_status as "identityStatus", m.joined_at_ms as "joinedAtMs", m.last_seen_at_ms as "lastSeenAtMs", m.mac
+  from membership m join node n on n.id = m.node_id and n.cluster_id = m.cluster_id
+  where m.cluster_id = $1`;
+
+function macFields(row: Pick<MembershipRow, "clusterId" | "nodeId" | "status">): MacField[] {
+  return [row.clusterId, row.nodeId, row.status];
+}
+
+function authentic(seal: TrustSeal, rows: readonly MembershipRow[]): readonly MembershipRow[] {
+  for (const row of rows) requireAuthentic(seal, "membership", macFields(row), row.mac);
+  return rows;
+}
+
+/** Inserts an active membership; part of an approval. */
+export async function insertMembership(tx: Tx, seal: TrustSeal, clusterId: string, nodeId: string): Promise<void> {
+  const mac = seal.mac("membership", macFields({ clusterId, nodeId, status: "active" }));
+  await tx.query(`insert into membership (cluster_id, node_id, mac) values ($1, $2, $3)`, [clusterId, nodeId, mac]);
+}
+
+/** Every membership of the cluster by node name, authenticated. */
+export async function listMemberships(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+): Promise<readonly MembershipRow[]> {
+  return authentic(seal, await q.query<MembershipRow>(`${selectText} order by n.name, n.id`, [clusterId]));
+}
+
+/** One membership, authenticated, by node id; undefined when the node is not in this cluster. */
+export async function getMembership(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  nodeId: string,
+): Promise<MembershipRow | undefined> {
+  return one(authentic(seal, await q.query<MembershipRow>(`${selectText} and m.node_id = $2`, [clusterId, nodeId])));
+}
+
+/** The error of everything a disabled member asks for. */
+export function membershipDisabled(): WeftError {
+  return new WeftError("failed_precondition", "membership disabled", { detail: "MEMBERSHIP_DISABLED", retry: "later" });
+}
+
+/**
+ * The calling node's membership. Throws `permission_denied` IDENTITY_REVOKED, `failed_precondition` MEMBERSHIP_DISABLED,
+ * or NOT_FOUND for a node of another cluster.
+ */
+export async function requireActiveMember(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  nodeId: string,
+): Promise<MembershipRow> {
+  const row = await requireMember(q, seal, clusterId, nodeId);
+  if (row.status !== "active") throw membershipDisabled();
+  return row;
+}
+
+/** The calling node's membership, disabled or not. Throws like `requireActiveMember` otherwise. */
+export async function requireMember(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  nodeId: string,
+): Promise<MembershipRow> {
+  const row = await getMembership(q, seal, clusterId, nodeId);
+  if (row === undefined) throw nodeNotFound();
+  if (row.identityStatus !== "active") {
+    throw new WeftError("permission_denied", "this identity is revoked", { detail: "IDENTITY_REVOKED" });
+  }
+  return row;
+}
+
+/** Sets a membership's status; false when it had it already. Snapshot version and audit record are the caller's. */
+export async function setMembershipStatus(
+  tx: Tx,
+  seal: TrustSeal,
+  row: Pick<MembershipRow, "clusterId" | "nodeId" | "status">,
+): Promise<boolean> {
+  const changed = await tx.query<{ nodeId: string }>(
+    `update membership set status = $3, mac = $4, changed_at_ms = now_ms()
+     where cluster_id = $1 and node_id = $2 and status <> $3 returning node_id as "nodeId"`,
+    [row.clusterId, row.nodeId, row.status, seal.mac("membership", macFields(row))],
+  );
+  return changed.length === 1;
+}

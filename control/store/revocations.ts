@@ -1,0 +1,181 @@
+/**
+ * Revocations: what a cluster's feed says (DESIGN 5, LAW-I4).
+ *
+ * N1. The feed is every row of the cluster; a row is added or dropped only together with a new (feed_epoch, feed_seq), so
+ *     one position has one content, whichever replica signs it.
+ * N2. A row is dropped only when no certificate it can concern is valid any more; nodes grow theirs in the meantime.
+ */
+
+import { assert } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Hints } from "../hints/hints.ts";
+import type { Queryable, Tx } from "./sql.ts";
+import { one } from "./sql.ts";
+import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+
+export interface RevocationRow {
+  readonly clusterId: string;
+  /** A leaf: both set. Hex. */
+  readonly issuerKeyId: string;
+  readonly serial: string;
+  /** A key: set. Hex. With neither leaf nor key, the whole identity is meant. */
+  readonly keyHash: string;
+  readonly spiffeId: string;
+  readonly revokedBy: string;
+  readonly revokedAtMs: number;
+  readonly notAfterMs: number;
+  readonly mac: Uint8Array;
+}
+
+/** What is revoked: an identity, and of it one leaf, one key, or (neither given) everything. */
+export interface RevocationEntry {
+  readonly issuerKeyId?: string;
+  readonly serial?: string;
+  readonly keyHash?: string;
+  readonly spiffeId: string;
+  readonly reason: string;
+  readonly revokedBy: string;
+  /** When the last certificate this can concern ends. */
+  readonly notAfterMs: number;
+  readonly organizationId?: string;
+}
+
+export interface FeedPosition {
+  readonly feedEpoch: number;
+  readonly feedSeq: number;
+}
+
+interface RevocationContext {
+  readonly seal: TrustSeal;
+  readonly hints: Hints;
+}
+
+/** The topic that hints at a new feed of a cluster. */
+export function feedTopic(clusterId: string): string {
+  return `feed:${clusterId}`;
+}
+
+function macFields(row: Omit<RevocationRow, "mac">): MacField[] {
+  const { clusterId, issuerKeyId, serial, keyHash, spiffeId, revokedBy, revokedAtMs, notAfterMs } = row;
+  return [clusterId, issuerKeyId, serial, keyHash, spiffeId, revokedBy, revokedAtMs, notAfterMs];
+}
+
+/** Moves the feed on (N1); call it with a change of its rows, before the audit record. */
+async function bumpFeed(tx: Tx, hints: Hints, clusterId: string): Promise<FeedPosition & { readonly nowMs: number }> {
+  const row = one(
+    await tx.query<FeedPosition & { nowMs: number }>(
+      `update cluster set feed_seq = feed_seq + 1,
+         feed_epoch = greatest(feed_epoch, coalesce((select epoch from installation), 1))
+       where id = $1 returning feed_epoch as "feedEpoch", feed_seq as "feedSeq", now_ms() as "nowMs"`,
+      [clusterId],
+    ),
+  );
+  assert(row !== undefined, "a feed belongs to a cluster");
+  tx.afterCommit(() => hints.publish(feedTopic(clusterId)));
+  return row;
+}
+
+/** Adds one revocation to a cluster's feed; what is in it already stays as it is. Audit record: the caller's. */
+export async function addRevocation(
+  tx: Tx,
+  ctx: RevocationContext,
+  entry: RevocationEntry & { readonly clusterId: string },
+): Promise<FeedPosition> {
+  return await addRevocations(tx, ctx, entry.clusterId, [entry]);
+}
+
+/** Adds several at one new position of the feed. */
+export async function addRevocations(
+  tx: Tx,
+  { seal, hints }: RevocationContext,
+  clusterId: string,
+  entries: readonly RevocationEntry[],
+): Promise<FeedPosition> {
+  const { feedEpoch, feedSeq, nowMs } = await bumpFeed(tx, hints, clusterId);
+  for (const entry of entries) {
+    const row = {
+      clusterId,
+      issuerKeyId: entry.issuerKeyId ?? "",
+      serial: entry.serial ?? "",
+      keyHash: entry.keyHash ?? "",
+      spiffeId: entry.spiffeId,
+      revokedBy: entry.revokedBy,
+      revokedAtMs: nowMs,
+      notAfterMs: entry.notAfterMs,
+    };
+    await tx.query(
+      `insert into revocation (cluster_id, organization_id, feed_epoch, feed_seq, issuer_key_id, serial, key_hash, spiffe_id,
+         reason, revoked_by, revoked_at_ms, not_after_ms, mac)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing`,
+      [
+        clusterId,
+        entry.organizationId ?? "",
+        feedEpoch,
+        feedSeq,
+        row.issuerKeyId,
+        row.serial,
+        row.keyHash,
+        row.spiffeId,
+        entry.reason,
+        row.revokedBy,
+        row.revokedAtMs,
+        row.notAfterMs,
+        seal.mac("revocation", macFields(row)),
+      ],
+    );
+  }
+  return { feedEpoch, feedSeq };
+}
+
+/** Adds one revocation to the feed of every cluster: for operators, whom nodes of all clusters know. */
+export async function addRevocationEverywhere(tx: Tx, ctx: RevocationContext, entry: RevocationEntry): Promise<void> {
+  // One order for everybody: two of these at once must not wait for each other's cluster.
+  const clusters = await tx.query<{ id: string }>(`select id from cluster order by id`);
+  for (const { id } of clusters) await addRevocations(tx, ctx, id, [entry]);
+}
+
+/** Where a cluster's feed stands, and the store's time; undefined when there is no such cluster. */
+export async function feedPosition(
+  q: Queryable,
+  clusterId: string,
+): Promise<(FeedPosition & { readonly nowMs: number }) | undefined> {
+  return one(
+    await q.query<FeedPosition & { nowMs: number }>(
+      `select feed_epoch as "feedEpoch", feed_seq as "feedSeq", now_ms() as "nowMs" from cluster where id = $1`,
+      [clusterId],
+    ),
+  );
+}
+
+/** The cluster's revocations, authenticated, in the order they were added. */
+export async function listRevocations(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+): Promise<readonly RevocationRow[]> {
+  const rows = await q.query<RevocationRow>(
+    `select cluster_id as "clusterId", issuer_key_id as "issuerKeyId", serial, key_hash as "keyHash",
+       spiffe_id as "spiffeId", revoked_by as "revokedBy", revoked_at_ms as "revokedAtMs", not_after_ms as "notAfterMs", mac
+     from revocation where cluster_id = $1 order by id`,
+    [clusterId],
+  );
+  for (const row of rows) requireAuthentic(seal, "revocation", macFields(row), row.mac);
+  return rows;
+}
+
+/**
+ * Drops what no longer concerns any valid certificate (N2), an hour late for the sake of slow clocks, and follows the
+ * installation's epoch after a restore. Returns the clusters whose feed moved.
+ */
+export async function sweepRevocations(tx: Tx, hints: Hints): Promise<readonly string[]> {
+  const lapsed = await tx.query<{ id: string }>(
+    `delete from revocation where not_after_ms < now_ms() - $1::bigint returning cluster_id as id`,
+    [limits.revocationLingerMs],
+  );
+  const restored = await tx.query<{ id: string }>(
+    `select id from cluster where feed_epoch < coalesce((select epoch from installation), 1)`,
+  );
+  const moved = [...new Set([...lapsed, ...restored].map(({ id }) => id))].sort();
+  for (const id of moved) await bumpFeed(tx, hints, id);
+  return moved;
+}
