@@ -31,7 +31,9 @@ export class TokenBuckets {
     const nowMs = this.#clock.monoMs();
     const known = this.#buckets.get(key);
     const tokens =
-      known === undefined ? burstCount : Math.min(burstCount, known.tokens + ((nowMs - known.atMs) / 1_000) * perSecond);
+      known === undefined
+        ? burstCount
+        : Math.min(burstCount, known.tokens + ((nowMs - known.atMs) / 1_000) * perSecond);
     const allowed = tokens >= count;
     this.#buckets.delete(key);
     this.#buckets.set(key, { tokens: allowed ? tokens - count : tokens, atMs: nowMs });

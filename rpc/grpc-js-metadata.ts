@@ -1,6 +1,6 @@
 /** Between grpc-js metadata and status, and the web headers and errors of Connect. */
 
-import { ConnectError, Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
 

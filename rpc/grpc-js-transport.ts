@@ -10,7 +10,7 @@
 import { createSecureContext } from "node:tls";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
-import { Client, type ChannelOptions, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { type ChannelOptions, Client, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import type { ClientTlsOptions } from "../certs/tls-options.ts";
 import { linkBackoff } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";

@@ -116,4 +116,3 @@ async function* checkedEach<T extends Message>(
     yield message;
   }
 }
-

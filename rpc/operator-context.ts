@@ -52,7 +52,11 @@ function serverRootsPem(clusters: readonly OperatorCluster[]): string {
 }
 
 /** Writes a context folder, replacing what the folder held. */
-export function saveOperatorContext(dir: string, context: OperatorContextFile, leaf: { readonly keyPem: string; readonly certificatePem: string }): void {
+export function saveOperatorContext(
+  dir: string,
+  context: OperatorContextFile,
+  leaf: { readonly keyPem: string; readonly certificatePem: string },
+): void {
   writeSecretFile(join(dir, "operator.key"), leaf.keyPem);
   replaceFile(join(dir, "operator.crt"), leaf.certificatePem, 0o644);
   replaceFile(join(dir, "servers.pem"), serverRootsPem(context.clusters), 0o644);
@@ -66,44 +70,67 @@ export function saveOperatorContext(dir: string, context: OperatorContextFile, l
 export function loadOperatorContext(dir: string): OperatorContext {
   const certificate = readFileIfAny(join(dir, "operator.crt"));
   if (certificate === undefined || readFileIfAny(join(dir, "context.json")) === undefined) {
-    throw new WeftError("failed_precondition", `${dir} holds no operator context; name one with --context DIR or WEFT_CONTEXT, or make one with "weft control init"`, {
-      detail: "CONTEXT_MISSING",
-    });
+    throw new WeftError(
+      "failed_precondition",
+      `${dir} holds no operator context; name one with --context DIR or WEFT_CONTEXT, or make one with "weft control init"`,
+      {
+        detail: "CONTEXT_MISSING",
+      },
+    );
   }
   const keyPem = readSecretFile(join(dir, "operator.key"));
   try {
     const context = contextSchema.parse(JSON.parse(readSecretFile(join(dir, "context.json"))));
     return { ...context, dir, leaf: leafOfKind("operator", keyPem, certificateDer(certificate.toString())) };
   } catch (cause) {
-    throw new WeftError("failed_precondition", `the operator context in ${dir} is damaged`, { detail: "CONTEXT_DAMAGED", cause });
+    throw new WeftError("failed_precondition", `the operator context in ${dir} is damaged`, {
+      detail: "CONTEXT_DAMAGED",
+      cause,
+    });
   }
 }
 
 /** TLS options to reach control's operator port. */
 export function controlPortTls(context: OperatorContext, nowMs: () => number): ClientTlsOptions {
   const cluster = context.clusters.find(({ slug }) => slug === context.defaultCluster) ?? context.clusters[0];
-  if (cluster === undefined) throw new WeftError("failed_precondition", "the operator context names no cluster", { detail: "CONTEXT_DAMAGED" });
+  if (cluster === undefined)
+    throw new WeftError("failed_precondition", "the operator context names no cluster", { detail: "CONTEXT_DAMAGED" });
   const expect: Expectation<"control"> = {
     kind: "control",
     trustDomain: context.trustDomain,
     clusterId: cluster.id,
-    roots: rootsOfKind("control", cluster.controlRoots.map((root) => Buffer.from(root, "base64"))),
+    roots: rootsOfKind(
+      "control",
+      cluster.controlRoots.map((root) => Buffer.from(root, "base64")),
+    ),
     nowMs,
   };
   return tlsOptions("dial-operator-port", { identity: context.leaf, expect });
 }
 
 /** TLS options to reach the operator port of exactly one node. */
-export function nodePortTls(context: OperatorContext, clusterId: string, nodeId: string, nowMs: () => number): ClientTlsOptions {
+export function nodePortTls(
+  context: OperatorContext,
+  clusterId: string,
+  nodeId: string,
+  nowMs: () => number,
+): ClientTlsOptions {
   const cluster = context.clusters.find(({ id }) => id === clusterId);
   if (cluster === undefined) {
-    throw new WeftError("failed_precondition", "the operator context does not know that cluster; refresh it with \"weft cluster list --refresh\"", { detail: "CONTEXT_CLUSTER_UNKNOWN" });
+    throw new WeftError(
+      "failed_precondition",
+      'the operator context does not know that cluster; refresh it with "weft cluster list --refresh"',
+      { detail: "CONTEXT_CLUSTER_UNKNOWN" },
+    );
   }
   const expect: Expectation<"node"> = {
     kind: "node",
     trustDomain: context.trustDomain,
     clusterId,
-    roots: rootsOfKind("node", cluster.nodeRoots.map((root) => Buffer.from(root, "base64"))),
+    roots: rootsOfKind(
+      "node",
+      cluster.nodeRoots.map((root) => Buffer.from(root, "base64")),
+    ),
     ids: [nodeId],
     nowMs,
   };

@@ -8,12 +8,12 @@
  * C3. A field that names somebody else's thing is answered like a thing that does not exist.
  */
 
-import { type DescMessage, type DescMethod, type DescService, type Message } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescService, Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
-import type { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection as ServerReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import type { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { ArrivedBy, Caller, CallerKind } from "./caller.ts";
 
 /** Which bucket a call is counted in: "join" per source prefix, the others per caller. */
@@ -137,7 +137,8 @@ export function policyProblems(
     const name = rpcName(method);
     const row = Object.hasOwn(table, name) ? table[name] : undefined;
     if (row === undefined) problems.push(`${name} has no policy row`);
-    else if (!row.arrivedBy.includes(arrivedBy)) problems.push(`${name} is served by "${arrivedBy}" but its row is not`);
+    else if (!row.arrivedBy.includes(arrivedBy))
+      problems.push(`${name} is served by "${arrivedBy}" but its row is not`);
     else if (row.subject.kind === "fields") {
       if (raw) problems.push(`${name} is served raw and cannot bind fields`);
       for (const { field } of row.subject.fields) {

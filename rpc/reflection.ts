@@ -20,8 +20,8 @@ import {
   ServerReflection as V1,
 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import {
-  ServerReflectionRequestSchema as V1AlphaRequestSchema,
   ServerReflection as V1Alpha,
+  ServerReflectionRequestSchema as V1AlphaRequestSchema,
   ServerReflectionResponseSchema as V1AlphaResponseSchema,
 } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
@@ -58,7 +58,8 @@ export function registerReflection(router: ConnectRouter, services: ReadonlySet<
         yield create(V1AlphaResponseSchema, {
           validHost: request.host,
           originalRequest: create(V1AlphaRequestSchema, request),
-          messageResponse: messageResponse as MessageInitShape<typeof V1AlphaResponseSchema>["messageResponse"] & object,
+          messageResponse: messageResponse as MessageInitShape<typeof V1AlphaResponseSchema>["messageResponse"] &
+            object,
         });
       }
     },

@@ -15,6 +15,7 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -160,7 +161,10 @@ class OpenSurface implements Surface {
     const services = new Set<DescService>();
     for (const { service } of router.handlers) services.add(service);
     for (const { method } of this.#raw.values()) services.add(method.parent);
-    if (options.health !== undefined) healthService(router, options.health, services);
+    if (options.health !== undefined) {
+      healthService(router, options.health, services);
+      services.add(Health);
+    }
     if (options.reflection === true) registerReflection(router, services);
     for (const handler of router.handlers) {
       // Where a service is registered whole and one of its methods raw, raw wins.

@@ -11,7 +11,7 @@ import { tlsOptions } from "../../certs/tls-options.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
-import { anonymousCaller, type ArrivedBy, type Caller, type CallerKind, type Verdict } from "../../rpc/caller.ts";
+import { type ArrivedBy, anonymousCaller, type Caller, type CallerKind, type Verdict } from "../../rpc/caller.ts";
 import { rpcHttp2 } from "../../rpc/http2-profile.ts";
 import { createSurface, type Surface, type SurfaceOptions } from "../../rpc/surface.ts";
 import type { TestTrust } from "./trust.ts";

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import net from "node:net";
+import type net from "node:net";
 import tls from "node:tls";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -20,9 +20,9 @@ import { openClientSession, rpcHttp2 } from "../../../rpc/http2-profile.ts";
 import { http2Transport } from "../../../rpc/http2-transport.ts";
 import { operatorTransport } from "../../../rpc/operator-transport.ts";
 import { inspectPolicy, type PolicyTable, rowsOf } from "../../../rpc/policy.ts";
+import { eventually } from "../../harness/eventually.ts";
 import { dialHttp2, grpcMessage, rawRequest, type ServedSurface, serveSurface } from "../../harness/served-surface.ts";
 import { TestTrust } from "../../harness/trust.ts";
-import { eventually } from "../../harness/eventually.ts";
 
 const row = { callers: ["node", "operator"], arrivedBy: ["operator-port", "control"], limit: "operator" } as const;
 const policy: PolicyTable = {

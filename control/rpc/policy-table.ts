@@ -1,0 +1,114 @@
+/**
+ * Who may call what at control: one row per RPC of every service, total at compile time. A method added to a proto does not
+ * compile here until somebody says who may call it.
+ */
+
+import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
+import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
+import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
+import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
+import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
+import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
+import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
+import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
+import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
+import { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
+import { inspectPolicy, type PolicyRow, type PolicyTable, rowsOf } from "../../rpc/policy.ts";
+
+/** A host that is not a node yet, or no longer: it proves itself inside the request, by token or by signature. */
+const stranger: PolicyRow = {
+  callers: ["anonymous"],
+  arrivedBy: ["join"],
+  subject: { kind: "none" },
+  limit: "join",
+  auditRefusal: true,
+};
+
+/** A node about itself. */
+const ownNode: PolicyRow = {
+  callers: ["node"],
+  arrivedBy: ["control"],
+  subject: { kind: "caller" },
+  limit: "node",
+  auditRefusal: true,
+};
+
+/** An operator about anything in the installation. */
+const operator: PolicyRow = {
+  callers: ["operator"],
+  arrivedBy: ["operator-port"],
+  subject: { kind: "none" },
+  limit: "operator",
+  auditRefusal: true,
+};
+
+const nodeOrOperator = { callers: ["node", "operator"], arrivedBy: ["control", "operator-port"] } as const;
+
+export const controlPolicy: PolicyTable = {
+  ...inspectPolicy,
+  ...rowsOf(EnrollmentService, {
+    getTrustBundle: { ...stranger, auditRefusal: false },
+    enroll: stranger,
+    pollEnrollment: stranger,
+    recover: stranger,
+    renew: ownNode,
+  }),
+  ...rowsOf(ControlService, { watchSnapshot: ownNode, reportWorkloads: ownNode }),
+  ...rowsOf(HeartbeatService, { beat: ownNode }),
+  ...rowsOf(LeaseService, {
+    acquire: ownNode,
+    renew: ownNode,
+    release: ownNode,
+    // Names are looked up in the caller's own cluster.
+    get: { ...nodeOrOperator, subject: { kind: "caller" }, limit: "node" },
+  }),
+  ...rowsOf(RoutingService, {
+    resolveRoutes: {
+      ...nodeOrOperator,
+      subject: {
+        kind: "fields",
+        fields: [
+          { field: "cluster_id", equals: "caller-cluster", emptyOk: true },
+          { field: "from_node_id", equals: "caller-node", emptyOk: true },
+        ],
+      },
+      limit: "node",
+      auditRefusal: true,
+    },
+    // Candidates name every relay: operators only.
+    explainRoute: operator,
+    reportLinks: ownNode,
+  }),
+  ...rowsOf(AuditService, { listAudit: operator }),
+  ...rowsOf(ClusterService, { createCluster: operator, listClusters: operator, getCluster: operator }),
+  ...rowsOf(IdentityService, {
+    addIdentity: operator,
+    listIdentities: operator,
+    revokeIdentity: operator,
+    renewOperator: { ...operator, subject: { kind: "caller" } },
+  }),
+  ...rowsOf(ListenerService, { addListener: operator, listListeners: operator, removeListener: operator }),
+  ...rowsOf(NodeAdminService, { listNodes: operator, getNode: operator, revokeNode: operator }),
+  ...rowsOf(MembershipService, {
+    listMemberships: operator,
+    disableMembership: operator,
+    enableMembership: operator,
+  }),
+  ...rowsOf(OrganizationService, { createOrganization: operator, listOrganizations: operator }),
+  ...rowsOf(PoolService, { createPool: operator, listPools: operator, addPoolNode: operator }),
+  ...rowsOf(RequestService, {
+    listRequests: operator,
+    getRequest: operator,
+    approveRequest: operator,
+    rejectRequest: operator,
+  }),
+  ...rowsOf(ResourceService, { addResource: operator, listResources: operator, removeResource: operator }),
+  ...rowsOf(RoleService, { assignRole: operator, removeRole: operator, listRoles: operator }),
+  ...rowsOf(TokenService, { createToken: operator, listTokens: operator, revokeToken: operator }),
+};

@@ -1,0 +1,244 @@
+/** A stock gRPC client and the grpc-js transport against a surface, over real TLS. */
+
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { credentials, makeGenericClientConstructor, status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LeafOf } from "../../../certs/material.ts";
+import { tlsOptions } from "../../../certs/tls-options.ts";
+import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
+import {
+  ServerReflectionRequestSchema,
+  ServerReflectionResponseSchema,
+} from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ChannelService } from "../../../gen/weft/channel/v1/channel_pb.ts";
+import { LeaseService } from "../../../gen/weft/lease/v1/lease_pb.ts";
+import { systemClock } from "../../../lib/clock.ts";
+import { WeftError } from "../../../lib/errors.ts";
+import { silentLog } from "../../../lib/log.ts";
+import { kCaller } from "../../../rpc/caller.ts";
+import { rpcClient } from "../../../rpc/client.ts";
+import { controlTransport } from "../../../rpc/grpc-js-transport.ts";
+import { HealthState } from "../../../rpc/health.ts";
+import { inspectPolicy, type PolicyTable, rowsOf } from "../../../rpc/policy.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { freePort } from "../../harness/loopback.ts";
+import { type ServedSurface, serveSurface } from "../../harness/served-surface.ts";
+import { TestTrust } from "../../harness/trust.ts";
+
+const row = { callers: ["node"], arrivedBy: ["control"], subject: { kind: "caller" }, limit: "node" } as const;
+const policy: PolicyTable = {
+  ...inspectPolicy,
+  ...rowsOf(LeaseService, { acquire: row, renew: row, release: row, get: row }),
+  ...rowsOf(ChannelService, { open: row, echo: row }),
+};
+const routes = (router: ConnectRouter): void => {
+  router.service(LeaseService, {
+    get(request, context) {
+      if (request.name === "gone") {
+        throw new WeftError("failed_precondition", "the lease is höld", { detail: "LEASE_HELD", metadata: { a: "b" } });
+      }
+      return { lease: { name: request.name, holderNodeId: context.values.get(kCaller).serialHex ?? "" } };
+    },
+  });
+  router.rpc(ChannelService.method.echo, async function* (requests) {
+    for await (const { batch } of requests) yield batch === undefined ? {} : { batch };
+  });
+};
+
+let trust: TestTrust;
+let node: LeafOf<"node">;
+let served: ServedSurface;
+const health = new HealthState();
+
+beforeAll(async () => {
+  trust = await TestTrust.create();
+  node = await trust.leaf("node", "nd-1");
+  served = await serveSurface(trust, { arrivedBy: "control", routes, policy, health, reflection: true });
+});
+afterAll(async () => {
+  await served[Symbol.asyncDispose]();
+});
+
+function transport(addresses: readonly string[], leaf: () => LeafOf<"node"> = () => node) {
+  return controlTransport({
+    addresses,
+    serverName: "localhost",
+    tls: () => tlsOptions("dial-control", { identity: leaf(), expect: trust.expect("control") }),
+    clock: systemClock,
+    log: silentLog,
+  });
+}
+
+describe("controlTransport", () => {
+  test("unary, with errors as the server gave them", async () => {
+    const control = transport([`127.0.0.1:${served.port}`]);
+    const client = rpcClient(LeaseService, control);
+    expect((await client.get({ name: "a" })).lease).toMatchObject({ name: "a", holderNodeId: node.serialHex });
+    expect(control.connected()).toBe(true);
+    await expect(client.get({ name: "gone" })).rejects.toMatchObject({
+      reason: "failed_precondition",
+      detail: "LEASE_HELD",
+      message: "the lease is höld",
+      metadata: { a: "b" },
+    });
+    await expect(client.acquire({ name: "a" })).rejects.toMatchObject({ reason: "unimplemented" });
+    control.close();
+  });
+
+  test("server streams and their cancellation", async () => {
+    const control = transport([`127.0.0.1:${served.port}`]);
+    const client = rpcClient(Health, control);
+    const aborter = new AbortController();
+    const seen: number[] = [];
+    const watching = (async () => {
+      for await (const { status: now } of client.watch({ service: "" }, { signal: aborter.signal })) {
+        seen.push(now);
+        if (seen.length === 1) health.set("", false);
+        if (seen.length === 2) aborter.abort();
+      }
+    })();
+    await expect(watching).rejects.toMatchObject({ reason: "canceled" });
+    expect(seen).toEqual([1, 2]);
+    health.set("", true);
+    control.close();
+  });
+
+  test("bidirectional streams, back to back", async () => {
+    const control = transport([`127.0.0.1:${served.port}`]);
+    const client = rpcClient(ChannelService, control);
+    async function* batches() {
+      for (let seq = 0n; seq < 50n; seq += 1n) {
+        yield {
+          batch: { seq, frames: [{ channelId: 1, body: { case: "data" as const, value: new Uint8Array(20_000) } }] },
+        };
+      }
+    }
+    let expected = 0n;
+    for await (const { batch } of client.echo(batches())) {
+      expect(batch?.seq).toBe(expected);
+      expected += 1n;
+    }
+    expect(expected).toBe(50n);
+    control.close();
+  });
+
+  test("goes to the address that answers, and back when it must", async () => {
+    const dead = await freePort();
+    const second = await serveSurface(trust, { arrivedBy: "control", routes, policy });
+    const control = transport([`127.0.0.1:${dead}`, `127.0.0.1:${second.port}`, `127.0.0.1:${served.port}`]);
+    const client = rpcClient(LeaseService, control);
+    expect((await client.get({ name: "a" })).lease?.name).toBe("a");
+    await second[Symbol.asyncDispose]();
+    await eventually(async () => (await client.get({ name: "b" })).lease?.name === "b");
+    control.close();
+  });
+
+  test("without any control it says unavailable within the deadline", async () => {
+    const control = transport([`127.0.0.1:${await freePort()}`]);
+    const startedMs = performance.now();
+    await expect(rpcClient(LeaseService, control).get({ name: "a" }, { timeoutMs: 300 })).rejects.toMatchObject({
+      reason: "unavailable",
+    });
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    control.close();
+  });
+
+  test("rotate: the next call shows the new certificate, calls in flight finish", async () => {
+    let leaf = node;
+    const control = transport([`127.0.0.1:${served.port}`], () => leaf);
+    const client = rpcClient(LeaseService, control);
+    const watch = rpcClient(Health, control).watch({ service: "" })[Symbol.asyncIterator]();
+    await watch.next();
+    leaf = await trust.leaf("node", "nd-1");
+    control.rotate();
+    expect((await client.get({ name: "a" })).lease?.holderNodeId).toBe(leaf.serialHex);
+    health.set("", false);
+    expect(await watch.next()).toMatchObject({ value: { status: 2 } });
+    health.set("", true);
+    await watch.return?.();
+    control.close();
+  });
+
+  test("a server that is not the expected control is not called", async () => {
+    const foreign = await TestTrust.create("cl-two");
+    const control = controlTransport({
+      addresses: [`127.0.0.1:${served.port}`],
+      serverName: "localhost",
+      tls: () =>
+        tlsOptions("dial-control", {
+          identity: node,
+          expect: trust.expect("control", { clusterId: foreign.clusterId }),
+        }),
+      clock: systemClock,
+      log: silentLog,
+    });
+    await expect(rpcClient(LeaseService, control).get({ name: "a" }, { timeoutMs: 500 })).rejects.toMatchObject({
+      reason: "unavailable",
+    });
+    control.close();
+  });
+});
+
+describe("a stock grpc-js client", () => {
+  const plain = () =>
+    credentials.createSsl(
+      Buffer.from(trust.ca("control").root.pem),
+      Buffer.from(node.keyPem),
+      Buffer.from(node.certificatePem),
+    );
+
+  for (const version of ["v1", "v1alpha"]) {
+    test(`reflection ${version} lists what this surface serves, with every file needed`, async () => {
+      const Reflection = makeGenericClientConstructor(
+        {
+          info: {
+            path: `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
+            requestStream: true,
+            responseStream: true,
+            requestSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
+            requestDeserialize: (bytes: Buffer) => bytes,
+            responseSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
+            responseDeserialize: (bytes: Buffer) => bytes,
+          },
+        },
+        "Reflection",
+      );
+      const client = new Reflection(`localhost:${served.port}`, plain());
+      const ask = (messageRequest: {
+        case: "listServices" | "fileContainingSymbol" | "fileByFilename";
+        value: string;
+      }) =>
+        new Promise<ReturnType<typeof parse>>((resolve, reject) => {
+          const call = (client["info"] as () => import("@grpc/grpc-js").ClientDuplexStream<Uint8Array, Buffer>).call(
+            client,
+          );
+          call.on("data", (bytes) => resolve(parse(bytes)));
+          call.on("error", reject);
+          call.write(
+            toBinary(ServerReflectionRequestSchema, create(ServerReflectionRequestSchema, { messageRequest })),
+          );
+          call.end();
+        });
+      const parse = (bytes: Buffer) => fromBinary(ServerReflectionResponseSchema, bytes).messageResponse;
+
+      const listed = await ask({ case: "listServices", value: "" });
+      expect(listed.case === "listServicesResponse" && listed.value.service.map(({ name }) => name)).toEqual([
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "weft.channel.v1.ChannelService",
+        "weft.lease.v1.LeaseService",
+      ]);
+      const file = await ask({ case: "fileContainingSymbol", value: "weft.lease.v1.LeaseService.Acquire" });
+      expect(
+        file.case === "fileDescriptorResponse" &&
+          file.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name),
+      ).toEqual(["weft/fabric/v1/role.proto", "weft/lease/v1/lease.proto"]);
+      const missing = await ask({ case: "fileContainingSymbol", value: "weft.admin.v1.NodeAdminService" });
+      expect(missing.case === "errorResponse" && missing.value.errorCode).toBe(status.NOT_FOUND);
+      client.close();
+    });
+  }
+});
