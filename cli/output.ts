@@ -81,10 +81,10 @@ export function enumName(enumObject: Readonly<Record<string, string | number>>, 
  * The value of a short enum name.
  * @throws WeftError invalid_argument listing the names there are.
  */
-export function enumValue(enumObject: Readonly<Record<string, string | number>>, name: string, what: string): number {
+export function enumValue<E extends Readonly<Record<string, string | number>>>(enumObject: E, name: string, what: string): Extract<E[keyof E], number> {
   const wanted = name.toUpperCase().replaceAll("-", "_");
   const value = enumObject[wanted];
-  if (typeof value === "number" && value !== 0) return value;
+  if (typeof value === "number" && value !== 0) return value as Extract<E[keyof E], number>;
   const names = Object.entries(enumObject).filter(([, number]) => typeof number === "number" && number !== 0).map(([key]) => enumName({ [key]: 1 }, 1));
   throw new WeftError("invalid_argument", `"${name}" is no ${what}; choose one of ${names.join(", ")}`, { detail: "CLI_ENUM" });
 }

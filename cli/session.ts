@@ -57,10 +57,10 @@ export async function withSession<T>(options: GlobalOptions, work: (session: Ses
 }
 
 /** Turns an async command into a commander action: failures are reported and become the exit code. */
-export function action<Arguments extends unknown[]>(work: (options: GlobalOptions, ...rest: Arguments) => Promise<void>) {
+export function action<Options extends GlobalOptions, Arguments extends unknown[]>(work: (options: Options, ...rest: Arguments) => Promise<void>) {
   return async (...all: unknown[]): Promise<void> => {
     const command = all.at(-1) as Command;
-    const options = command.optsWithGlobals() as GlobalOptions;
+    const options = command.optsWithGlobals() as Options;
     try {
       await work(options, ...(all.slice(0, -2) as Arguments));
     } catch (thrown) {

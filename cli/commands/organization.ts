@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
 import { print, table, when } from "../output.ts";
-import { action, withSession } from "../session.ts";
+import { action, type GlobalOptions, withSession } from "../session.ts";
 
 export function addOrganizationCommands(program: Command): void {
   const organization = program.command("organization").description("tenants of a cluster");
@@ -43,7 +43,7 @@ export function addClusterCommands(program: Command): void {
     .option("--region <region>", "region", "")
     .addHelpText("after", "\nExample:\n  weft cluster create lab --name \"Test lab\"")
     .action(
-      action(async (options: { name?: string; region?: string } & object, slug: string) => {
+      action(async (options: GlobalOptions & { name?: string; region?: string }, slug: string) => {
         const answer = await withSession(options, (session) =>
           session.client(ClusterService).createCluster({ slug, name: options.name ?? slug, region: options.region ?? "" }),
         );

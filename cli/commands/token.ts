@@ -21,7 +21,7 @@ export function parseDuration(text: string): number {
 
 /** Roles as people write them: `relay,entry`. */
 export function parseRoles(text: string): NodeRole[] {
-  return text.split(",").map((name) => enumValue(NodeRole, name.trim(), "role") as NodeRole);
+  return text.split(",").map((name) => enumValue(NodeRole, name.trim(), "role"));
 }
 
 export function addTokenCommands(program: Command): void {

@@ -3,7 +3,8 @@
  * believed only about the listeners and organizations it holds (REVIEW-trust 13), never about anything else.
  */
 
-import { ChannelEnd, type ChannelOpen } from "../../gen/weft/channel/v1/channel_pb.ts";
+import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
+import { ChannelEnd } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass, NodeRole, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceTarget, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { hasRole, memberById } from "../../fabric/members.ts";

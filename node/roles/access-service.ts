@@ -1,0 +1,206 @@
+/**
+ * AccessService/Connect on a raw HTTP/2 stream: one channel per call, back-pressured both ways. The entry vouches for the
+ * client certificate it verified (ENTRY_ASSERTED). Failures leave as gRPC statuses with stage and reason class; nothing
+ * here names a node (LAW-C3).
+ */
+
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { EdgeChannel } from "../../edge/channel.ts";
+import { GrpcDeframer } from "../../fabric/trunk/grpc-frames.ts";
+import { type ConnectRequest, ConnectRequestSchema, type ConnectResponse, ConnectResponseSchema } from "../../gen/weft/access/v1/access_pb.ts";
+import { OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { type Caller, clientOf } from "../../rpc/caller.ts";
+import { respondError } from "../../rpc/errors.ts";
+import type { DataPlanePorts } from "../plane-ports.ts";
+import type { EntryRole } from "./entry.ts";
+
+/** Field tag and length of the `data` field. */
+const dataOverheadBytes = 8;
+const prefixBytes = 5;
+
+function frame(response: ConnectResponse): Buffer {
+  const body = toBinary(ConnectResponseSchema, response);
+  const out = Buffer.allocUnsafe(prefixBytes + body.length);
+  out[0] = 0;
+  out.writeUInt32BE(body.length, 1);
+  out.set(body, prefixBytes);
+  return out;
+}
+
+function say(message: ConnectResponse["message"]): Buffer {
+  return frame(create(ConnectResponseSchema, { message }));
+}
+
+/** The organization this node's snapshot knows a client under, or undefined. */
+function organizationOf(ports: DataPlanePorts, clientId: string): string | undefined {
+  return ports.snapshot.current()?.clients.find((grant) => grant.clientId === clientId)?.organizationId;
+}
+
+/** One call's life. */
+class AccessCall {
+  readonly #ports: DataPlanePorts;
+  readonly #entry: EntryRole;
+  readonly #stream: ServerHttp2Stream;
+  readonly #caller: Caller;
+  readonly #requestId: string;
+  readonly #gone = new AbortController();
+  #channel: EdgeChannel | undefined;
+  #state: "waiting" | "opening" | "open" | "over" = "waiting";
+  #clientDone = false;
+
+  constructor(ports: DataPlanePorts, entry: EntryRole, stream: ServerHttp2Stream, caller: Caller, requestId: string) {
+    this.#ports = ports;
+    this.#entry = entry;
+    this.#stream = stream;
+    this.#caller = caller;
+    this.#requestId = requestId;
+  }
+
+  run(): void {
+    const stream = this.#stream;
+    stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
+    const deframer = new GrpcDeframer(limits.accessMessageMaxBytes + dataOverheadBytes, (bytes) => this.#onMessage(bytes));
+    stream.on("data", (chunk: Buffer) => {
+      const fault = deframer.push(chunk);
+      if (fault !== "") this.#fail(new WeftError("resource_exhausted", `a message must be whole and at most ${limits.accessMessageMaxBytes} bytes`, { detail: "ACCESS_MESSAGE", retry: "never" }));
+    });
+    stream.on("end", () => {
+      if (deframer.partial) this.#fail(new WeftError("invalid_argument", "the stream ended inside a message", { detail: "ACCESS_TRUNCATED" }));
+      else this.#endOfClient();
+    });
+    stream.on("error", () => {});
+    stream.on("close", () => {
+      this.#gone.abort();
+      if (this.#state !== "over") this.#channel?.destroy();
+      this.#state = "over";
+    });
+  }
+
+  #onMessage(bytes: Buffer): void {
+    if (this.#state === "over") return;
+    let request: ConnectRequest;
+    try {
+      request = fromBinary(ConnectRequestSchema, bytes);
+    } catch {
+      return this.#fail(new WeftError("invalid_argument", "a message does not decode", { detail: "ACCESS_MESSAGE" }));
+    }
+    const { message } = request;
+    if (message.case === "open") {
+      if (this.#state !== "waiting") return this.#fail(new WeftError("invalid_argument", "a stream carries one channel: open came twice", { detail: "ACCESS_OPEN_TWICE" }));
+      this.#state = "opening";
+      // Data behind the open waits in the stream's window until the channel stands.
+      this.#stream.pause();
+      this.#open(message.value.resource, message.value.class).catch((thrown: unknown) => this.#fail(thrown));
+    } else if (this.#state === "waiting") {
+      this.#fail(new WeftError("invalid_argument", "the first message must be open", { detail: "ACCESS_OPEN_FIRST" }));
+    } else if (message.case === "data") {
+      if (this.#clientDone) return this.#fail(new WeftError("invalid_argument", "data after half-close", { detail: "ACCESS_AFTER_HALF_CLOSE" }));
+      this.#early.push(message.value);
+      this.#flush();
+    } else if (message.case === "halfClose") {
+      this.#endOfClient();
+    }
+  }
+
+  /** What arrived in the same chunk as the open, or while the channel was full: bounded by one read of the stream. */
+  readonly #early: Uint8Array[] = [];
+
+  #flush(): void {
+    const channel = this.#channel;
+    if (channel === undefined || channel.destroyed) return;
+    let writable = true;
+    for (let next = this.#early.shift(); next !== undefined; next = this.#early.shift()) writable = channel.write(next) && writable;
+    if (this.#clientDone) channel.end();
+    else if (!writable) {
+      this.#stream.pause();
+      channel.once("drain", () => this.#stream.resume());
+    }
+  }
+
+  async #open(resource: string, channelClass: Parameters<EntryRole["open"]>[0]["class"]): Promise<void> {
+    const { clientId } = clientOf(this.#caller);
+    const organizationId = organizationOf(this.#ports, clientId);
+    if (organizationId === undefined) throw new WeftError("permission_denied", "this client may not use this entry", { detail: "CLIENT_UNKNOWN" });
+    const channel = await this.#entry.open({
+      resource,
+      organizationId,
+      class: channelClass,
+      origin: {
+        assurance: OriginAssurance.ENTRY_ASSERTED,
+        clientId,
+        organizationId,
+        entryNodeId: this.#ports.identity.current().nodeId,
+        listenerId: "",
+        sourceAddress: this.#caller.sourceAddress,
+      },
+      signal: this.#gone.signal,
+    });
+    if (this.#gone.signal.aborted) return void channel.destroy();
+    this.#channel = channel;
+    channel.copiesWrites = false;
+    channel.on("error", (thrown) => this.#fail(thrown));
+    await channel.opened;
+    if (this.#gone.signal.aborted) return;
+    this.#state = "open";
+    this.#stream.write(say({ case: "opened", value: { $typeName: "weft.access.v1.ConnectOpened", correlationId: channel.correlationId } }));
+    this.#carryBack(channel);
+    this.#flush();
+    this.#stream.resume();
+  }
+
+  /** Target to client. */
+  #carryBack(channel: EdgeChannel): void {
+    const stream = this.#stream;
+    channel.on("data", (chunk: Buffer) => {
+      let writable = true;
+      for (let at = 0; at < chunk.length; at += limits.accessMessageMaxBytes) {
+        writable = stream.write(say({ case: "data", value: chunk.subarray(at, at + limits.accessMessageMaxBytes) })) && writable;
+      }
+      if (!writable) {
+        channel.pause();
+        stream.once("drain", () => channel.resume());
+      }
+    });
+    channel.on("end", () => {
+      if (this.#state === "over") return;
+      stream.write(say({ case: "halfClosed", value: { $typeName: "weft.access.v1.ConnectHalfClosed" } }));
+      if (channel.writableFinished) this.#finish();
+      else channel.once("finish", () => this.#finish());
+    });
+  }
+
+  #endOfClient(): void {
+    if (this.#clientDone || this.#state === "over") return;
+    this.#clientDone = true;
+    if (this.#state === "waiting") return this.#fail(new WeftError("invalid_argument", "the stream ended before open", { detail: "ACCESS_OPEN_FIRST" }));
+    this.#flush();
+  }
+
+  /** Both directions are done. */
+  #finish(): void {
+    if (this.#state === "over") return;
+    this.#state = "over";
+    this.#stream.once("wantTrailers", () => {
+      if (!this.#stream.destroyed) this.#stream.sendTrailers({ "grpc-status": "0" });
+    });
+    this.#stream.end();
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#state === "over") return;
+    this.#state = "over";
+    this.#channel?.destroy();
+    respondError(this.#stream, thrown, this.#requestId);
+    // What the client still sends is of no use to anybody.
+    this.#stream.resume();
+  }
+}
+
+/** The raw handler of AccessService/Connect. */
+export function serveAccess(ports: DataPlanePorts, entry: EntryRole) {
+  return (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, caller: Caller, requestId: string): void =>
+    new AccessCall(ports, entry, stream, caller, requestId).run();
+}

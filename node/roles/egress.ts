@@ -1,0 +1,157 @@
+/**
+ * The egress role: the far end of trunks, next to the targets. Every channel is judged from this node's own snapshot and
+ * ceiling, then connected. Trunks whose peer loses its right are cut as soon as the feed or the snapshot says so (LAW-I4).
+ */
+
+import type { SpiffeId } from "../../certs/spiffe.ts";
+import { hasRole, memberById } from "../../fabric/members.ts";
+import type { CreditPool } from "../../fabric/trunk/credit.ts";
+import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
+import type { EdgeChannel } from "../../edge/channel.ts";
+import { pipeToTarget } from "../../edge/pipe-target.ts";
+import { TrunkAcceptor, type TrunkInfo } from "../../edge/trunk-acceptor.ts";
+import type { TrunkRunner } from "../../edge/trunk-runner.ts";
+import { ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { messageOf } from "../../lib/errors.ts";
+import type { CeilingJudge } from "../ceiling.ts";
+import type { DataPlanePorts } from "../plane-ports.ts";
+import type { PathEnd } from "../path-end.ts";
+import { admitChannel, type FarPeer } from "./admit-channel.ts";
+import { dialTarget } from "./dial-target.ts";
+
+export interface EgressDeps {
+  readonly ports: DataPlanePorts;
+  readonly ceiling: CeilingJudge;
+  readonly processPool: CreditPool;
+  /** What the offline mode says about new channels right now. */
+  readonly newChannels: () => boolean;
+}
+
+export interface EgressRole {
+  onPathEnd(end: PathEnd): void;
+  trunks(): readonly TrunkRunner[];
+  find(trunkIdHex: string): TrunkRunner | undefined;
+  drain(): void;
+  close(): Promise<void>;
+}
+
+function farPeerOf(id: SpiffeId | undefined): FarPeer | undefined {
+  if (id?.kind === "node") return { kind: "entry", nodeId: id.id };
+  if (id?.kind === "client") return { kind: "client", clientId: id.id };
+  return undefined;
+}
+
+export function createEgressRole(deps: EgressDeps): EgressRole {
+  const { ports } = deps;
+
+  /** Whether a trunk's peer may (still) hold a trunk here for this organization. */
+  function mayHold(end: PathEnd, organizationId: string): boolean {
+    const snapshot = ports.snapshot.current();
+    const peer = farPeerOf(end.caller.id);
+    if (snapshot === undefined || peer === undefined) return false;
+    const { serialHex = "", keyHashHex = "", issuerKeyIdHex = "", spiffe } = end.caller;
+    if (ports.feed.isRevoked({ serialHex, keyHashHex, issuerKeyIdHex, spiffe })) return false;
+    if (!hasRole(snapshot.self?.roles ?? [], NodeRole.EGRESS, organizationId)) return false;
+    if (peer.kind === "client") return snapshot.clients.some((grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId);
+    return hasRole(memberById(snapshot, peer.nodeId)?.roles ?? [], NodeRole.ENTRY, organizationId);
+  }
+
+  async function connectChannel(channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
+    const snapshot = ports.snapshot.current();
+    const peer = farPeerOf(end.caller.id);
+    if (snapshot === undefined || peer === undefined) return;
+    const decision = admitChannel({
+      open,
+      snapshot,
+      peer,
+      selfNodeId: ports.identity.current().nodeId,
+      organizationId: end.offer.organizationId,
+      draining: ports.drain.draining(),
+      newChannels: deps.newChannels(),
+    });
+    const log = ports.log.child({ sub: "egress", resource: open.resource, requestId: open.correlationId });
+    if (!decision.ok) {
+      log.info("channel refused", { reason: decision.why });
+      channel.refuse(decision.end, ChannelStage.EGRESS);
+      return;
+    }
+    const gone = new AbortController();
+    channel.once("close", () => gone.abort());
+    const outcome = await dialTarget({ ceiling: deps.ceiling, clock: ports.clock }, decision.target, gone.signal);
+    if (!outcome.ok) {
+      if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
+      log.info("target not connected", { reason: outcome.why });
+      channel.refuse(outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
+      return;
+    }
+    if (channel.destroyed) {
+      outcome.socket.destroy();
+      return;
+    }
+    ports.counters.channelsOpened += 1;
+    ports.counters.channelsLive += 1;
+    channel.once("close", () => {
+      ports.counters.channelsLive -= 1;
+    });
+    channel.accept();
+    pipeToTarget(channel, outcome.socket);
+  }
+
+  const acceptor = new TrunkAcceptor<PathEnd>({
+    clock: ports.clock,
+    log: ports.log,
+    processPool: deps.processPool,
+    accept: (info: TrunkInfo<PathEnd>) => !ports.drain.draining() && mayHold(info.context, info.organizationId),
+    onChannel: (channel, open, _trunk, end) => {
+      connectChannel(channel, open, end).catch((thrown: unknown) => {
+        ports.log.error("channel failed", { error: messageOf(thrown) });
+        channel.destroy();
+      });
+    },
+    onTrunk: (trunk) => {
+      ports.counters.trunksLive += 1;
+      ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
+    },
+    onTrunkEnd: (trunk, end) => {
+      ports.counters.trunksLive -= 1;
+      ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });
+    },
+  });
+
+  const paths = new Set<PathEnd>();
+
+  /** Cuts what lost its right: by the socket, so that nothing queued leaves any more. */
+  function rejudge(): void {
+    for (const end of paths) if (!mayHold(end, end.offer.organizationId)) end.raw.resetAndDestroy();
+  }
+  const unsubscribe = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge)];
+
+  return {
+    onPathEnd(end) {
+      const organizationId = end.offer.organizationId;
+      if (ports.drain.draining() || !mayHold(end, organizationId)) {
+        end.raw.resetAndDestroy();
+        return;
+      }
+      paths.add(end);
+      end.raw.once("close", () => paths.delete(end));
+      acceptor.add({
+        tls: end.tls,
+        raw: end.raw,
+        hops: end.hops,
+        peerKey: `${end.caller.spiffe}|${organizationId}`,
+        organizationId,
+        trunkId: end.offer.trunkId,
+        context: end,
+      });
+    },
+    trunks: () => acceptor.trunks(),
+    find: (trunkIdHex) => acceptor.find(trunkIdHex),
+    drain: () => acceptor.drain(),
+    async close() {
+      for (const stop of unsubscribe) stop();
+      await acceptor.close();
+    },
+  };
+}

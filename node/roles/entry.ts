@@ -1,0 +1,149 @@
+/**
+ * The entry role: where channels begin. It names the far edge, opens paths over its own snapshot and carries channels on
+ * one trunk per (egress, organization). Decisions never wait for control (LAW-T2).
+ */
+
+import type { EdgeChannel } from "../../edge/channel.ts";
+import type { PathWish } from "../../edge/trunk-pool.ts";
+import { TrunkPool } from "../../edge/trunk-pool.ts";
+import type { CreditPool } from "../../fabric/trunk/credit.ts";
+import type { ChannelOrigin } from "../../fabric/trunk/messages.ts";
+import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { randomLabel } from "../../lib/random.ts";
+import type { DataPlanePorts } from "../plane-ports.ts";
+import type { OpenedPath, PathOpener } from "../paths.ts";
+import { Routes } from "./routes.ts";
+
+export interface EntryDeps {
+  readonly ports: DataPlanePorts;
+  readonly paths: PathOpener;
+  readonly routes: Routes;
+  readonly processPool: CreditPool;
+  readonly newChannels: () => boolean;
+}
+
+export interface ChannelWish {
+  readonly resource: string;
+  readonly organizationId: string;
+  /** UNSPECIFIED: the resource's default. */
+  readonly class: ChannelClass;
+  readonly origin: ChannelOrigin;
+  readonly signal?: AbortSignal;
+}
+
+/** How many paths to one egress are tried before the next egress of the pool. */
+const pathAttemptsMaxCount = 3;
+
+function failure(end: ChannelEnd, stage: ChannelStage, correlationId: string, message: string, cause?: unknown): WeftError {
+  const reason = end === ChannelEnd.UNKNOWN_RESOURCE ? "not_found" : end === ChannelEnd.NOT_ALLOWED ? "permission_denied" : "unavailable";
+  return new WeftError(reason, message, {
+    detail: ChannelEnd[end] ?? "INTERNAL",
+    metadata: { stage: ChannelStage[stage] ?? "", end: ChannelEnd[end] ?? "", correlationId },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+export class EntryRole {
+  readonly #deps: EntryDeps;
+  readonly #pool: TrunkPool;
+
+  constructor(deps: EntryDeps) {
+    this.#deps = deps;
+    const { ports } = deps;
+    this.#pool = new TrunkPool({
+      clock: ports.clock,
+      random: ports.random,
+      log: ports.log,
+      processPool: deps.processPool,
+      openPath: (wish) => this.#openPath(wish),
+      onTrunk: (trunk) => {
+        ports.counters.trunksLive += 1;
+        ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
+      },
+      onTrunkEnd: (trunk, end) => {
+        ports.counters.trunksLive -= 1;
+        ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });
+      },
+    });
+  }
+
+  get trunkPool(): TrunkPool {
+    return this.#pool;
+  }
+
+  /** The resource a name means for an organization, or undefined. */
+  resource(name: string, organizationId: string): ResourceRoute | undefined {
+    return this.#deps.routes.resource(name, organizationId);
+  }
+
+  /**
+   * Opens a channel to a resource. The channel may be written to at once; `opened` tells about the target.
+   * @throws WeftError with `detail` a ChannelEnd name and metadata {stage, end, correlationId}.
+   */
+  async open(wish: ChannelWish): Promise<EdgeChannel> {
+    const { ports, routes } = this.#deps;
+    const correlationId = randomLabel(ports.random, 16);
+    if (ports.drain.draining()) throw failure(ChannelEnd.DRAINING, ChannelStage.ENTRY, correlationId, "this entry is draining");
+    if (!this.#deps.newChannels()) throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId, "the offline policy stops new channels");
+    const resource = routes.resource(wish.resource, wish.organizationId);
+    if (resource === undefined) throw failure(ChannelEnd.UNKNOWN_RESOURCE, ChannelStage.ENTRY, correlationId, "there is no such resource");
+    const channelClass = wish.class === ChannelClass.UNSPECIFIED ? resource.defaultClass : wish.class;
+    if (channelClass !== resource.defaultClass && !resource.allowedClasses.includes(channelClass)) {
+      throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId, "the resource does not allow this class");
+    }
+    const open = { resource: wish.resource, class: channelClass, origin: wish.origin, correlationId };
+    let last: unknown;
+    for (const farEdge of routes.egresses(resource.poolId, wish.organizationId, channelClass)) {
+      try {
+        const channel = await this.#pool.open({ farEdge, organizationId: wish.organizationId }, open, wish.signal);
+        this.#count(channel);
+        return channel;
+      } catch (thrown) {
+        if (wish.signal?.aborted === true) throw thrown;
+        last = thrown;
+      }
+    }
+    throw failure(ChannelEnd.NO_PATH, ChannelStage.FABRIC, correlationId, "no path leads to the resource now", last);
+  }
+
+  #count(channel: EdgeChannel): void {
+    const { counters } = this.#deps.ports;
+    counters.channelsOpened += 1;
+    counters.channelsLive += 1;
+    channel.once("close", () => {
+      counters.channelsLive -= 1;
+    });
+  }
+
+  async #openPath(wish: PathWish): Promise<OpenedPath> {
+    const { routes, paths, ports } = this.#deps;
+    const channelClass = wish.lane === "bulk" ? ChannelClass.BULK : ChannelClass.INTERACTIVE;
+    let last: unknown = new WeftError("unavailable", "no path is known", { detail: "NO_PATH" });
+    for (const route of routes.paths(wish.farEdge, wish.organizationId, channelClass).slice(0, pathAttemptsMaxCount)) {
+      try {
+        return await paths.open({
+          hops: route.hops,
+          purpose: PathPurpose.NEW,
+          trunkId: wish.trunkId,
+          class: channelClass,
+          organizationId: wish.organizationId,
+          signal: wish.signal,
+        });
+      } catch (thrown) {
+        if (wish.signal.aborted) throw thrown;
+        last = thrown;
+        routes.failed(route.hops);
+        ports.log.info("path not opened", { reason: thrown instanceof WeftError ? thrown.detail : "INTERNAL" });
+      }
+    }
+    throw last;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+}
