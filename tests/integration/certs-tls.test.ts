@@ -2,12 +2,15 @@
 
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import type { ConnectionOptions, TlsOptions } from "node:tls";
+import { once } from "node:events";
+import { connect, createSecureServer, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { ConnectionOptions, TLSSocket, TlsOptions } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, it } from "vitest";
 import { createRoot } from "../../certs/ca.ts";
-import type { Expectation } from "../../certs/judge.ts";
+import { type Expectation, judgePeer } from "../../certs/judge.ts";
 import { generateP256, privateKeyPem } from "../../certs/keys.ts";
 import { certificatePem, type LeafOf, rootsOfKind } from "../../certs/material.ts";
 import { type SpiffeKind, spiffeKinds } from "../../certs/spiffe.ts";
@@ -350,5 +353,27 @@ describe("strangers and stock stacks", () => {
     const env = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: "0", NODE_NO_WARNINGS: "1" };
     const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(material)], { env });
     expect(JSON.parse(stdout)).toMatchObject({ outcome: "refused" });
+  });
+
+  it("LAW-I4 an http2 session's socket can be judged while it lives; afterwards it is a refusal, not an exception", async () => {
+    const server = createSecureServer(tlsOptions("node-link", { identity: leaves.node, trust: pki.roots("node") }));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const dial = tlsOptions("dial-node-link", { identity: leaves.node, expect: pki.expect("node") });
+    const accepted = once(server, "session") as Promise<[ServerHttp2Session]>;
+    const session = connect(`https://127.0.0.1:${port}`, dial);
+    const [serverSession] = await accepted;
+    const ends = [session, serverSession].map((end) => end.socket as TLSSocket);
+    for (const socket of ends) expect(judgePeer(socket, pki.expect("node"))).toMatchObject({ ok: true });
+    for (const socket of ends) {
+      expect(judgePeer(socket, pki.expect("node", { revoked: () => true }))).toEqual({
+        ok: false,
+        why: "PEER_REVOKED",
+      });
+    }
+    session.close();
+    await Promise.all([once(serverSession, "close"), new Promise((resolve) => server.close(resolve))]);
+    for (const socket of ends) expect(judgePeer(socket, pki.expect("node")).ok).toBe(false);
   });
 });
