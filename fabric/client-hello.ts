@@ -18,57 +18,50 @@ const GARBAGE: HelloVerdict = { kind: "garbage" };
 const RECORD_HEADER_BYTES = 5;
 const RECORD_MAX_BYTES = 16_384;
 const HANDSHAKE_HEADER_BYTES = 4;
+const CLIENT_HELLO = 1;
+/** Far more than any client makes; bounds what reading the same prefix again and again can cost. */
+const RECORDS_MAX_COUNT = 16;
 const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
 
 /** Judges everything received so far on a connection that began like a TLS handshake. */
 export function parseClientHello(bytes: Uint8Array): HelloVerdict {
-  const fragments = collectRecords(bytes.subarray(0, limits.peekMaxBytes));
-  if (fragments === undefined) return GARBAGE;
-  const { handshake } = fragments;
-  if (handshake.length > 0 && handshake[0] !== 1) return GARBAGE;
-  const verdict = handshake.length < HANDSHAKE_HEADER_BYTES ? MORE : parseHandshake(handshake);
+  const seen = collectHandshake(bytes.subarray(0, limits.peekMaxBytes));
+  if (seen === undefined) return GARBAGE;
+  if (seen !== "cut") return parseBody(new Reader(seen));
   // What the peek may hold is full and the hello is still not complete (CH1).
-  return verdict.kind === "more" && bytes.length >= limits.peekMaxBytes ? GARBAGE : verdict;
+  return bytes.length >= limits.peekMaxBytes ? GARBAGE : MORE;
 }
 
-/** The handshake bytes of all records so far, the last one possibly cut; undefined when these are no handshake records. */
-function collectRecords(bytes: Uint8Array): { handshake: Uint8Array } | undefined {
+/**
+ * The body of the ClientHello in these records, "cut" while it is not complete, undefined when it cannot become one.
+ * Bytes behind the hello are the handshake's next step, whatever they are: they are not looked at (CH2).
+ */
+function collectHandshake(bytes: Uint8Array): Uint8Array | "cut" | undefined {
   const parts: Uint8Array[] = [];
-  let at = 0;
-  while (at < bytes.length) {
-    if (!isRecordStart(bytes, at)) return undefined;
-    if (bytes.length - at < RECORD_HEADER_BYTES) break;
+  const header: number[] = [];
+  let haveBytes = 0;
+  for (let at = 0; at < bytes.length; ) {
+    if (!isRecordStart(bytes, at) || parts.length === RECORDS_MAX_COUNT) return undefined;
+    if (bytes.length - at < RECORD_HEADER_BYTES) return "cut";
     const sizeBytes = u16(bytes, at + 3);
     if (sizeBytes === 0 || sizeBytes > RECORD_MAX_BYTES) return undefined;
     at += RECORD_HEADER_BYTES;
-    parts.push(bytes.subarray(at, at + sizeBytes));
+    const part = bytes.subarray(at, at + sizeBytes);
     at += sizeBytes;
-    if (helloIsComplete(parts)) break;
+    parts.push(part);
+    haveBytes += part.length;
+    for (let i = 0; i < part.length && header.length < HANDSHAKE_HEADER_BYTES; i++) header.push(u8(part, i));
+    if (header.length > 0 && header[0] !== CLIENT_HELLO) return undefined;
+    if (header.length < HANDSHAKE_HEADER_BYTES) continue;
+    const endBytes = HANDSHAKE_HEADER_BYTES + (((header[1] ?? 0) << 16) | ((header[2] ?? 0) << 8) | (header[3] ?? 0));
+    if (endBytes > limits.peekMaxBytes - RECORD_HEADER_BYTES) return undefined;
+    if (haveBytes >= endBytes) return Buffer.concat(parts).subarray(HANDSHAKE_HEADER_BYTES, endBytes);
   }
-  return { handshake: parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts) };
+  return "cut";
 }
 
 function isRecordStart(bytes: Uint8Array, at: number): boolean {
   return bytes[at] === 0x16 && (at + 1 >= bytes.length || bytes[at + 1] === 0x03);
-}
-
-/** Bytes after the hello belong to the handshake's next step, whatever they are: they are not looked at (CH2). */
-function helloIsComplete(parts: readonly Uint8Array[]): boolean {
-  const have = parts.reduce((sum, part) => sum + part.length, 0);
-  if (have < HANDSHAKE_HEADER_BYTES) return false;
-  const header: number[] = [];
-  for (const part of parts) {
-    for (let i = 0; i < part.length && header.length < HANDSHAKE_HEADER_BYTES; i++) header.push(part[i] ?? 0);
-  }
-  return have >= HANDSHAKE_HEADER_BYTES + (((header[1] ?? 0) << 16) | ((header[2] ?? 0) << 8) | (header[3] ?? 0));
-}
-
-function parseHandshake(handshake: Uint8Array): HelloVerdict {
-  const sizeBytes = (u8(handshake, 1) << 16) | u16(handshake, 2);
-  if (sizeBytes > limits.peekMaxBytes - RECORD_HEADER_BYTES - HANDSHAKE_HEADER_BYTES) return GARBAGE;
-  const end = HANDSHAKE_HEADER_BYTES + sizeBytes;
-  if (handshake.length < end) return MORE;
-  return parseBody(new Reader(handshake.subarray(HANDSHAKE_HEADER_BYTES, end)));
 }
 
 function parseBody(body: Reader): HelloVerdict {

@@ -59,5 +59,5 @@ export function decodeFirstBytes(bytes: Uint8Array): FirstBytes {
   if (tag !== LEG) return { kind: "garbage" };
   const restOffset = TAG_BYTES + LEG_TOKEN_BYTES;
   if (bytes.length < restOffset) return { kind: "more" };
-  return { kind: "leg", token: bytes.slice(TAG_BYTES, restOffset), restOffset };
+  return { kind: "leg", token: Uint8Array.from(bytes.subarray(TAG_BYTES, restOffset)), restOffset };
 }
