@@ -85,7 +85,8 @@ export async function createRoot(request: RootRequest): Promise<IssuingCa> {
   const { kind, clusterName, generation, nowMs, random } = request;
   if (!/^[a-z0-9-]{1,63}$/.test(clusterName)) throw refuse("CA_NAME", "not a cluster name");
   const keys = await generateP256Async();
-  const subject = `CN=Weft ${kind} root ${clusterName} g${generation} ${randomLabel(random, 8)}`;
+  // A common name holds 64 characters (RFC 5280, A.1); the cluster is there for people, the label makes it unique (A1).
+  const subject = `CN=Weft ${kind} root ${clusterName.slice(0, 24)} g${generation} ${randomLabel(random, 8)}`;
   const certificate = await X509CertificateGenerator.create({
     serialNumber: freshSerial(random),
     subject,
