@@ -53,6 +53,8 @@ export const limits = {
   probeDeadlineMs: 2 * secondMs,
   probeWindowCount: 60,
   linkDialDeadlineMs: 5 * secondMs,
+  linkRenewSpreadMs: 30 * secondMs,
+  linkPathsMaxCount: 2_000,
   feedExchangeDeadlineMs: 5 * secondMs,
 
   // HTTP/2 between edges: set once, never tuned; the lane window is the only loop.
@@ -212,6 +214,7 @@ export const limits = {
   proofSkewMaxMs: 300 * secondMs,
   joinPollEveryMs: 2 * secondMs,
   joinListItemsMaxCount: 32,
+  regionMaxChars: 63,
   supersededGraceMs: 900 * secondMs,
   jobEveryMs: 60 * secondMs,
 
