@@ -1,0 +1,29 @@
+/** An end-to-end TLS connection between two edges, as `edge/` takes it over: handshake done, peer judged. */
+
+import type net from "node:net";
+import type { TLSSocket } from "node:tls";
+
+export interface EdgePathEvent {
+  readonly kind: "draining" | "revoked" | "closing";
+}
+
+export interface EdgePath {
+  readonly tls: TLSSocket;
+  /** The socket under the TLS: a path is given up by resetting this one. */
+  readonly raw: net.Socket;
+  /** Node ids, edge to edge. */
+  readonly hops: readonly string[];
+  /** Called once, when nothing here uses the path any more. */
+  close?(): void;
+  onEvent?(listener: (event: EdgePathEvent) => void): () => void;
+}
+
+export interface AcceptedPath<C> extends EdgePath {
+  /** Who is at the other end, organization included: every path of one trunk has the same. */
+  readonly peerKey: string;
+  readonly organizationId: string;
+  /** The trunk the path was offered for; an Attach that names another one is refused. */
+  readonly trunkId?: Uint8Array;
+  /** Whatever the owner wants back in `accept` and `onChannel`. */
+  readonly context: C;
+}

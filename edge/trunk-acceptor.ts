@@ -1,0 +1,197 @@
+/**
+ * The far edge's side: takes paths over, reads the first message of every stream on them, and finds or makes the trunk it
+ * belongs to. A trunk is made by an Attach that proves the secret of this very connection and that `accept` agrees to;
+ * everything later has to prove the secret of the trunk's first connection and come from the same peer.
+ */
+
+import type { Http2Stream } from "node:http2";
+import { provesAttach } from "../fabric/trunk/attach-proof.ts";
+import { CreditPool } from "../fabric/trunk/credit.ts";
+import { decodeMessage } from "../fabric/trunk/decode.ts";
+import { encodeMessage } from "../fabric/trunk/encode.ts";
+import type { LaneName } from "../fabric/trunk/lane-name.ts";
+import { laneOfWire } from "../fabric/trunk/lane-name.ts";
+import type { Attach, ChannelOpen } from "../fabric/trunk/messages.ts";
+import type { TrunkEnd } from "../fabric/trunk/trunk-core.ts";
+import { NoticeKind } from "../gen/weft/channel/v1/channel_pb.ts";
+import type { Clock } from "../lib/clock.ts";
+import { limits } from "../lib/limits.ts";
+import type { Log } from "../lib/log.ts";
+import { AttachmentStream } from "./attachment.ts";
+import type { EdgeChannel } from "./channel.ts";
+import type { AcceptedPath } from "./edge-path.ts";
+import { PathConnection } from "./path-connection.ts";
+import { endTrunks } from "./trunk-ending.ts";
+import { TrunkRunner } from "./trunk-runner.ts";
+
+/** What `accept` decides about. */
+export interface TrunkInfo<C> {
+  readonly trunkId: Uint8Array;
+  readonly peerKey: string;
+  readonly organizationId: string;
+  readonly hops: readonly string[];
+  /** Client edges; empty otherwise. */
+  readonly ask: Uint8Array;
+  readonly askSignature: Uint8Array;
+  readonly context: C;
+}
+
+export interface TrunkAcceptorOptions<C> {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether this peer may have a trunk here. Synchronous: own snapshot only. */
+  readonly accept: (info: TrunkInfo<C>) => boolean;
+  /** Answer with `channel.accept()` or `channel.refuse(end, stage)`, now or later. */
+  readonly onChannel: (channel: EdgeChannel, open: ChannelOpen, trunk: TrunkRunner, context: C) => void;
+  readonly onTrunk?: (trunk: TrunkRunner, context: C) => void;
+  readonly onTrunkEnd?: (trunk: TrunkRunner, end: TrunkEnd) => void;
+  /** One per process, shared with the pool. */
+  readonly processPool?: CreditPool;
+  /** How long a trunk that lost every attachment waits for its initiator, milliseconds. */
+  readonly holdMs?: number;
+}
+
+interface Held {
+  readonly runner: TrunkRunner;
+  readonly peerKey: string;
+}
+
+export class TrunkAcceptor<C> {
+  readonly #options: TrunkAcceptorOptions<C>;
+  readonly #processPool: CreditPool;
+  readonly #trunks = new Map<string, Held>();
+  readonly #connections = new Set<PathConnection>();
+  #draining = false;
+
+  constructor(options: TrunkAcceptorOptions<C>) {
+    this.#options = options;
+    this.#processPool = options.processPool ?? new CreditPool(limits.processReceivePoolBytes);
+  }
+
+  /** Takes over a path whose peer was judged. */
+  add(path: AcceptedPath<C>): void {
+    const { clock } = this.#options;
+    const connection = PathConnection.server(path, clock, (stream) => this.#newStream(path, connection, stream));
+    // A path that carries nothing in time is not kept.
+    const deadline = clock.after(limits.attachDeadlineMs, () => {
+      if (!this.#carries(connection)) connection.destroy();
+    });
+    this.#connections.add(connection);
+    connection.onClosed(() => {
+      deadline.cancel();
+      this.#connections.delete(connection);
+    });
+  }
+
+  trunks(): readonly TrunkRunner[] {
+    return [...this.#trunks.values()].map(({ runner }) => runner);
+  }
+
+  find(trunkIdHex: string): TrunkRunner | undefined {
+    return this.#trunks.get(trunkIdHex)?.runner;
+  }
+
+  /** Refuses new trunks and new channels; trunks end when their last channel does. */
+  drain(): void {
+    this.#draining = true;
+    for (const runner of this.trunks()) runner.drain();
+  }
+
+  /** Drains within the grace, then cuts. Every socket is gone when it resolves. */
+  async close(): Promise<void> {
+    this.drain();
+    await endTrunks(this.trunks(), [...this.#connections], this.#options.clock);
+  }
+
+  #carries(connection: PathConnection): boolean {
+    return this.trunks().some((runner) => runner.connections().includes(connection));
+  }
+
+  #newStream(path: AcceptedPath<C>, connection: PathConnection, http2Stream: Http2Stream): void {
+    const deadline = this.#options.clock.after(limits.attachDeadlineMs, () => stream.destroy());
+    const refuse = (): void => {
+      deadline.cancel();
+      if (!this.#carries(connection)) connection.destroy();
+    };
+    const stream = new AttachmentStream(http2Stream, {
+      pullControl: () => undefined,
+      pullBatch: () => undefined,
+      batchWritten: () => {},
+      lost: refuse,
+      message: (bytes) => {
+        deadline.cancel();
+        const message = decodeMessage(bytes);
+        const lane = message.kind === "attach" ? laneOfWire(message.attach.lane) : undefined;
+        if (message.kind !== "attach" || lane === undefined) stream.destroy();
+        else this.#attach(path, connection, stream, lane, message.attach);
+      },
+    });
+  }
+
+  #attach(
+    path: AcceptedPath<C>,
+    connection: PathConnection,
+    stream: AttachmentStream,
+    lane: LaneName,
+    attach: Attach,
+  ): void {
+    const expected = path.trunkId;
+    const named = expected === undefined || Buffer.compare(expected, attach.trunkId) === 0;
+    const held = this.#trunks.get(Buffer.from(attach.trunkId).toString("hex"));
+    if (held !== undefined) {
+      const taken = named && held.peerKey === path.peerKey && held.runner.adopt(connection, stream, lane, attach);
+      if (!taken) this.#refuse(connection, stream);
+    } else if (!provesAttach(connection.exporter, "initiator", connection.exporter, attach)) {
+      this.#unknown(stream);
+    } else if (!named || this.#draining || !this.#options.accept({ ...path, ...attach })) {
+      this.#refuse(connection, stream);
+    } else if (!this.#make(path, connection, attach).adopt(connection, stream, lane, attach)) {
+      this.#refuse(connection, stream);
+    }
+  }
+
+  #refuse(connection: PathConnection, stream: AttachmentStream): void {
+    stream.destroy();
+    if (!this.#carries(connection)) connection.destroy();
+  }
+
+  /** The trunk it names is over: the initiator must not go on trying. */
+  #unknown(stream: AttachmentStream): void {
+    let notice: Buffer | undefined = encodeMessage({ kind: "notice", notice: NoticeKind.UNKNOWN_TRUNK, detail: "" });
+    stream.owner = {
+      pullControl: () => {
+        const bytes = notice;
+        notice = undefined;
+        return bytes;
+      },
+      pullBatch: () => undefined,
+      batchWritten: () => {},
+      message: () => {},
+      lost: () => {},
+    };
+    stream.end();
+  }
+
+  #make(path: AcceptedPath<C>, connection: PathConnection, attach: Attach): TrunkRunner {
+    const { clock, log, onChannel, onTrunk, onTrunkEnd, holdMs = 0 } = this.#options;
+    const runner = new TrunkRunner({
+      clock,
+      log,
+      side: "acceptor",
+      trunkId: Buffer.from(attach.trunkId),
+      secret: connection.exporter,
+      farEdge: path.peerKey,
+      organizationId: path.organizationId,
+      processPool: this.#processPool,
+      holdMs,
+      onChannel: (channel, trunk) => onChannel(channel, channel.request, trunk, path.context),
+    });
+    this.#trunks.set(runner.trunkIdHex, { runner, peerKey: path.peerKey });
+    onTrunk?.(runner, path.context);
+    void runner.ended.then((end) => {
+      this.#trunks.delete(runner.trunkIdHex);
+      onTrunkEnd?.(runner, end);
+    });
+    return runner;
+  }
+}
