@@ -19,6 +19,11 @@ export interface SnapshotPosition {
   readonly version: number;
 }
 
+/** Negative, zero or positive: a before, at or after b. */
+export function comparePositions(a: SnapshotPosition, b: SnapshotPosition): number {
+  return a.epoch === b.epoch ? a.version - b.version : a.epoch - b.epoch;
+}
+
 /** What a snapshot says about itself and about its cluster. */
 export interface SnapshotFrame extends SnapshotPosition {
   readonly clusterId: string;

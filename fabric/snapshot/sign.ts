@@ -34,7 +34,16 @@ export function signSnapshot(signer: OnlineSigner, snapshot: Snapshot): Snapshot
   if (payload.length > limits.snapshotMaxBytes) {
     throw new WeftError("resource_exhausted", "the snapshot is too large", { detail: "SNAPSHOT_SIZE", retry: "never" });
   }
-  const cover = snapshotCover(snapshot.clusterId, snapshot.nodeId, payload);
+  return signSnapshotPayload(signer, snapshot, payload);
+}
+
+/** Signs an already encoded snapshot: the bytes kept for a version are the ones every replica sends. */
+export function signSnapshotPayload(
+  signer: OnlineSigner,
+  { clusterId, nodeId }: Pick<Snapshot, "clusterId" | "nodeId">,
+  payload: Uint8Array,
+): SnapshotEnvelope {
+  const cover = snapshotCover(clusterId, nodeId, payload);
   return create(SnapshotEnvelopeSchema, {
     payload,
     keyId: signer.keyId,

@@ -1,0 +1,138 @@
+/**
+ * One cluster as snapshots see it, read in one repeatable-read transaction: position and content belong together.
+ *
+ * - Rows that create trust are authenticated on the way; one altered row stops every snapshot of the cluster, loudly.
+ * - A revoked node is not in the view. A disabled member is, without any role: its own snapshot then grants nothing, and
+ *   nobody else's contains it.
+ * - What cannot work is left out: listeners at nodes that are no entry for their organization.
+ */
+
+import { hasRole } from "../../fabric/members.ts";
+import type { ClusterView, ViewNode, ViewQos } from "../../fabric/snapshot/cluster-view.ts";
+import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { auditHead } from "../store/audit.ts";
+import type { StoreContext } from "../store/context.ts";
+import { listIdentities } from "../store/identities.ts";
+import { publishedMeasurements } from "../store/links.ts";
+import { listListeners } from "../store/listeners.ts";
+import { listMemberships } from "../store/memberships.ts";
+import { listNodes, type NodeRow } from "../store/nodes.ts";
+import { listPools } from "../store/pools.ts";
+import { listResources } from "../store/resources.ts";
+import { listRoles } from "../store/roles.ts";
+import type { SnapshotFrame } from "../store/snapshots.ts";
+import { snapshotFrame } from "../store/snapshots.ts";
+import type { Queryable, Tx } from "../store/sql.ts";
+import type { TrustSeal } from "../store/trust.ts";
+import { assurances, classes, healths, offlineModes, resourceKinds, roles } from "../store/vocabulary.ts";
+import type { Authority } from "./authority.ts";
+import type { PublishedNode } from "./measurements.ts";
+import type { GrantRow } from "./placement.ts";
+
+/** A view, and when its version was reached: the issue time of all its snapshots. */
+export interface DatedView {
+  readonly view: ClusterView;
+  readonly changedAtMs: number;
+}
+
+/** Until an operator can set them: what is felt goes first, nothing is capped. */
+const defaultQos: readonly ViewQos[] = [
+  { class: ChannelClass.INTERACTIVE, priority: 8, rateBytesPerSecond: 0n, burstBytes: 0n },
+  { class: ChannelClass.DROPPABLE, priority: 4, rateBytesPerSecond: 0n, burstBytes: 0n },
+  { class: ChannelClass.BULK, priority: 1, rateBytesPerSecond: 0n, burstBytes: 0n },
+];
+
+export interface ViewDeps extends Pick<StoreContext, "sql" | "seal"> {
+  readonly authority: Pick<Authority, "bundle">;
+}
+
+/** Reads a cluster's view; undefined when there is no such cluster. */
+export async function loadClusterView(deps: ViewDeps, clusterId: string): Promise<DatedView | undefined> {
+  return await deps.sql.tx(
+    async (tx) => {
+      const frame = await snapshotFrame(tx, clusterId);
+      return frame === undefined ? undefined : await readView(tx, deps, frame);
+    },
+    { mode: "read only" },
+  );
+}
+
+async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFrame): Promise<DatedView> {
+  const { clusterId } = frame;
+  const { message: bundle } = await authority.bundle(clusterId, tx);
+  const head = await auditHead(tx);
+  const nodes = await readNodes(tx, seal, clusterId);
+  const { links } = await publishedMeasurements(tx, clusterId);
+  const resources = await listResources(tx, seal, clusterId);
+  const listeners = await listListeners(tx, seal, clusterId);
+  const view: ClusterView = {
+    trustDomain: bundle.trustDomain,
+    clusterId,
+    clusterSlug: frame.clusterSlug,
+    epoch: BigInt(frame.epoch),
+    version: BigInt(frame.version),
+    auditHead: { seq: BigInt(head.seq), hash: head.hash },
+    bundle,
+    offline: { mode: offlineModes.value(frame.offlineMode), continueForMs: frame.continueForMs },
+    nodes,
+    links,
+    pools: (await listPools(tx, seal, clusterId)).map(({ id, name, organizationId, nodeIds }) => ({
+      poolId: id,
+      name,
+      organizationId,
+      egressNodeIds: nodeIds,
+    })),
+    resources: resources.map((row) => ({
+      resourceId: row.id,
+      name: row.name,
+      organizationId: row.organizationId,
+      poolId: row.poolId,
+      kind: resourceKinds.value(row.kind),
+      defaultClass: classes.value(row.defaultClass),
+      allowedClasses: row.allowedClasses.map((each) => classes.value(each)),
+      minimumAssurance: assurances.value(row.minimumAssurance),
+      host: row.host,
+      port: row.port,
+      unixPath: row.unixPath,
+    })),
+    listeners: listeners
+      .filter((row) => servesAt(nodes, row.entryNodeId, row.organizationId))
+      .map(({ id, ...row }) => ({ ...row, listenerId: id })),
+    clients: (await listIdentities(tx, seal, [clusterId]))
+      .filter((row) => row.kind === "client" && row.status === "active")
+      .map(({ id, organizationId }) => ({ clientId: id, organizationId })),
+    qos: defaultQos,
+  };
+  return { view, changedAtMs: frame.changedAtMs };
+}
+
+function servesAt(nodes: readonly ViewNode[], entryNodeId: string, organizationId: string): boolean {
+  return nodes.some((node) => node.nodeId === entryNodeId && hasRole(node.roles, NodeRole.ENTRY, organizationId));
+}
+
+/** The cluster's unrevoked nodes with the roles they may use now, by id. */
+export async function readNodes(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly ViewNode[]> {
+  const grants = Map.groupBy(await listRoles(q, seal, clusterId), (row) => row.nodeId);
+  const members = await listMemberships(q, seal, clusterId);
+  const active = new Set(members.filter((row) => row.status === "active").map((row) => row.nodeId));
+  const published = new Map((await publishedMeasurements(q, clusterId)).nodes.map((row) => [row.nodeId, row]));
+  const rows = (await listNodes(q, seal, clusterId)).filter((row) => row.identityStatus === "active");
+  return rows.map((row) =>
+    viewNode(row, active.has(row.id) ? (grants.get(row.id) ?? []) : [], published.get(row.id)),
+  );
+}
+
+function viewNode(row: NodeRow, grants: readonly GrantRow[], published: PublishedNode | undefined): ViewNode {
+  return {
+    nodeId: row.id,
+    name: row.name,
+    roles: grants.map(({ role, organizationId }) => ({ role: roles.value(role), organizationId })),
+    region: row.region,
+    addresses: row.addresses,
+    linkLabel: row.linkLabel,
+    dialOutOnly: row.dialOutOnly,
+    trustLevel: row.trustLevel,
+    health: healths.value(published?.health ?? "missing"),
+    ...(published?.load === undefined ? {} : { load: published.load }),
+  };
+}

@@ -1,0 +1,110 @@
+/**
+ * What has to happen without anybody asking: measurements reach snapshots, snapshots are renewed before they end, lapsed
+ * revocations leave the feed, logs stay within their retention. Every replica runs this; the rows decide whose turn it is,
+ * and each task is one transaction that does nothing when another replica did it.
+ */
+
+import type { Clock } from "../../lib/clock.ts";
+import { messageOf } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Log } from "../../lib/log.ts";
+import type { Hints } from "../hints/hints.ts";
+import { appendAudit } from "../store/audit.ts";
+import { sweepBeatLog } from "../store/beats.ts";
+import { listClusters } from "../store/clusters.ts";
+import {
+  claimMeasurementTurn,
+  publishedMeasurements,
+  publishMeasurements,
+  reportedMeasurements,
+} from "../store/links.ts";
+import { sweepRevocations } from "../store/revocations.ts";
+import { bumpSnapshot, refreshAgedSnapshots, sweepPayloads } from "../store/snapshots.ts";
+import type { Sql, Tx } from "../store/sql.ts";
+import { measurementChanges } from "./measurements.ts";
+
+export interface UpkeepDeps {
+  readonly sql: Sql;
+  readonly hints: Hints;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Brings a cluster's measurements into its snapshots when they changed materially; true when a new version was made. */
+export async function refreshMeasurements(deps: Pick<UpkeepDeps, "sql" | "hints">, clusterId: string): Promise<boolean> {
+  return await deps.sql.tx(async (tx) => {
+    if (!(await claimMeasurementTurn(tx, clusterId, limits.graphRefreshMs))) return false;
+    const reported = await reportedMeasurements(tx, clusterId);
+    const changes = measurementChanges(await publishedMeasurements(tx, clusterId), reported);
+    if (changes.links.length === 0 && changes.nodes.length === 0) return false;
+    await publishMeasurements(tx, clusterId, changes);
+    await bumpSnapshot(tx, deps.hints, clusterId);
+    await recordHealth(tx, clusterId, changes.health);
+    return true;
+  });
+}
+
+async function recordHealth(
+  tx: Tx,
+  clusterId: string,
+  changes: ReturnType<typeof measurementChanges>["health"],
+): Promise<void> {
+  for (const { nodeId, before, after } of changes) {
+    await appendAudit(tx, {
+      actor: "system",
+      action: "health.changed",
+      object: `node/${nodeId}`,
+      clusterId,
+      ...(before === undefined ? {} : { before: { health: before } }),
+      after: { health: after },
+    });
+  }
+}
+
+/** Renews ageing snapshots, drops lapsed revocations, keeps logs within bounds. */
+export async function sweep({ sql, hints }: Pick<UpkeepDeps, "sql" | "hints">): Promise<void> {
+  await sql.tx((tx) => refreshAgedSnapshots(tx, hints));
+  await sql.tx((tx) => sweepRevocations(tx, hints));
+  await sweepPayloads(sql);
+  await sweepBeatLog(sql);
+}
+
+export interface Upkeep {
+  /** Ends the timers and waits for what is running. */
+  stop(): Promise<void>;
+}
+
+/** Starts the tasks. A failed round is logged and tried again at its next time: the store may be away for a while. */
+export function startUpkeep(deps: UpkeepDeps): Upkeep {
+  const log = deps.log.child({ sub: "upkeep" });
+  const running = new Set<Promise<void>>();
+  const busy = new Set<string>();
+
+  function run(name: string, task: () => Promise<void>): void {
+    if (busy.has(name)) return;
+    busy.add(name);
+    const done = task()
+      .catch((thrown: unknown) => log.warn("a round of upkeep failed", { detail: name, error: messageOf(thrown) }))
+      .finally(() => {
+        busy.delete(name);
+        running.delete(done);
+      });
+    running.add(done);
+  }
+
+  // Twice per period: the claim in the row keeps the period, the timer only has to be on time.
+  const timers = [
+    deps.clock.every(limits.graphRefreshMs / 2, () =>
+      run("measurements", async () => {
+        for (const { id } of await listClusters(deps.sql)) await refreshMeasurements(deps, id);
+      }),
+    ),
+    deps.clock.every(limits.retentionSweepMs, () => run("sweep", () => sweep(deps))),
+  ];
+  return {
+    async stop() {
+      for (const timer of timers) timer.cancel();
+      await Promise.all(running);
+    },
+  };
+}
