@@ -25,6 +25,8 @@ export interface Peer {
   readonly issuerKeyId: string;
   /** SHA-256 of the peer's SPKI. */
   readonly keyHash: string;
+  /** The peer's public key, SPKI DER: what its statements outside TLS are verified by. */
+  readonly spkiDer: Uint8Array;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
@@ -124,8 +126,8 @@ function judge(der: Uint8Array, expect: Expectation): Verdict {
   if (id.trustDomain !== expect.trustDomain) return refuse("PEER_WRONG_DOMAIN");
   if (id.clusterId !== clusterSegment(expect.kind, expect.clusterId)) return refuse("PEER_WRONG_CLUSTER");
   if (expect.ids !== undefined && !expect.ids.includes(id.id)) return refuse("PEER_WRONG_ID");
-  const { serialHex, keyHash, notBeforeMs, notAfterMs } = facts;
-  const peer: Peer = { id, serialHex, issuerKeyId: issuer.keyId, keyHash, notBeforeMs, notAfterMs };
+  const { serialHex, keyHash, spkiDer, notBeforeMs, notAfterMs } = facts;
+  const peer: Peer = { id, serialHex, issuerKeyId: issuer.keyId, keyHash, spkiDer, notBeforeMs, notAfterMs };
   if (expect.revoked?.(peer) === true) return refuse("PEER_REVOKED");
   if (expect.member !== undefined && expect.member(id) !== true) return refuse("PEER_NOT_A_MEMBER");
   return { ok: true, ...peer };

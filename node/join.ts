@@ -28,6 +28,8 @@ import { joinTransport } from "../rpc/join-transport.ts";
 import { identityFrom } from "./leaf.ts";
 import { type StoredIdentity, saveIdentity } from "./identity-store.ts";
 
+export { defaultCapabilities } from "./capabilities.ts";
+
 export interface JoinWish {
   readonly name: string;
   readonly roles: readonly NodeRole[];

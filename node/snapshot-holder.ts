@@ -22,6 +22,8 @@ export interface SnapshotHolderDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly events: NodeEvents;
+  /** Takes away what the local ceiling does not allow before anybody sees it (LAW-C6). */
+  readonly limit: (snapshot: Snapshot) => Snapshot;
 }
 
 export interface OwnSnapshotHolder extends SnapshotHolder {
@@ -64,7 +66,7 @@ export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder 
   }
 
   function keep(snapshot: Snapshot, payloadHash: string): void {
-    held = { snapshot, payloadHash };
+    held = { snapshot: deps.limit(snapshot), payloadHash };
     newestSignedMs = Math.max(newestSignedMs, Number(snapshot.issuedAtMs));
   }
 
@@ -104,7 +106,7 @@ export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder 
       replaceFile(path, toBinary(SnapshotEnvelopeSchema, envelope));
       keep(snapshot, payloadHash);
       deps.events.emit("snapshot_applied", { epoch: String(snapshot.epoch), version: String(snapshot.version) });
-      listeners.notify(snapshot);
+      if (held !== undefined) listeners.notify(held.snapshot);
       return "applied";
     },
   };

@@ -24,6 +24,8 @@ export interface Caller {
   readonly spiffe: string;
   readonly serialHex?: string;
   readonly keyHashHex?: string;
+  /** The caller's public key, SPKI DER. */
+  readonly spkiDer?: Uint8Array;
   readonly issuerKeyIdHex?: string;
   /** IP address without port. */
   readonly sourceAddress: string;
@@ -34,6 +36,8 @@ export interface Caller {
   readonly organizationId?: string;
   /** Nodes: the roles the judge knows them to have. */
   readonly roles?: readonly NodeRole[];
+  /** Nodes: the identity stands, the membership does not. Only rows that say so let it in. */
+  readonly suspended?: boolean;
 }
 
 /** Why a connection may not call (any more): a detail in UPPER_SNAKE_CASE. */
@@ -43,7 +47,10 @@ export interface Refusal {
 
 export type Verdict = Caller | Refusal;
 
-/** Asked before every RPC and on a timer. Never throws; a failure to find out is a refusal. */
+/**
+ * Asked before every RPC and on a timer. A judge that cannot find out rejects: the call fails with that error, connections
+ * that are open stay until it can say.
+ */
 export type Judge = (socket: TLSSocket, caller: Caller) => Verdict | Promise<Verdict>;
 
 export function isRefusal(verdict: Verdict): verdict is Refusal {

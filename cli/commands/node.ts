@@ -4,14 +4,14 @@ import { readFileSync } from "node:fs";
 import { hostname, platform, release } from "node:os";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { NodeCapability, NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { NodeService } from "../../gen/weft/node/v1/node_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { nodePortTls } from "../../rpc/operator-context.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
-import { enumName, enumValue, print, table, when } from "../output.ts";
+import { enumName, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, withSession } from "../session.ts";
 import { parseRoles } from "./token.ts";
 
@@ -43,17 +43,6 @@ interface JoinOptions extends GlobalOptions {
   readonly address?: { host: string; port: number }[];
   readonly dialOutOnly?: boolean;
   readonly region?: string;
-  readonly capabilities?: string;
-}
-
-/** What a host can do when nobody says otherwise. Capabilities are reported, never permissions. */
-function capabilitiesOf(options: JoinOptions): NodeCapability[] {
-  if (options.capabilities !== undefined) {
-    return options.capabilities.split(",").map((name) => enumValue(NodeCapability, name.trim(), "capability") as NodeCapability);
-  }
-  const inbound = [NodeCapability.CAN_ACCEPT_CLIENT_INGRESS, NodeCapability.CAN_ACCEPT_NODE_INGRESS, NodeCapability.CAN_ROUTE_MESH];
-  const outbound = [NodeCapability.CAN_EGRESS_INTERNET, NodeCapability.CAN_EGRESS_PRIVATE_NETWORK];
-  return options.dialOutOnly === true ? outbound : [...inbound, ...outbound];
 }
 
 async function join(options: JoinOptions): Promise<void> {
@@ -62,7 +51,7 @@ async function join(options: JoinOptions): Promise<void> {
   if (!dialOutOnly && addresses.length === 0) {
     throw new WeftError("invalid_argument", "say where other nodes dial this one with --address host:port, or --dial-out-only", { detail: "CLI_ADDRESS_MISSING" });
   }
-  const { joinCluster } = await import("../../node/join.ts");
+  const { defaultCapabilities, joinCluster } = await import("../../node/join.ts");
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
@@ -79,7 +68,7 @@ async function join(options: JoinOptions): Promise<void> {
       {
         name: options.name ?? hostname().toLowerCase().replace(/[^a-z0-9-]/g, "-"),
         roles: options.roles === undefined ? [] : parseRoles(options.roles),
-        capabilities: capabilitiesOf(options),
+        capabilities: defaultCapabilities(dialOutOnly),
         addresses: dialOutOnly ? [] : addresses,
         dialOutOnly,
         region: options.region ?? "",
@@ -106,7 +95,6 @@ export function addJoinCommand(program: Command): void {
     .option("--address <host:port>", "where other nodes dial this one; repeat for several", parseAddresses)
     .option("--dial-out-only", "no inbound port: links are kept from inside")
     .option("--region <region>", "region")
-    .option("--capabilities <list>", "what this host can do (default: everything its addresses allow)")
     .addHelpText("after", "\nExample:\n  weft join --control control.example:7443 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444")
     .action(action(join));
 }

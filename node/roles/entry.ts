@@ -4,6 +4,7 @@
  */
 
 import type { EdgeChannel } from "../../edge/channel.ts";
+import { channelError } from "../../edge/channel-error.ts";
 import type { PathWish } from "../../edge/trunk-pool.ts";
 import { TrunkPool } from "../../edge/trunk-pool.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
@@ -38,13 +39,8 @@ export interface ChannelWish {
 /** How many paths to one egress are tried before the next egress of the pool. */
 const pathAttemptsMaxCount = 3;
 
-function failure(end: ChannelEnd, stage: ChannelStage, correlationId: string, message: string, cause?: unknown): WeftError {
-  const reason = end === ChannelEnd.UNKNOWN_RESOURCE ? "not_found" : end === ChannelEnd.NOT_ALLOWED ? "permission_denied" : "unavailable";
-  return new WeftError(reason, message, {
-    detail: ChannelEnd[end] ?? "INTERNAL",
-    metadata: { stage: ChannelStage[stage] ?? "", end: ChannelEnd[end] ?? "", correlationId },
-    ...(cause === undefined ? {} : { cause }),
-  });
+function failure(end: ChannelEnd, stage: ChannelStage, correlationId: string, cause?: unknown): WeftError {
+  return channelError({ end, stage, correlationId, writtenToTarget: 0, ...(cause === undefined ? {} : { cause }) });
 }
 
 export class EntryRole {
@@ -87,13 +83,13 @@ export class EntryRole {
   async open(wish: ChannelWish): Promise<EdgeChannel> {
     const { ports, routes } = this.#deps;
     const correlationId = randomLabel(ports.random, 16);
-    if (ports.drain.draining()) throw failure(ChannelEnd.DRAINING, ChannelStage.ENTRY, correlationId, "this entry is draining");
-    if (!this.#deps.newChannels()) throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId, "the offline policy stops new channels");
+    if (ports.drain.draining()) throw failure(ChannelEnd.DRAINING, ChannelStage.ENTRY, correlationId);
+    if (!this.#deps.newChannels()) throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
     const resource = routes.resource(wish.resource, wish.organizationId);
-    if (resource === undefined) throw failure(ChannelEnd.UNKNOWN_RESOURCE, ChannelStage.ENTRY, correlationId, "there is no such resource");
+    if (resource === undefined) throw failure(ChannelEnd.UNKNOWN_RESOURCE, ChannelStage.ENTRY, correlationId);
     const channelClass = wish.class === ChannelClass.UNSPECIFIED ? resource.defaultClass : wish.class;
     if (channelClass !== resource.defaultClass && !resource.allowedClasses.includes(channelClass)) {
-      throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId, "the resource does not allow this class");
+      throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
     }
     const open = { resource: wish.resource, class: channelClass, origin: wish.origin, correlationId };
     let last: unknown;
@@ -107,7 +103,7 @@ export class EntryRole {
         last = thrown;
       }
     }
-    throw failure(ChannelEnd.NO_PATH, ChannelStage.FABRIC, correlationId, "no path leads to the resource now", last);
+    throw failure(ChannelEnd.NO_PATH, ChannelStage.FABRIC, correlationId, last);
   }
 
   #count(channel: EdgeChannel): void {

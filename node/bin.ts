@@ -1,0 +1,76 @@
+/** The node process: configuration, signals, the ready line. `weft node run` and `weft up` end up here. */
+
+import { pathToFileURL } from "node:url";
+import { EXIT_CONFIG, unsafeStart } from "../lib/env.ts";
+import { messageOf } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { openLog } from "../lib/log.ts";
+import { loadNodeConfig } from "./config.ts";
+import { type NodeHandle, startNode } from "./main.ts";
+import packageFacts from "../package.json" with { type: "json" };
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function untilAsked(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (): void => {
+      if (asked) process.exit(130);
+      asked = true;
+      resolve();
+    };
+    process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  });
+}
+
+/**
+ * Runs a node until it is asked to stop: drain, grace, force. Prints one JSON line on standard output once it is ready.
+ * @throws ConfigError or WeftError when it cannot start.
+ */
+export async function runNodeProcess(flags: Readonly<Record<string, unknown>>): Promise<void> {
+  const { config: file, ...values } = flags;
+  const config = loadNodeConfig({ env: process.env, flags: values, ...(typeof file === "string" ? { file } : {}) });
+  const problems = config.dev ? [] : unsafeStart({ env: process.env, execArgv: process.execArgv });
+  if (problems.length > 0) {
+    process.stderr.write(`weft: refusing to start:\n${problems.map((problem) => `  - ${problem}\n`).join("")}`);
+    process.exitCode = EXIT_CONFIG;
+    return;
+  }
+  const log = openLog({ level: config.logLevel, process: "node" });
+  const asked = untilAsked();
+  let node: NodeHandle | undefined;
+  try {
+    node = await startNode(config, { log, pid: process.pid, version: packageFacts.version, rssPeakBytes: () => process.resourceUsage().maxRSS * 1024 });
+    const { nodeId, name, publicAddress, operatorAddress } = node;
+    process.stdout.write(`${JSON.stringify({ ready: true, nodeId, name, public: publicAddress, operator: operatorAddress })}\n`);
+    await asked;
+    const force = setTimeout(() => process.exit(1), limits.drainGraceMs * 2);
+    force.unref();
+    await node.drain(limits.drainGraceMs);
+  } finally {
+    await node?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Flags as `--some-flag value` or `--some-flag` for true; `weft node run` offers the same with help. */
+function flagsOf(argv: readonly string[]): Record<string, unknown> {
+  const flags: Record<string, unknown> = {};
+  for (let at = 0; at < argv.length; at += 1) {
+    const word = argv[at] ?? "";
+    if (!word.startsWith("--")) continue;
+    const key = word.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const next = argv[at + 1];
+    if (next === undefined || next.startsWith("--")) flags[key] = true;
+    else {
+      flags[key] = next;
+      at += 1;
+    }
+  }
+  return flags;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  runNodeProcess(flagsOf(process.argv.slice(2))).catch((thrown: unknown) => {
+    process.stderr.write(`weft: ${messageOf(thrown)}\n`);
+    process.exitCode = process.exitCode ?? 1;
+  });
+}

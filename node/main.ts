@@ -1,0 +1,311 @@
+/** Composition of a node process: holders, control session, data plane, roles, surfaces. Nothing here decides anything. */
+
+import { randomUUID } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { serveEcho } from "../edge/echo.ts";
+import { hasRole } from "../fabric/members.ts";
+import { offlineVerdict } from "../fabric/offline.ts";
+import { CreditPool } from "../fabric/trunk/credit.ts";
+import { PathService, AccessService } from "../gen/weft/access/v1/access_pb.ts";
+import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
+import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { Closers } from "../lib/closers.ts";
+import { messageOf, WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { createLoadMeter } from "../lib/load.ts";
+import type { Log } from "../lib/log.ts";
+import { type Random, systemRandom } from "../lib/random.ts";
+import type { Judge } from "../rpc/caller.ts";
+import { HealthState } from "../rpc/health.ts";
+import { rpcHttp2 } from "../rpc/http2-profile.ts";
+import { createSurface, type Surface } from "../rpc/surface.ts";
+import { type CeilingJudge, createCeilingJudge } from "./ceiling.ts";
+import type { NodeConfig } from "./config.ts";
+import { hostPort, openControlSession } from "./control-session.ts";
+import { type DataPlane, startDataPlane } from "./data-plane.ts";
+import { createDrainState, createNodeCounters, createNodeEvents } from "./events.ts";
+import { openFeedStore, type OwnFeedStore } from "./feed-store.ts";
+import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } from "./identity-store.ts";
+import { startOperatorListener } from "./listener.ts";
+import { nodeService } from "./node-service.ts";
+import { PeerJudge } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import { probeService } from "./probe.ts";
+import { createEgressRole, type EgressRole } from "./roles/egress.ts";
+import { EntryRole } from "./roles/entry.ts";
+import { EntryListeners } from "./roles/listeners.ts";
+import { pathService } from "./roles/path-service.ts";
+import { Routes } from "./roles/routes.ts";
+import { serveAccess } from "./roles/access-service.ts";
+import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
+import { clientEntryPolicy, operatorPolicy } from "./rpc-policy.ts";
+import { openSnapshotHolder, type OwnSnapshotHolder } from "./snapshot-holder.ts";
+import { quiet, startTasks } from "./tasks.ts";
+
+export interface NodeOverrides {
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly version: string;
+  readonly pid: number;
+  readonly rssPeakBytes: () => number;
+  readonly log: Log;
+}
+
+export interface NodeHandle extends AsyncDisposable {
+  readonly nodeId: string;
+  readonly name: string;
+  /** host:port, or empty for a node without a public port. */
+  readonly publicAddress: string;
+  readonly operatorAddress: string;
+  /** Refuses new work and waits for what runs, at most `graceMs`. */
+  drain(graceMs: number): Promise<void>;
+}
+
+/** What the parts of a running node share. */
+interface Parts {
+  readonly config: NodeConfig;
+  readonly ports: DataPlanePorts;
+  readonly identity: ReplaceableIdentityHolder;
+  readonly snapshot: OwnSnapshotHolder;
+  readonly feed: OwnFeedStore;
+  readonly ceiling: CeilingJudge;
+  readonly processPool: CreditPool;
+  readonly newChannels: () => boolean;
+}
+
+/** The grants a node may act on: what control assigned, within the ceiling. */
+function underCeiling(snapshot: Snapshot, ceiling: CeilingJudge, refused: (role: NodeRole) => void): Snapshot {
+  if (snapshot.self === undefined) return snapshot;
+  const split = ceiling.splitRoles(snapshot.self.roles);
+  for (const grant of split.refused) refused(grant.role);
+  return { ...snapshot, self: { ...snapshot.self, roles: split.allowed } };
+}
+
+function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
+  const { log } = overrides;
+  const clock = overrides.clock ?? systemClock;
+  const stored = loadIdentity(config.stateDir);
+  if (stored === undefined) {
+    throw new WeftError("failed_precondition", `${config.stateDir} holds no identity; make one with "weft join"`, { detail: "IDENTITY_MISSING" });
+  }
+  const onThrow = (thrown: unknown): void => log.error("a listener failed", { error: messageOf(thrown) });
+  const events = createNodeEvents(clock, onThrow);
+  const ceiling = createCeilingJudge(config.ceiling);
+  const identity = createIdentityHolder(config.stateDir, stored, onThrow);
+  const { installationKeySpki } = stored;
+  const limit = (snapshot: Snapshot): Snapshot =>
+    underCeiling(snapshot, ceiling, (role) => events.emit("ceiling_refused", { role: String(role) }));
+  const held = { stateDir: config.stateDir, identity, installationKeySpki, clock, log, events };
+  const snapshot = openSnapshotHolder({ ...held, limit });
+  const feed = openFeedStore({ ...held, snapshot });
+  const ports: DataPlanePorts = {
+    identity,
+    snapshot,
+    feed,
+    events,
+    clock,
+    log,
+    random: overrides.random ?? systemRandom,
+    counters: createNodeCounters(),
+    drain: createDrainState(events, onThrow),
+  };
+  const newChannels = (): boolean => {
+    const current = snapshot.current();
+    return (
+      current !== undefined &&
+      offlineVerdict({
+        mode: current.offline?.mode ?? 0,
+        continueForMs: Number(current.offline?.continueForMs ?? 0n),
+        newestFeedMs: feed.newestIssuedMs() === 0 ? Number(current.issuedAtMs) : feed.newestIssuedMs(),
+        snapshotNotAfterMs: Number(current.notAfterMs),
+        leafNotAfterMs: identity.current().leaf.notAfterMs,
+        nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
+      }).newChannels
+    );
+  };
+  return { config, ports, identity, snapshot, feed, ceiling, newChannels, processPool: new CreditPool(limits.processReceivePoolBytes) };
+}
+
+interface Roles {
+  readonly plane: DataPlane;
+  readonly entry: EntryRole;
+  readonly egress: EgressRole;
+  readonly listeners: EntryListeners;
+}
+
+/** The surface entries show to clients. */
+function clientSurface(parts: Parts, entry: EntryRole, paths: () => DataPlane["paths"], routes: Routes): Surface {
+  const { ports } = parts;
+  const judge = new PeerJudge(ports);
+  const rejudge: Judge = (socket, caller) => judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
+  return createSurface({
+    arrivedBy: "client-name",
+    routes: (router) => void router.service(PathService, pathService({ ports, routes, paths })),
+    raw: [{ method: AccessService.method.connect, handle: serveAccess(ports, entry) }],
+    policy: clientEntryPolicy,
+    judge: rejudge,
+    log: ports.log,
+    clock: ports.clock,
+    random: ports.random,
+    http2: rpcHttp2,
+    health: new HealthState(),
+    reflection: true,
+  });
+}
+
+async function startRoles(parts: Parts, load: () => number, undo: Closers): Promise<Roles> {
+  const { ports, config } = parts;
+  let plane: DataPlane | undefined;
+  const routes = new Routes({
+    identity: ports.identity,
+    snapshot: ports.snapshot,
+    clock: ports.clock,
+    measurements: () => plane?.links.measurements() ?? [],
+    downNeighbours: () => plane?.links.status().filter((link) => link.state !== "up").map((link) => link.peerNodeId) ?? [],
+  });
+  const egress = createEgressRole({ ports, ceiling: parts.ceiling, processPool: parts.processPool, newChannels: parts.newChannels });
+  // Roles and data plane need each other: the entry opens paths only after everything stands.
+  const pathsLater = (): DataPlane["paths"] => {
+    if (plane === undefined) throw new WeftError("unavailable", "the node is still starting", { detail: "STARTING" });
+    return plane.paths;
+  };
+  const entry = new EntryRole({
+    ports,
+    routes,
+    processPool: parts.processPool,
+    newChannels: parts.newChannels,
+    paths: { open: (request) => pathsLater().open(request), openForClient: (request) => pathsLater().openForClient(request) },
+  });
+  const clients = clientSurface(parts, entry, pathsLater, routes);
+  plane = await startDataPlane({
+    ports,
+    ...(config.dialOutOnly ? {} : { bind: { host: config.publicHost, port: config.publicPort } }),
+    load,
+    linkRaw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
+    onPathEnd: (end) => egress.onPathEnd(end),
+    onClient: (socket: TLSSocket, _raw, caller) => {
+      const isEntry = hasRole(ports.snapshot.current()?.self?.roles ?? [], NodeRole.ENTRY, undefined);
+      if (isEntry) clients.accept(socket, caller);
+      else socket.destroy();
+    },
+  });
+  const running = plane;
+  undo.add("data plane", () => running.close());
+  undo.add("client surface", () => clients.drain(0));
+  undo.add("egress role", () => egress.close());
+  undo.add("entry role", () => entry.close());
+  const listeners = new EntryListeners(ports, parts.ceiling, entry);
+  undo.add("listeners", () => listeners.close());
+  const reconcile = (snapshot: Snapshot | undefined): void => {
+    const roles = snapshot?.self?.roles ?? [];
+    listeners.reconcile((snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)));
+  };
+  undo.add("listener subscription", ports.snapshot.onChange(reconcile));
+  undo.add("client cut", ports.feed.onChange(() => void clients.rejudge()));
+  reconcile(ports.snapshot.current());
+  return { plane, entry, egress, listeners };
+}
+
+/** The operator port: the truth about this node. */
+async function startOperatorPort(parts: Parts, roles: Roles, facts: Omit<Parameters<typeof nodeService>[0], "addresses">, undo: Closers): Promise<string> {
+  const { ports, config } = parts;
+  const judge = new PeerJudge(ports);
+  let operatorAddress = "";
+  const surface = createSurface({
+    arrivedBy: "operator-port",
+    routes: (router) => {
+      router.service(NodeService, nodeService({ ...facts, addresses: () => ({ public: publicAddressOf(roles.plane), operator: operatorAddress }) }));
+      router.service(ProbeService, probeService({ drain: ports.drain, clock: ports.clock, load: createLoadMeter() }));
+    },
+    raw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
+    policy: operatorPolicy,
+    judge: (socket, caller) => judge.admit(socket, { kind: "operator" }, { arrivedBy: "operator-port", source: caller.sourceAddress }),
+    log: ports.log,
+    clock: ports.clock,
+    random: ports.random,
+    http2: rpcHttp2,
+    health: new HealthState(),
+    reflection: true,
+  });
+  const listener = await startOperatorListener({
+    ports,
+    bind: { host: config.operatorHost, port: config.operatorPort },
+    accept: (socket, _raw, caller) => void surface.accept(socket, caller),
+  });
+  operatorAddress = hostPort(listener.address);
+  undo.add("operator port", async () => {
+    await surface.drain(0);
+    await listener.close();
+  });
+  return operatorAddress;
+}
+
+function publicAddressOf(plane: DataPlane): string {
+  return plane.listener === undefined ? "" : hostPort(plane.listener.address);
+}
+
+/**
+ * Starts a node from its state folder. Resolves once its ports are bound; control may be away.
+ * @throws WeftError failed_precondition when the folder holds no identity.
+ */
+export async function startNode(config: NodeConfig, overrides: NodeOverrides): Promise<NodeHandle> {
+  await using undo = new Closers();
+  const parts = openParts(config, overrides);
+  const { ports, identity, snapshot, feed } = parts;
+  const startedAtMs = ports.clock.nowMs();
+  const bootId = randomUUID();
+  const load = createLoadMeter();
+  let heardMonoMs: number | undefined;
+  const heard = (): void => {
+    heardMonoMs = ports.clock.monoMs();
+  };
+  const session = openControlSession({ addresses: config.control, identity, snapshot, feed, clock: ports.clock, log: ports.log });
+  undo.add("control session", () => session.close());
+  const roles = await startRoles(parts, load, undo);
+  const operatorAddress = await startOperatorPort(
+    parts,
+    roles,
+    {
+      ...ports,
+      bootId,
+      startedAtMs,
+      pid: overrides.pid,
+      version: overrides.version,
+      rssPeakBytes: overrides.rssPeakBytes,
+      controlHeardMsAgo: () => (heardMonoMs === undefined ? undefined : ports.clock.monoMs() - heardMonoMs),
+      links: () => roles.plane.links.wireStatus(),
+      listeners: () => roles.listeners.status(),
+      trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
+      explainChannel: (trunkId, channelId) => explainChannel(roles.entry.trunkPool.find(trunkId) ?? roles.egress.find(trunkId), channelId),
+    },
+    undo,
+  );
+  const tasks = startTasks({
+    ...parts,
+    session,
+    bootId,
+    load,
+    heard,
+    operatorAddress,
+    version: overrides.version,
+    links: () => roles.plane.links.measurements(),
+    listeners: () => roles.listeners.status(),
+  });
+  undo.add("tasks", () => tasks.stop());
+  const closers = undo.move();
+  return {
+    nodeId: identity.current().nodeId,
+    name: identity.current().name,
+    publicAddress: publicAddressOf(roles.plane),
+    operatorAddress,
+    async drain(graceMs) {
+      ports.drain.set(true);
+      await quiet(ports, graceMs);
+    },
+    [Symbol.asyncDispose]: () => closers.close(),
+  };
+}

@@ -1,0 +1,130 @@
+/** The loops of a node: beats, snapshots, renewal. Each runs until stopped and never ends the process by failing. */
+
+import { create } from "@bufbuild/protobuf";
+import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
+import { messageOf } from "../lib/errors.ts";
+import { defaultCapabilities } from "./capabilities.ts";
+import type { NodeConfig } from "./config.ts";
+import type { ControlSession } from "./control-session.ts";
+import type { OwnFeedStore } from "./feed-store.ts";
+import { type BeatFacts, runHeartbeat } from "./heartbeat.ts";
+import type { ReplaceableIdentityHolder } from "./identity-store.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import { runRenewal } from "./renewal.ts";
+import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
+import { runSnapshotWatch } from "./snapshot-watch.ts";
+
+export interface TaskDeps {
+  readonly config: NodeConfig;
+  readonly ports: DataPlanePorts;
+  readonly identity: ReplaceableIdentityHolder;
+  readonly snapshot: OwnSnapshotHolder;
+  readonly feed: OwnFeedStore;
+  readonly session: ControlSession;
+  readonly bootId: string;
+  readonly version: string;
+  readonly operatorAddress: string;
+  readonly load: () => number;
+  /** Called whenever control was heard. */
+  readonly heard: () => void;
+  readonly links: () => readonly RouteLink[];
+  readonly listeners: () => readonly ListenerStatus[];
+}
+
+function beatFacts(deps: TaskDeps): BeatFacts {
+  const snapshot = deps.snapshot.current();
+  const position = deps.feed.position();
+  return {
+    bootId: deps.bootId,
+    load: deps.load(),
+    draining: deps.ports.drain.draining(),
+    snapshotEpoch: snapshot?.epoch ?? 0n,
+    snapshotVersion: snapshot?.version ?? 0n,
+    feedEpoch: position.epoch,
+    feedSeq: position.seq,
+    capabilities: defaultCapabilities(deps.config.dialOutOnly),
+    version: deps.version,
+    operatorAddress: deps.operatorAddress,
+    ...(snapshot?.auditHead === undefined ? {} : { auditHead: snapshot.auditHead }),
+    listeners: deps.listeners().map(({ listenerId, boundAddress, error }) => create(ListenerReportSchema, { listenerId, boundAddress, error })),
+  };
+}
+
+/** The pools this node is a member of, according to its snapshot. */
+function ownPools(deps: TaskDeps): string[] {
+  const self = deps.identity.current().nodeId;
+  return (deps.snapshot.current()?.pools ?? []).filter((pool) => pool.egressNodeIds.includes(self)).map((pool) => pool.poolId);
+}
+
+/** Resolves at the next snapshot, or on abort. */
+function nextSnapshot(deps: TaskDeps, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      unsubscribe();
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const unsubscribe = deps.snapshot.onChange(done);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
+
+/** Starts the loops. `stop` ends them and waits until they have ended. */
+export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
+  const { clock, random, log, events } = deps.ports;
+  const ending = new AbortController();
+  const { signal } = ending;
+  const { session } = deps;
+  const heartbeat = runHeartbeat(
+    { client: () => session.beats, routing: () => session.routing, clock, log, facts: () => beatFacts(deps), links: deps.links, onAnswer: deps.heard },
+    signal,
+  );
+  const watch = runSnapshotWatch(
+    {
+      client: () => session.control,
+      clock,
+      random,
+      log,
+      held: () => ({ epoch: deps.snapshot.current()?.epoch ?? 0n, version: deps.snapshot.current()?.version ?? 0n }),
+      onSnapshot: (envelope) => void deps.snapshot.offer(envelope),
+      onFeed: (feed) => void deps.feed.offer(feed),
+      onHeard: deps.heard,
+    },
+    signal,
+  );
+  const renewal = runRenewal(
+    {
+      client: () => session.enrollment,
+      recoveryClient: () => session.recovery(),
+      identity: deps.identity,
+      poolIds: () => ownPools(deps),
+      poolsChanged: (waiting) => nextSnapshot(deps, waiting),
+      clock,
+      random,
+      log,
+      events,
+    },
+    signal,
+  );
+  const all = Promise.all([heartbeat, watch, renewal]).catch((thrown: unknown) => log.error("a task failed", { error: messageOf(thrown) }));
+  return {
+    async stop() {
+      ending.abort();
+      await all;
+    },
+  };
+}
+
+/** Resolves once no channel and no path is live, or after `graceMs`. */
+export function quiet({ clock, counters }: Pick<DataPlanePorts, "clock" | "counters">, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const deadlineMs = clock.monoMs() + graceMs;
+    const look = (): void => {
+      if (counters.channelsLive + counters.pathsLive > 0 && clock.monoMs() < deadlineMs) clock.after(50, look, { keepAlive: true });
+      else resolve();
+    };
+    look();
+  });
+}
