@@ -10,7 +10,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { type AssignableRole, hasRole } from "../members.ts";
-import type { ClusterView, ViewNode, ViewPool, ViewResource } from "./cluster-view.ts";
+import type { ClusterView, ViewListener, ViewNode, ViewPool, ViewResource } from "./cluster-view.ts";
 import { scopeGraph } from "./graph.ts";
 import { areNeighbours, covers, type OrganizationScope, pathGrants, scopeOfRoles } from "./visibility.ts";
 
@@ -176,7 +176,7 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
     const served = new Set(servedResources(subject, "listenerGrants").map((resource) => resource.resourceId));
     return {
       listenerGrants: subject.view.listeners
-        .filter((item) => served.has(item.resourceId))
+        .filter((item) => served.has(item.resourceId) && entersFor(subject.view, item))
         .flatMap((item) => {
           const resourceName = resourceNameOf(subject.view, item.resourceId, item.organizationId);
           if (resourceName === undefined) return [];
@@ -225,6 +225,12 @@ function servedResources({ view, node, scope }: Subject, dataClass: DataClass): 
       covers(scope(dataClass), resource.organizationId) &&
       pools.some((pool) => pool.poolId === resource.poolId && pool.organizationId === resource.organizationId),
   );
+}
+
+/** Whether a listener's node may enter for its organization: a listener alone gives no right. */
+function entersFor(view: ClusterView, { entryNodeId, organizationId }: ViewListener): boolean {
+  const roles = view.nodes.find((node) => node.nodeId === entryNodeId)?.roles ?? [];
+  return hasRole(roles, NodeRole.ENTRY, organizationId);
 }
 
 function resourceNameOf(view: ClusterView, resourceId: string, organizationId: string): string | undefined {
