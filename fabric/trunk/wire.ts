@@ -100,8 +100,11 @@ export class WireReader {
         if ((this.bytes[this.at++] as number) < 0x80) return;
       }
       this.fail("a varint is too long");
-    } else if (wireType === WIRE_BYTES) this.at += this.length();
-    else if (wireType === WIRE_FIXED64 || wireType === WIRE_FIXED32) {
+    } else if (wireType === WIRE_BYTES) {
+      // Two steps: `this.at += this.length()` would add to where it was before the length was read.
+      const length = this.length();
+      this.at += length;
+    } else if (wireType === WIRE_FIXED64 || wireType === WIRE_FIXED32) {
       const size = wireType === WIRE_FIXED64 ? 8 : 4;
       if (this.end - this.at < size) this.fail("a fixed field is cut off");
       else this.at += size;
