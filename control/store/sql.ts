@@ -109,6 +109,10 @@ export function storeError(thrown: unknown): unknown {
     const options = { detail: "STORE_CONFLICT", retry: "now", cause: thrown } as const;
     return new WeftError("aborted", "others changed the same at the same time; nothing was changed", options);
   }
+  // A NUL or a lone surrogate: no stored text has one, so nothing by that name exists.
+  if (state === "22021" || state === "22P05") {
+    return new WeftError("invalid_argument", "a text contains characters that cannot be stored", { detail: "TEXT_MALFORMED", cause: thrown });
+  }
   const lost =
     (state !== undefined && CONNECTION_STATE.test(state)) ||
     CONNECTION_ERRNOS.has(errnoOf(thrown) ?? "") ||
