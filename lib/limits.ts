@@ -55,6 +55,7 @@ export const limits = {
   linkDialDeadlineMs: 5 * secondMs,
   linkRenewSpreadMs: 30 * secondMs,
   linkPathsMaxCount: 2_000,
+  linkCloseGraceMs: 500,
   feedExchangeDeadlineMs: 5 * secondMs,
 
   // HTTP/2 between edges: set once, never tuned; the lane window is the only loop.

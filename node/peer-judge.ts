@@ -82,6 +82,12 @@ export class PeerJudge {
     return verdict.ok ? this.#callerOf(verdict, at) : { refused: verdict.why };
   }
 
+  /** The verdict on the far edge of a path this node opened: exactly that node. Never throws. */
+  farEdge(socket: TLSSocket, nodeId: string, source: string): Caller | Refusal {
+    const verdict = judgePeer(socket, this.expect("node", { ids: [nodeId] }));
+    return verdict.ok ? this.#callerOf(verdict, { arrivedBy: "path", source }) : { refused: verdict.why };
+  }
+
   /** Judges the certificate an offer came with. Never throws. */
   initiator(der: Uint8Array): Verdict {
     return judgeCertificate(der, this.expect("node"));

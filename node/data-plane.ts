@@ -1,0 +1,154 @@
+/**
+ * The data plane of a node, put together: doors, links, legs, splices, the public port and the two directions of path
+ * set-up. Roles get an opener and a callback; everything else stays in here.
+ */
+
+import type { ConnectRouter } from "@connectrpc/connect";
+import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
+import { Closers } from "../lib/closers.ts";
+import { limits } from "../lib/limits.ts";
+import { PathBudget } from "../relay/budget.ts";
+import { LegTable } from "../relay/legs.ts";
+import { Splices } from "../relay/splice.ts";
+import type { Judge } from "../rpc/caller.ts";
+import type { HealthState } from "../rpc/health.ts";
+import { createSurface, type RawRoute, type Surface } from "../rpc/surface.ts";
+import { Doors } from "./doors.ts";
+import { Hops } from "./hops.ts";
+import { LegDesk } from "./leg-desk.ts";
+import { nodeLinkHttp2 } from "./link-http2.ts";
+import { type LinkState, Links } from "./links.ts";
+import { type Bind, type NodeListener, startListener } from "./listener.ts";
+import type { LegAction } from "./next-leg.ts";
+import { relayService } from "./open-path.ts";
+import type { OnPathEnd } from "./path-end.ts";
+import { createPathOpener, type PathOpener } from "./paths.ts";
+import { PeerJudge } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import { probeService } from "./probe.ts";
+import { nodePolicy } from "./rpc-policy.ts";
+import type { Admitted } from "./tls-door.ts";
+
+export type { DataPlanePorts } from "./plane-ports.ts";
+
+export interface DataPlaneOptions {
+  readonly ports: DataPlanePorts;
+  /** Absent on a node nothing dials: it keeps reverse links. */
+  readonly bind?: Bind;
+  /** Share of capacity in use, 0..1, as answered to probes; the path table's share counts anyway. */
+  readonly load?: () => number;
+  /** More services for neighbours (ChannelService/Echo). */
+  readonly linkRoutes?: (router: ConnectRouter) => void;
+  readonly linkRaw?: readonly RawRoute[];
+  readonly linkHealth?: HealthState;
+  /** The egress role. A node without it is no far edge. */
+  readonly onPathEnd?: OnPathEnd;
+  /** The entry role: a judged client. */
+  readonly onClient?: (admitted: Admitted) => void;
+}
+
+export interface DataPlane {
+  readonly listener: NodeListener | undefined;
+  readonly links: Links;
+  readonly paths: PathOpener;
+  readonly doors: Doors;
+  readonly judge: PeerJudge;
+  /** What the offline mode allows now. */
+  newChannelsAllowed(): boolean;
+  status(): { readonly links: LinkState[]; readonly pathsLive: number };
+  close(): Promise<void>;
+}
+
+/** Starts the data plane. Rejects when the public port cannot be bound; nothing stays open then. */
+export async function startDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
+  await using undo = new Closers();
+  const { ports } = options;
+  const { clock, random, counters } = ports;
+  const judge = new PeerJudge(ports);
+  const budget = new PathBudget(clock);
+  const legs = new LegTable<LegAction>({ clock, random });
+  const onBytes = (bytes: number): void => {
+    counters.bytesSpliced += bytes;
+  };
+  const splices = new Splices({ clock, onBytes });
+  const doors = new Doors({ ports, judge });
+  undo.add("doors", () => doors.close());
+  const hops = new Hops(ports, judge);
+  undo.add("paths", () => {
+    legs.dropWhere(() => true);
+    hops.close();
+    splices.close();
+  });
+  const { onPathEnd } = options;
+  const desk = new LegDesk({ ports, splices, doors, ...(onPathEnd === undefined ? {} : { onPathEnd }) });
+  // Links and the surface need each other: a reverse link is served, and the service calls over links.
+  const served: { surface?: Surface } = {};
+  const serve = ({ tls, caller }: Pick<Admitted, "tls" | "caller">): { close(): void } => {
+    const session = served.surface?.accept(tls, caller);
+    return { close: () => session?.close() };
+  };
+  const links = new Links({ ports, judge, serve: (tls, caller) => serve({ tls, caller }) });
+  undo.add("links", () => links.close());
+  const load = (): number => Math.max(budget.load, options.load?.() ?? 0);
+  const relay = { ports, judge, links, legs, desk, hops, budget, startedAtMs: clock.nowMs(), endsPaths: onPathEnd !== undefined };
+  const surface = linkSurface(options, judge, (router) => {
+    router.service(RelayService, relayService(relay));
+    router.service(ProbeService, probeService({ drain: ports.drain, clock, load }));
+  });
+  served.surface = surface;
+  undo.add("link surface", () => surface.drain(limits.linkCloseGraceMs));
+  rejudgeOnChange(ports, surface, undo);
+  const paths = createPathOpener({ ports, judge, links, legs, hops });
+  const listener = await openListener(options, { doors, legs, desk, onLink: serve, onReverseLink: (link) => links.adopt(link) });
+  if (listener !== undefined) undo.add("listener", () => listener.close());
+  const opened = undo.move();
+  return {
+    listener,
+    links,
+    paths,
+    doors,
+    judge,
+    newChannelsAllowed: () => hops.offline().newChannels,
+    status: () => ({ links: links.status(), pathsLive: counters.pathsLive }),
+    close: () => opened.close(),
+  };
+}
+
+function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (router: ConnectRouter) => void): Surface {
+  const { log, clock, random } = options.ports;
+  const again: Judge = (socket, caller) => {
+    const id = caller.id?.id ?? "";
+    return judge.admit(socket, { kind: "node", id }, { arrivedBy: "link", source: caller.sourceAddress });
+  };
+  return createSurface({
+    arrivedBy: "link",
+    policy: nodePolicy,
+    http2: nodeLinkHttp2,
+    judge: again,
+    log,
+    clock,
+    random,
+    routes: (router) => {
+      routes(router);
+      options.linkRoutes?.(router);
+    },
+    ...(options.linkRaw === undefined ? {} : { raw: options.linkRaw }),
+    ...(options.linkHealth === undefined ? {} : { health: options.linkHealth }),
+  });
+}
+
+/** Whoever lost its right is cut now, not at the next tick. */
+function rejudgeOnChange(ports: DataPlanePorts, surface: Surface, undo: Closers): void {
+  const rejudge = (): void => void surface.rejudge();
+  const stops = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge)];
+  undo.add("judgements", () => stops.forEach((stop) => stop()));
+}
+
+type ListenerParts = Omit<Parameters<typeof startListener>[0], "ports" | "bind" | "onClient">;
+
+async function openListener(options: DataPlaneOptions, parts: ListenerParts): Promise<NodeListener | undefined> {
+  const { ports, bind, onClient } = options;
+  if (bind === undefined) return undefined;
+  return await startListener({ ports, bind, ...parts, ...(onClient === undefined ? {} : { onClient }) });
+}

@@ -1,0 +1,31 @@
+/** The revocation feed from peer to peer: both sides of a link end with the newer of their two feeds. */
+
+import { create } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import {
+  ExchangeFeedRequestSchema,
+  type ExchangeFeedRequest,
+  type ExchangeFeedResponse,
+  ExchangeFeedResponseSchema,
+  type RelayService,
+} from "../gen/weft/relay/v1/relay_pb.ts";
+import { limits } from "../lib/limits.ts";
+import type { FeedStore } from "./ports.ts";
+
+/** Shows the own feed to a neighbour and takes its newer one. Rejects when the neighbour does not answer. */
+export async function exchangeFeed(client: Client<typeof RelayService>, feed: FeedStore): Promise<void> {
+  const { epoch, seq } = feed.position();
+  const own = feed.current();
+  const request = create(ExchangeFeedRequestSchema, { epoch, seq, ...(own === undefined ? {} : { feed: own }) });
+  const answer = await client.exchangeFeed(request, { timeoutMs: limits.feedExchangeDeadlineMs });
+  if (answer.feed !== undefined) feed.offer(answer.feed);
+}
+
+/** The answering side: takes what is newer, hands over what is. */
+export function answerFeed(request: ExchangeFeedRequest, feed: FeedStore): ExchangeFeedResponse {
+  if (request.feed !== undefined) feed.offer(request.feed);
+  const { epoch, seq } = feed.position();
+  const own = feed.current();
+  const newer = epoch > request.epoch || (epoch === request.epoch && seq > request.seq);
+  return create(ExchangeFeedResponseSchema, { epoch, seq, ...(newer && own !== undefined ? { feed: own } : {}) });
+}

@@ -1,0 +1,158 @@
+/**
+ * The paths this node takes part in, and the rules all of them live under.
+ *
+ * HO1. A path whose initiator, neighbour or any hop is revoked or removed is cut, at every change and on a timer.
+ * HO2. When the offline mode says that nothing may stay, nothing stays.
+ * HO3. A node that drains tells every predecessor, once.
+ */
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { hasRole, memberById, neighbourById } from "../fabric/members.ts";
+import { type OfflineVerdict, offlineVerdict } from "../fabric/offline.ts";
+import { RevocationFeedSchema, type SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
+import { NodeRole, OfflineMode } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
+import { limits } from "../lib/limits.ts";
+import type { Admission } from "../relay/budget.ts";
+import { type ClosingReason, HopPath } from "./hop-path.ts";
+import type { PeerJudge } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import type { Unsubscribe } from "./ports.ts";
+
+export interface NewPath {
+  readonly offer: PathOffer;
+  readonly predecessor: string;
+  readonly tag: string;
+  /** The certificate the offer was signed with. */
+  readonly initiatorDer: Uint8Array;
+  readonly admission?: Admission;
+}
+
+const nothing: OfflineVerdict = { newChannels: false, existing: false, untilMs: 0 };
+
+export class Hops {
+  readonly #ports: DataPlanePorts;
+  readonly #judge: PeerJudge;
+  readonly #paths = new Map<HopPath, Uint8Array>();
+  readonly #stops: Unsubscribe[];
+  #feedDates: { readonly feed: SignedFeed; readonly issuedMs: number } | undefined;
+
+  constructor(ports: DataPlanePorts, judge: PeerJudge) {
+    this.#ports = ports;
+    this.#judge = judge;
+    const timer = ports.clock.every(limits.rejudgeEveryMs, () => this.rejudge());
+    this.#stops = [
+      () => timer.cancel(),
+      ports.feed.onChange(() => this.rejudge()),
+      ports.snapshot.onChange(() => this.rejudge()),
+      ports.drain.onChange((draining) => {
+        if (draining) this.#announceDrain();
+      }),
+    ];
+  }
+
+  /** Paths not over yet. */
+  get count(): number {
+    return this.#paths.size;
+  }
+
+  /** Takes a path on. */
+  add(path: NewPath): HopPath {
+    const { events, counters } = this.#ports;
+    const hop = new HopPath({
+      offer: path.offer,
+      predecessor: path.predecessor,
+      tag: path.tag,
+      ...(path.admission === undefined ? {} : { admission: path.admission }),
+      onLive: () => {
+        counters.pathsOpened += 1;
+        counters.pathsLive += 1;
+        events.emit("path_opened", this.#facts(path));
+        hop.onEnd(() => {
+          counters.pathsLive -= 1;
+        });
+      },
+      onOver: (over, reason) => this.#over(over, path, reason),
+    });
+    this.#paths.set(hop, path.initiatorDer);
+    return hop;
+  }
+
+  /** What the signed policy allows now. */
+  offline(): OfflineVerdict {
+    const { snapshot, identity, clock } = this.#ports;
+    const current = snapshot.current();
+    if (current === undefined) return nothing;
+    return offlineVerdict({
+      mode: current.offline?.mode ?? OfflineMode.UNSPECIFIED,
+      continueForMs: Number(current.offline?.continueForMs ?? 0n),
+      newestFeedMs: this.#newestFeedMs(current),
+      snapshotNotAfterMs: Number(current.notAfterMs),
+      leafNotAfterMs: identity.current().leaf.notAfterMs,
+      nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
+    });
+  }
+
+  /** Cuts what may no longer be (HO1, HO2). */
+  rejudge(): void {
+    if (this.#paths.size === 0) return;
+    const snapshot = this.#ports.snapshot.current();
+    const stays = this.offline().existing;
+    for (const [path, initiatorDer] of [...this.#paths]) {
+      if (snapshot === undefined || !stays) path.end("limit");
+      else {
+        const lost = this.#lostRight(path.offer, initiatorDer, snapshot);
+        if (lost !== undefined) path.revoke(lost);
+      }
+    }
+  }
+
+  close(): void {
+    for (const stop of this.#stops.splice(0)) stop();
+    for (const path of [...this.#paths.keys()]) path.end("shutdown");
+  }
+
+  /** The node that makes this path one that would not be agreed to today, or undefined. */
+  #lostRight(offer: PathOffer, initiatorDer: Uint8Array, snapshot: Snapshot): string | undefined {
+    const selfId = this.#ports.identity.current().nodeId;
+    const at = offer.hops.indexOf(selfId);
+    for (const nodeId of offer.hops) if (nodeId !== selfId && this.#judge.nodeRevoked(nodeId)) return nodeId;
+    const next = offer.hops[at + 1];
+    if (next !== undefined && neighbourById(snapshot, next) === undefined) return next;
+    if (at === 0) return undefined;
+    const before = offer.hops[at - 1];
+    if (before !== undefined && neighbourById(snapshot, before) === undefined) return before;
+    const organizationId = offer.organizationId === "" ? undefined : offer.organizationId;
+    const roles = memberById(snapshot, offer.initiatorId)?.roles ?? [];
+    if (!hasRole(roles, NodeRole.ENTRY, organizationId)) return offer.initiatorId;
+    const verdict = this.#judge.initiator(initiatorDer);
+    // An expired leaf was good when the path was made; edges replace paths before that. Anything else has been taken away.
+    return verdict.ok || verdict.why === "CERT_EXPIRED" ? undefined : offer.initiatorId;
+  }
+
+  #newestFeedMs(snapshot: Snapshot): number {
+    const feed = this.#ports.feed.current();
+    if (feed === undefined) return Number(snapshot.issuedAtMs);
+    if (this.#feedDates?.feed !== feed) {
+      const issuedMs = Number(fromBinary(RevocationFeedSchema, feed.payload).issuedAtMs);
+      this.#feedDates = { feed, issuedMs };
+    }
+    return this.#feedDates.issuedMs;
+  }
+
+  #announceDrain(): void {
+    const nodeId = this.#ports.identity.current().nodeId;
+    for (const path of this.#paths.keys()) path.emit({ kind: "draining", nodeId });
+  }
+
+  #over(hop: HopPath, path: NewPath, reason: ClosingReason): void {
+    this.#paths.delete(hop);
+    this.#ports.events.emit("path_closed", { ...this.#facts(path), reason });
+    this.#ports.log.debug("path over", { pathTag: path.tag, reason });
+  }
+
+  #facts({ offer, tag }: NewPath): Record<string, string> {
+    return { path: tag, trunk: Buffer.from(offer.trunkId).toString("hex"), hops: offer.hops.join(" ") };
+  }
+}

@@ -1,0 +1,95 @@
+/** The calling side of one link: an HTTP/2 session, its transport, and a probe every second. */
+
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { type Client, Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import type { Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import type { Log } from "../lib/log.ts";
+import { rpcClient } from "../rpc/client.ts";
+import { openClientSession } from "../rpc/http2-profile.ts";
+import { http2Transport } from "../rpc/http2-transport.ts";
+import { nodeLinkHttp2 } from "./link-http2.ts";
+import type { LinkMeter } from "./link-meter.ts";
+
+export interface LinkCalls {
+  readonly transport: Transport;
+  /** What the neighbour last said about itself. */
+  peerDraining(): boolean;
+  peerLoad(): number | undefined;
+  /** Takes no new calls and ends when the running ones have ended. */
+  close(): void;
+  /** Ends the probes; the connection is somebody else's. */
+  stop(): void;
+}
+
+export interface LinkCallsOptions {
+  readonly tls: TLSSocket;
+  readonly raw: Socket;
+  readonly meter: LinkMeter;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Opens the calling side on a judged connection, whichever end dialled it. */
+export function openLinkCalls(options: LinkCallsOptions): LinkCalls {
+  const { tls, raw, clock } = options;
+  const session = openClientSession(tls, nodeLinkHttp2);
+  // A session that is over for any reason (GOAWAY, protocol error) takes its socket along: a link never lingers half dead.
+  session.once("close", () => raw.destroy());
+  const transport = http2Transport(session, { defaultTimeoutMs: limits.rpcDeadlineMaxMs });
+  const prober = new Prober(options, rpcClient(ProbeService, transport));
+  const timer = clock.every(limits.linkProbeMs, () => prober.probe());
+  prober.probe();
+  return {
+    transport,
+    peerDraining: () => prober.draining,
+    peerLoad: () => prober.load,
+    close: () => {
+      timer.cancel();
+      session.close();
+    },
+    stop: () => timer.cancel(),
+  };
+}
+
+/** One probe at a time: a slow neighbour is one late probe, not a pile of them. */
+class Prober {
+  readonly #options: LinkCallsOptions;
+  readonly #client: Client<typeof ProbeService>;
+  draining = false;
+  load: number | undefined;
+  #seq = 0n;
+  #waiting = false;
+
+  constructor(options: LinkCallsOptions, client: Client<typeof ProbeService>) {
+    this.#options = options;
+    this.#client = client;
+  }
+
+  probe(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#ask().finally(() => {
+      this.#waiting = false;
+    });
+  }
+
+  async #ask(): Promise<void> {
+    const { clock, meter, log, raw } = this.#options;
+    this.#seq += 1n;
+    const startedMs = clock.monoMs();
+    try {
+      const answer = await this.#client.probe({ seq: this.#seq }, { timeoutMs: limits.probeDeadlineMs });
+      meter.answered(clock.monoMs() - startedMs);
+      this.draining = answer.draining;
+      this.load = answer.load;
+    } catch (error) {
+      if (raw.destroyed) return;
+      meter.lost(clock.monoMs());
+      log.debug("probe lost", { error: error instanceof ConnectError ? Code[error.code] : messageOf(error) });
+    }
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * One connection to one neighbour, kept standing: dialled, judged, dialled again with jittered backoff when it is lost.
+ * Forward: this node calls. Reverse (dial-out-only nodes): this node dials, the neighbour calls.
+ *
+ * LN1. A link is in one state, and the state owns its connection and its timer.
+ * LN2. A new identity is taken up by a second connection first; the old one closes when its calls have ended.
+ * LN3. Backoff starts over only after a connection that lasted.
+ */
+
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { judgePeer } from "../certs/judge.ts";
+import { tlsOptions } from "../certs/tls-options.ts";
+import { encodeReversePreamble } from "../fabric/preamble.ts";
+import { linkServerName } from "../fabric/server-names.ts";
+import type { Neighbour } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { Backoff, linkBackoff } from "../lib/backoff.ts";
+import type { Timer } from "../lib/clock.ts";
+import { errnoOf, messageOf, WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { dialTcp, startTls } from "./dial.ts";
+import type { PeerJudge } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+
+/** What runs on a judged connection. `closed` is called once when it is over. */
+export interface LinkUse {
+  /** Ends gracefully: when its calls have ended. */
+  close(): void;
+}
+
+export interface LinkOptions {
+  readonly ports: DataPlanePorts;
+  readonly judge: PeerJudge;
+  readonly direction: "forward" | "reverse";
+  /** The neighbour as the snapshot has it now. */
+  readonly neighbour: () => Neighbour;
+  /** Takes a judged connection into use; the link goes down when the socket closes. */
+  readonly onUp: (tls: TLSSocket, raw: Socket) => LinkUse;
+  readonly onDown: () => void;
+}
+
+export interface LinkConnection {
+  readonly tls: TLSSocket;
+  readonly raw: Socket;
+  readonly use: LinkUse;
+  readonly sinceMonoMs: number;
+  readonly sinceWallMs: number;
+}
+
+export type LinkPhase =
+  | { readonly at: "dialing"; readonly abort: AbortController }
+  | { readonly at: "waiting"; readonly timer: Timer }
+  | { readonly at: "up"; readonly connection: LinkConnection; readonly redial?: AbortController }
+  | { readonly at: "gone" };
+
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #backoff: Backoff;
+  #phase: LinkPhase = { at: "gone" };
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(linkBackoff, options.ports.random);
+    this.#dial();
+  }
+
+  get phase(): LinkPhase {
+    return this.#phase;
+  }
+
+  /** Judges the peer again; a connection whose peer is no longer accepted is reset. */
+  rejudge(): void {
+    if (this.#phase.at !== "up") return;
+    const { tls, raw } = this.#phase.connection;
+    const verdict = judgePeer(tls, this.#options.judge.neighbour(this.#options.neighbour().nodeId));
+    if (verdict.ok) return;
+    this.#log("link cut", verdict.why);
+    raw.resetAndDestroy();
+  }
+
+  /** Makes a second connection and moves to it (LN2). Does nothing unless the link is up. */
+  renew(): void {
+    if (this.#phase.at !== "up" || this.#phase.redial !== undefined) return;
+    const redial = new AbortController();
+    const { connection } = this.#phase;
+    this.#phase = { at: "up", connection, redial };
+    const keep = (): void => {
+      if (this.#phase.at === "up" && this.#phase.connection === connection) this.#phase = { at: "up", connection };
+    };
+    this.#connect(redial.signal).then(
+      ({ tls, raw }) => {
+        if (this.#phase.at !== "up" || this.#phase.connection !== connection) return void raw.resetAndDestroy();
+        this.#up(tls, raw);
+        connection.use.close();
+      },
+      (error: unknown) => {
+        this.#log("link not renewed", detailOf(error));
+        keep();
+      },
+    );
+  }
+
+  close(): void {
+    const phase = this.#phase;
+    this.#phase = { at: "gone" };
+    if (phase.at === "dialing") phase.abort.abort();
+    if (phase.at === "waiting") phase.timer.cancel();
+    if (phase.at === "up") {
+      phase.redial?.abort();
+      phase.connection.raw.destroy();
+      this.#options.onDown();
+    }
+  }
+
+  #dial(): void {
+    const abort = new AbortController();
+    this.#phase = { at: "dialing", abort };
+    this.#connect(abort.signal).then(
+      ({ tls, raw }) => {
+        if (abort.signal.aborted) return void raw.resetAndDestroy();
+        this.#up(tls, raw);
+      },
+      (error: unknown) => {
+        if (abort.signal.aborted) return;
+        this.#log("link not made", detailOf(error));
+        this.#wait();
+      },
+    );
+  }
+
+  #wait(): void {
+    const timer = this.#options.ports.clock.after(this.#backoff.nextMs(), () => this.#dial(), { keepAlive: false });
+    this.#phase = { at: "waiting", timer };
+  }
+
+  #up(tls: TLSSocket, raw: Socket): void {
+    const { clock } = this.#options.ports;
+    const use = this.#options.onUp(tls, raw);
+    const connection = { tls, raw, use, sinceMonoMs: clock.monoMs(), sinceWallMs: clock.nowMs() };
+    this.#phase = { at: "up", connection };
+    const onClose = (): void => {
+      if (this.#phase.at !== "up" || this.#phase.connection !== connection) return;
+      this.#phase.redial?.abort();
+      this.#backoff.wasUpForMs(clock.monoMs() - connection.sinceMonoMs);
+      this.#wait();
+      this.#options.onDown();
+    };
+    if (raw.destroyed) return onClose();
+    raw.once("close", onClose);
+  }
+
+  async #connect(signal: AbortSignal): Promise<{ tls: TLSSocket; raw: Socket }> {
+    const { ports, judge, direction } = this.#options;
+    const neighbour = this.#options.neighbour();
+    const identity = ports.identity.current();
+    const dial = { clock: ports.clock, deadlineMs: limits.linkDialDeadlineMs, signal };
+    const raw = await dialTcp(neighbour.addresses, dial);
+    if (direction === "reverse") raw.write(encodeReversePreamble());
+    const tls = await startTls(
+      raw,
+      tlsOptions("dial-node-link", {
+        identity: identity.leaf,
+        expect: judge.neighbour(neighbour.nodeId),
+        serverName: linkServerName(neighbour.linkLabel, identity.clusterSlug),
+      }),
+      dial,
+    );
+    return { tls, raw };
+  }
+
+  #log(message: string, detail: string): void {
+    this.#options.ports.log.info(message, { peer: this.#options.neighbour().nodeId, state: this.#options.direction, detail });
+  }
+}
+
+function detailOf(error: unknown): string {
+  if (error instanceof WeftError) return errnoOf(error) ?? error.detail;
+  return messageOf(error);
+}

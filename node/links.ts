@@ -1,0 +1,316 @@
+/**
+ * The standing links of a node: what the snapshot asks for, reconciled with what runs.
+ *
+ * LK1. One forward link per neighbour this node dials; a dial-out-only node adds a reverse link to each.
+ * LK2. A neighbour that left the snapshot or was revoked is cut, whichever side dialled: on every change, and on a timer.
+ * LK3. Every link that comes up, and every change of the feed, exchanges feeds: a newer one is everywhere in one round.
+ */
+
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { create } from "@bufbuild/protobuf";
+import type { Client, Transport } from "@connectrpc/connect";
+import { neighbourById } from "../fabric/members.ts";
+import { type Neighbour, type RouteLink, RouteLinkSchema, type Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
+import { assert, messageOf } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import type { Caller } from "../rpc/caller.ts";
+import { isRefusal } from "../rpc/caller.ts";
+import { rpcClient } from "../rpc/client.ts";
+import { exchangeFeed } from "./feed-exchange.ts";
+import { Link, type LinkUse } from "./link.ts";
+import { openLinkCalls, type LinkCalls } from "./link-calls.ts";
+import { LinkMeter } from "./link-meter.ts";
+import { type PeerJudge, sourceOf } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import type { Unsubscribe } from "./ports.ts";
+import type { Admitted } from "./tls-door.ts";
+
+export interface LinkState {
+  readonly peerNodeId: string;
+  readonly peerName: string;
+  readonly state: "up" | "dialing" | "waiting" | "draining";
+  /** Dialled by this node for the neighbour to call on. */
+  readonly reverse: boolean;
+  readonly rttMs?: number;
+  readonly jitterMs?: number;
+  readonly lossShare?: number;
+  /** Wall time; 0 while it is not up. */
+  readonly upSinceMs: number;
+}
+
+export interface LinksDeps {
+  readonly ports: DataPlanePorts;
+  readonly judge: PeerJudge;
+  /** Serves RPCs to a neighbour on a connection this node dialled. */
+  readonly serve: (tls: TLSSocket, caller: Caller) => LinkUse;
+}
+
+/** Everything about one neighbour: its links, the calls that can be made on them, what probes said. */
+interface Slot {
+  readonly meter: LinkMeter;
+  neighbour: Neighbour;
+  forward?: Link;
+  reverse?: Link;
+  /** On the forward link. */
+  calls?: LinkCalls;
+  /** On a connection the neighbour dialled to be called on. */
+  adopted?: { readonly calls: LinkCalls; readonly admitted: Admitted; readonly sinceWallMs: number };
+}
+
+export class Links {
+  readonly #deps: LinksDeps;
+  readonly #slots = new Map<string, Slot>();
+  readonly #stops: Unsubscribe[] = [];
+  #closed = false;
+
+  constructor(deps: LinksDeps) {
+    this.#deps = deps;
+    const { snapshot, feed, identity, clock } = deps.ports;
+    this.#stops.push(
+      snapshot.onChange((current) => this.#reconcile(current)),
+      feed.onChange(() => {
+        this.rejudge();
+        for (const slot of this.#slots.values()) this.#exchange(slot);
+      }),
+      identity.onChange(() => this.#renewSoon()),
+    );
+    const timers = [
+      clock.every(limits.rejudgeEveryMs, () => this.rejudge()),
+      clock.every(limits.linkProbeMs, () => this.#noteDown()),
+    ];
+    this.#stops.push(() => timers.forEach((timer) => timer.cancel()));
+    const current = snapshot.current();
+    if (current !== undefined) this.#reconcile(current);
+  }
+
+  /** Calls to a neighbour; undefined while no link to it is up. */
+  transportTo(nodeId: string): Transport | undefined {
+    return this.#callsTo(nodeId)?.transport;
+  }
+
+  /** RelayService of a neighbour; undefined while no link to it is up. */
+  relayTo(nodeId: string): Client<typeof RelayService> | undefined {
+    const transport = this.transportTo(nodeId);
+    return transport === undefined ? undefined : rpcClient(RelayService, transport);
+  }
+
+  /** Takes over a connection a neighbour dialled to be called on. A newer one replaces an older one. */
+  adopt(admitted: Admitted): void {
+    const nodeId = admitted.caller.id?.id ?? "";
+    const slot = this.#slots.get(nodeId);
+    if (slot === undefined || this.#closed) return void admitted.raw.resetAndDestroy();
+    const before = slot.adopted;
+    const calls = this.#openCalls(admitted.tls, admitted.raw, slot);
+    const adopted = { calls, admitted, sinceWallMs: this.#deps.ports.clock.nowMs() };
+    slot.adopted = adopted;
+    before?.calls.close();
+    admitted.raw.once("close", () => {
+      calls.stop();
+      if (slot.adopted !== adopted) return;
+      delete slot.adopted;
+      this.#lost(slot, "adopted");
+    });
+    this.#came(slot, "adopted");
+  }
+
+  status(): LinkState[] {
+    return [...this.#slots.values()].flatMap((slot) => {
+      const states: LinkState[] = [];
+      if (slot.forward !== undefined) states.push(this.#stateOf(slot, slot.forward, false));
+      if (slot.reverse !== undefined) states.push(this.#stateOf(slot, slot.reverse, true));
+      if (slot.adopted !== undefined) {
+        states.push({ ...this.#labels(slot), state: "up", reverse: false, upSinceMs: slot.adopted.sinceWallMs });
+      }
+      return states;
+    });
+  }
+
+  /** This node's own measurements, for reports and for its own routing. */
+  measurements(): RouteLink[] {
+    const { clock, identity } = this.#deps.ports;
+    const fromNodeId = identity.current().nodeId;
+    return [...this.#slots.values()].map((slot) =>
+      create(RouteLinkSchema, {
+        fromNodeId,
+        toNodeId: slot.neighbour.nodeId,
+        ...slot.meter.measurement(clock.monoMs()),
+        measuredAtMs: BigInt(clock.nowMs()),
+      }),
+    );
+  }
+
+  /** Judges every peer again and cuts whoever is no longer accepted (LK2). */
+  rejudge(): void {
+    for (const slot of this.#slots.values()) {
+      slot.forward?.rejudge();
+      slot.reverse?.rejudge();
+      const { adopted } = slot;
+      if (adopted === undefined) continue;
+      const { tls, raw } = adopted.admitted;
+      const guest = { kind: "node", id: slot.neighbour.nodeId } as const;
+      if (isRefusal(this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) }))) raw.resetAndDestroy();
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const stop of this.#stops.splice(0)) stop();
+    for (const slot of [...this.#slots.values()]) this.#remove(slot);
+  }
+
+  #reconcile(snapshot: Snapshot): void {
+    if (this.#closed) return;
+    const wanted = new Map(snapshot.neighbours.map((neighbour) => [neighbour.nodeId, neighbour]));
+    for (const slot of [...this.#slots.values()]) {
+      const neighbour = wanted.get(slot.neighbour.nodeId);
+      if (neighbour === undefined || dialsElsewhere(slot.neighbour, neighbour)) this.#remove(slot);
+      else slot.neighbour = neighbour;
+    }
+    for (const neighbour of wanted.values()) if (!this.#slots.has(neighbour.nodeId)) this.#add(neighbour, snapshot);
+    this.rejudge();
+  }
+
+  #add(neighbour: Neighbour, snapshot: Snapshot): void {
+    const slot: Slot = { neighbour, meter: new LinkMeter() };
+    this.#slots.set(neighbour.nodeId, slot);
+    if (!neighbour.dial || neighbour.dialOutOnly || neighbour.addresses.length === 0) return;
+    slot.forward = new Link({
+      ...this.#linkOptions(slot),
+      direction: "forward",
+      onUp: (tls, raw) => this.#forwardUp(slot, tls, raw),
+      onDown: () => this.#lost(slot, "forward"),
+    });
+    if (snapshot.self?.dialOutOnly !== true) return;
+    slot.reverse = new Link({
+      ...this.#linkOptions(slot),
+      direction: "reverse",
+      onUp: (tls, raw) => this.#reverseUp(slot, tls, raw),
+      onDown: () => this.#lost(slot, "reverse"),
+    });
+  }
+
+  #linkOptions(slot: Slot): { ports: DataPlanePorts; judge: PeerJudge; neighbour: () => Neighbour } {
+    const { ports, judge } = this.#deps;
+    return { ports, judge, neighbour: () => slot.neighbour };
+  }
+
+  #remove(slot: Slot): void {
+    this.#slots.delete(slot.neighbour.nodeId);
+    slot.forward?.close();
+    slot.reverse?.close();
+    slot.adopted?.admitted.raw.resetAndDestroy();
+  }
+
+  #forwardUp(slot: Slot, tls: TLSSocket, raw: Socket): LinkUse {
+    const calls = this.#openCalls(tls, raw, slot);
+    slot.calls = calls;
+    raw.once("close", () => {
+      calls.stop();
+      if (slot.calls === calls) delete slot.calls;
+    });
+    this.#came(slot, "forward");
+    return calls;
+  }
+
+  #reverseUp(slot: Slot, tls: TLSSocket, raw: Socket): LinkUse {
+    const guest = { kind: "node", id: slot.neighbour.nodeId } as const;
+    const caller = this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) });
+    // Judged inside the handshake a moment ago; if that changed since, the connection goes.
+    if (isRefusal(caller)) {
+      raw.resetAndDestroy();
+      return { close: () => {} };
+    }
+    this.#report("link_up", slot, "reverse");
+    return this.#deps.serve(tls, caller);
+  }
+
+  #openCalls(tls: TLSSocket, raw: Socket, slot: Slot): LinkCalls {
+    const { clock, log } = this.#deps.ports;
+    return openLinkCalls({ tls, raw, meter: slot.meter, clock, log });
+  }
+
+  #came(slot: Slot, how: string): void {
+    this.#report("link_up", slot, how);
+    this.#exchange(slot);
+  }
+
+  #lost(slot: Slot, how: string): void {
+    slot.meter.broke(this.#deps.ports.clock.monoMs());
+    this.#report("link_down", slot, how);
+  }
+
+  #report(kind: "link_up" | "link_down", slot: Slot, how: string): void {
+    const { nodeId, name } = slot.neighbour;
+    this.#deps.ports.events.emit(kind, { peer: nodeId, peer_name: name, link: how });
+  }
+
+  #exchange(slot: Slot): void {
+    const client = this.relayTo(slot.neighbour.nodeId);
+    if (client === undefined) return;
+    exchangeFeed(client, this.#deps.ports.feed).catch((error: unknown) => {
+      this.#deps.ports.log.info("feed not exchanged", { peer: slot.neighbour.nodeId, error: messageOf(error) });
+    });
+  }
+
+  /** Not all at once: every renewal is a handshake, and neighbours renew too. */
+  #renewSoon(): void {
+    const { clock, random } = this.#deps.ports;
+    for (const slot of this.#slots.values()) {
+      for (const link of [slot.forward, slot.reverse]) {
+        if (link !== undefined) clock.after(random.float() * limits.linkRenewSpreadMs, () => link.renew());
+      }
+    }
+  }
+
+  #callsTo(nodeId: string): LinkCalls | undefined {
+    const slot = this.#slots.get(nodeId);
+    return slot?.calls ?? slot?.adopted?.calls;
+  }
+
+  #noteDown(): void {
+    for (const [nodeId, slot] of this.#slots) if (this.#callsTo(nodeId) === undefined) slot.meter.down();
+  }
+
+  #labels(slot: Slot): Omit<LinkState, "state" | "reverse" | "upSinceMs"> {
+    const { rttMs, jitterMs, lossShare } = slot.meter.measurement(this.#deps.ports.clock.monoMs());
+    return {
+      peerNodeId: slot.neighbour.nodeId,
+      peerName: slot.neighbour.name,
+      ...(rttMs === undefined ? {} : { rttMs }),
+      ...(jitterMs === undefined ? {} : { jitterMs }),
+      ...(lossShare === undefined ? {} : { lossShare }),
+    };
+  }
+
+  #stateOf(slot: Slot, link: Link, reverse: boolean): LinkState {
+    const { phase } = link;
+    assert(phase.at !== "gone", "a removed link is not listed");
+    const draining = phase.at === "up" && !reverse && slot.calls?.peerDraining() === true;
+    return {
+      ...this.#labels(slot),
+      state: draining ? "draining" : phase.at,
+      reverse,
+      upSinceMs: phase.at === "up" ? phase.connection.sinceWallMs : 0,
+    };
+  }
+}
+
+/** Whether a link made for `before` would go somewhere else, or not at all, for `after`. */
+function dialsElsewhere(before: Neighbour, after: Neighbour): boolean {
+  const place = (neighbour: Neighbour): string =>
+    JSON.stringify([
+      neighbour.dial,
+      neighbour.dialOutOnly,
+      neighbour.linkLabel,
+      neighbour.addresses.map(({ host, port }) => [host, port]),
+    ]);
+  return place(before) !== place(after);
+}
+
+/** The neighbour under that id in the newest snapshot, if this node may talk to it. */
+export function neighbourOf(ports: Pick<DataPlanePorts, "snapshot">, nodeId: string): Neighbour | undefined {
+  const snapshot = ports.snapshot.current();
+  return snapshot === undefined ? undefined : neighbourById(snapshot, nodeId);
+}

@@ -1,0 +1,43 @@
+/** The far end of a path: TLS as the server, exactly the expected peer, then the egress role has it. */
+
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
+import type { Caller } from "../rpc/caller.ts";
+import type { Doors } from "./doors.ts";
+import type { HopPath } from "./hop-path.ts";
+import type { Guest } from "./peer-judge.ts";
+
+export interface PathEnd {
+  /** Server role in TLS; the peer is judged: the offer's initiator, or a client for a pool path. */
+  readonly tls: TLSSocket;
+  /** To give the path up: `raw.resetAndDestroy()`. */
+  readonly raw: Socket;
+  /** Verified and authorized. */
+  readonly offer: PathOffer;
+  readonly caller: Caller;
+  readonly hops: readonly string[];
+  readonly pathTag: string;
+}
+
+export type OnPathEnd = (end: PathEnd) => void;
+
+/** Ends a path on this node: the connection is shaken by the one root the path's far edge demands. */
+export function endPath(raw: Socket, path: HopPath, doors: Doors, onPathEnd: OnPathEnd): void {
+  const { offer } = path;
+  const door = offer.farEdge === FarEdge.POOL ? doors.pool(offer.poolId) : doors.pathEndNode;
+  const guest: Guest = offer.farEdge === FarEdge.POOL ? { kind: "client" } : { kind: "node", id: offer.initiatorId };
+  path.onEnd(() => raw.resetAndDestroy());
+  if (door === undefined) return path.end("shutdown");
+  door.enter(raw, {
+    guest,
+    invited: true,
+    onFailed: () => path.end("peer_error"),
+    onAdmitted: ({ tls, caller }) => {
+      if (path.state === "over") return void raw.resetAndDestroy();
+      raw.once("close", () => path.end("peer_closed"));
+      path.live();
+      onPathEnd({ tls, raw, offer, caller, hops: offer.hops, pathTag: path.tag });
+    },
+  });
+}

@@ -1,0 +1,281 @@
+/**
+ * The initiating side of paths: signs the offer, asks the first hop, brings the first leg, and shakes hands with the far
+ * edge through all of them.
+ *
+ * PA1. What `open` returns is a finished TLS connection to exactly the far edge asked for; what it rejects with has left
+ *      nothing behind: no socket, no token, no call.
+ * PA2. At most `openingPathsMaxCount` are being opened at a time, whoever asks: a herd of handshakes would starve the
+ *      connections that live.
+ * PA3. Errors name no node; `metadata.hop` is the position on the path that failed.
+ */
+
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import type { LeafOf } from "../certs/material.ts";
+import { tlsOptions } from "../certs/tls-options.ts";
+import { signOffer } from "../fabric/path/offer.ts";
+import type { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
+import {
+  FarEdge,
+  type OpenPathRequest,
+  OpenPathRequestSchema,
+  PathOfferSchema,
+  type PathPurpose,
+} from "../gen/weft/relay/v1/relay_pb.ts";
+import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { legHash, type LegTable } from "../relay/legs.ts";
+import { type Caller, isRefusal } from "../rpc/caller.ts";
+import { askHop, pathError } from "./ask-hop.ts";
+import { startTls } from "./dial.ts";
+import type { HopPath, PathEvent } from "./hop-path.ts";
+import type { Hops } from "./hops.ts";
+import { type Links, neighbourOf } from "./links.ts";
+import { dropNextLeg, type LegAction, type NextLeg, openNextLeg, prepareNextLeg } from "./next-leg.ts";
+import { type PeerJudge, sourceOf } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import type { Unsubscribe } from "./ports.ts";
+import { Turnstile } from "./turnstile.ts";
+
+export interface PathRequest {
+  /** Node ids in order: own first, far edge last. */
+  readonly hops: readonly string[];
+  readonly purpose: PathPurpose;
+  /** 16 bytes. */
+  readonly trunkId: Uint8Array;
+  readonly class: ChannelClass;
+  readonly organizationId: string;
+  /** 0n or absent: unlimited. */
+  readonly rateBytesPerSecond?: bigint;
+  readonly signal?: AbortSignal;
+}
+
+export interface ClientPathRequest extends PathRequest {
+  /** The pool whose identity the far edge shows the client. */
+  readonly poolId: string;
+  /** SHA-256 of the client's signed ask. */
+  readonly askHash: Uint8Array;
+  readonly clientId: string;
+}
+
+export interface OpenedPath {
+  /** Client role in TLS; handshake done, far edge judged. */
+  readonly tls: TLSSocket;
+  /** To give the path up: `raw.resetAndDestroy()`. */
+  readonly raw: Socket;
+  readonly hops: readonly string[];
+  readonly pathTag: string;
+  /** The judged far edge. */
+  readonly peer: Caller;
+  /** How long set-up took, milliseconds. */
+  readonly openMs: number;
+  /** Hears every event from now on, and the newest one so far. */
+  onEvent(listener: (event: PathEvent) => void): Unsubscribe;
+  /** Resets the connection and ends the signalling. Idempotent. */
+  close(): void;
+}
+
+/** A leg for a client that is an edge itself. */
+export interface ClientLeg {
+  /** For the client to present on this node's public port, once, within 5 s. */
+  readonly legToken: Uint8Array;
+  readonly pathTag: string;
+  onEvent(listener: (event: PathEvent) => void): Unsubscribe;
+  close(): void;
+}
+
+export interface PathOpener {
+  /** A path to the far edge node. Rejects with a WeftError whose detail is PATH_*, OFFER_* or FEED_BEHIND. */
+  open(request: PathRequest): Promise<OpenedPath>;
+  /** The first leg of a client's own path to a pool. Rejects like `open`. */
+  openForClient(request: ClientPathRequest): Promise<ClientLeg>;
+}
+
+export interface PathOpenerDeps {
+  readonly ports: DataPlanePorts;
+  readonly judge: PeerJudge;
+  readonly links: Links;
+  readonly legs: LegTable<LegAction>;
+  readonly hops: Hops;
+}
+
+interface Asked {
+  readonly path: HopPath;
+  readonly next: NextLeg;
+}
+
+export function createPathOpener(deps: PathOpenerDeps): PathOpener {
+  const initiator = new Initiator(deps);
+  return {
+    open: (request) => initiator.open(request),
+    openForClient: (request) => initiator.openForClient(request),
+  };
+}
+
+class Initiator {
+  readonly #deps: PathOpenerDeps;
+  readonly #turnstile = new Turnstile({
+    insideMaxCount: limits.openingPathsMaxCount,
+    waitingMaxCount: limits.openingPathsQueueMaxCount,
+  });
+  #key: { readonly leaf: LeafOf<"node">; readonly key: KeyObject } | undefined;
+
+  constructor(deps: PathOpenerDeps) {
+    this.#deps = deps;
+  }
+
+  open(request: PathRequest): Promise<OpenedPath> {
+    const signal = request.signal ?? new AbortController().signal;
+    return this.#turnstile.pass(async () => {
+      const startedMs = this.#deps.ports.clock.monoMs();
+      const { path, next } = await this.#ask(request, signal, { farEdge: FarEdge.NODE });
+      const { tls, raw, peer } = await this.#connect(path, next);
+      raw.once("close", () => path.end("peer_closed"));
+      path.live();
+      return {
+        tls,
+        raw,
+        hops: request.hops,
+        pathTag: path.tag,
+        peer,
+        openMs: this.#deps.ports.clock.monoMs() - startedMs,
+        onEvent: (listener) => path.onEvent(listener),
+        close: () => path.end("peer_closed"),
+      };
+    }, signal);
+  }
+
+  openForClient(request: ClientPathRequest): Promise<ClientLeg> {
+    const signal = request.signal ?? new AbortController().signal;
+    return this.#turnstile.pass(async () => {
+      const { poolId, askHash } = request;
+      const { path, next } = await this.#ask(request, signal, { farEdge: FarEdge.POOL, poolId, askHash });
+      try {
+        const leg = this.#deps.legs.mint({
+          predecessor: path.predecessor,
+          initiator: path.offer.initiatorId,
+          value: { kind: "splice", path, next },
+          onUnused: () => path.end("token_expired"),
+        });
+        path.onEnd(() => leg.withdraw());
+        const { tag } = path;
+        const onEvent = path.onEvent.bind(path);
+        return { legToken: leg.token, pathTag: tag, onEvent, close: () => path.end("peer_closed") };
+      } catch (error) {
+        path.end("limit");
+        throw error;
+      }
+    }, signal);
+  }
+
+  /** Everything before the first leg: the offer, the answer of the first hop, the way to it. */
+  async #ask(request: PathRequest, signal: AbortSignal, far: FarFields): Promise<Asked> {
+    const { ports, links, legs, hops } = this.#deps;
+    if (signal.aborted) throw pathError("canceled", "PATH_CANCELED", 0);
+    const next = request.hops[1] ?? "";
+    const neighbour = neighbourOf(ports, next);
+    if (neighbour === undefined) throw pathError("failed_precondition", "PATH_NOT_A_NEIGHBOUR", 1);
+    const client = links.relayTo(next);
+    if (client === undefined) throw pathError("unavailable", "PATH_NEXT_HOP_UNREACHABLE", 1);
+    const wire = this.#sign(request, far);
+    const clientId = "clientId" in request ? String(request.clientId) : "";
+    const path = hops.add({
+      offer: fromBinary(PathOfferSchema, wire.offer),
+      predecessor: clientId === "" ? ports.identity.current().nodeId : `client/${clientId}`,
+      tag: legHash(wire.offer).slice(0, 8),
+      initiatorDer: wire.initiatorCertificate,
+    });
+    const onAbort = (): void => {
+      if (path.state === "pending") path.end("token_expired");
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    path.onEnd(() => signal.removeEventListener("abort", onAbort));
+    try {
+      const { clock } = ports;
+      const onEvent = path.emit.bind(path);
+      const token = await askHop(client, wire, { clock, signal: path.signal, hop: 1, onEvent });
+      const leg = { neighbour, token, initiatorId: path.offer.initiatorId, hop: 1, signal: path.signal };
+      const prepared = await prepareNextLeg({ legs, links, clock }, leg);
+      path.onEnd(() => dropNextLeg(prepared));
+      return { path, next: prepared };
+    } catch (error) {
+      path.end("token_expired");
+      ports.log.info("path not opened", { pathTag: path.tag, peer: next, detail: detailOf(error) });
+      throw error;
+    }
+  }
+
+  /** The first leg and the handshake through all of them (PA1). */
+  async #connect(path: HopPath, next: NextLeg): Promise<{ tls: TLSSocket; raw: Socket; peer: Caller }> {
+    const { ports, judge } = this.#deps;
+    const far = path.offer.hops.at(-1) ?? "";
+    const dial = { clock: ports.clock, deadlineMs: limits.handshakeDeadlineMs, signal: path.signal };
+    try {
+      const raw = await openNextLeg(next, ports.clock, path.signal);
+      path.onEnd(() => raw.resetAndDestroy());
+      const expect = judge.expect("node", { ids: [far] });
+      const tls = await startTls(raw, tlsOptions("dial-path-end-node", { identity: ports.identity.current().leaf, expect }), dial);
+      const peer = judge.farEdge(tls, far, sourceOf(raw));
+      if (isRefusal(peer)) throw pathError("permission_denied", "PATH_PEER_REFUSED", path.offer.hops.length - 1);
+      return { tls, raw, peer };
+    } catch (error) {
+      path.end("peer_error");
+      ports.log.info("path not connected", { pathTag: path.tag, peer: far, detail: detailOf(error) });
+      throw connectError(error, path.offer.hops.length - 1);
+    }
+  }
+
+  #sign(request: PathRequest, far: FarFields): OpenPathRequest {
+    const { ports } = this.#deps;
+    const { trustDomain, clusterId, nodeId, leaf } = ports.identity.current();
+    const snapshot = ports.snapshot.current();
+    const { epoch, seq } = ports.feed.position();
+    const nowMs = ports.clock.nowMs();
+    const signed = signOffer(this.#keyOf(leaf), {
+      trustDomain,
+      clusterId,
+      initiatorId: nodeId,
+      initiatorLeafSerial: Buffer.from(leaf.serialHex, "hex"),
+      hops: [...request.hops],
+      purpose: request.purpose,
+      trunkId: request.trunkId,
+      class: request.class,
+      organizationId: request.organizationId,
+      snapshotEpoch: snapshot?.epoch ?? 0n,
+      snapshotVersion: snapshot?.version ?? 0n,
+      feedEpoch: epoch,
+      feedSeq: seq,
+      issuedAtMs: BigInt(nowMs),
+      expiresAtMs: BigInt(nowMs + limits.offerLifeMs),
+      nonce: ports.random.bytes(16),
+      rateBytesPerSecond: request.rateBytesPerSecond ?? 0n,
+      ...far,
+    });
+    return create(OpenPathRequestSchema, { ...signed, initiatorCertificate: leaf.certificateDer });
+  }
+
+  #keyOf(leaf: LeafOf<"node">): KeyObject {
+    if (this.#key?.leaf !== leaf) this.#key = { leaf, key: createPrivateKey(leaf.keyPem) };
+    return this.#key.key;
+  }
+}
+
+type FarFields =
+  | { readonly farEdge: typeof FarEdge.NODE }
+  | { readonly farEdge: typeof FarEdge.POOL; readonly poolId: string; readonly askHash: Uint8Array };
+
+/** Failures after the path was agreed: the first leg could not be brought, or the far edge is not who it should be. */
+function connectError(error: unknown, farHop: number): WeftError {
+  if (!(error instanceof WeftError)) return pathError("unavailable", "PATH_TLS_FAILED", farHop, error);
+  if (error.detail.startsWith("PATH_")) return error;
+  if (error.detail === "DIAL_FAILED") return pathError("unavailable", "PATH_DIAL_FAILED", 1, error);
+  if (error.reason === "unauthenticated") return pathError("permission_denied", "PATH_PEER_REFUSED", farHop, error);
+  if (error.reason === "canceled") return pathError("canceled", "PATH_CANCELED", 0, error);
+  return pathError("unavailable", "PATH_TLS_FAILED", farHop, error);
+}
+
+function detailOf(error: unknown): string {
+  return error instanceof WeftError ? error.detail : "INTERNAL";
+}

@@ -1,0 +1,18 @@
+/** The ports every part of the data plane is given: what this node is, what it may hold for true, time and chance. */
+
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import type { DrainState, FeedStore, IdentityHolder, NodeCounters, NodeEvents, SnapshotHolder } from "./ports.ts";
+
+export interface DataPlanePorts {
+  readonly identity: IdentityHolder;
+  readonly snapshot: SnapshotHolder;
+  readonly feed: FeedStore;
+  readonly events: NodeEvents;
+  readonly counters: NodeCounters;
+  readonly drain: DrainState;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}

@@ -1,0 +1,146 @@
+/**
+ * The bounded, timed look at the first bytes of an accepted connection (LAW-R3). It decides nothing: what the bytes say is
+ * handed on, the bytes themselves are put back, so that whoever takes the socket reads from the first one.
+ *
+ * PK1. A socket is looked at for `deadlineMs` at most, and holds `maxBytes` plus one read (64 KiB) at most.
+ * PK2. No more than `socketsMaxCount` are looked at, no more than `perSourceMaxCount` from one source prefix; one more is
+ *      closed before anything is allocated for it.
+ * PK3. Whatever is refused is counted with its reason and destroyed; a handed-over socket carries no listener of ours.
+ */
+
+import type { Socket } from "node:net";
+import { parseClientHello } from "../fabric/client-hello.ts";
+import { decodeFirstBytes } from "../fabric/preamble.ts";
+import type { Clock, Timer } from "../lib/clock.ts";
+import { limits } from "../lib/limits.ts";
+import { sourcePrefix } from "./source-prefix.ts";
+
+/** What a connection's first bytes turned out to be. A preamble has been taken off the socket, a hello has not. */
+export type Opening =
+  | { readonly kind: "leg"; readonly token: Uint8Array }
+  | { readonly kind: "reverse" }
+  | { readonly kind: "hello"; readonly serverName?: string };
+
+export type PeekRefusal = "capacity" | "source_capacity" | "deadline" | "garbage" | "ended" | "stopped";
+
+export interface PeekLimits {
+  readonly maxBytes: number;
+  readonly deadlineMs: number;
+  readonly socketsMaxCount: number;
+  readonly perSourceMaxCount: number;
+}
+
+export const peekLimits: PeekLimits = {
+  maxBytes: limits.peekMaxBytes,
+  deadlineMs: limits.peekDeadlineMs,
+  socketsMaxCount: limits.peekSocketsMaxCount,
+  perSourceMaxCount: limits.peekPerSourceMaxCount,
+};
+
+export interface PeekerOptions {
+  readonly clock: Clock;
+  readonly limits?: PeekLimits;
+  readonly onRefused?: (why: PeekRefusal) => void;
+}
+
+type Judgement = { readonly opening: Opening; readonly restOffset: number } | "more" | "garbage";
+
+export class Peeker {
+  readonly #clock: Clock;
+  readonly #limits: PeekLimits;
+  readonly #onRefused: (why: PeekRefusal) => void;
+  readonly #looking = new Map<Socket, (why: PeekRefusal) => void>();
+  readonly #perSource = new Map<string, number>();
+
+  constructor(options: PeekerOptions) {
+    this.#clock = options.clock;
+    this.#limits = options.limits ?? peekLimits;
+    this.#onRefused = options.onRefused ?? ((): void => {});
+  }
+
+  /** Sockets being looked at now. */
+  get count(): number {
+    return this.#looking.size;
+  }
+
+  /** Looks at `socket` and calls `decide` once with what its first bytes say, or destroys it (PK3). */
+  look(socket: Socket, decide: (opening: Opening) => void): void {
+    const source = sourcePrefix(socket.remoteAddress);
+    const held = this.#perSource.get(source) ?? 0;
+    if (this.#looking.size >= this.#limits.socketsMaxCount) return this.#turnAway(socket, "capacity");
+    if (held >= this.#limits.perSourceMaxCount) return this.#turnAway(socket, "source_capacity");
+    this.#perSource.set(source, held + 1);
+    this.#watch(socket, source, decide);
+  }
+
+  /** Refuses every socket being looked at. */
+  stop(): void {
+    for (const refuse of [...this.#looking.values()]) refuse("stopped");
+  }
+
+  #watch(socket: Socket, source: string, decide: (opening: Opening) => void): void {
+    let seen: Buffer = Buffer.alloc(0);
+    const finish = (): void => {
+      timer.cancel();
+      this.#looking.delete(socket);
+      this.#release(source);
+      socket.off("readable", onReadable).off("end", onEnd).off("error", onEnd).off("close", onEnd);
+    };
+    const refuse = (why: PeekRefusal): void => {
+      finish();
+      this.#turnAway(socket, why);
+    };
+    const onEnd = (): void => refuse("ended");
+    const onReadable = (): void => {
+      const chunk: Buffer | null = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
+      const judgement = judge(seen, this.#limits.maxBytes);
+      if (judgement === "more") return;
+      if (judgement === "garbage") return refuse("garbage");
+      finish();
+      if (seen.length > judgement.restOffset) socket.unshift(seen.subarray(judgement.restOffset));
+      decide(judgement.opening);
+    };
+    const timer: Timer = this.#clock.after(this.#limits.deadlineMs, () => refuse("deadline"));
+    this.#looking.set(socket, refuse);
+    socket.on("readable", onReadable).on("end", onEnd).on("error", onEnd).on("close", onEnd);
+  }
+
+  #turnAway(socket: Socket, why: PeekRefusal): void {
+    // An error after our listeners are gone must not end the process.
+    socket.on("error", () => {});
+    socket.destroy();
+    this.#onRefused(why);
+  }
+
+  #release(source: string): void {
+    const held = (this.#perSource.get(source) ?? 1) - 1;
+    if (held > 0) this.#perSource.set(source, held);
+    else this.#perSource.delete(source);
+  }
+}
+
+function judge(seen: Buffer, maxBytes: number): Judgement {
+  const first = decodeFirstBytes(seen);
+  switch (first.kind) {
+    case "garbage":
+      return "garbage";
+    case "leg":
+      return { opening: { kind: "leg", token: first.token }, restOffset: first.restOffset };
+    case "reverse":
+      return { opening: { kind: "reverse" }, restOffset: first.restOffset };
+    case "more":
+      return "more";
+    case "tls":
+      return judgeHello(seen, maxBytes);
+  }
+}
+
+function judgeHello(seen: Buffer, maxBytes: number): Judgement {
+  const hello = parseClientHello(seen);
+  if (hello.kind === "garbage") return "garbage";
+  if (hello.kind === "more") return seen.length >= maxBytes ? "garbage" : "more";
+  const { serverName } = hello;
+  return { opening: serverName === undefined ? { kind: "hello" } : { kind: "hello", serverName }, restOffset: 0 };
+}

@@ -1,0 +1,196 @@
+/**
+ * Two sockets joined: what comes in on one leg goes out on the other, untouched. `pipe` moves the bytes but forwards no
+ * error (a reset of one leg would leave the other open for ever), so ends and errors are wired here.
+ *
+ * SP1. End or error of either leg ends both: after a FIN the other leg is flushed for `flushAfterFinMs`, after an error or
+ *      a local close it is reset at once.
+ * SP2. User space holds at most `spliceMemoryMaxBytes(highWaterBytes)` per path: per direction one read queue and one
+ *      write queue, each passing its mark by one read at most. It depends on nothing else (LAW-R2).
+ * SP3. A pair that moved no byte for `silenceMaxMs` is reset.
+ * SP4. `onEnd` is called exactly once, when both legs are gone or being destroyed.
+ */
+
+import type { Socket } from "node:net";
+import type { Clock, Timer } from "../lib/clock.ts";
+import { limits } from "../lib/limits.ts";
+import { pumpAtRate } from "./rate-pump.ts";
+
+export type SpliceEnd = "peer_closed" | "peer_error" | "silent" | "shutdown" | "revoked";
+
+export interface SpliceOptions {
+  /** Called once with the reason and the bytes moved, from `a` to `b` and back. */
+  readonly onEnd?: (end: { readonly reason: SpliceEnd; readonly forwardBytes: number; readonly backBytes: number }) => void;
+  /** Each direction's rate; absent or 0: unlimited. */
+  readonly rateBytesPerSecond?: number;
+}
+
+export interface Splice {
+  /** Resets both legs. */
+  cut(reason: SpliceEnd): void;
+}
+
+export interface SplicesOptions {
+  readonly clock: Clock;
+  readonly flushAfterFinMs?: number;
+  readonly silenceMaxMs?: number;
+  readonly sweepMs?: number;
+  /** Told about bytes moved since it was last told, at every sweep and at every end. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
+/** What one path may hold in user space when both its ends stop reading, given the sockets' high-water mark. */
+export function spliceMemoryMaxBytes(highWaterBytes: number): number {
+  return 4 * (highWaterBytes + limits.spliceReadMaxBytes);
+}
+
+/** All splices of a process: one sweep for silence and byte counts. */
+export class Splices {
+  readonly #options: Required<SplicesOptions>;
+  readonly #pairs = new Set<Pair>();
+  #sweep: Timer | undefined;
+
+  constructor(options: SplicesOptions) {
+    this.#options = {
+      flushAfterFinMs: limits.spliceFlushAfterFinMs,
+      silenceMaxMs: limits.spliceSilenceMaxMs,
+      sweepMs: limits.splicePassSweepMs,
+      onBytes: () => {},
+      ...options,
+    };
+  }
+
+  /** Live splices. */
+  get count(): number {
+    return this.#pairs.size;
+  }
+
+  /** Joins two connected sockets, both made with `allowHalfOpen`. Bytes either has buffered go first. */
+  join(a: Socket, b: Socket, options: SpliceOptions = {}): Splice {
+    const pair = new Pair(a, b, this.#options, options, () => {
+      this.#pairs.delete(pair);
+      this.#options.onBytes(pair.newBytes());
+      if (this.#pairs.size > 0) return;
+      this.#sweep?.cancel();
+      this.#sweep = undefined;
+    });
+    this.#pairs.add(pair);
+    this.#sweep ??= this.#options.clock.every(this.#options.sweepMs, () => this.#pass());
+    pair.start(options.rateBytesPerSecond ?? 0);
+    return pair;
+  }
+
+  /** Resets every pair. */
+  close(): void {
+    for (const pair of [...this.#pairs]) pair.cut("shutdown");
+  }
+
+  #pass(): void {
+    const nowMs = this.#options.clock.monoMs();
+    let moved = 0;
+    for (const pair of [...this.#pairs]) {
+      moved += pair.newBytes();
+      if (pair.silentSinceMs(nowMs) >= this.#options.silenceMaxMs) pair.cut("silent");
+    }
+    if (moved > 0) this.#options.onBytes(moved);
+  }
+}
+
+class Pair implements Splice {
+  readonly #a: Socket;
+  readonly #b: Socket;
+  readonly #shared: Required<SplicesOptions>;
+  readonly #options: SpliceOptions;
+  readonly #forget: () => void;
+  readonly #startBytes: { readonly a: number; readonly b: number };
+  #flush: Timer | undefined;
+  #over = false;
+  #countedBytes = 0;
+  #progress = -1;
+  #progressAtMs: number;
+
+  constructor(a: Socket, b: Socket, shared: Required<SplicesOptions>, options: SpliceOptions, forget: () => void) {
+    this.#a = a;
+    this.#b = b;
+    this.#shared = shared;
+    this.#options = options;
+    this.#forget = forget;
+    this.#startBytes = { a: a.bytesWritten, b: b.bytesWritten };
+    this.#progressAtMs = shared.clock.monoMs();
+  }
+
+  start(rateBytesPerSecond: number): void {
+    this.#wire(this.#a, this.#b);
+    this.#wire(this.#b, this.#a);
+    if (this.#a.destroyed || this.#b.destroyed) return this.#finish("peer_error");
+    if (rateBytesPerSecond > 0) {
+      pumpAtRate(this.#a, this.#b, rateBytesPerSecond, this.#shared.clock);
+      pumpAtRate(this.#b, this.#a, rateBytesPerSecond, this.#shared.clock);
+    } else {
+      this.#a.pipe(this.#b);
+      this.#b.pipe(this.#a);
+    }
+  }
+
+  cut(reason: SpliceEnd): void {
+    this.#finish(reason);
+  }
+
+  /** Bytes moved since the last call. */
+  newBytes(): number {
+    const { forwardBytes, backBytes } = this.#moved();
+    const fresh = forwardBytes + backBytes - this.#countedBytes;
+    this.#countedBytes += fresh;
+    return fresh;
+  }
+
+  /** For how long nothing was read from nor drained to either leg, milliseconds (SP3). */
+  silentSinceMs(nowMs: number): number {
+    const progress = drained(this.#a) + drained(this.#b) + this.#a.bytesRead + this.#b.bytesRead;
+    if (progress !== this.#progress) {
+      this.#progress = progress;
+      this.#progressAtMs = nowMs;
+    }
+    return nowMs - this.#progressAtMs;
+  }
+
+  #wire(leg: Socket, other: Socket): void {
+    leg.on("error", () => this.#finish("peer_error"));
+    leg.on("end", () => {
+      // `pipe` ends the other leg behind what is queued for it (SP1).
+      this.#flush ??= this.#shared.clock.after(this.#shared.flushAfterFinMs, () => this.#finish("peer_closed"));
+    });
+    leg.on("close", () => {
+      if (other.closed) this.#finish("peer_closed");
+      else if (this.#flush === undefined) this.#finish("peer_error");
+    });
+  }
+
+  #finish(reason: SpliceEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#flush?.cancel();
+    const graceful = reason === "peer_closed";
+    for (const leg of [this.#a, this.#b]) letGo(leg, graceful);
+    this.#forget();
+    this.#options.onEnd?.({ reason, ...this.#moved() });
+  }
+
+  #moved(): { forwardBytes: number; backBytes: number } {
+    return {
+      forwardBytes: this.#b.bytesWritten - this.#startBytes.b,
+      backBytes: this.#a.bytesWritten - this.#startBytes.a,
+    };
+  }
+}
+
+/** Bytes the kernel has taken from this socket. */
+function drained(socket: Socket): number {
+  return socket.bytesWritten - socket.writableLength;
+}
+
+/** Closes a leg: quietly when all it was given has left user space, with a reset otherwise. */
+function letGo(leg: Socket, graceful: boolean): void {
+  if (leg.destroyed) return;
+  if (graceful && leg.writableFinished) leg.destroy();
+  else leg.resetAndDestroy();
+}
