@@ -220,7 +220,6 @@ export const limits = {
   joinListItemsMaxCount: 32,
   joinTokenMaxChars: 512,
   regionMaxChars: 63,
-  supersededGraceMs: 900 * secondMs,
   jobEveryMs: 60 * secondMs,
 
   // Fabric: decisions of a hop, revocations kept, routes considered.

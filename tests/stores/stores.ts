@@ -1,0 +1,51 @@
+/** The stores every contract runs over: PGlite in memory and a real PostgreSQL, each test with an empty one of its own. */
+
+import { afterAll, beforeAll, describe } from "vitest";
+import { openPglite } from "../../control/store/pglite.ts";
+import { openPostgres } from "../../control/store/pg.ts";
+import type { Sql } from "../../control/store/sql.ts";
+import { silentLog } from "../../lib/log.ts";
+import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+
+export interface StoreUnderTest {
+  readonly driver: Sql["driver"];
+  /** Opens an empty store. Everything opened is closed after the file. */
+  empty(): Promise<Sql>;
+}
+
+/** Declares `contract` once per driver. */
+export function describeStores(title: string, contract: (store: StoreUnderTest) => void): void {
+  describe(`${title} on PGlite`, () => {
+    const opened: Sql[] = [];
+    afterAll(async () => {
+      for (const sql of opened) await sql.close();
+    });
+    contract({
+      driver: "pglite",
+      async empty() {
+        const sql = await openPglite();
+        opened.push(sql);
+        return sql;
+      },
+    });
+  });
+  describe(`${title} on PostgreSQL`, () => {
+    const opened: Sql[] = [];
+    let server: PostgresServer;
+    beforeAll(async () => {
+      server = await startPostgres();
+    });
+    afterAll(async () => {
+      for (const sql of opened) await sql.close();
+      await server.stop();
+    });
+    contract({
+      driver: "postgres",
+      async empty() {
+        const sql = openPostgres({ url: await server.database(), log: silentLog });
+        opened.push(sql);
+        return sql;
+      },
+    });
+  });
+}
