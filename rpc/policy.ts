@@ -40,6 +40,8 @@ export interface PolicyRow {
   readonly arrivedBy: readonly ArrivedBy[];
   /** Nodes need one of these; other kinds of caller are not asked. */
   readonly roles?: readonly NodeRole[];
+  /** Nodes whose membership is disabled may call it too. */
+  readonly suspendedOk?: boolean;
   readonly subject: SubjectBinding;
   readonly limit: LimitClass;
   /** Refusals of this RPC are written to the audit log. */
@@ -58,6 +60,14 @@ export type Decision =
     };
 
 const allow: Decision = { allowed: true };
+
+/** Where each kind of caller can come from at all: one root per door, so a caller of another kind there is a mix-up. */
+const doorsOf: Readonly<Record<CallerKind, readonly ArrivedBy[]>> = {
+  anonymous: ["join"],
+  node: ["control", "link", "path"],
+  client: ["client-name", "path"],
+  operator: ["operator-port"],
+};
 
 /** The full name of an RPC, the key of the policy table. */
 export function rpcName(method: DescMethod): string {
@@ -85,8 +95,11 @@ export function decide(row: PolicyRow | undefined, caller: Caller): Decision {
       ? { allowed: false, reason: "unauthenticated", detail: "IDENTITY_REQUIRED" }
       : { allowed: false, reason: "permission_denied", detail: "CALLER_KIND" };
   }
-  if (!row.arrivedBy.includes(caller.arrivedBy)) {
+  if (!row.arrivedBy.includes(caller.arrivedBy) || !doorsOf[caller.kind].includes(caller.arrivedBy)) {
     return { allowed: false, reason: "permission_denied", detail: "WRONG_DOOR" };
+  }
+  if (caller.suspended === true && row.suspendedOk !== true) {
+    return { allowed: false, reason: "permission_denied", detail: "MEMBERSHIP_DISABLED" };
   }
   if (row.roles !== undefined && caller.kind === "node") {
     const held = caller.roles ?? [];

@@ -17,7 +17,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
-import { WeftError } from "../lib/errors.ts";
+import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { type Random, randomLabel } from "../lib/random.ts";
@@ -223,7 +223,10 @@ class OpenSurface implements Surface {
     requestId: string,
   ): void {
     this.#track(held, stream, { fail: (error) => respondError(stream, error, requestId), watch: false });
-    if (!isGrpc(headers) || headers[":method"] !== "POST") return answerUnknown(stream, headers, requestId);
+    if (!isGrpc(headers) || headers[":method"] !== "POST") {
+      answerUnknown(stream, headers, requestId);
+      return;
+    }
     this.#admit(held, rpcName(route.method), requestId)
       .then((caller) => {
         if (!stream.destroyed) route.handle(stream, headers, caller, requestId);
@@ -263,8 +266,12 @@ class OpenSurface implements Surface {
     try {
       await Promise.all(
         [...this.#held].map(async (held) => {
-          const verdict = await this.#options.judge(held.socket, held.caller);
-          if (isRefusal(verdict)) this.#end(held, identityRefused(verdict.refused));
+          try {
+            const verdict = await this.#options.judge(held.socket, held.caller);
+            if (isRefusal(verdict)) this.#end(held, identityRefused(verdict.refused));
+          } catch (error) {
+            this.#options.log.warn("a session could not be judged again", { error: messageOf(error) });
+          }
         }),
       );
     } finally {

@@ -34,8 +34,11 @@ export class HelloPeek {
   look(socket: Socket, decide: (hello: Hello) => void): void {
     const source = sourcePrefix(socket.remoteAddress ?? "");
     const held = this.#perSource.get(source) ?? 0;
-    if (this.#looking.size >= limits.peekSocketsMaxCount) return this.#refuse(socket, "capacity");
-    if (held >= limits.peekPerSourceMaxCount) return this.#refuse(socket, "source_capacity");
+    const full = this.#looking.size >= limits.peekSocketsMaxCount;
+    if (full || held >= limits.peekPerSourceMaxCount) {
+      this.#refuse(socket, full ? "capacity" : "source_capacity");
+      return;
+    }
     this.#perSource.set(source, held + 1);
     let seen = Buffer.alloc(0);
     const finish = (): void => {
@@ -55,7 +58,10 @@ export class HelloPeek {
       seen = Buffer.concat([seen, chunk]);
       const verdict = parseClientHello(seen);
       if (verdict.kind === "more") return;
-      if (verdict.kind === "garbage") return refuse("garbage");
+      if (verdict.kind === "garbage") {
+        refuse("garbage");
+        return;
+      }
       finish();
       socket.unshift(seen);
       decide(verdict.serverName === undefined ? {} : { serverName: verdict.serverName });

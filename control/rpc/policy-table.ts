@@ -57,9 +57,9 @@ export const controlPolicy: PolicyTable = {
     enroll: stranger,
     pollEnrollment: stranger,
     recover: stranger,
-    renew: ownNode,
+    renew: { ...ownNode, suspendedOk: true },
   }),
-  ...rowsOf(ControlService, { watchSnapshot: ownNode, reportWorkloads: ownNode }),
+  ...rowsOf(ControlService, { watchSnapshot: { ...ownNode, suspendedOk: true }, reportWorkloads: ownNode }),
   ...rowsOf(HeartbeatService, { beat: ownNode }),
   ...rowsOf(LeaseService, {
     acquire: ownNode,

@@ -34,17 +34,28 @@ export interface ServedSurface extends AsyncDisposable {
 
 export type ServedOptions = Pick<SurfaceOptions, "arrivedBy" | "routes" | "policy"> & Partial<SurfaceOptions>;
 
+/** Builds a surface from `options` and serves it; its judge is `judge` of what is returned. */
 export async function serveSurface(trust: TestTrust, options: ServedOptions): Promise<ServedSurface> {
-  const { arrivedBy } = options;
-  const tlsServer = tls.createServer(await serverTls(trust, arrivedBy));
+  const judging: Pick<ServedSurface, "judge"> = { judge: (_socket, caller) => caller };
   const surface = createSurface({
-    judge: (socket, caller) => served.judge(socket, caller),
+    judge: (socket, caller) => judging.judge(socket, caller),
     log: silentLog,
     clock: systemClock,
     random: systemRandom,
     http2: rpcHttp2,
     ...options,
   });
+  return Object.assign(judging, await serveAt(trust, options.arrivedBy, surface, judging.judge));
+}
+
+/** Serves an existing surface behind the TLS server of its door. */
+export async function serveAt(
+  trust: TestTrust,
+  arrivedBy: ArrivedBy,
+  surface: Surface,
+  judge: ServedSurface["judge"] = (_socket, caller) => caller,
+): Promise<ServedSurface> {
+  const tlsServer = tls.createServer(await serverTls(trust, arrivedBy));
   tlsServer.on("secureConnection", (socket) => {
     const caller = callerOf(trust, socket, arrivedBy);
     if (caller === undefined) socket.destroy();
@@ -53,16 +64,15 @@ export async function serveSurface(trust: TestTrust, options: ServedOptions): Pr
   tlsServer.on("tlsClientError", () => {});
   tlsServer.listen(0, "127.0.0.1");
   await once(tlsServer, "listening");
-  const served: ServedSurface = {
+  return {
     surface,
+    judge,
     port: (tlsServer.address() as AddressInfo).port,
-    judge: (_socket, caller) => caller,
     async [Symbol.asyncDispose]() {
       tlsServer.close();
       await surface.drain(0);
     },
   };
-  return served;
 }
 
 async function serverTls(trust: TestTrust, arrivedBy: ArrivedBy): Promise<tls.TlsOptions> {

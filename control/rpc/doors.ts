@@ -1,0 +1,248 @@
+/**
+ * The doors of control: per cluster one for joining hosts and one for nodes, and one for operators. Each is a TLS server
+ * object with exactly one root; the server name picks it before TLS. Certificates of this replica are issued here, from
+ * the cluster's control root, with a key that never leaves the process, and replaced at a third of their life.
+ *
+ * C1. Roots are read again every `limits.doorsRefreshMs`, so a rotated root reaches every door without a restart.
+ * C2. A name of no cluster costs at most one look at the store per second, whoever asks.
+ */
+
+import { isIP } from "node:net";
+import type { IssuedLeaf } from "../../certs/ca.ts";
+import type { Expectation } from "../../certs/judge.ts";
+import { generateP256, privateKeyPem } from "../../certs/keys.ts";
+import { type LeafOf, leafOfKind, type RootsOf } from "../../certs/material.ts";
+import { INSTALLATION } from "../../certs/spiffe.ts";
+import { parseServerName } from "../../fabric/server-names.ts";
+import type { Timer } from "../../lib/clock.ts";
+import { messageOf, WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { anonymousCaller } from "../../rpc/caller.ts";
+import type { Allowlist } from "../domain/allowlist.ts";
+import type { Authority } from "../domain/authority.ts";
+import { controlLeafOrder, issueAndRecord } from "../domain/issue.ts";
+import { audited } from "../store/audit.ts";
+import { type ClusterRow, listClusters } from "../store/clusters.ts";
+import type { StoreContext } from "../store/context.ts";
+import { type AnyDoor, Door } from "./door.ts";
+import { HandshakeQueue } from "./handshake-queue.ts";
+import { judgeCaller } from "./judge.ts";
+import type { ControlSurfaces } from "./surfaces.ts";
+
+export interface DoorsOptions {
+  readonly ctx: StoreContext;
+  readonly authority: Authority;
+  readonly allowlist: Allowlist;
+  readonly surfaces: ControlSurfaces;
+  readonly trustDomain: string;
+  /** Names this replica in its certificates. */
+  readonly replicaId: string;
+  readonly publicHosts: readonly string[];
+}
+
+/** One cluster's material, replaced as a whole. */
+interface ClusterTrust {
+  leaf: LeafOf<"control">;
+  roots: RootsOf<"node">;
+}
+
+interface ClusterDoors {
+  readonly cluster: ClusterRow;
+  readonly trust: ClusterTrust;
+  readonly join: Door<"join">;
+  readonly nodes: Door<"control-node">;
+}
+
+export class ControlDoors {
+  readonly #options: DoorsOptions;
+  readonly #queue = new HandshakeQueue();
+  readonly #operatorQueue = new HandshakeQueue();
+  readonly #bySlug = new Map<string, ClusterDoors>();
+  readonly #expectations = new Map<string, Expectation<"node">>();
+  #operators: { roots: RootsOf<"operator">; door: Door<"operator"> } | undefined;
+  #defaultSlug = "";
+  #listedAtMs = Number.NEGATIVE_INFINITY;
+  #timer: Timer | undefined;
+  #refreshing: Promise<void> | undefined;
+
+  constructor(options: DoorsOptions) {
+    this.#options = options;
+  }
+
+  /** Opens the doors of every cluster. Rejects when the store or its keys say no. */
+  async open(): Promise<void> {
+    await this.refresh();
+    this.#timer = this.#options.ctx.clock.every(limits.doorsRefreshMs, () => {
+      this.refresh().catch((error: unknown) => {
+        this.#options.ctx.log.warn("the doors could not be refreshed", { error: messageOf(error) });
+      });
+    });
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  /** Adds new clusters, renews certificates that are due, takes over changed roots (C1). */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #refresh(): Promise<void> {
+    const { ctx } = this.#options;
+    this.#listedAtMs = ctx.clock.monoMs();
+    const clusters = await listClusters(ctx.sql);
+    this.#defaultSlug = clusters[0]?.slug ?? "";
+    for (const cluster of clusters) {
+      const doors = this.#bySlug.get(cluster.slug);
+      if (doors === undefined) this.#bySlug.set(cluster.slug, await this.#openCluster(cluster));
+      else await this.#refreshCluster(doors);
+    }
+    await this.#refreshOperators();
+  }
+
+  /** The public port: by server name; no name, an address or this host's own name is the first cluster's node door. */
+  async publicDoor(serverName: string | undefined): Promise<AnyDoor | undefined> {
+    const name = serverName === undefined ? undefined : parseServerName(serverName);
+    if (name === undefined) {
+      if (serverName !== undefined && !this.#isOwnHost(serverName)) return undefined;
+      return this.#bySlug.get(this.#defaultSlug)?.nodes;
+    }
+    if (name.kind !== "join" && name.kind !== "control") return undefined;
+    const doors = this.#bySlug.get(name.slug) ?? (await this.#lookAgain(name.slug));
+    return name.kind === "join" ? doors?.join : doors?.nodes;
+  }
+
+  /** The operator port: one door, whatever name was asked for. */
+  operatorDoor(): AnyDoor | undefined {
+    return this.#operators?.door;
+  }
+
+  /** What is expected of a node of this cluster; its roots follow the refreshes. */
+  expectNode(clusterId: string): Expectation<"node"> | undefined {
+    return this.#expectations.get(clusterId);
+  }
+
+  expectOperator(): Expectation<"operator"> {
+    const { trustDomain, ctx } = this.#options;
+    const roots = (): RootsOf<"operator"> => {
+      if (this.#operators === undefined) throw new WeftError("unavailable", "no operator root yet");
+      return this.#operators.roots;
+    };
+    return {
+      kind: "operator",
+      trustDomain,
+      clusterId: INSTALLATION,
+      get roots() {
+        return roots();
+      },
+      nowMs: () => ctx.clock.nowMs(),
+    };
+  }
+
+  #isOwnHost(serverName: string): boolean {
+    const name = serverName.toLowerCase();
+    return (
+      name === "localhost" || isIP(name) !== 0 || this.#options.publicHosts.some((host) => host.toLowerCase() === name)
+    );
+  }
+
+  async #lookAgain(slug: string): Promise<ClusterDoors | undefined> {
+    if (this.#options.ctx.clock.monoMs() - this.#listedAtMs < limits.doorsLookAgainMs) return undefined; // C2
+    await this.refresh();
+    return this.#bySlug.get(slug);
+  }
+
+  async #openCluster(cluster: ClusterRow): Promise<ClusterDoors> {
+    const { ctx, allowlist, surfaces, trustDomain, authority } = this.#options;
+    const trust: ClusterTrust = {
+      leaf: await this.#issue(cluster),
+      roots: await authority.roots(cluster.id, "node"),
+    };
+    const expect: Expectation<"node"> = {
+      kind: "node",
+      trustDomain,
+      clusterId: cluster.id,
+      get roots() {
+        return trust.roots;
+      },
+      nowMs: () => ctx.clock.nowMs(),
+    };
+    this.#expectations.set(cluster.id, expect);
+    const shared = { queue: this.#queue, clock: ctx.clock, log: ctx.log };
+    const join = new Door({
+      ...shared,
+      kind: "join",
+      material: { identity: trust.leaf },
+      judge: async (socket) => anonymousCaller(socket.remoteAddress ?? "", "join", cluster.id),
+      surface: surfaces.join,
+    });
+    const nodes = new Door({
+      ...shared,
+      kind: "control-node",
+      material: { identity: trust.leaf, trust: trust.roots },
+      judge: (socket) => judgeCaller(socket, { expect, arrivedBy: "control" }, allowlist),
+      surface: surfaces.control,
+    });
+    return { cluster, trust, join, nodes };
+  }
+
+  async #refreshCluster({ cluster, trust, join, nodes }: ClusterDoors): Promise<void> {
+    const roots = await this.#options.authority.roots(cluster.id, "node");
+    const due = this.#isDue(trust.leaf);
+    if (roots === trust.roots && !due) return;
+    if (due) trust.leaf = await this.#issue(cluster);
+    trust.roots = roots;
+    join.rotate({ identity: trust.leaf });
+    nodes.rotate({ identity: trust.leaf, trust: roots });
+  }
+
+  async #refreshOperators(): Promise<void> {
+    const { authority, surfaces, allowlist, ctx } = this.#options;
+    const leaf = this.#bySlug.get(this.#defaultSlug)?.trust.leaf;
+    if (leaf === undefined) return;
+    const roots = await authority.roots(INSTALLATION, "operator");
+    if (this.#operators !== undefined) {
+      this.#operators.roots = roots;
+      this.#operators.door.rotate({ identity: leaf, trust: roots });
+      return;
+    }
+    const expect = this.expectOperator();
+    const door = new Door({
+      kind: "operator",
+      material: { identity: leaf, trust: roots },
+      judge: (socket) => judgeCaller(socket, { expect, arrivedBy: "operator-port" }, allowlist),
+      surface: surfaces.operator,
+      queue: this.#operatorQueue,
+      clock: ctx.clock,
+      log: ctx.log,
+    });
+    this.#operators = { roots, door };
+  }
+
+  #isDue(leaf: LeafOf<"control">): boolean {
+    const lifeMs = leaf.notAfterMs - leaf.notBeforeMs;
+    return this.#options.ctx.clock.nowMs() >= leaf.notBeforeMs + lifeMs * limits.renewAtShare;
+  }
+
+  async #issue(cluster: ClusterRow): Promise<LeafOf<"control">> {
+    const { ctx, authority, trustDomain, replicaId, publicHosts } = this.#options;
+    const keys = generateP256();
+    const order = controlLeafOrder(cluster, { id: replicaId, publicHosts }, keys.spkiDer);
+    const leaf = await audited<IssuedLeaf>(
+      ctx.sql,
+      (issued) => ({
+        actor: "system",
+        action: "certificate.issued",
+        object: `control/${replicaId}`,
+        clusterId: cluster.id,
+        after: { serial: issued.serialHex, notAfterMs: issued.notAfterMs },
+      }),
+      (tx) => issueAndRecord(tx, { ctx, authority, trustDomain }, order),
+    );
+    return leafOfKind("control", privateKeyPem(keys.privateKey), leaf.certificateDer);
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Who is at the other end of a connection to control: the certificate as `judgePeer` sees it, then (issuer, serial) on the
+ * allowlist. Asked when a connection comes, before every RPC and every second.
+ */
+
+import type { TLSSocket } from "node:tls";
+import { type Expectation, judgePeer } from "../../certs/judge.ts";
+import { formatSpiffe } from "../../certs/spiffe.ts";
+import type { ArrivedBy, Caller, Verdict } from "../../rpc/caller.ts";
+import type { Allowlist } from "../domain/allowlist.ts";
+
+/** A caller of control with a certificate: what its door expects, and how it came. */
+export interface Expected {
+  readonly expect: Expectation<"node"> | Expectation<"operator">;
+  readonly arrivedBy: ArrivedBy;
+}
+
+/** Rejects (`unavailable`) when the allowlist cannot be asked. */
+export async function judgeCaller(
+  socket: TLSSocket,
+  expected: Expected,
+  allowlist: Pick<Allowlist, "judge">,
+  sourceAddress = socket.remoteAddress ?? "",
+): Promise<Verdict> {
+  const { expect, arrivedBy } = expected;
+  const peer = judgePeer<"node" | "operator">(socket, expect);
+  if (!peer.ok) return { refused: peer.why };
+  const listed = await allowlist.judge(peer.issuerKeyId, peer.serialHex);
+  if (!listed.allowed) return { refused: listed.detail };
+  const spiffe = formatSpiffe(peer.id);
+  // The row vouches for this serial as exactly this subject; anything else is a forged or mixed-up row.
+  if (listed.spiffe !== spiffe || listed.keyHash !== peer.keyHash) return { refused: "CERTIFICATE_UNKNOWN" };
+  const common = {
+    id: peer.id,
+    spiffe,
+    serialHex: peer.serialHex,
+    keyHashHex: peer.keyHash,
+    issuerKeyIdHex: peer.issuerKeyId,
+    sourceAddress,
+    arrivedBy,
+  };
+  const caller: Caller =
+    expect.kind === "operator"
+      ? { kind: "operator", ...common }
+      : {
+          kind: "node",
+          ...common,
+          clusterId: peer.id.clusterId,
+          roles: listed.roles,
+          ...(listed.memberActive ? {} : { suspended: true }),
+        };
+  return caller;
+}

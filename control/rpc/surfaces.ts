@@ -1,0 +1,145 @@
+/**
+ * What each door of control serves. Three surfaces, one policy table: joining hosts, nodes, operators. A service appears
+ * on a surface only where some caller of that door may use it.
+ */
+
+import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
+import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
+import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
+import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
+import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
+import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
+import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
+import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
+import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
+import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
+import { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Judge } from "../../rpc/caller.ts";
+import { joinHttp2, rpcHttp2 } from "../../rpc/http2-profile.ts";
+import { createSurface, type Surface, type SurfaceOptions } from "../../rpc/surface.ts";
+import { controlPolicy } from "./policy-table.ts";
+
+/** Every service of control: a missing one does not compile. */
+export interface ControlServices {
+  readonly enrollment: ServiceImpl<typeof EnrollmentService>;
+  readonly control: ServiceImpl<typeof ControlService>;
+  readonly heartbeat: ServiceImpl<typeof HeartbeatService>;
+  readonly lease: ServiceImpl<typeof LeaseService>;
+  readonly routing: ServiceImpl<typeof RoutingService>;
+  readonly audit: ServiceImpl<typeof AuditService>;
+  readonly cluster: ServiceImpl<typeof ClusterService>;
+  readonly identity: ServiceImpl<typeof IdentityService>;
+  readonly listener: ServiceImpl<typeof ListenerService>;
+  readonly nodeAdmin: ServiceImpl<typeof NodeAdminService>;
+  readonly membership: ServiceImpl<typeof MembershipService>;
+  readonly organization: ServiceImpl<typeof OrganizationService>;
+  readonly pool: ServiceImpl<typeof PoolService>;
+  readonly request: ServiceImpl<typeof RequestService>;
+  readonly resource: ServiceImpl<typeof ResourceService>;
+  readonly role: ServiceImpl<typeof RoleService>;
+  readonly token: ServiceImpl<typeof TokenService>;
+}
+
+export interface ControlJudges {
+  readonly join: Judge;
+  readonly control: Judge;
+  readonly operator: Judge;
+}
+
+export interface ControlSurfaces {
+  readonly join: Surface;
+  readonly control: Surface;
+  readonly operator: Surface;
+}
+
+type Shared = Pick<SurfaceOptions, "log" | "clock" | "random" | "onRefusal" | "health" | "buckets">;
+
+/** Builds the three surfaces. Throws when an RPC has no policy row for its door. */
+export function createControlSurfaces(
+  services: ControlServices,
+  judges: ControlJudges,
+  shared: Shared,
+): ControlSurfaces {
+  const { health, ...quiet } = shared;
+  const inspected = health === undefined ? {} : { health };
+  return {
+    join: createSurface({
+      ...quiet,
+      arrivedBy: "join",
+      routes: joinRoutes(services),
+      policy: controlPolicy,
+      judge: judges.join,
+      http2: joinHttp2,
+      readMaxBytes: limits.joiningBodyMaxBytes,
+      sessionMaxMs: limits.joiningSessionMaxMs,
+    }),
+    control: createSurface({
+      ...quiet,
+      ...inspected,
+      arrivedBy: "control",
+      routes: nodeRoutes(services),
+      policy: controlPolicy,
+      judge: judges.control,
+      http2: rpcHttp2,
+      reflection: true,
+    }),
+    operator: createSurface({
+      ...quiet,
+      ...inspected,
+      arrivedBy: "operator-port",
+      routes: operatorRoutes(services),
+      policy: controlPolicy,
+      judge: judges.operator,
+      http2: rpcHttp2,
+      reflection: true,
+    }),
+  };
+}
+
+function joinRoutes({ enrollment }: ControlServices): (router: ConnectRouter) => void {
+  const { getTrustBundle, enroll, pollEnrollment, recover } = EnrollmentService.method;
+  return (router) => {
+    router.rpc(getTrustBundle, enrollment.getTrustBundle);
+    router.rpc(enroll, enrollment.enroll);
+    router.rpc(pollEnrollment, enrollment.pollEnrollment);
+    router.rpc(recover, enrollment.recover);
+  };
+}
+
+function nodeRoutes(services: ControlServices): (router: ConnectRouter) => void {
+  return (router) => {
+    router.rpc(EnrollmentService.method.renew, services.enrollment.renew);
+    router.service(ControlService, services.control);
+    router.service(HeartbeatService, services.heartbeat);
+    router.service(LeaseService, services.lease);
+    router.rpc(RoutingService.method.resolveRoutes, services.routing.resolveRoutes);
+    router.rpc(RoutingService.method.reportLinks, services.routing.reportLinks);
+  };
+}
+
+function operatorRoutes(services: ControlServices): (router: ConnectRouter) => void {
+  return (router) => {
+    router.service(AuditService, services.audit);
+    router.service(ClusterService, services.cluster);
+    router.service(IdentityService, services.identity);
+    router.service(ListenerService, services.listener);
+    router.service(NodeAdminService, services.nodeAdmin);
+    router.service(MembershipService, services.membership);
+    router.service(OrganizationService, services.organization);
+    router.service(PoolService, services.pool);
+    router.service(RequestService, services.request);
+    router.service(ResourceService, services.resource);
+    router.service(RoleService, services.role);
+    router.service(TokenService, services.token);
+    router.rpc(LeaseService.method.get, services.lease.get);
+    router.rpc(RoutingService.method.resolveRoutes, services.routing.resolveRoutes);
+    router.rpc(RoutingService.method.explainRoute, services.routing.explainRoute);
+  };
+}
