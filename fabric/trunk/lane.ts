@@ -16,6 +16,9 @@ import type { Filled } from "./schedule.ts";
 import { Outbox } from "./schedule.ts";
 import { SendWindow } from "./window.ts";
 
+/** What a batch costs beside its frames, at most: prefix, field heads, bookkeeping. */
+const BATCH_HEAD_MAX_BYTES = 192;
+
 const shapes = {
   interactive: {
     wire: WireLane.INTERACTIVE,
@@ -79,7 +82,7 @@ export class Lane implements SendingLane {
   }
 
   get #dataRoomBytes(): number {
-    const room = this.window.sizeBytes - this.replay.costBytes;
+    const room = this.window.sizeBytes - this.replay.costBytes - BATCH_HEAD_MAX_BYTES;
     // Half-full batches are worth waiting for an ack, unless there is none to wait for.
     return room < limits.batchTargetBytes / 2 && this.replay.count > 0 ? 0 : room;
   }
