@@ -97,6 +97,16 @@ export async function requireMember(
   return row;
 }
 
+/** Whether an operator may place something on a node: throws `failed_precondition` when it is revoked or disabled. */
+export async function requirePlaceable(q: Queryable, seal: TrustSeal, clusterId: string, nodeId: string): Promise<void> {
+  const row = await getMembership(q, seal, clusterId, nodeId);
+  if (row === undefined) throw nodeNotFound();
+  if (row.identityStatus !== "active") {
+    throw new WeftError("failed_precondition", "this identity is revoked", { detail: "IDENTITY_REVOKED" });
+  }
+  if (row.status !== "active") throw membershipDisabled();
+}
+
 /** Sets a membership's status; false when it had it already. Snapshot version and audit record are the caller's. */
 export async function setMembershipStatus(
   tx: Tx,

@@ -1,0 +1,114 @@
+/**
+ * weft.control.v1.ControlService: configuration on its way to nodes, and what they say of their workloads.
+ *
+ * W1. Subscribe, then read, then wait: a change between two reads rings, and a lost hint costs `limits.watchPollMs`.
+ * W2. A slow reader gets the newest snapshot behind the one it is still reading, never the ones between.
+ * W3. The feed goes first, on every change and every `limits.feedEveryMs`: what may no longer act is known before what may.
+ * W4. A disabled member is sent the snapshot that grants nothing, once, and the stream ends saying so.
+ */
+
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type ControlService,
+  type ReportWorkloadsRequest,
+  type WatchSnapshotRequest,
+  WorkloadState,
+} from "../../gen/weft/control/v1/control_pb.ts";
+import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
+import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { limits } from "../../lib/limits.ts";
+import { nodeOf } from "../../rpc/caller.ts";
+import type { FeedSource, IssuedFeed } from "../domain/feed.ts";
+import type { SnapshotSource } from "../domain/snapshot.ts";
+import { Wake } from "../domain/wake.ts";
+import type { StoreContext } from "../store/context.ts";
+import { membershipDisabled, requireActiveMember, requireMember } from "../store/memberships.ts";
+import { feedTopic } from "../store/revocations.ts";
+import { comparePositions, type SnapshotPosition, snapshotTopic } from "../store/snapshots.ts";
+import { roles } from "../store/vocabulary.ts";
+import { replaceWorkloads, type WorkloadStateName } from "../store/workloads.ts";
+import { atMost, counter, ownId, shortText } from "./reports.ts";
+import { callerOf, invalid } from "./service-context.ts";
+
+export interface ControlServiceDeps extends StoreContext {
+  readonly snapshots: SnapshotSource;
+  readonly feeds: FeedSource;
+}
+
+export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof ControlService> {
+  return {
+    watchSnapshot: (request, context) => watchSnapshot(deps, request, context),
+    async reportWorkloads(request, context) {
+      const { nodeId, clusterId } = nodeOf(callerOf(context));
+      const workloads = workloadsFromWire(request);
+      await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
+      await deps.sql.tx((tx) => replaceWorkloads(tx, clusterId, nodeId, workloads));
+      return {};
+    },
+  };
+}
+
+type Sent =
+  | { readonly message: { readonly case: "snapshot"; readonly value: SnapshotEnvelope } }
+  | { readonly message: { readonly case: "feed"; readonly value: SignedFeed } };
+
+async function* watchSnapshot(
+  deps: ControlServiceDeps,
+  request: WatchSnapshotRequest,
+  context: HandlerContext,
+): AsyncGenerator<Sent> {
+  const { nodeId, clusterId } = nodeOf(callerOf(context));
+  const wake = new Wake();
+  // W1: subscribed before the first read.
+  const undo = [snapshotTopic, feedTopic].map((topic) => deps.hints.subscribe(topic(clusterId), wake.ring));
+  try {
+    let held: SnapshotPosition = { epoch: counter("epoch", request.epoch), version: counter("version", request.version) };
+    let told: IssuedFeed | undefined;
+    while (!context.signal.aborted) {
+      const { status } = await requireMember(deps.sql, deps.seal, clusterId, nodeId);
+      const feed = await deps.feeds.current(clusterId);
+      if (isNews(told, feed)) {
+        yield { message: { case: "feed", value: feed.feed } };
+        told = feed;
+      }
+      if (comparePositions(await deps.snapshots.position(clusterId), held) > 0) {
+        const built = await deps.snapshots.build(clusterId, nodeId);
+        yield { message: { case: "snapshot", value: built.envelope } };
+        held = built;
+      }
+      if (status !== "active") throw membershipDisabled();
+      await wake.wait(deps.clock, limits.watchPollMs, context.signal);
+    }
+  } finally {
+    for (const unsubscribe of undo) unsubscribe();
+  }
+}
+
+/** Whether a feed says something new, or says it again after a feed period (W3). */
+function isNews(told: IssuedFeed | undefined, feed: IssuedFeed): boolean {
+  if (told === undefined || told.feedEpoch !== feed.feedEpoch || told.feedSeq !== feed.feedSeq) return true;
+  return feed.issuedAtMs - told.issuedAtMs >= limits.feedEveryMs - limits.watchPollMs;
+}
+
+const stateNames: Readonly<Record<number, WorkloadStateName>> = {
+  [WorkloadState.RUNNING]: "running",
+  [WorkloadState.STOPPED]: "stopped",
+  [WorkloadState.DEGRADED]: "degraded",
+  [WorkloadState.FAILED]: "failed",
+};
+
+function workloadsFromWire(request: ReportWorkloadsRequest) {
+  const reports = atMost("workloads", request.workloads, limits.reportedWorkloadsMaxCount).map((report) => {
+    const state = stateNames[report.state];
+    if (state === undefined) throw invalid("state", "no such state of a workload");
+    return {
+      name: ownId("name", report.name, limits.reportedTextMaxBytes),
+      role: roles.text(report.role) ?? "",
+      state,
+      reason: shortText("reason", report.reason),
+      version: shortText("version", report.version),
+    };
+  });
+  if (new Set(reports.map(({ name }) => name)).size !== reports.length) throw invalid("name", "a workload is named twice");
+  return reports;
+}

@@ -1,0 +1,131 @@
+/**
+ * weft.lease.v1.LeaseService. The holder is the calling node, never a field of the request; names live in its cluster.
+ * What somebody holds is recorded with the change itself, so every fence ever given out is in the audit chain.
+ */
+
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { Fence } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { type Caller, nodeOf } from "../../rpc/caller.ts";
+import { appendAudit } from "../store/audit.ts";
+import { listClusters } from "../store/clusters.ts";
+import type { StoreContext } from "../store/context.ts";
+import { acquireLease, getLease, type LeaseClaim, type LeaseHold, type LeaseRow, releaseLease, renewLease } from "../store/leases.ts";
+import { requireActiveMember } from "../store/memberships.ts";
+import type { Tx } from "../store/sql.ts";
+import { counter, ownId, within } from "./reports.ts";
+import { callerOf, invalid } from "./service-context.ts";
+
+export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseService> {
+  return {
+    async acquire(request, context) {
+      const caller = callerOf(context);
+      const claim = await claimOf(deps, caller, request);
+      const ttlMs = ttlOf(request.ttlMs);
+      const row = await deps.sql.tx(async (tx) => {
+        const taken = await acquireLease(tx, claim, ttlMs);
+        if (taken !== undefined) await record(tx, caller, "lease.acquired", claim, taken);
+        return taken;
+      });
+      if (row === undefined) {
+        throw new WeftError("failed_precondition", "another node holds this lease", { detail: "LEASE_HELD", retry: "later" });
+      }
+      return { lease: leaseMessage(row) };
+    },
+    async renew(request, context) {
+      const caller = callerOf(context);
+      const hold = holdOf(await claimOf(deps, caller, request), request.fence);
+      const ttlMs = ttlOf(request.ttlMs);
+      const row = await deps.sql.tx(async (tx) => {
+        const renewed = await renewLease(tx, hold, ttlMs);
+        if (renewed !== undefined) await record(tx, caller, "lease.renewed", hold, renewed);
+        return renewed;
+      });
+      if (row === undefined) {
+        const message = "the lease expired or passed on: stop, then acquire it again";
+        throw new WeftError("failed_precondition", message, { detail: "LEASE_LOST" });
+      }
+      return { lease: leaseMessage(row) };
+    },
+    async release(request, context) {
+      const caller = callerOf(context);
+      const hold = holdOf(await claimOf(deps, caller, request), request.fence);
+      await deps.sql.tx(async (tx) => {
+        if (await releaseLease(tx, hold)) await record(tx, caller, "lease.released", hold, hold);
+      });
+      return {};
+    },
+    async get(request, context) {
+      const caller = callerOf(context);
+      const name = ownId("name", request.name, limits.leaseNameMaxBytes);
+      const rows =
+        caller.kind === "node" ? [await ownLease(deps, caller, name)] : await leasesOfEveryCluster(deps, name);
+      const [row, ...others] = rows.filter((each) => each !== undefined);
+      if (row === undefined) throw new WeftError("not_found", "no such lease", { detail: "LEASE_NOT_FOUND" });
+      if (others.length > 0) {
+        const message = "several clusters have a lease of that name: ask a node of the one you mean";
+        throw new WeftError("failed_precondition", message, { detail: "AMBIGUOUS_NAME" });
+      }
+      return { lease: leaseMessage(row) };
+    },
+  };
+}
+
+async function ownLease(deps: StoreContext, caller: Caller, name: string): Promise<LeaseRow | undefined> {
+  const { nodeId, clusterId } = nodeOf(caller);
+  await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
+  return await getLease(deps.sql, clusterId, name);
+}
+
+async function leasesOfEveryCluster({ sql }: StoreContext, name: string): Promise<readonly (LeaseRow | undefined)[]> {
+  const clusters = await listClusters(sql);
+  return await Promise.all(clusters.map(({ id }) => getLease(sql, id, name)));
+}
+
+async function claimOf(
+  deps: StoreContext,
+  caller: Caller,
+  request: { readonly name: string; readonly bootId: string },
+): Promise<LeaseClaim> {
+  const { nodeId, clusterId } = nodeOf(caller);
+  const name = ownId("name", request.name, limits.leaseNameMaxBytes);
+  const bootId = ownId("boot_id", request.bootId, limits.bootIdMaxBytes);
+  await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
+  return { clusterId, nodeId, name, bootId };
+}
+
+function holdOf(claim: LeaseClaim, fence: Fence | undefined): LeaseHold {
+  if (fence === undefined) throw invalid("fence", "a fence is needed");
+  return { ...claim, epoch: counter("fence", fence.epoch), counter: counter("fence", fence.counter) };
+}
+
+function ttlOf(ttlMs: bigint): number {
+  return within("ttl_ms", Number(ttlMs), limits.leaseTtlMinMs, limits.leaseTtlMaxMs);
+}
+
+type LeaseAction = "lease.acquired" | "lease.renewed" | "lease.released";
+
+async function record(
+  tx: Tx,
+  caller: Caller,
+  action: LeaseAction,
+  { clusterId, name, nodeId }: LeaseClaim,
+  { epoch, counter }: { readonly epoch: number; readonly counter: number },
+): Promise<void> {
+  const after = { nodeId, epoch, counter };
+  await appendAudit(tx, { actor: caller.spiffe, action, object: `lease/${name}`, clusterId, after });
+}
+
+function leaseMessage(row: LeaseRow) {
+  return {
+    name: row.name,
+    holderNodeId: row.holderNodeId,
+    bootId: row.bootId,
+    fence: { epoch: BigInt(row.epoch), counter: BigInt(row.counter) },
+    expiresAtMs: BigInt(row.expiresAtMs),
+    ttlMs: BigInt(Math.max(0, row.leftMs)),
+    expired: row.leftMs <= 0,
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * weft.routing.v1.RoutingService: the engine nodes decide with, over the snapshot that node would hold, with that node's own
+ * newest measurements on top. An entry learns paths for resources it serves and nothing about others (C3).
+ */
+
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { hasRole } from "../../fabric/members.ts";
+import { explainRoutes } from "../../fabric/routing/explain.ts";
+import { graphOf, type MeshGraph, type RouteNeed } from "../../fabric/routing/graph.ts";
+import { chooseRoute } from "../../fabric/routing/pick.ts";
+import type { ClusterView, ViewResource } from "../../fabric/snapshot/cluster-view.ts";
+import { scopeSnapshot } from "../../fabric/snapshot/scope.ts";
+import { areNeighbours } from "../../fabric/snapshot/visibility.ts";
+import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { type RouteLink, RouteLinkSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { type Caller, nodeOf } from "../../rpc/caller.ts";
+import type { LinkValues } from "../domain/measurements.ts";
+import type { SnapshotSource } from "../domain/snapshot.ts";
+import { requireCluster } from "../store/clusters.ts";
+import type { StoreContext } from "../store/context.ts";
+import { listSamples, recordSamples } from "../store/links.ts";
+import { requireActiveMember } from "../store/memberships.ts";
+import { nodeNotFound } from "../store/nodes.ts";
+import { resourceNotFound } from "../store/resources.ts";
+import { atMost, counter, within } from "./reports.ts";
+import { callerOf, invalid } from "./service-context.ts";
+
+export interface RoutingServiceDeps extends StoreContext {
+  readonly snapshots: SnapshotSource;
+}
+
+export function routingService(deps: RoutingServiceDeps): ServiceImpl<typeof RoutingService> {
+  return {
+    async resolveRoutes(request, context) {
+      const view = await viewFor(deps, callerOf(context), request.clusterId);
+      const fromNodeId = fromOf(callerOf(context), view, request.fromNodeId);
+      const { graph, need } = await questionOf(deps, view, fromNodeId, request);
+      const { primary, standby } = chooseRoute(graph, need, {});
+      return {
+        primary: [...(primary?.nodeIds ?? [])],
+        standby: [...(standby?.nodeIds ?? [])],
+        snapshotEpoch: view.epoch,
+        snapshotVersion: view.version,
+      };
+    },
+    async explainRoute(request, context) {
+      const caller = callerOf(context);
+      const view = await viewFor(deps, caller, request.clusterId);
+      const from = request.fromNodeId === "" ? entriesOf(view) : [fromOf(caller, view, request.fromNodeId)];
+      const routes = [];
+      for (const fromNodeId of from) {
+        const serves = request.fromNodeId !== "" || resourcesFor(view, fromNodeId, request).length > 0;
+        if (!serves) continue;
+        const { graph, need } = await questionOf(deps, view, fromNodeId, request);
+        const fromName = view.nodes.find((node) => node.nodeId === fromNodeId)?.name ?? "";
+        routes.push({ fromNodeId, fromName, candidates: explainRoutes(graph, need) });
+      }
+      if (routes.length === 0) throw resourceNotFound();
+      return { routes, snapshotEpoch: view.epoch, snapshotVersion: view.version };
+    },
+    async reportLinks(request, context) {
+      const { nodeId, clusterId } = nodeOf(callerOf(context));
+      const samples = atMost("links", request.links, limits.reportedLinksMaxCount).map((link) => sampleOf(nodeId, link));
+      await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
+      const { view } = await deps.snapshots.view(clusterId);
+      const known = samples.filter(({ toNodeId }) => isNeighbour(view, nodeId, toNodeId));
+      // A link that has just ended is no reason to lose the others' measurements.
+      if (known.length === 0 && samples.length > 0) throw nodeNotFound();
+      await recordSamples(deps.sql, clusterId, newestPerLink(known));
+      return {};
+    },
+  };
+}
+
+/** The view a caller may ask about: operators any cluster's, a node its own. */
+async function viewFor(deps: RoutingServiceDeps, caller: Caller, clusterId: string): Promise<ClusterView> {
+  if (caller.kind === "operator") {
+    const cluster = await requireCluster(deps.sql, clusterId);
+    return (await deps.snapshots.view(cluster.id)).view;
+  }
+  const own = nodeOf(caller);
+  if (clusterId !== "" && clusterId !== own.clusterId) {
+    throw new WeftError("not_found", "no such cluster", { detail: "CLUSTER_NOT_FOUND" });
+  }
+  await requireActiveMember(deps.sql, deps.seal, own.clusterId, own.nodeId);
+  return (await deps.snapshots.view(own.clusterId)).view;
+}
+
+/** The node to start from: the calling one, or the one (id or name) an operator named. */
+function fromOf(caller: Caller, view: ClusterView, asked: string): string {
+  if (caller.kind === "node") {
+    const { nodeId } = nodeOf(caller);
+    if (asked !== "" && asked !== nodeId) throw nodeNotFound();
+    return nodeId;
+  }
+  if (asked === "") throw invalid("from_node_id", "name the node to start from");
+  const node = view.nodes.find((each) => each.nodeId === asked) ?? view.nodes.find((each) => each.name === asked);
+  if (node === undefined) throw nodeNotFound();
+  return node.nodeId;
+}
+
+function entriesOf(view: ClusterView): readonly string[] {
+  return view.nodes.filter((node) => hasRole(node.roles, NodeRole.ENTRY, undefined)).map((node) => node.nodeId);
+}
+
+interface Question {
+  readonly resource: string;
+  readonly organizationId: string;
+  readonly class: ChannelClass;
+}
+
+/** Resources of that name or id which this entry serves; an organization narrows it to one. */
+function resourcesFor(view: ClusterView, fromNodeId: string, asked: Question): readonly ViewResource[] {
+  const grants = view.nodes.find((node) => node.nodeId === fromNodeId)?.roles ?? [];
+  return view.resources
+    .filter((each) => each.name === asked.resource || each.resourceId === asked.resource)
+    .filter((each) => asked.organizationId === "" || each.organizationId === asked.organizationId)
+    .filter((each) => hasRole(grants, NodeRole.ENTRY, each.organizationId));
+}
+
+async function questionOf(
+  deps: RoutingServiceDeps,
+  view: ClusterView,
+  fromNodeId: string,
+  asked: Question,
+): Promise<{ readonly graph: MeshGraph; readonly need: RouteNeed }> {
+  const [resource, other] = resourcesFor(view, fromNodeId, asked);
+  if (resource === undefined) throw resourceNotFound();
+  if (other !== undefined) {
+    const message = "several organizations have a resource of that name: name the organization";
+    throw new WeftError("failed_precondition", message, { detail: "AMBIGUOUS_NAME" });
+  }
+  // Dates decide nothing about routes.
+  const snapshot = scopeSnapshot(view, fromNodeId, { issuedAtMs: 0, notAfterMs: 0 });
+  const own = await listSamples(deps.sql, view.clusterId, fromNodeId);
+  const pool = snapshot.pools.find((each) => each.poolId === resource.poolId);
+  return {
+    graph: graphOf(snapshot, own.map(linkMessage)),
+    need: {
+      clusterId: view.clusterId,
+      fromNodeId,
+      toNodeIds: pool?.egressNodeIds ?? [],
+      organizationId: resource.organizationId,
+      class: asked.class === ChannelClass.UNSPECIFIED ? resource.defaultClass : asked.class,
+    },
+  };
+}
+
+function linkMessage({ measuredAtMs, ...values }: LinkValues): RouteLink {
+  return create(RouteLinkSchema, { ...values, measuredAtMs: BigInt(measuredAtMs) });
+}
+
+/** A sample of the caller's own; an input that was not measured stays absent. */
+function sampleOf(nodeId: string, link: RouteLink): LinkValues {
+  if (link.fromNodeId !== "" && link.fromNodeId !== nodeId) throw nodeNotFound();
+  const check = (field: string, value: number | undefined, max: number): number | undefined =>
+    value === undefined ? undefined : within(field, value, 0, max);
+  const measured = {
+    rttMs: check("rtt_ms", link.rttMs, Number.MAX_SAFE_INTEGER),
+    jitterMs: check("jitter_ms", link.jitterMs, Number.MAX_SAFE_INTEGER),
+    lossShare: check("loss_share", link.lossShare, 1),
+    reliabilityShare: check("reliability_share", link.reliabilityShare, 1),
+    bandwidthBytesPerSecond: check("bandwidth_bytes_per_second", link.bandwidthBytesPerSecond, Number.MAX_SAFE_INTEGER),
+    recentFailures: check("recent_failures", link.recentFailures, Number.MAX_SAFE_INTEGER),
+  };
+  const present = Object.fromEntries(Object.entries(measured).filter(([, value]) => value !== undefined));
+  const measuredAtMs = counter("measured_at_ms", link.measuredAtMs);
+  return { ...present, fromNodeId: nodeId, toNodeId: link.toNodeId, measuredAtMs };
+}
+
+/** Who is not linked to the caller does not exist for it. */
+function isNeighbour(view: ClusterView, nodeId: string, toNodeId: string): boolean {
+  const from = view.nodes.find((node) => node.nodeId === nodeId);
+  const to = view.nodes.find((node) => node.nodeId === toNodeId);
+  return from !== undefined && to !== undefined && areNeighbours(from, to);
+}
+
+/** One statement may write a row once. */
+function newestPerLink(samples: readonly LinkValues[]): readonly LinkValues[] {
+  const newest = new Map<string, LinkValues>();
+  for (const sample of samples) {
+    const before = newest.get(sample.toNodeId);
+    if (before === undefined || before.measuredAtMs <= sample.measuredAtMs) newest.set(sample.toNodeId, sample);
+  }
+  return [...newest.values()];
+}
