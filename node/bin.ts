@@ -1,11 +1,18 @@
 /** The node process: configuration, signals, the ready line. `weft node run` and `weft up` end up here. */
 
+import { readFileSync } from "node:fs";
+import { hostname, platform, release } from "node:os";
 import { pathToFileURL } from "node:url";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import { systemClock } from "../lib/clock.ts";
 import { EXIT_CONFIG, unsafeStart } from "../lib/env.ts";
 import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { openLog } from "../lib/log.ts";
-import { loadNodeConfig } from "./config.ts";
+import { defaultCapabilities } from "./capabilities.ts";
+import { loadNodeConfig, type NodeConfig } from "./config.ts";
+import { loadIdentity } from "./identity-store.ts";
+import { joinCluster } from "./join.ts";
 import { type NodeHandle, startNode } from "./main.ts";
 import packageFacts from "../package.json" with { type: "json" };
 
@@ -22,6 +29,32 @@ function untilAsked(): Promise<void> {
   });
 }
 
+/** Joins when the state folder is empty and the configuration says how; says on standard output what an operator must approve. */
+async function joinIfNew(config: NodeConfig, signal: AbortSignal): Promise<void> {
+  if (config.join === undefined || loadIdentity(config.stateDir) !== undefined) return;
+  const { join } = config;
+  const roleByName = { entry: NodeRole.ENTRY, relay: NodeRole.RELAY, egress: NodeRole.EGRESS } as const;
+  await joinCluster(
+    {
+      stateDir: config.stateDir,
+      control: config.control,
+      clock: systemClock,
+      onPending: (pending) => process.stdout.write(`${JSON.stringify({ pending: true, ...pending })}\n`),
+    },
+    readFileSync(join.tokenFile, "utf8"),
+    {
+      name: join.name,
+      roles: join.roles.map((name) => roleByName[name]),
+      capabilities: defaultCapabilities(config.dialOutOnly),
+      addresses: join.addresses,
+      dialOutOnly: config.dialOutOnly,
+      region: config.region,
+      facts: { hostname: hostname(), platform: platform(), kernel: release(), node: process.version },
+    },
+    signal,
+  );
+}
+
 /**
  * Runs a node until it is asked to stop: drain, grace, force. Prints one JSON line on standard output once it is ready.
  * @throws ConfigError or WeftError when it cannot start.
@@ -36,9 +69,11 @@ export async function runNodeProcess(flags: Readonly<Record<string, unknown>>): 
     return;
   }
   const log = openLog({ level: config.logLevel, process: "node" });
-  const asked = untilAsked();
+  const stopping = new AbortController();
+  const asked = untilAsked().then(() => stopping.abort());
   let node: NodeHandle | undefined;
   try {
+    await joinIfNew(config, stopping.signal);
     node = await startNode(config, { log, pid: process.pid, version: packageFacts.version, rssPeakBytes: () => process.resourceUsage().maxRSS * 1024 });
     const { nodeId, name, publicAddress, operatorAddress } = node;
     process.stdout.write(`${JSON.stringify({ ready: true, nodeId, name, public: publicAddress, operator: operatorAddress })}\n`);

@@ -27,6 +27,16 @@ const ceilingSchema = z.strictObject({
   listenerHosts: z.array(z.string()).default(["127.0.0.1", "::1", "localhost"]),
 });
 
+/** What a node without an identity asks for when it starts: the same as `weft join`, without a second command. */
+const joinSchema = z.strictObject({
+  /** File (0600) holding the join token. */
+  tokenFile: z.string().min(1),
+  name: z.string().min(1),
+  roles: z.array(z.enum(["entry", "relay", "egress"])).default([]),
+  /** Where other nodes dial this one; empty for a dial-out-only node. */
+  addresses: z.array(z.object({ host: z.string(), port: portSchema })).default([]),
+});
+
 const schema = z.object({
   /** Folder of this membership's identity, snapshot and feed. One folder per cluster. */
   stateDir: z.string().min(1),
@@ -42,6 +52,8 @@ const schema = z.object({
   allowRemoteOperators: flagSchema.default(false),
   region: z.string().max(63).default(""),
   ceiling: ceilingSchema.prefault({}),
+  /** Joins first when the state folder holds no identity. */
+  join: joinSchema.optional(),
   dev: flagSchema.default(false),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });

@@ -1,0 +1,120 @@
+/** `weft control`, `weft config`: the control process and what configures it. */
+
+import type { Command } from "commander";
+import { isLoopbackHost } from "../../lib/config.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { loadOperatorContext } from "../../rpc/operator-context.ts";
+import { print, table, when } from "../output.ts";
+import { action, contextDir, type GlobalOptions } from "../session.ts";
+
+type Flags = GlobalOptions & Readonly<Record<string, unknown>> & { readonly config?: string };
+
+/** The settings of control as flags. */
+function withControlSettings(command: Command): Command {
+  return command
+    .option("--config <file>", "JSON configuration file")
+    .option("--data-dir <dir>", "folder of the embedded store")
+    .option("--postgres-url-file <file>", "file (0600) with the PostgreSQL URL, instead of the embedded store")
+    .option("--postgres-ca-file <file>", "CA certificates the PostgreSQL server is verified with")
+    .option("--redis-url-file <file>", "file (0600) with the Redis URL; hints only")
+    .option("--redis-ca-file <file>", "CA certificates the Redis server is verified with")
+    .option("--sealing-key-file <file>", "file (0600) with the sealing key")
+    .option("--public-host <host>", "address to bind the public port to")
+    .option("--public-port <port>", "public port: nodes")
+    .option("--operator-host <host>", "address to bind the operator port to")
+    .option("--operator-port <port>", "operator port")
+    .option("--advertised-hosts <list>", "names and addresses this replica is reached by, comma-separated")
+    .option("--log-level <level>", "debug, info, warn, error or silent");
+}
+
+/** Words for the control process out of the flags given here. */
+function wordsOf(options: Flags, names: readonly string[]): string[] {
+  return names.flatMap((name) => {
+    const value = options[name];
+    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return typeof value === "string" ? [flag, value] : value === true ? [flag] : [];
+  });
+}
+
+async function init(options: Flags & { operatorName?: string; contextDir?: string; clusterSlug?: string; trustDomain?: string }): Promise<void> {
+  const [{ controlSettings, loadControlConfig }, { initControl }] = await Promise.all([import("../../control/config.ts"), import("../../control/init.ts")]);
+  const flags = Object.fromEntries(controlSettings.map((name) => [name, options[name]]));
+  const config = loadControlConfig({ env: process.env, flags, ...(options.config === undefined ? {} : { file: options.config }) }, { env: process.env, execArgv: process.execArgv });
+  const dir = options.contextDir ?? "";
+  const outcome = await initControl(config, {
+    operatorName: options.operatorName ?? "admin",
+    contextDir: dir,
+    ...(options.clusterSlug === undefined ? {} : { clusterSlug: options.clusterSlug }),
+    ...(options.trustDomain === undefined ? {} : { trustDomain: options.trustDomain }),
+  });
+  const facts = { trustDomain: outcome.trustDomain, cluster: { id: outcome.cluster.id, slug: outcome.cluster.slug }, operatorId: outcome.operatorId, context: dir };
+  print(options, facts, () =>
+    [`installation ${outcome.trustDomain} made, cluster ${outcome.cluster.slug} (${outcome.cluster.id})`, `the first operator's context is in ${dir}`, `back up ${config.sealingKeyFile}: without it the store is worthless`].join("\n"),
+  );
+}
+
+export function addControlCommands(program: Command): void {
+  const control = program.command("control").description("the control plane process");
+  withControlSettings(control.command("init").description("make an installation: sealing key, roots, first cluster, first operator; local, once"))
+    .requiredOption("--context-dir <dir>", "folder for the first operator's key, certificate and context")
+    .option("--operator-name <name>", "name of the first operator", "admin")
+    .option("--cluster-slug <slug>", "slug of the first cluster", "default")
+    .option("--trust-domain <name>", "trust domain (default: a random one)")
+    .addHelpText("after", "\nExample:\n  weft control init --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --context-dir ~/.weft --advertised-hosts control.example")
+    .action(action(init));
+  withControlSettings(control.command("run").description("run a control replica"))
+    .addHelpText("after", "\nExample:\n  weft control run --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --public-host 0.0.0.0")
+    .action(
+      action(async (options: Flags) => {
+        const [{ runControlProcess }, { controlSettings }] = await Promise.all([import("../../control/bin.ts"), import("../../control/config.ts")]);
+        await runControlProcess(["run", ...wordsOf(options, ["config", ...controlSettings])]);
+      }),
+    );
+}
+
+async function showConfig(options: GlobalOptions): Promise<void> {
+  const { leaf, clusters, dir, ...rest } = loadOperatorContext(contextDir(options));
+  const facts = { context: dir, operator: leaf.id.id, certificateNotAfterMs: leaf.notAfterMs, ...rest, clusters: clusters.map(({ id, slug }) => ({ id, slug })) };
+  print(options, facts, () =>
+    table(["FIELD", "VALUE"], [
+      ["context", dir],
+      ["operator", leaf.id.id],
+      ["certificate until", when(leaf.notAfterMs)],
+      ["control operator port", rest.operatorAddress],
+      ["control public port", rest.publicAddress],
+      ["trust domain", rest.trustDomain],
+      ["clusters", clusters.map(({ slug }) => slug).join(", ")],
+    ]),
+  );
+}
+
+/** What a configuration must not say in production. */
+function productionProblems(config: Readonly<Record<string, unknown>>): string[] {
+  const problems: string[] = [];
+  if (config.dev === true) problems.push("dev: is set; it loosens checks that production needs");
+  if (typeof config.publicHost === "string" && isLoopbackHost(config.publicHost) && config.dialOutOnly !== true) problems.push(`publicHost: ${config.publicHost} is reachable from this machine only`);
+  return problems;
+}
+
+async function checkConfig(options: GlobalOptions & { production?: boolean }, kind: string, file: string): Promise<void> {
+  const sources = { file, env: {}, flags: {} };
+  const load = async (): Promise<Readonly<Record<string, unknown>>> => {
+    if (kind === "node") return (await import("../../node/config.ts")).loadNodeConfig(sources);
+    if (kind === "control") return (await import("../../control/config.ts")).loadControlConfig(sources);
+    throw new WeftError("invalid_argument", `"${kind}" is no process; choose node or control`, { detail: "CLI_ENUM" });
+  };
+  const problems = options.production === true ? productionProblems(await load()) : (await load(), []);
+  print(options, { ok: problems.length === 0, file, problems }, () => (problems.length === 0 ? `${file} is a valid ${kind} configuration` : problems.map((problem) => `- ${problem}`).join("\n")));
+  if (problems.length > 0) process.exitCode = 78;
+}
+
+export function addConfigCommands(program: Command): void {
+  const config = program.command("config").description("the operator context and configuration files");
+  config.command("show").description("show the operator context in use (never its key)").addHelpText("after", "\nExample:\n  weft config show --context ~/.weft").action(action(showConfig));
+  config
+    .command("check <process> <file>")
+    .description("check a configuration file of a node or of control; lists every problem")
+    .option("--production", "refuse what only development allows")
+    .addHelpText("after", "\nExample:\n  weft config check node /etc/weft/node.json --production")
+    .action(action(checkConfig));
+}

@@ -1,0 +1,62 @@
+/** The `weft` command as a tree; `bin.ts` runs it, tests and docs look at it. */
+
+import { Command } from "commander";
+import packageFacts from "../package.json" with { type: "json" };
+import { addConfigCommands, addControlCommands } from "./commands/control.ts";
+import { addIdentityCommands } from "./commands/identity.ts";
+import { addJoinCommand, addNodeCommands } from "./commands/node.ts";
+import { addClusterCommands, addOrganizationCommands } from "./commands/organization.ts";
+import { addListenerCommands, addPoolCommands, addResourceCommands } from "./commands/pool.ts";
+import { addMembershipCommands, addRoleCommands } from "./commands/role.ts";
+import { addAuditCommands, addRouteCommands } from "./commands/route.ts";
+import { addRequestCommands, addTokenCommands } from "./commands/token.ts";
+import { addUpCommand } from "./commands/up.ts";
+
+export function buildProgram(): Command {
+  const program = new Command("weft")
+    .description("Weft: a self-hosted secure access fabric")
+    .version(packageFacts.version)
+    .option("--context <dir>", "operator context folder (default: WEFT_CONTEXT, else ~/.weft)")
+    .option("--cluster <slug>", "cluster, by slug or id (default: the context's)")
+    .option("--json", "print exactly one JSON object on one line")
+    .showSuggestionAfterError()
+    .showHelpAfterError("(--help shows what there is)")
+    .addHelpText("after", "\nExamples:\n  weft up                     a whole fabric on this machine\n  weft node list --json       nodes as one JSON object\n  weft route explain web      why bytes go where they go");
+  for (const add of [
+    addUpCommand,
+    addControlCommands,
+    addNodeCommands,
+    addMembershipCommands,
+    addTokenCommands,
+    addJoinCommand,
+    addRequestCommands,
+    addRoleCommands,
+    addPoolCommands,
+    addResourceCommands,
+    addListenerCommands,
+    addIdentityCommands,
+    addOrganizationCommands,
+    addClusterCommands,
+    addRouteCommands,
+    addAuditCommands,
+    addConfigCommands,
+  ]) {
+    add(program);
+  }
+  acceptGlobalsEverywhere(program);
+  return program;
+}
+
+/** Global options may stand before or after a subcommand. */
+function acceptGlobalsEverywhere(program: Command): void {
+  const visit = (command: Command): void => {
+    for (const child of command.commands) {
+      for (const option of program.options) {
+        const taken = child.options.some(({ long }) => long === option.long);
+        if (option.long !== "--version" && !taken && child.commands.length === 0) child.addOption(option);
+      }
+      visit(child);
+    }
+  };
+  visit(program);
+}

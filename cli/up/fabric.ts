@@ -1,0 +1,231 @@
+/**
+ * A whole fabric on this machine as real processes: control, nodes, demo targets. `weft up`, the tests and the benches
+ * start it through this one function, so it cannot rot.
+ */
+
+import { mkdirSync, rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { writeSecretFile } from "../../certs/secret-file.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { replaceFile } from "../../lib/files.ts";
+import { type Session, withSession } from "../session.ts";
+import { type Layout, layoutOf, type NodePlan, openPlan, type Plan } from "./layout.ts";
+import { type Child, runChild, startChild } from "./processes.ts";
+import { approve, provisionNodes, provisionResources, tokenFor } from "./provision.ts";
+
+export interface FabricOptions {
+  /** Kept folder; a temporary one, removed at the end, when absent. */
+  readonly data?: string;
+  readonly logLevel?: "debug" | "info" | "warn" | "error";
+  /** One line per step. */
+  readonly onProgress?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Fabric {
+  readonly root: string;
+  readonly contextDir: string;
+  readonly plan: Plan;
+  /** Control first, then the nodes in the plan's order. */
+  readonly processes: readonly Child[];
+  /** Milliseconds from the call to the first byte through an entry. */
+  readonly upMs: number;
+  process(name: string): Child;
+  listenerPort(name: string): number;
+  withSession<T>(work: (session: Session) => Promise<T>): Promise<T>;
+  /** Ends every process in order: entries, relays, egresses, control, targets; then removes a temporary folder. */
+  stop(): Promise<void>;
+}
+
+/** How long everything may take to stand. */
+const readyWithinMs = 60_000;
+
+/** Everything that was started, so that a failed start leaves nothing behind. */
+class Started {
+  readonly #stops: { name: string; stop: () => Promise<void> }[] = [];
+
+  add = (child: { name: string; stop: () => Promise<void> }): void => {
+    this.#stops.push(child);
+  };
+
+  async stopAll(): Promise<void> {
+    // Nodes drain side by side; control and targets go when nobody needs them any more.
+    const last = this.#stops.filter(({ name }) => name === "control" || name === "targets");
+    const first = this.#stops.filter(({ name }) => name !== "control" && name !== "targets");
+    await Promise.all(first.map(({ stop }) => stop()));
+    await Promise.all(last.map(({ stop }) => stop()));
+  }
+}
+
+function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, options: FabricOptions): object {
+  const address = node.publicPort === undefined ? [] : [{ host: "127.0.0.1", port: node.publicPort }];
+  return {
+    stateDir: join(layout.nodeDir(node.name), "state"),
+    control: [`127.0.0.1:${plan.control.publicPort}`],
+    ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicPort: node.publicPort }),
+    region: "local",
+    dev: true,
+    logLevel: options.logLevel ?? "info",
+    // The demo targets are on loopback, which an egress refuses unless its own ceiling lists it.
+    ceiling: { roles: [node.role], targets: [{ cidr: "127.0.0.0/8" }] },
+    join: { tokenFile: join(layout.nodeDir(node.name), "join.token"), name: node.name, roles: [node.role], addresses: address },
+  };
+}
+
+async function startControl(layout: Layout, plan: Plan, isNew: boolean, options: FabricOptions, started: Started): Promise<Child> {
+  const settings = [
+    ["--data-dir", layout.controlData],
+    ["--sealing-key-file", layout.sealingKey],
+    ["--public-port", String(plan.control.publicPort)],
+    ["--operator-port", String(plan.control.operatorPort)],
+    ["--log-level", options.logLevel ?? "info"],
+  ].flat();
+  mkdirSync(join(layout.sealingKey, ".."), { recursive: true, mode: 0o700 });
+  const control = { name: "control", role: "control", script: "control/bin.ts", logs: layout.logs };
+  if (isNew) {
+    mkdirSync(layout.context, { recursive: true, mode: 0o700 });
+    await runChild({ ...control, args: ["init", ...settings, "--dev", "--context-dir", layout.context] }, started.add);
+  }
+  return await startChild({ ...control, args: ["run", ...settings, "--dev"] }, started.add);
+}
+
+async function startNode(layout: Layout, plan: Plan, node: NodePlan, options: FabricOptions, enroll: ((announced: { requestId: string; keyFingerprint: string }) => Promise<string>) | undefined, started: Started): Promise<Child> {
+  const file = join(layout.nodeDir(node.name), "node.json");
+  replaceFile(file, `${JSON.stringify(nodeConfig(layout, plan, node, options), null, 2)}\n`);
+  let failed: (thrown: unknown) => void = () => {};
+  const refused = new Promise<never>((_, reject) => {
+    failed = reject;
+  });
+  refused.catch(() => {});
+  const child = startChild(
+    {
+      name: node.name,
+      role: node.role,
+      script: "node/bin.ts",
+      args: ["--config", file],
+      logs: layout.logs,
+      onLine: (line) => {
+        if (line.pending !== true || enroll === undefined) return;
+        enroll({ requestId: String(line.requestId), keyFingerprint: String(line.keyFingerprint) }).catch(failed);
+      },
+    },
+    started.add,
+  );
+  return await Promise.race([child, refused]);
+}
+
+/** One echo through a listener: resolves with the milliseconds it took, rejects when the path does not stand. */
+export function echoOnce(port: number, withinMs = 2_000): Promise<number> {
+  return new Promise((resolveMs, reject) => {
+    const startedMs = performance.now();
+    const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+    const timer = setTimeout(() => socket.destroy(new Error("no echo in time")), withinMs);
+    socket.once("connect", () => socket.write("?"));
+    socket.once("data", () => {
+      clearTimeout(timer);
+      resolveMs(performance.now() - startedMs);
+      socket.end();
+    });
+    socket.once("error", (thrown) => {
+      clearTimeout(timer);
+      reject(thrown);
+    });
+    socket.once("close", () => {
+      clearTimeout(timer);
+      reject(new Error("closed before an echo"));
+    });
+  });
+}
+
+async function untilCarrying(plan: Plan, options: FabricOptions): Promise<void> {
+  const deadlineMs = performance.now() + readyWithinMs;
+  const echoes = plan.listeners.filter(({ resource }) => resource === "echo");
+  for (const listener of echoes) {
+    for (;;) {
+      options.signal?.throwIfAborted();
+      try {
+        await echoOnce(listener.port);
+        break;
+      } catch (cause) {
+        if (performance.now() > deadlineMs) throw new WeftError("deadline_exceeded", `no bytes come through ${listener.entry} after ${readyWithinMs / 1000} s; see the logs`, { detail: "UP_NO_PATH", cause });
+        await delay(100);
+      }
+    }
+  }
+}
+
+async function enrollAll(layout: Layout, plan: Plan, options: FabricOptions, started: Started, say: (line: string) => void): Promise<Child[]> {
+  return await withSession({ context: layout.context }, async (session) => {
+    const made = await provisionResources(session, plan);
+    const nodeIds = new Map<string, string>();
+    const children = await Promise.all(
+      plan.nodes.map(async (node) => {
+        writeSecretFile(join(layout.nodeDir(node.name), "join.token"), await tokenFor(session, node));
+        const enroll = async (announced: { requestId: string; keyFingerprint: string }): Promise<string> => {
+          const nodeId = await approve(session, node, announced);
+          nodeIds.set(node.name, nodeId);
+          say(`${node.name} enrolled as ${nodeId}`);
+          return nodeId;
+        };
+        return await startNode(layout, plan, node, options, enroll, started);
+      }),
+    );
+    await provisionNodes(session, plan, made, nodeIds);
+    return children;
+  });
+}
+
+/**
+ * Brings a fabric up and resolves once bytes come back through every entry.
+ * @throws WeftError when a part does not start; everything that did start has ended by then.
+ */
+export async function startFabric(options: FabricOptions = {}): Promise<Fabric> {
+  const startedMs = performance.now();
+  const say = options.onProgress ?? ((): void => {});
+  const root = options.data === undefined ? await mkdtemp(join(tmpdir(), "weft-")) : resolve(options.data);
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const layout = layoutOf(root);
+  const started = new Started();
+  const stop = async (): Promise<void> => {
+    await started.stopAll();
+    if (options.data === undefined) rmSync(root, { recursive: true, force: true });
+  };
+  try {
+    const { plan, isNew } = await openPlan(layout);
+    say(isNew ? `starting control in ${root}` : `starting what ${root} holds`);
+    const [control] = await Promise.all([
+      startControl(layout, plan, isNew, options, started),
+      startChild({ name: "targets", role: "target", script: "cli/up/targets.ts", args: [String(plan.targets.webPort), String(plan.targets.echoPort)], logs: layout.logs }, started.add),
+    ]);
+    options.signal?.throwIfAborted();
+    say(`control is up; starting ${plan.nodes.length} nodes`);
+    const nodes = isNew
+      ? await enrollAll(layout, plan, options, started, say)
+      : await Promise.all(plan.nodes.map((node) => startNode(layout, plan, node, options, undefined, started)));
+    say("waiting for the first bytes through both entries");
+    await untilCarrying(plan, options);
+    const processes = [control, ...nodes];
+    return {
+      root,
+      contextDir: layout.context,
+      plan,
+      processes,
+      upMs: performance.now() - startedMs,
+      process(name) {
+        const found = processes.find((child) => child.name === name);
+        if (found === undefined) throw new Error(`no process is named ${name}`);
+        return found;
+      },
+      listenerPort: (name) => plan.listeners.find((listener) => listener.name === name)?.port ?? 0,
+      withSession: (work) => withSession({ context: layout.context }, work),
+      stop,
+    };
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+}

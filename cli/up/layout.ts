@@ -1,0 +1,115 @@
+/**
+ * What `weft up` brings up, and where it keeps it. The plan is written once into the folder: a second start with the same
+ * `--data` finds the same names, ports and identities.
+ */
+
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { z } from "zod";
+import { WeftError } from "../../lib/errors.ts";
+import { readFileIfAny, replaceFile } from "../../lib/files.ts";
+
+const nodePlan = z.object({
+  name: z.string(),
+  role: z.enum(["entry", "relay", "egress"]),
+  /** Undefined for the dial-out-only node. */
+  publicPort: z.number().optional(),
+});
+
+const planSchema = z.object({
+  control: z.object({ publicPort: z.number(), operatorPort: z.number() }),
+  targets: z.object({ webPort: z.number(), echoPort: z.number() }),
+  listeners: z.array(z.object({ name: z.string(), entry: z.string(), resource: z.enum(["web", "echo"]), port: z.number() })),
+  nodes: z.array(nodePlan),
+});
+
+export type Plan = z.output<typeof planSchema>;
+export type NodePlan = z.output<typeof nodePlan>;
+
+/** Where everything of one fabric lives. */
+export interface Layout {
+  readonly root: string;
+  readonly controlData: string;
+  readonly sealingKey: string;
+  readonly context: string;
+  readonly logs: string;
+  nodeDir(name: string): string;
+}
+
+export function layoutOf(root: string): Layout {
+  return {
+    root,
+    controlData: join(root, "control", "data"),
+    sealingKey: join(root, "keys", "sealing.key"),
+    context: join(root, "operator"),
+    logs: join(root, "logs"),
+    nodeDir: (name) => join(root, "nodes", name),
+  };
+}
+
+/** Ports below the range the system gives to outgoing connections, so that none is taken between choosing and binding. */
+const firstPort = 18_000;
+const lastPort = 31_000;
+
+/** Whether a port can be bound on loopback right now. */
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** `count` different free loopback ports, searched from a random start. */
+export async function freePorts(count: number): Promise<number[]> {
+  const span = lastPort - firstPort;
+  const start = Math.floor(Math.random() * span);
+  const found: number[] = [];
+  for (let step = 0; step < span && found.length < count; step += 1) {
+    const port = firstPort + ((start + step) % span);
+    if (await isFree(port)) found.push(port);
+  }
+  if (found.length < count) throw new WeftError("resource_exhausted", "no free loopback ports", { detail: "UP_PORTS" });
+  return found;
+}
+
+/** Two entries, three relays, two egresses of which one only dials out, two demo targets, two listeners at each entry. */
+async function makePlan(): Promise<Plan> {
+  const ports = await freePorts(14);
+  const next = (): number => ports.shift() ?? 0;
+  const inbound = [
+    ["entry-1", "entry"],
+    ["entry-2", "entry"],
+    ["relay-1", "relay"],
+    ["relay-2", "relay"],
+    ["relay-3", "relay"],
+    ["egress-1", "egress"],
+  ] as const;
+  return {
+    control: { publicPort: next(), operatorPort: next() },
+    targets: { webPort: next(), echoPort: next() },
+    listeners: ["entry-1", "entry-2"].flatMap((entry) =>
+      (["web", "echo"] as const).map((resource) => ({ name: `${resource}-${entry}`, entry, resource, port: next() })),
+    ),
+    nodes: [...inbound.map(([name, role]) => ({ name, role, publicPort: next() })), { name: "egress-2", role: "egress" as const }],
+  };
+}
+
+/**
+ * The plan kept in the folder, or a new one.
+ * @throws WeftError failed_precondition when the folder's plan is damaged.
+ */
+export async function openPlan(layout: Layout): Promise<{ readonly plan: Plan; readonly isNew: boolean }> {
+  const path = join(layout.root, "fabric.json");
+  const stored = readFileIfAny(path);
+  if (stored === undefined) {
+    const plan = await makePlan();
+    replaceFile(path, `${JSON.stringify(plan, null, 2)}\n`);
+    return { plan, isNew: true };
+  }
+  try {
+    return { plan: planSchema.parse(JSON.parse(stored.toString())), isNew: false };
+  } catch (cause) {
+    throw new WeftError("failed_precondition", `${path} is damaged; use another --data folder`, { detail: "UP_PLAN", cause });
+  }
+}

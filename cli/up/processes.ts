@@ -1,0 +1,137 @@
+/** Child processes of a fabric: each says on standard output, one JSON object a line, what it waits for and when it is ready. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { WeftError } from "../../lib/errors.ts";
+
+const repository = fileURLToPath(new URL("../../", import.meta.url));
+
+export interface ChildSpec {
+  readonly name: string;
+  readonly role: string;
+  /** Relative to the repository. */
+  readonly script: string;
+  readonly args: readonly string[];
+  readonly logs: string;
+  /** Called for every line before the ready line. */
+  readonly onLine?: (line: Readonly<Record<string, unknown>>) => void;
+}
+
+export interface Child {
+  readonly name: string;
+  readonly role: string;
+  readonly pid: number;
+  /** The ready line. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly exited: Promise<void>;
+  /** Asks it to end, and insists after a while. */
+  stop(): Promise<void>;
+}
+
+/** Told as soon as a process exists, so that a failed start can end it. */
+export type OnSpawn = (child: { readonly name: string; readonly stop: () => Promise<void> }) => void;
+
+/** How long a child may take from being asked to end to being ended by force. */
+const insistAfterMs = 12_000;
+
+function environment(): NodeJS.ProcessEnv {
+  const cache = process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "weft-compile-cache");
+  // What configures this command must not configure its children.
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^WEFT_(NODE|CONTROL)_/.test(name)));
+  return { ...clean, NODE_COMPILE_CACHE: cache };
+}
+
+function parseLine(line: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function lastWords(logFile: string): string {
+  try {
+    return readFileSync(logFile, "utf8").trim().split("\n").slice(-5).join("\n");
+  } catch {
+    return "";
+  }
+}
+
+function stopper(child: ChildProcess, exited: Promise<void>): () => Promise<void> {
+  return async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    const insist = setTimeout(() => child.kill("SIGKILL"), insistAfterMs);
+    await exited;
+    clearTimeout(insist);
+  };
+}
+
+interface Spawned {
+  readonly child: ChildProcess;
+  readonly stdout: Readable;
+  readonly logFile: string;
+  readonly exited: Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
+  mkdirSync(spec.logs, { recursive: true, mode: 0o700 });
+  const logFile = join(spec.logs, `${spec.name}.log`);
+  const log = openSync(logFile, "a", 0o600);
+  // A process group of its own: Ctrl-C reaches the command alone, which then ends its children in order.
+  const child = spawn(process.execPath, [join(repository, spec.script), ...spec.args], {
+    stdio: ["ignore", "pipe", log],
+    env: environment(),
+    detached: true,
+  });
+  closeSync(log);
+  if (child.stdout === null) throw new Error("a pipe was asked for");
+  const exited = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    child.once("error", () => resolve());
+  });
+  const stop = stopper(child, exited);
+  onSpawn({ name: spec.name, stop });
+  return { child, stdout: child.stdout, logFile, exited, stop };
+}
+
+function endedError(name: string, logFile: string, code: number | null, signal: string | null): WeftError {
+  return new WeftError("unavailable", `${name} ended (${signal ?? `exit ${code}`})\n${lastWords(logFile)}`, { detail: "UP_CHILD_ENDED" });
+}
+
+/**
+ * Runs a child to its end.
+ * @throws WeftError unavailable when it fails, with its last words.
+ */
+export function runChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<void> {
+  const { child, stdout, logFile } = spawnChild(spec, onSpawn);
+  stdout.resume();
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) => reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })));
+    child.once("exit", (code, signal) => (code === 0 ? resolve() : reject(endedError(spec.name, logFile, code, signal))));
+  });
+}
+
+/**
+ * Starts a child and resolves with its ready line.
+ * @throws WeftError unavailable when it ends before it is ready, with its last words.
+ */
+export function startChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<Child> {
+  const { child, stdout, logFile, exited, stop } = spawnChild(spec, onSpawn);
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) => reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })));
+    child.once("exit", (code, signal) => reject(endedError(spec.name, logFile, code, signal)));
+    createInterface({ input: stdout }).on("line", (text) => {
+      const line = parseLine(text);
+      if (line?.ready === true) resolve({ name: spec.name, role: spec.role, pid: child.pid ?? 0, facts: line, exited, stop });
+      else if (line !== undefined) spec.onLine?.(line);
+    });
+  });
+}
