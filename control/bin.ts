@@ -5,6 +5,7 @@
  * Exit codes: 0 done, 78 the configuration or the sealed data is wrong (starting again changes nothing), 1 anything else.
  */
 
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT_CONFIG } from "../lib/env.ts";
@@ -86,12 +87,18 @@ function fail(error: unknown): never {
   process.exit(lastingFailure ? EXIT_CONFIG : 1);
 }
 
-try {
-  const invocation = readInvocation(process.argv.slice(2));
-  if (invocation.action === "run") await run(invocation.config);
-  else if (invocation.action === "init") await init(invocation);
-  else
-    throw new WeftError("invalid_argument", `unknown action "${invocation.action}": run or init`, { detail: "ACTION" });
-} catch (error) {
-  fail(error);
+/** Runs `run` or `init` with these words; ends the process with the exit code above when it fails. */
+export async function runControlProcess(argv: readonly string[]): Promise<void> {
+  try {
+    const invocation = readInvocation(argv);
+    if (invocation.action === "run") await run(invocation.config);
+    else if (invocation.action === "init") await init(invocation);
+    else throw new WeftError("invalid_argument", `unknown action "${invocation.action}": run or init`, { detail: "ACTION" });
+  } catch (error) {
+    fail(error);
+  }
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await runControlProcess(process.argv.slice(2));
 }
