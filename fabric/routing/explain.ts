@@ -5,19 +5,22 @@ import { type Candidate, CandidateSchema } from "../../gen/weft/routing/v1/routi
 import { limits } from "../../lib/limits.ts";
 import { farEdgeFault, needFault, pathFault, relayFault } from "./filter.ts";
 import type { MeshGraph, RouteNeed } from "./graph.ts";
-import { type ScoredPath, sharedRelays } from "./paths.ts";
+import { findPaths, type ScoredPath, sharedRelays } from "./paths.ts";
 import { chooseRoute, isRealGain, type RouteChoice, type RouteState } from "./pick.ts";
 
 /**
- * Every single-relay candidate of the graph, usable or not, and the best longer ones: chosen first, then by rank, then the
- * filtered. `held` is what the node uses now; without it, what it would choose from nothing.
+ * The candidates of a graph: chosen first, then by rank, then those that cannot be used; at most
+ * `limits.routeExplainedMaxCount`. `held` is what the node uses now; without it, what it would choose from nothing.
  */
 export function explainRoutes(graph: MeshGraph, need: RouteNeed, held: RouteState = {}): Candidate[] {
   const choice = chooseRoute(graph, need, held);
   const chosen = [choice.primary, choice.standby].flatMap((path) => path ?? []);
-  const rest = choice.ranked.filter((path) => !chosen.some((other) => other.key === path.key));
-  const usable = [...chosen, ...rest].map((path) => usableCandidate(graph, choice, path));
-  return [...usable, ...filteredCandidates(graph, need)].slice(0, limits.routeCandidatesMaxCount);
+  const { ranked } = findPaths(graph, need, { maxCount: limits.routeExplainedMaxCount });
+  const rest = ranked.filter((path) => !chosen.some((other) => other.key === path.key));
+  const filtered = filteredCandidates(graph, need);
+  const room = Math.max(chosen.length, limits.routeExplainedMaxCount - filtered.length);
+  const usable = [...chosen, ...rest].slice(0, room).map((path) => usableCandidate(graph, choice, path));
+  return [...usable, ...filtered].slice(0, limits.routeExplainedMaxCount);
 }
 
 function usableCandidate(graph: MeshGraph, choice: RouteChoice, path: ScoredPath): Candidate {

@@ -8,14 +8,15 @@
  *      edge, because the trunk does.
  *
  * The search keeps the best walk per (relays so far, last relay). As every step costs something or nothing (SC2), the best
- * walk of all is a path. 40 relays and 10 egresses are 4 x 40 x 40 steps, well under a millisecond after scoring links.
+ * walk of all is a path. 40 relays and 10 egresses are 4 x 40 x 40 steps.
  */
 
 import type { RouteLink } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../lib/limits.ts";
-import { farEdgeFault, linkFault, needFault, pathFault, relayFault } from "./filter.ts";
-import { linkKey, type MeshGraph, measured, type RouteNeed, unmeasuredLink } from "./graph.ts";
-import { type Score, score, stepCost, type Weights, weightsFor } from "./score.ts";
+import { farEdgeFault, needFault, pathFault, relayFault } from "./filter.ts";
+import { linkKey, type MeshGraph, type RouteNeed, unmeasuredLink } from "./graph.ts";
+import { Prices } from "./prices.ts";
+import { type Score, score, type Weights, weightsFor } from "./score.ts";
 
 /** A usable path with its cost. */
 export interface ScoredPath extends Score {
@@ -24,9 +25,11 @@ export interface ScoredPath extends Score {
   readonly key: string;
 }
 
-/** A path while it is searched for. */
+/** A path while it is searched for: its last node and the walk before it. */
 interface Walk {
-  readonly nodeIds: readonly string[];
+  readonly at: number;
+  readonly before?: Walk;
+  readonly hops: number;
   /** Relays also on the path to stay away from; weighs most. */
   readonly shared: number;
   readonly unmeasured: number;
@@ -34,13 +37,22 @@ interface Walk {
 }
 
 interface Search {
-  readonly graph: MeshGraph;
-  readonly need: RouteNeed;
-  readonly weights: Weights;
-  readonly relayIds: readonly string[];
-  readonly farEdgeIds: readonly string[];
-  readonly awayFrom: ReadonlySet<string>;
-  readonly steps: Map<string, { readonly cost: number; readonly unmeasured: number } | undefined>;
+  readonly prices: Prices;
+  readonly startId: string;
+  readonly start: number;
+  readonly relays: readonly number[];
+  readonly farEdges: readonly number[];
+  readonly awayFrom: ReadonlySet<number>;
+  readonly direct: boolean;
+}
+
+export interface SearchOptions {
+  /** Default: those of the need's class. */
+  readonly weights?: Weights;
+  /** Default: `limits.routeCandidatesMaxCount`. */
+  readonly maxCount?: number;
+  /** Of the same graph, need and weights: to search twice for the price of one. */
+  readonly prices?: Prices;
 }
 
 const COST_QUANTUM = 1e-6;
@@ -73,11 +85,13 @@ export interface FoundPaths {
   readonly ranked: readonly ScoredPath[];
 }
 
-/** Searches usable paths; at most `limits.routeCandidatesMaxCount`, besides those to keep. */
-export function findPaths(graph: MeshGraph, need: RouteNeed, weights: Weights = weightsFor(need.class)): FoundPaths {
-  const walks = searchWalks(openSearch(graph, need, weights, need.toNodeIds, new Set()));
-  walks.sort((a, b) => compareWalks(need.fromNodeId, a, b));
-  const found = walks.slice(0, limits.routeCandidatesMaxCount).map((walk) => walk.nodeIds);
+/** Searches usable paths; at most `maxCount`, besides those to keep. */
+export function findPaths(graph: MeshGraph, need: RouteNeed, options: SearchOptions = {}): FoundPaths {
+  const weights = options.weights ?? weightsFor(need.class);
+  const prices = options.prices ?? new Prices(graph, need, weights);
+  const search = openSearch(graph, need, prices, need.toNodeIds, []);
+  const walks = searchWalks(search).sort((a, b) => compareWalks(search, a, b));
+  const found = walks.slice(0, options.maxCount ?? limits.routeCandidatesMaxCount).map((walk) => idsOf(prices, walk));
   const known = new Set(found.map(pathKey));
   const kept = (need.keep ?? []).filter((nodeIds) => !known.has(pathKey(nodeIds)));
   const ranked = [...found, ...kept].flatMap((nodeIds) => {
@@ -95,15 +109,20 @@ export function findStandby(
   graph: MeshGraph,
   need: RouteNeed,
   primary: readonly string[],
-  weights: Weights = weightsFor(need.class),
+  options: SearchOptions = {},
 ): ScoredPath | undefined {
   const farEdge = primary.at(-1);
   if (farEdge === undefined) return undefined;
-  const search = openSearch(graph, need, weights, [farEdge], new Set(primary.slice(1, -1)));
+  const weights = options.weights ?? weightsFor(need.class);
+  const prices = options.prices ?? new Prices(graph, need, weights);
+  const search = openSearch(graph, need, prices, [farEdge], primary.slice(1, -1));
   const key = pathKey(primary);
-  const walks = searchWalks(search).filter((walk) => pathKey(walk.nodeIds) !== key);
-  const best = walks.sort((a, b) => compareWalks(need.fromNodeId, a, b))[0];
-  const scored = best === undefined ? undefined : scorePath(graph, need, best.nodeIds, weights);
+  let best: Walk | undefined;
+  for (const walk of searchWalks(search)) {
+    if (best !== undefined && compareWalks(search, walk, best) >= 0) continue;
+    if (pathKey(idsOf(prices, walk)) !== key) best = walk;
+  }
+  const scored = best === undefined ? undefined : scorePath(graph, need, idsOf(prices, best), weights);
   return typeof scored === "string" ? undefined : scored;
 }
 
@@ -116,112 +135,121 @@ export function sharedRelays(a: readonly string[], b: readonly string[]): string
 function openSearch(
   graph: MeshGraph,
   need: RouteNeed,
-  weights: Weights,
+  prices: Prices,
   toNodeIds: readonly string[],
-  awayFrom: ReadonlySet<string>,
+  awayFrom: readonly string[],
 ): Search {
-  const usable = needFault(graph, need) === undefined;
-  const ids = usable ? [...graph.nodes.keys()] : [];
+  const ids = needFault(graph, need) === undefined ? prices.ids : [];
+  const number = (id: string): number => prices.indexOf(id);
   return {
-    graph,
-    need,
-    weights,
-    relayIds: ids.filter((id) => id !== need.fromNodeId && relayFault(graph, need, id) === undefined),
-    farEdgeIds: ids.filter((id) => toNodeIds.includes(id) && farEdgeFault(graph, need, id) === undefined),
-    awayFrom,
-    steps: new Map(),
+    prices,
+    startId: need.fromNodeId,
+    start: number(need.fromNodeId),
+    relays: ids.filter((id) => id !== need.fromNodeId && relayFault(graph, need, id) === undefined).map(number),
+    farEdges: ids.filter((id) => toNodeIds.includes(id) && farEdgeFault(graph, need, id) === undefined).map(number),
+    awayFrom: new Set(awayFrom.map(number)),
+    direct: need.direct === true,
   };
 }
 
 /** Every far edge after every kept walk, and the direct ones where the need allows them. */
 function searchWalks(search: Search): Walk[] {
-  const { need, farEdgeIds } = search;
-  const start: Walk = { nodeIds: [need.fromNodeId], shared: 0, unmeasured: 0, cost: 0 };
-  const found: Walk[] = need.direct === true ? farEdgeIds.flatMap((id) => step(search, start, id, true)) : [];
+  const start: Walk = { at: search.start, hops: 1, shared: 0, unmeasured: 0, cost: 0 };
+  const found: Walk[] = [];
   let layer: readonly Walk[] = [start];
+  if (search.direct) extendToFarEdges(search, layer, found);
   for (let relays = 1; relays <= limits.routeRelaysMaxCount; relays++) {
     layer = nextLayer(search, layer);
-    for (const walk of layer) for (const id of farEdgeIds) found.push(...step(search, walk, id, true));
+    extendToFarEdges(search, layer, found);
   }
   return found;
 }
 
-/** The best extension of a layer's walks to each relay. */
+function extendToFarEdges(search: Search, layer: readonly Walk[], found: Walk[]): void {
+  for (const walk of layer) {
+    for (const to of search.farEdges) {
+      if (!visits(walk, to) && Number.isFinite(search.prices.cost(walk.at, to, true))) {
+        found.push(extend(search, walk, to, true));
+      }
+    }
+  }
+}
+
+/** The best extension of a layer's walks to each relay. Sums are compared before anything is built. */
 function nextLayer(search: Search, layer: readonly Walk[]): Walk[] {
+  const { prices, awayFrom } = search;
   const next: Walk[] = [];
-  for (const id of search.relayIds) {
+  for (const to of search.relays) {
+    const shares = awayFrom.has(to) ? 1 : 0;
     let best: Walk | undefined;
     for (const walk of layer) {
-      const [candidate] = step(search, walk, id, false);
-      if (candidate === undefined) continue;
-      if (best === undefined || compareWalks(search.need.fromNodeId, candidate, best) < 0) best = candidate;
+      const cost = walk.cost + prices.cost(walk.at, to, false);
+      if (!Number.isFinite(cost) || visits(walk, to)) continue;
+      if (best !== undefined) {
+        const worse =
+          walk.shared + shares - best.shared ||
+          walk.unmeasured + prices.unmeasured(walk.at, to) - best.unmeasured ||
+          quanta(cost) - quanta(best.cost);
+        if (worse > 0) continue;
+      }
+      const candidate = extend(search, walk, to, false);
+      if (best === undefined || compareWalks(search, candidate, best) < 0) best = candidate;
     }
     if (best !== undefined) next.push(best);
   }
   return next;
 }
 
-/** One walk with one more node, or nothing when that step cannot be made. */
-function step(search: Search, walk: Walk, to: string, isFarEdge: boolean): Walk[] {
-  const from = walk.nodeIds.at(-1) ?? "";
-  if (walk.nodeIds.includes(to)) return [];
-  const price = priceOf(search, from, to, isFarEdge);
-  if (price === undefined) return [];
-  const shares = !isFarEdge && search.awayFrom.has(to) ? 1 : 0;
-  return [
-    {
-      nodeIds: [...walk.nodeIds, to],
-      shared: walk.shared + shares,
-      unmeasured: walk.unmeasured + price.unmeasured,
-      cost: walk.cost + price.cost,
-    },
-  ];
+function extend({ prices, awayFrom }: Search, walk: Walk, to: number, isFarEdge: boolean): Walk {
+  return {
+    at: to,
+    before: walk,
+    hops: walk.hops + 1,
+    shared: walk.shared + (!isFarEdge && awayFrom.has(to) ? 1 : 0),
+    cost: walk.cost + prices.cost(walk.at, to, isFarEdge),
+    unmeasured: walk.unmeasured + prices.unmeasured(walk.at, to),
+  };
 }
 
-function priceOf(search: Search, from: string, to: string, isFarEdge: boolean) {
-  const key = isFarEdge ? `${from}>>${to}` : `${from}>${to}`;
-  if (search.steps.has(key)) return search.steps.get(key);
-  const { graph, need, weights } = search;
-  const fromNode = graph.nodes.get(from);
-  const toNode = graph.nodes.get(to);
-  const link = graph.links.get(linkKey(from, to));
-  const usable = linkFault(graph, need, from, to) === undefined;
-  const price =
-    usable && link !== undefined && fromNode !== undefined && toNode !== undefined
-      ? {
-          cost: stepCost(link, fromNode, toNode, isFarEdge, weights),
-          unmeasured: measured(link.rttMs) === undefined ? 1 : 0,
-        }
-      : undefined;
-  search.steps.set(key, price);
-  return price;
+function visits(walk: Walk, node: number): boolean {
+  for (let at: Walk | undefined = walk; at !== undefined; at = at.before) if (at.at === node) return true;
+  return false;
 }
 
-function comparePaths(startId: string, a: ScoredPath, b: ScoredPath): number {
-  const walk = (path: ScoredPath): Walk => ({
-    nodeIds: path.nodeIds,
-    shared: 0,
-    unmeasured: path.unmeasuredLinks,
-    cost: path.total,
-  });
-  return compareWalks(startId, walk(a), walk(b));
+function idsOf(prices: Prices, walk: Walk): string[] {
+  const ids: string[] = [];
+  for (let at: Walk | undefined = walk; at !== undefined; at = at.before) ids.push(prices.ids[at.at] ?? "");
+  return ids.reverse();
 }
 
-/** PA2 and PA3 in one order. Costs are compared in quanta, so that sums made in another order are still equal. */
-function compareWalks(startId: string, a: Walk, b: Walk): number {
+/** Costs are compared in quanta, so that sums made in another order are still equal. */
+function quanta(cost: number): number {
+  return Math.round(cost / COST_QUANTUM);
+}
+
+/** PA2 and PA3 in one order. */
+function compareWalks({ prices, startId }: Search, a: Walk, b: Walk): number {
   return (
     a.shared - b.shared ||
     a.unmeasured - b.unmeasured ||
-    Math.round(a.cost / COST_QUANTUM) - Math.round(b.cost / COST_QUANTUM) ||
-    a.nodeIds.length - b.nodeIds.length ||
-    tieOrder(startId, a.nodeIds, b.nodeIds)
+    quanta(a.cost) - quanta(b.cost) ||
+    a.hops - b.hops ||
+    tieOrder(startId, pathKey(idsOf(prices, a)), pathKey(idsOf(prices, b)))
   );
 }
 
-function tieOrder(startId: string, a: readonly string[], b: readonly string[]): number {
-  const keyA = pathKey(a);
-  const keyB = pathKey(b);
-  return tieHash(startId, keyA) - tieHash(startId, keyB) || (keyA < keyB ? -1 : keyA > keyB ? 1 : 0);
+/** PA2 among paths that are scored. */
+function comparePaths(startId: string, a: ScoredPath, b: ScoredPath): number {
+  return (
+    a.unmeasuredLinks - b.unmeasuredLinks ||
+    quanta(a.total) - quanta(b.total) ||
+    a.nodeIds.length - b.nodeIds.length ||
+    tieOrder(startId, a.key, b.key)
+  );
+}
+
+function tieOrder(startId: string, a: string, b: string): number {
+  return tieHash(startId, a) - tieHash(startId, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
 /** FNV-1a with the finaliser of MurmurHash3: spreads, and depends on nothing but its words. */

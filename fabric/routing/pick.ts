@@ -9,6 +9,7 @@
 import { limits } from "../../lib/limits.ts";
 import type { MeshGraph, RouteNeed } from "./graph.ts";
 import { findPaths, findStandby, pathKey, type ScoredPath, scorePath, sharedRelays } from "./paths.ts";
+import { Prices } from "./prices.ts";
 import { type Weights, weightsFor } from "./score.ts";
 
 /** A path in use and for how many samples in a row another one was a real gain. */
@@ -97,7 +98,8 @@ export function chooseRoute(
   before: RouteState = {},
   weights: Weights = weightsFor(need.class),
 ): RouteChoice {
-  const { ranked } = findPaths(graph, need, weights);
+  const prices = new Prices(graph, need, weights);
+  const { ranked } = findPaths(graph, need, { weights, prices });
   const rescore = (held: HeldPath | undefined): ScoredPath | undefined => {
     const scored = held === undefined ? undefined : scorePath(graph, need, held.nodeIds, weights);
     return typeof scored === "string" ? undefined : scored;
@@ -106,7 +108,7 @@ export function chooseRoute(
   const warm = rescore(before.standby);
   const lost = before.primary !== undefined && current === undefined;
   const primary = decide(before.primary, current, lost && warm !== undefined ? warm : ranked[0]);
-  const standby = chooseStandby(graph, need, weights, primary.chosen, before.standby, warm);
+  const standby = chooseStandby(graph, need, prices, primary.chosen, before.standby, warm);
   return {
     state: {
       ...(primary.held === undefined ? {} : { primary: primary.held }),
@@ -124,13 +126,13 @@ export function chooseRoute(
 function chooseStandby(
   graph: MeshGraph,
   need: RouteNeed,
-  weights: Weights,
+  prices: Prices,
   primary: ScoredPath | undefined,
   held: HeldPath | undefined,
   warm: ScoredPath | undefined,
 ): Decision {
   if (primary === undefined) return { moved: held !== undefined };
-  const best = findStandby(graph, need, primary.nodeIds, weights);
+  const best = findStandby(graph, need, primary.nodeIds, { weights: prices.weights, prices });
   const sharedBy = (path: ScoredPath): number => sharedRelays(path.nodeIds, primary.nodeIds).length;
   const fits =
     warm !== undefined &&
