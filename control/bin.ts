@@ -93,7 +93,10 @@ export async function runControlProcess(argv: readonly string[]): Promise<void> 
     const invocation = readInvocation(argv);
     if (invocation.action === "run") await run(invocation.config);
     else if (invocation.action === "init") await init(invocation);
-    else throw new WeftError("invalid_argument", `unknown action "${invocation.action}": run or init`, { detail: "ACTION" });
+    else
+      throw new WeftError("invalid_argument", `unknown action "${invocation.action}": run or init`, {
+        detail: "ACTION",
+      });
   } catch (error) {
     fail(error);
   }

@@ -5,7 +5,8 @@
  * A start that dies half way leaves at most a sealing key file that sealed nothing; running it again uses that file.
  */
 
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { makeCsr } from "../certs/csr.ts";
 import { generateP256, privateKeyPem } from "../certs/keys.ts";
 import { certificatePem } from "../certs/material.ts";
@@ -57,6 +58,9 @@ export async function initControl(
     const options = { detail: "INSTALLATION_EXISTS" };
     throw new WeftError("already_exists", "this store already has an installation", options);
   }
+  // What could fail for want of a folder fails before anything is made for good.
+  if (order.contextDir !== undefined) prepareContextDir(order.contextDir);
+  mkdirSync(dirname(config.sealingKeyFile), { recursive: true, mode: 0o700 });
   const made = existsSync(config.sealingKeyFile) ? undefined : createSealingKeyFile(config.sealingKeyFile);
   try {
     const sealingKey: SealingKey = made ?? openSealingKeyFile(config.sealingKeyFile);
@@ -83,6 +87,14 @@ export async function initControl(
     if (made !== undefined && (await sealedNothing(sql, made.keyId))) rmSync(config.sealingKeyFile, { force: true });
     throw error;
   }
+}
+
+/** An operator's key is never written over. */
+function prepareContextDir(dir: string): void {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  if (!existsSync(join(dir, "operator.key"))) return;
+  const message = "the context folder already holds an operator's key; name another one";
+  throw new WeftError("already_exists", message, { detail: "CONTEXT_EXISTS" });
 }
 
 async function sealedNothing(sql: Sql, keyId: string): Promise<boolean> {

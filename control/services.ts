@@ -1,0 +1,60 @@
+/** Every service of control made from the store, in one record: what the surfaces route to. */
+
+import type { Allowlist } from "./domain/allowlist.ts";
+import type { Authority } from "./domain/authority.ts";
+import { feedSource } from "./domain/feed.ts";
+import { snapshotSource } from "./domain/snapshot.ts";
+import { startUpkeep } from "./domain/upkeep.ts";
+import type { ControlServices } from "./rpc/surfaces.ts";
+import { auditService } from "./services/audit.ts";
+import { clusterService } from "./services/cluster.ts";
+import { controlService } from "./services/control.ts";
+import { enrollmentService } from "./services/enrollment.ts";
+import { heartbeatService } from "./services/heartbeat.ts";
+import { identityService } from "./services/identity.ts";
+import { leaseService } from "./services/lease.ts";
+import { listenerService } from "./services/listener.ts";
+import { membershipService } from "./services/membership.ts";
+import { nodeAdminService } from "./services/node.ts";
+import { organizationService } from "./services/organization.ts";
+import { poolService } from "./services/pool.ts";
+import { requestService } from "./services/request.ts";
+import { resourceService } from "./services/resource.ts";
+import { roleService } from "./services/role.ts";
+import { routingService } from "./services/routing.ts";
+import { tokenService } from "./services/token.ts";
+import type { StoreContext } from "./store/context.ts";
+
+export interface OpenServices {
+  readonly services: ControlServices;
+  /** Ends the jobs behind them. */
+  stop(): Promise<void>;
+}
+
+/** Makes the services and starts the upkeep they rely on. */
+export function createServices(ctx: StoreContext, authority: Authority, allowlist: Allowlist): OpenServices {
+  const deps = { ...ctx, authority, allowlist };
+  const snapshots = snapshotSource(deps);
+  const feeds = feedSource(deps);
+  const upkeep = startUpkeep(ctx);
+  const services: ControlServices = {
+    enrollment: enrollmentService(deps),
+    control: controlService({ ...deps, snapshots, feeds }),
+    heartbeat: heartbeatService(deps),
+    lease: leaseService(deps),
+    routing: routingService({ ...deps, snapshots }),
+    audit: auditService(deps),
+    cluster: clusterService(deps),
+    identity: identityService(deps),
+    listener: listenerService(deps),
+    nodeAdmin: nodeAdminService(deps),
+    membership: membershipService(deps),
+    organization: organizationService(deps),
+    pool: poolService(deps),
+    request: requestService(deps),
+    resource: resourceService(deps),
+    role: roleService(deps),
+    token: tokenService(deps),
+  };
+  return { services, stop: () => upkeep.stop() };
+}
