@@ -16,6 +16,7 @@ import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import { type ClientTlsOptions, tlsOptions } from "../certs/tls-options.ts";
 import { WeftError } from "../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../lib/files.ts";
+import { limits } from "../lib/limits.ts";
 
 const clusterSchema = z.object({
   id: z.string(),
@@ -80,7 +81,7 @@ export function loadOperatorContext(dir: string): OperatorContext {
   }
   const keyPem = readSecretFile(join(dir, "operator.key"));
   try {
-    const context = contextSchema.parse(JSON.parse(readSecretFile(join(dir, "context.json"))));
+    const context = contextSchema.parse(JSON.parse(readSecretFile(join(dir, "context.json"), limits.identityFileMaxBytes)));
     return { ...context, dir, leaf: leafOfKind("operator", keyPem, certificateDer(certificate.toString())) };
   } catch (cause) {
     throw new WeftError("failed_precondition", `the operator context in ${dir} is damaged`, {

@@ -1,9 +1,6 @@
-/**
- * From the CLI to an operator port (control or node), and from a joining host to control's join door: one HTTP/2
- * connection, made when first needed and made again when lost.
- */
+/** From the CLI to an operator port (control or node): one HTTP/2 connection, made when needed and made again when lost. */
 
-import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { ClientTlsOptions } from "../certs/tls-options.ts";
 import { limits } from "../lib/limits.ts";
@@ -42,21 +39,4 @@ export function operatorTransport(options: DialedTransportOptions): ClosableTran
     ...(options.defaultTimeoutMs === undefined ? {} : { defaultTimeoutMs: options.defaultTimeoutMs }),
   });
   return { unary: transport.unary, stream: transport.stream, close: () => sessionManager.abort() };
-}
-
-/**
- * For hosts that are not nodes yet (`tlsOptions("first-contact" | "dial-join", ...)`): unary only, small answers, always
- * with a deadline.
- */
-export function joinTransport(options: DialedTransportOptions): ClosableTransport {
-  const dialed = operatorTransport({
-    readMaxBytes: limits.joiningBodyMaxBytes,
-    defaultTimeoutMs: limits.joiningSessionMaxMs,
-    ...options,
-  });
-  return {
-    unary: dialed.unary,
-    stream: () => Promise.reject(new ConnectError("streams are not served to joining hosts", Code.Unimplemented)),
-    close: () => dialed.close(),
-  };
 }

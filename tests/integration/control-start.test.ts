@@ -24,7 +24,8 @@ import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts"
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { silentLog } from "../../lib/log.ts";
 import { rpcClient } from "../../rpc/client.ts";
-import { joinTransport, operatorTransport } from "../../rpc/operator-transport.ts";
+import { joinTransport } from "../../rpc/join-transport.ts";
+import { operatorTransport } from "../../rpc/operator-transport.ts";
 import { controlFlags, startTestControl, type TestControl } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
 
