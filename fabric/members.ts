@@ -73,15 +73,6 @@ export function memberById(snapshot: Snapshot, nodeId: string): Member | undefin
   return snapshot.members.find((member) => member.nodeId === nodeId);
 }
 
-/** Whether a node id occurs in this snapshot as somebody this node may exchange bytes with. */
-export function isKnownNode(snapshot: Snapshot, nodeId: string): boolean {
-  return (
-    neighbourById(snapshot, nodeId) !== undefined ||
-    memberById(snapshot, nodeId) !== undefined ||
-    snapshot.graph?.nodes.some((node) => node.nodeId === nodeId) === true
-  );
-}
-
 /** Whether this node itself holds a role (for an organization). */
 export function selfHasRole(snapshot: Snapshot, role: NodeRole, organizationId: string | undefined): boolean {
   return hasRole(snapshot.self?.roles ?? [], role, organizationId);

@@ -13,7 +13,7 @@ import type { Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { FarEdge, type PathOffer, PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import type { FeedPosition } from "../feed.ts";
-import { hasRole, memberById, neighbourById } from "../members.ts";
+import { hasRole, memberById, neighbourById, poolsOf, selfHasRole } from "../members.ts";
 import type { OfflineVerdict } from "../offline.ts";
 import { normalSerialHex, serialHexOf } from "../signed-bytes.ts";
 
@@ -133,7 +133,7 @@ function rolesFault(facts: OfferFacts, at: number): OfferDetail | undefined {
   const last = offer.hops.length - 1;
   const organizationId = scopeOf(offer);
   const own = at === last ? NodeRole.EGRESS : NodeRole.RELAY;
-  if (!hasRole(snapshot.self?.roles ?? [], own, organizationId)) return "OFFER_OWN_ROLE";
+  if (!selfHasRole(snapshot, own, organizationId)) return "OFFER_OWN_ROLE";
   for (let i = 1; i <= last; i++) {
     if (i === at) continue;
     const roles = knownRoles(snapshot, offer.hops[i] ?? "");
@@ -152,12 +152,8 @@ function knownRoles(snapshot: Snapshot, nodeId: string): readonly RoleGrant[] | 
 function poolFault({ offer, snapshot, selfId }: OfferFacts): OfferDetail | undefined {
   const organizationId = scopeOf(offer);
   if (organizationId === undefined) return undefined;
-  const serves = snapshot.pools.some(
-    (pool) =>
-      pool.egressNodeIds.includes(selfId) &&
-      pool.organizationId === organizationId &&
-      (offer.farEdge !== FarEdge.POOL || pool.poolId === offer.poolId),
-  );
+  const pools = poolsOf(snapshot, selfId, organizationId);
+  const serves = offer.farEdge === FarEdge.POOL ? pools.some((pool) => pool.poolId === offer.poolId) : pools.length > 0;
   return serves ? undefined : "OFFER_POOL_REFUSED";
 }
 
