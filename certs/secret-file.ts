@@ -73,9 +73,9 @@ function syncDirectory(path: string): void {
 
 /**
  * The content of a secret file. Throws `not_found` (KEY_FILE_MISSING), or `failed_precondition` (KEY_FILE_UNSAFE) when it
- * is a link, not a file, larger than a key file can be, not mode 0600 or not owned by this process's user.
+ * is a link, not a file, larger than `maxBytes`, not mode 0600 or not owned by this process's user.
  */
-export function readSecretFile(path: string): string {
+export function readSecretFile(path: string, maxBytes: number = limits.keyFileMaxBytes): string {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -91,7 +91,7 @@ export function readSecretFile(path: string): string {
     if (!stat.isFile()) throw unsafeFile("it is not a plain file");
     if ((stat.mode & 0o777) !== 0o600) throw unsafeFile("its mode is not 0600");
     if (process.getuid !== undefined && stat.uid !== process.getuid()) throw unsafeFile("another user owns it");
-    if (stat.size > limits.keyFileMaxBytes) throw unsafeFile("it is too large");
+    if (stat.size > maxBytes) throw unsafeFile("it is too large");
     const content = Buffer.alloc(stat.size);
     const read = readSync(fd, content, 0, content.length, 0);
     return content.subarray(0, read).toString("utf8");

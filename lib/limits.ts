@@ -153,6 +153,7 @@ export const limits = {
   leafNamesMaxCount: 64,
   judgedCertificatesMaxCount: 1_024,
   keyFileMaxBytes: 16 * KiB,
+  identityFileMaxBytes: 4 * MiB,
   trustBundleMaxBytes: 64 * KiB,
   factsMaxBytes: 8 * KiB,
   joinAttemptsPerSourcePerSecond: 10,

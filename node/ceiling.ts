@@ -8,16 +8,20 @@ import { NodeRole, type RoleGrant } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Ceiling } from "./config.ts";
 
 /** Networks that need a rule of their own. */
-const guardedNetworks = [
-  ["127.0.0.0", 8, "ipv4"],
-  ["0.0.0.0", 8, "ipv4"],
-  ["169.254.0.0", 16, "ipv4"],
-  ["100.100.100.200", 32, "ipv4"],
-  ["::1", 128, "ipv6"],
-  ["::", 128, "ipv6"],
-  ["fe80::", 10, "ipv6"],
-  ["fd00:ec2::254", 128, "ipv6"],
-] as const;
+const guardedNetworks: readonly (readonly [network: string, prefix: number])[] = [
+  ["127.0.0.0", 8],
+  ["0.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["100.100.100.200", 32],
+  ["::1", 128],
+  ["::", 128],
+  ["fe80::", 10],
+  ["fd00:ec2::254", 128],
+];
+
+/** IPv6 prefixes that carry an IPv4 address behind them: compatible (RFC 4291), translated (RFC 7915), NAT64 (RFC 6052). */
+const carriers = ["::", "::ffff:0:", "64:ff9b::"];
+const carrierPrefix = 96;
 
 const ceilingRoleNames: ReadonlyMap<NodeRole, Ceiling["roles"][number]> = new Map([
   [NodeRole.ENTRY, "entry"],
@@ -36,16 +40,38 @@ export interface CeilingJudge {
   allowsListenerHost(host: string): boolean;
 }
 
+interface Guard {
+  readonly list: BlockList;
+  readonly prefix: number;
+  readonly kind: "ipv4" | "ipv6";
+}
+
+function guardOf(network: string, prefix: number): Guard {
+  const kind = family(network) ?? "ipv6";
+  const list = new BlockList();
+  list.addSubnet(network, prefix, kind);
+  return { list, prefix, kind };
+}
+
+/** Every guarded network, and the IPv6 networks a translator would turn into one. */
+function guards(): Guard[] {
+  return guardedNetworks.flatMap(([network, prefix]) => [
+    guardOf(network, prefix),
+    ...(family(network) === "ipv4" ? carriers.map((carrier) => guardOf(`${carrier}${network}`, carrierPrefix + prefix)) : []),
+  ]);
+}
+
 function family(address: string): "ipv4" | "ipv6" | undefined {
   const version = isIP(address);
   return version === 4 ? "ipv4" : version === 6 ? "ipv6" : undefined;
 }
 
-/** An IPv4-mapped IPv6 address is judged as the IPv4 address it reaches. */
-function unmapped(address: string): string {
-  const dotted = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
-  if (dotted?.[1] !== undefined) return dotted[1];
-  const hex = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(address);
+/** An IPv4-mapped IPv6 address, however it is spelt, is judged as the IPv4 address it reaches. */
+function unmapped(text: string): string {
+  if (isIP(text) !== 6 || text.includes("%")) return text;
+  // The URL parser gives every IPv6 address its one canonical spelling (RFC 5952).
+  const address = new URL(`http://[${text}]`).hostname.slice(1, -1);
+  const hex = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address);
   if (hex?.[1] === undefined || hex[2] === undefined) return address;
   const high = Number.parseInt(hex[1], 16);
   const low = Number.parseInt(hex[2], 16);
@@ -57,15 +83,17 @@ function unmapped(address: string): string {
  * @throws Error when a CIDR does not parse (the configuration schema has looked at its form only).
  */
 export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
-  const guarded = new BlockList();
-  for (const [network, prefix, kind] of guardedNetworks) guarded.addSubnet(network, prefix, kind);
+  const guarded = guards();
   const rules = ceiling.targets.map((rule) => {
     const [network = "", prefixText = ""] = rule.cidr.split("/");
     const kind = family(network);
     if (kind === undefined) throw new Error(`ceiling.targets: "${rule.cidr}" does not start with an IP address`);
+    const prefix = Number(prefixText);
     const list = new BlockList();
-    list.addSubnet(network, Number(prefixText), kind);
-    return { list, opensGuarded: guarded.check(network, kind) && Number(prefixText) > 0, from: rule.fromPort, to: rule.toPort };
+    list.addSubnet(network, prefix, kind);
+    // Only a rule that lies within one guarded network opens it: half of all addresses is no word about loopback.
+    const opensGuarded = guarded.some((guard) => guard.kind === kind && prefix >= guard.prefix && guard.list.check(network, kind));
+    return { list, kind, opensGuarded, from: rule.fromPort, to: rule.toPort };
   });
 
   return {
@@ -83,12 +111,17 @@ export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
       const plain = unmapped(address);
       const kind = family(plain);
       if (kind === undefined || port < 1 || port > 65_535) return false;
-      const needsOwnRule = guarded.check(plain, kind);
+      const needsOwnRule = guarded.some((guard) => guard.list.check(plain, kind));
+      // A rule speaks for its own family: `::/0` says nothing about IPv4, although every IPv4 address has an IPv6 spelling.
       return rules.some(
-        (rule) => port >= rule.from && port <= rule.to && (!needsOwnRule || rule.opensGuarded) && rule.list.check(plain, kind),
+        (rule) => rule.kind === kind && port >= rule.from && port <= rule.to && (!needsOwnRule || rule.opensGuarded) && rule.list.check(plain, kind),
       );
     },
-    allowsUnixPath: (path) => !path.includes("/../") && ceiling.unixPrefixes.some((prefix) => path.startsWith(prefix)),
+    allowsUnixPath: (path) => {
+      // The kernel would walk `..`, and a NUL ends the path it sees: neither may pass a look at the text.
+      if (!path.startsWith("/") || path.includes("\0") || path.split("/").includes("..")) return false;
+      return ceiling.unixPrefixes.some((prefix) => prefix !== "" && (path === prefix || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)));
+    },
     allowsListenerHost: (host) => ceiling.listenerHosts.includes(host),
   };
 }

@@ -40,7 +40,9 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
         { signal, timeoutMs: limits.beatEveryMs },
       );
       lastRoundTripMs = deps.clock.monoMs() - startedMs;
-      waitMs = Math.min(limits.beatEveryMs, Math.max(200, Number(answer.nextBeatMs)));
+      // Zero is what a control that says nothing about it sends.
+      const askedMs = answer.nextBeatMs > 0n ? Number(answer.nextBeatMs) : limits.beatEveryMs;
+      waitMs = Math.min(limits.beatEveryMs, Math.max(200, askedMs));
       if (failing) deps.log.info("control answers again");
       failing = false;
       deps.onAnswer(answer);

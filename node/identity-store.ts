@@ -12,6 +12,7 @@ import type { SpiffeKind } from "../certs/spiffe.ts";
 import { TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { readFileIfAny } from "../lib/files.ts";
+import { limits } from "../lib/limits.ts";
 import { Listeners } from "./events.ts";
 import type { IdentityHolder, NodeIdentity } from "./ports.ts";
 
@@ -73,7 +74,7 @@ export function saveIdentity(stateDir: string, { identity, installationKeySpki }
 export function loadIdentity(stateDir: string): StoredIdentity | undefined {
   const path = identityPath(stateDir);
   if (readFileIfAny(path) === undefined) return undefined;
-  const text = readSecretFile(path);
+  const text = readSecretFile(path, limits.identityFileMaxBytes);
   try {
     const stored = storedIdentity.parse(JSON.parse(text));
     return {

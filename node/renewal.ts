@@ -34,6 +34,7 @@ export interface RenewalDeps {
 
 const retryFirstMs = 1_000;
 const retryMaxMs = 300_000;
+const renewalGapMs = 1_000;
 
 /** When to renew: a third of the life after issue, spread by 10 % of the life. Milliseconds since the epoch. */
 export function renewalDueMs(identity: NodeIdentity, random: Random): number {
@@ -46,13 +47,14 @@ export function renewalDueMs(identity: NodeIdentity, random: Random): number {
 const waitMaxMs = 3_600_000;
 
 /** One renewal, or recovery when the leaf has expired. A fresh key every time: an old key that leaked stays old. */
-async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<void> {
+async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<"renewed" | "recovered"> {
   const held = deps.identity.current();
   const keys = await generateP256Async();
   const csr = await makeCsr(keys);
   const keyPem = privateKeyPem(keys.privateKey);
   const nowMs = deps.clock.nowMs();
-  if (held.leaf.notAfterMs > nowMs) {
+  const expired = held.leaf.notAfterMs <= nowMs;
+  if (!expired) {
     const answer = await deps.client().renew({ csr }, { signal, timeoutMs: limits.rpcDeadlineMaxMs });
     if (answer.identity === undefined) throw new Error("control answered a renewal without an identity");
     deps.identity.replace(identityFrom(answer.identity, keyPem, answer.poolCertificates));
@@ -68,6 +70,7 @@ async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<void> 
   }
   deps.events.emit("certificate_renewed", { serial: deps.identity.current().leaf.serialHex });
   deps.log.info("certificate renewed");
+  return expired ? "recovered" : "renewed";
 }
 
 /** Renews until `signal` aborts. Never rejects. */
@@ -87,10 +90,12 @@ export async function runRenewal(deps: RenewalDeps, signal: AbortSignal): Promis
       continue;
     }
     try {
-      await renewOnce(deps, signal);
-      askedForPools = pools;
+      const how = await renewOnce(deps, signal);
+      // A recovery brings no pool certificates: what this node serves is asked for once it can renew.
+      askedForPools = how === "recovered" ? "" : pools;
       retryMs = retryFirstMs;
-      dueMs = renewalDueMs(deps.identity.current(), deps.random);
+      // A clock far ahead of control's makes every leaf due at once; that must not become a loop without a pause.
+      dueMs = Math.max(renewalDueMs(deps.identity.current(), deps.random), deps.clock.nowMs() + renewalGapMs);
     } catch (thrown) {
       if (signal.aborted) return;
       deps.log.warn("renewal failed", { error: messageOf(thrown), durationMs: retryMs });

@@ -7,6 +7,7 @@ import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { enumName, enumValue, print, table } from "../output.ts";
 import { action, findNode, findOrganization, findPool, findResource, type GlobalOptions, pick, withSession } from "../session.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 /** `db.internal:5432` or `[::1]:22`. */
 function parseTarget(text: string): { host: string; port: number } {
@@ -146,7 +147,7 @@ export function addListenerCommands(program: Command): void {
     .requiredOption("--resource <name>", "what it leads to")
     .requiredOption("--entry <node>", "the entry node that listens")
     .option("--bind <host>", "address to bind", "127.0.0.1")
-    .option("--port <port>", "port to bind; 0 picks a free one", Number, 0)
+    .option("--port <port>", "port to bind; 0 picks a free one", wholeNumber(65_535), 0)
     .option("--allow-source <cidr...>", "sources that may connect; required beyond loopback")
     .addHelpText("after", "\nExample:\n  weft listener add db-local --resource db --entry entry-1 --port 5432")
     .action(

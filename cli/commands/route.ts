@@ -4,8 +4,10 @@ import type { Command } from "commander";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Candidate, type RouteExplanation, RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
+import { limits } from "../../lib/limits.ts";
 import { enumValue, print, table, when } from "../output.ts";
 import { action, findNode, findResource, type GlobalOptions, withSession } from "../session.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 function number(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 3 : 1);
@@ -55,8 +57,8 @@ export function addAuditCommands(program: Command): void {
   audit
     .command("list")
     .description("newest records, or those after a sequence number")
-    .option("--after <seq>", "records after this one", Number, 0)
-    .option("--limit <count>", "at most this many (500)", Number, 100)
+    .option("--after <seq>", "records after this one", wholeNumber(), 0)
+    .option("--limit <count>", "at most this many (500)", wholeNumber(limits.listPageMaxCount), 100)
     .option("--all-clusters", "of the whole installation")
     .addHelpText("after", "\nExample:\n  weft audit list --limit 20")
     .action(

@@ -7,8 +7,10 @@ import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
 import { enumName, enumValue, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, type Session, withSession } from "../session.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 /** `10m`, `90s`, `24h` or `1d` in milliseconds. */
 export function parseDuration(text: string): number {
@@ -32,7 +34,7 @@ export function addTokenCommands(program: Command): void {
     .option("--roles <roles>", "roles a request may ask for, comma-separated (default: any)")
     .option("--organization <name>", "only for roles of this organization")
     .option("--life <duration>", "how long it may be used", parseDuration, 600_000)
-    .option("--uses <count>", "how often it may be used", Number, 1)
+    .option("--uses <count>", "how often it may be used", wholeNumber(limits.joinTokenUsesMaxCount), 1)
     .option("--out <file>", "write the text to a file (0600) instead of standard output")
     .addHelpText("after", "\nExample:\n  weft token create --roles relay --life 10m --out relay.token")
     .action(

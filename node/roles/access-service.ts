@@ -50,6 +50,8 @@ class AccessCall {
   #channel: EdgeChannel | undefined;
   #state: "waiting" | "opening" | "open" | "over" = "waiting";
   #clientDone = false;
+  /** The channel takes no more: the stream waits for its drain. */
+  #full = false;
 
   constructor(ports: DataPlanePorts, entry: EntryRole, stream: ServerHttp2Stream, caller: Caller, requestId: string) {
     this.#ports = ports;
@@ -114,9 +116,13 @@ class AccessCall {
     let writable = true;
     for (let next = this.#early.shift(); next !== undefined; next = this.#early.shift()) writable = channel.write(next) && writable;
     if (this.#clientDone) channel.end();
-    else if (!writable) {
+    else if (!writable && !this.#full) {
+      this.#full = true;
       this.#stream.pause();
-      channel.once("drain", () => this.#stream.resume());
+      channel.once("drain", () => {
+        this.#full = false;
+        this.#stream.resume();
+      });
     }
   }
 
@@ -138,17 +144,19 @@ class AccessCall {
       },
       signal: this.#gone.signal,
     });
-    if (this.#gone.signal.aborted) return void channel.destroy();
+    // The client may have left, or broken the protocol, while the channel was on its way.
+    if (this.#state !== "opening") return void channel.destroy();
     this.#channel = channel;
     channel.copiesWrites = false;
     channel.on("error", (thrown) => this.#fail(thrown));
+    channel.once("close", () => this.#fail(new WeftError("unavailable", "the channel ended", { detail: "TRUNK_LOST" })));
     await channel.opened;
-    if (this.#gone.signal.aborted) return;
+    if (this.#state !== "opening") return;
     this.#state = "open";
     this.#stream.write(say({ case: "opened", value: { $typeName: "weft.access.v1.ConnectOpened", correlationId: channel.correlationId } }));
     this.#carryBack(channel);
     this.#flush();
-    this.#stream.resume();
+    if (!this.#full) this.#stream.resume();
   }
 
   /** Target to client. */
@@ -192,6 +200,7 @@ class AccessCall {
   #fail(thrown: unknown): void {
     if (this.#state === "over") return;
     this.#state = "over";
+    this.#gone.abort();
     this.#channel?.destroy();
     respondError(this.#stream, thrown, this.#requestId);
     // What the client still sends is of no use to anybody.

@@ -11,7 +11,7 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { pipeToTarget } from "../../edge/pipe-target.ts";
 import { TrunkAcceptor, type TrunkInfo } from "../../edge/trunk-acceptor.ts";
 import type { TrunkRunner } from "../../edge/trunk-runner.ts";
-import { ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { CeilingJudge } from "../ceiling.ts";
@@ -60,7 +60,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
   async function connectChannel(channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
     const snapshot = ports.snapshot.current();
     const peer = farPeerOf(end.caller.id);
-    if (snapshot === undefined || peer === undefined) return;
+    if (snapshot === undefined || peer === undefined) return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     const decision = admitChannel({
       open,
       snapshot,

@@ -58,7 +58,9 @@ export class EntryListeners {
     const byId = new Map(wanted.map((listener) => [listener.listenerId, listener]));
     for (const [id, running] of this.#running) {
       const listener = byId.get(id);
-      if (listener === undefined || fingerprintOf(listener) !== running.fingerprint) this.#stop(id, running);
+      // An address that was taken may be free by now.
+      const failed = running.error !== "" && running.server !== undefined;
+      if (listener === undefined || failed || fingerprintOf(listener) !== running.fingerprint) this.#stop(id, running);
     }
     for (const [id, listener] of byId) if (!this.#running.has(id)) this.#start(listener);
   }
@@ -79,7 +81,12 @@ export class EntryListeners {
     this.#running.set(listener.listenerId, running);
     const refusal = this.#refusal(listener);
     if (refusal !== undefined) return this.#fail(running, refusal);
-    const sources = sourceList(listener.allowedSources);
+    let sources: BlockList;
+    try {
+      sources = sourceList(listener.allowedSources);
+    } catch {
+      return this.#fail(running, "allowed sources are no list of networks");
+    }
     const anySource = listener.allowedSources.length === 0;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? "";
@@ -91,7 +98,11 @@ export class EntryListeners {
       void this.#serve(listener, socket);
     });
     running.server = server;
-    server.once("error", (thrown) => this.#fail(running, messageOf(thrown)));
+    // Stays for good: a failing accept (no descriptors left) is an error event too.
+    server.on("error", (thrown) => {
+      if (server.listening) this.#ports.log.warn("listener cannot accept", { error: messageOf(thrown) });
+      else this.#fail(running, messageOf(thrown));
+    });
     server.listen({ host: listener.bindHost, port: listener.bindPort }, () => {
       const bound = server.address();
       if (bound === null || typeof bound === "string") return;
@@ -139,7 +150,8 @@ export class EntryListeners {
         },
         signal: gone.signal,
       });
-      pipeToSource(channel, socket);
+      if (gone.signal.aborted) channel.destroy();
+      else pipeToSource(channel, socket);
     } catch (thrown) {
       if (!gone.signal.aborted) this.#ports.log.info("connection not carried", { reason: thrown instanceof WeftError ? thrown.detail : messageOf(thrown) });
       socket.resetAndDestroy();

@@ -94,7 +94,7 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
       const resumed = held !== undefined && held.clientId === clientId && held.poolId === resource.poolId ? held.farEdge : undefined;
       const farEdges = resumed === undefined ? routes.egresses(resource.poolId, organizationId, resource.defaultClass) : [resumed];
       const purpose = resumed !== undefined ? PathPurpose.RESUME : request.standby ? PathPurpose.STANDBY : PathPurpose.NEW;
-      let last: unknown = new WeftError("unavailable", "no path to the resource could be opened", { detail: "NO_PATH" });
+      let last: unknown;
       for (const farEdge of farEdges) {
         const route = routes.paths(farEdge, organizationId, resource.defaultClass)[0];
         if (route === undefined) continue;
@@ -119,7 +119,8 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
           routes.failed(route.hops);
         }
       }
-      throw last;
+      // Which hop failed, and how, is for operators: the cause stays here (LAW-C3).
+      throw new WeftError("unavailable", "no path to the resource could be opened", { detail: "NO_PATH", cause: last });
     },
   };
 }

@@ -11,7 +11,8 @@ export function pipeToSource(channel: EdgeChannel, socket: Socket): void {
   socket.on("error", () => channel.destroy());
   // A connection that vanished without a FIN, or a channel that ended without an error, must not leave the other open.
   socket.once("close", () => {
-    if (!channel.readableEnded || !channel.writableFinished) channel.destroy();
+    // After an orderly close, what the channel has not sent yet still goes out: it ends by itself.
+    if (!socket.readableEnded || !socket.writableFinished) channel.destroy();
   });
   channel.once("close", () => {
     if (!socket.destroyed && !(socket.readableEnded && socket.writableFinished)) {

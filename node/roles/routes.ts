@@ -49,8 +49,9 @@ export class Routes {
     const snapshot = this.#deps.snapshot.current();
     const pool = snapshot === undefined ? undefined : poolById(snapshot, poolId);
     if (snapshot === undefined || pool === undefined) return [];
-    const ranked = this.#ranked(snapshot, pool.egressNodeIds, organizationId, channelClass);
-    const first = this.#hold(`${poolId}|${organizationId}`, ranked);
+    const key = `${poolId}|${organizationId}`;
+    const ranked = this.#ranked(snapshot, pool.egressNodeIds, organizationId, channelClass, key);
+    const first = this.#hold(key, ranked);
     const ordered = first === undefined ? ranked : [first, ...ranked];
     return [...new Set(ordered.map((path) => path.nodeIds.at(-1) ?? ""))].filter((id) => id !== "");
   }
@@ -59,8 +60,9 @@ export class Routes {
   paths(farEdge: string, organizationId: string, channelClass: ChannelClass): Route[] {
     const snapshot = this.#deps.snapshot.current();
     if (snapshot === undefined) return [];
-    const ranked = this.#ranked(snapshot, [farEdge], organizationId, channelClass);
-    const first = this.#hold(`${farEdge}|${organizationId}`, ranked);
+    const key = `${farEdge}|${organizationId}`;
+    const ranked = this.#ranked(snapshot, [farEdge], organizationId, channelClass, key);
+    const first = this.#hold(key, ranked);
     const ordered = first === undefined ? ranked : [first, ...ranked.filter((path) => path.key !== first.key)];
     return ordered.map((path) => ({ hops: path.nodeIds, farEdge }));
   }
@@ -72,22 +74,34 @@ export class Routes {
     for (const [key, untilMs] of this.#failed) if (untilMs <= nowMs) this.#failed.delete(key);
   }
 
-  #ranked(snapshot: Snapshot, toNodeIds: readonly string[], organizationId: string, channelClass: ChannelClass): ScoredPath[] {
+  #ranked(snapshot: Snapshot, toNodeIds: readonly string[], organizationId: string, channelClass: ChannelClass, key: string): ScoredPath[] {
     const self = this.#deps.identity.current().nodeId;
     const { ranked } = findPaths(graphOf(snapshot, this.#deps.measurements()), {
       fromNodeId: self,
       toNodeIds,
       organizationId,
       class: channelClass,
+      keep: this.#kept(key),
       downLinks: new Set(this.#deps.downNeighbours().map((neighbour) => `${self}>${neighbour}`)),
     });
-    const nowMs = this.#deps.clock.monoMs();
-    const resting = (path: ScoredPath): boolean => (this.#failed.get(path.nodeIds.join()) ?? 0) > nowMs;
+    const resting = (path: ScoredPath): boolean => this.#rests(path);
     return [...ranked.filter((path) => !resting(path)), ...ranked.filter(resting)];
   }
 
+  #rests(path: ScoredPath): boolean {
+    return (this.#failed.get(path.nodeIds.join()) ?? 0) > this.#deps.clock.monoMs();
+  }
+
+  /** The path in use, which is scored whatever its rank. */
+  #kept(key: string): (readonly string[])[] {
+    const held = this.#states.get(key)?.held;
+    return held === undefined ? [] : [held.nodeIds];
+  }
+
   #hold(key: string, ranked: readonly ScoredPath[]): ScoredPath | undefined {
-    const { state, chosen } = pick(this.#states.get(key), ranked);
+    // A path that rests is not usable now, so it is left at once (PK2); when all rest, the best of them is tried.
+    const awake = ranked.filter((path) => !this.#rests(path));
+    const { state, chosen } = pick(this.#states.get(key), awake.length > 0 ? awake : ranked);
     this.#states.set(key, state);
     return chosen;
   }
