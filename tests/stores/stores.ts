@@ -1,4 +1,7 @@
-/** The stores every contract runs over: PGlite in memory and a real PostgreSQL, each test with an empty one of its own. */
+/**
+ * The stores every contract runs over: PGlite in memory and a real PostgreSQL, each test with an empty one. Of PGlite there
+ * is one, emptied again and again: starting it takes a second or two.
+ */
 
 import { afterAll, beforeAll, describe } from "vitest";
 import { openPglite } from "../../control/store/pglite.ts";
@@ -16,15 +19,15 @@ export interface StoreUnderTest {
 /** Declares `contract` once per driver. */
 export function describeStores(title: string, contract: (store: StoreUnderTest) => void): void {
   describe(`${title} on PGlite`, () => {
-    const opened: Sql[] = [];
-    afterAll(async () => {
-      for (const sql of opened) await sql.close();
+    let sql: Sql;
+    beforeAll(async () => {
+      sql = await openPglite();
     });
+    afterAll(() => sql.close());
     contract({
       driver: "pglite",
       async empty() {
-        const sql = await openPglite();
-        opened.push(sql);
+        await sql.script("drop schema public cascade; create schema public");
         return sql;
       },
     });

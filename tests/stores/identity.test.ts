@@ -1,0 +1,121 @@
+import { beforeEach, expect, it } from "vitest";
+import { readCertificate } from "../../certs/certificate.ts";
+import { recoverOperator } from "../../control/domain/init.ts";
+import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { callerOfSpiffe, createWorld, freshHost, Replica, type World } from "./control-world.ts";
+import { describeStores } from "./stores.ts";
+
+describeStores("M-L1 identities", (store) => {
+  let world: World;
+  let organizationId: string;
+  beforeEach(async () => {
+    world = await createWorld(await store.empty());
+    const made = await world.operator.organizations.createOrganization({ clusterId: world.clusterId, name: "acme" });
+    organizationId = made.organization?.id ?? "";
+  });
+
+  const addClient = async (name: string) =>
+    await world.operator.identities.addIdentity({
+      kind: IdentityKind.CLIENT,
+      clusterId: world.clusterId,
+      organizationId,
+      name,
+      csr: (await freshHost()).csr,
+    });
+  const addOperator = async (name: string) =>
+    await world.operator.identities.addIdentity({ kind: IdentityKind.OPERATOR, name, csr: (await freshHost()).csr });
+  const spiffeOf = (der: Uint8Array) => {
+    const facts = readCertificate(der);
+    if (typeof facts === "string") throw new Error(facts);
+    return { spiffe: facts.uris[0] ?? "", serial: facts.serialHex };
+  };
+
+  it("issues a client and an operator under their own roots, and lists them", async () => {
+    const client = await addClient("laptop");
+    const operator = await addOperator("second");
+    expect(spiffeOf(client.certificateDer).spiffe).toBe(`spiffe://${world.init.trustDomain}/cluster/${world.clusterId}/client/${client.identity?.id}`);
+    expect(spiffeOf(operator.certificateDer).spiffe).toMatch(/\/cluster\/installation\/operator\/op-/);
+    expect(client.roots.length).toBe(2);
+    const own = await world.operator.identities.listIdentities({ clusterId: world.clusterId });
+    expect(own.identities.map((each) => each.name)).toEqual(["laptop"]);
+    const all = await world.operator.identities.listIdentities({});
+    expect(all.identities.map((each) => each.name).sort()).toEqual(["laptop", "owner", "second"]);
+  });
+
+  it("refuses an existing name explicitly, also a revoked one, and keeps the first key", async () => {
+    const first = await addClient("laptop");
+    await expect(addClient("laptop")).rejects.toMatchObject({ reason: "already_exists", detail: "IDENTITY_EXISTS" });
+    await world.operator.identities.revokeIdentity({ identityId: first.identity?.id ?? "", clusterId: world.clusterId, reason: "lost" });
+    await expect(addClient("laptop")).rejects.toMatchObject({ detail: "IDENTITY_EXISTS" });
+    expect(await world.sql.query("select count(*) as n from certificate where subject_kind = 'client'")).toEqual([{ n: 1 }]);
+  });
+
+  it("LAW-I4 revoking takes the leaf off the allowlist of this replica at once and fills the feed", async () => {
+    const client = await addClient("laptop");
+    const { serial } = spiffeOf(client.certificateDer);
+    const issuer = (await world.replica.deps.authority.ca(world.sql, world.clusterId, "client")).root.keyId;
+    const { allowlist } = world.replica.deps;
+    expect(await allowlist.judge(issuer, serial)).toMatchObject({ allowed: true, organizationId });
+    const before = await world.operator.clusters.getCluster({ clusterId: world.clusterId });
+    const request = { identityId: client.identity?.id ?? "", clusterId: world.clusterId, reason: "lost" };
+    const answer = await world.operator.identities.revokeIdentity(request);
+    expect(answer.identity?.status).toBe("revoked");
+    expect(await allowlist.judge(issuer, serial)).toMatchObject({ allowed: false, detail: "CERTIFICATE_REVOKED" });
+    const feed = await world.sql.query<{ key_hash: string }>("select key_hash from revocation where cluster_id = $1", [world.clusterId]);
+    expect(feed.map((each) => each.key_hash)).toContain("");
+    expect(feed.length).toBe(2);
+    const after = await world.operator.clusters.getCluster({ clusterId: world.clusterId });
+    expect(Number(after.cluster?.snapshotVersion)).toBeGreaterThan(Number(before.cluster?.snapshotVersion));
+    // Again: succeeds and changes nothing.
+    await world.operator.identities.revokeIdentity(request);
+    expect(await world.sql.query("select 1 from revocation")).toHaveLength(2);
+  });
+
+  it("M-A1 does not find a client of another cluster", async () => {
+    const client = await addClient("laptop");
+    const other = await world.operator.clusters.createCluster({ slug: "other" });
+    const request = { identityId: client.identity?.id ?? "", clusterId: other.cluster?.id ?? "", reason: "" };
+    await expect(world.operator.identities.revokeIdentity(request)).rejects.toMatchObject({ reason: "not_found" });
+  });
+
+  it("REVIEW-18 never revokes the last operator, not even when two revoke each other at the same time", async () => {
+    const own = world.init.operatorId;
+    const only = world.operator.identities.revokeIdentity({ identityId: own, reason: "" });
+    await expect(only).rejects.toMatchObject({ reason: "failed_precondition", detail: "LAST_OPERATOR" });
+    const second = (await addOperator("second")).identity?.id ?? "";
+    const outcomes = await Promise.allSettled(
+      [own, second].map((identityId) => world.operator.identities.revokeIdentity({ identityId, reason: "" })),
+    );
+    expect(outcomes.filter((each) => each.status === "fulfilled")).toHaveLength(1);
+    expect(await world.sql.query("select count(*) as n from identity where kind = 'operator' and status = 'active'")).toEqual([{ n: 1 }]);
+  });
+
+  it("puts a revoked operator into the feed of every cluster", async () => {
+    await world.operator.clusters.createCluster({ slug: "other" });
+    const second = (await addOperator("second")).identity?.id ?? "";
+    await world.operator.identities.revokeIdentity({ identityId: second, reason: "left" });
+    const rows = await world.sql.query("select distinct cluster_id from revocation");
+    expect(rows).toHaveLength(2);
+  });
+
+  it("renews an operator: the new leaf takes over at its first use, and only then the old one stops", async () => {
+    const host = await freshHost();
+    const added = await world.operator.identities.addIdentity({ kind: IdentityKind.OPERATOR, name: "second", csr: host.csr });
+    const old = spiffeOf(added.certificateDer);
+    const own = world.replica.as(callerOfSpiffe(old.spiffe));
+    const renewed = spiffeOf((await own.identities.renewOperator({ csr: (await freshHost()).csr })).certificateDer);
+    const issuer = (await world.replica.deps.authority.ca(world.sql, world.clusterId, "operator")).root.keyId;
+    const { allowlist } = world.replica.deps;
+    expect(await allowlist.judge(issuer, old.serial)).toMatchObject({ allowed: true });
+    expect(await allowlist.judge(issuer, renewed.serial)).toMatchObject({ allowed: true });
+    expect(await allowlist.judge(issuer, old.serial)).toEqual({ allowed: false, detail: "CERTIFICATE_SUPERSEDED" });
+  });
+
+  it("REVIEW-18 recovers a lost operator on the control host, and the audit log shows it", async () => {
+    const { deps } = new Replica(world.sql, world.sealingKey);
+    const recovered = await recoverOperator(deps, { name: "break-glass", csr: (await freshHost()).csr });
+    expect(recovered.operatorId).toMatch(/^op-/);
+    const { records } = await world.operator.audit.listAudit({ limit: 5 });
+    expect(records.map((each) => each.action)).toContain("operator.recovered");
+  });
+});
