@@ -4,7 +4,8 @@
  * F1. A row holds one holder under one fence; it passes to another only when it has expired, and then under a higher one.
  * F2. Rows are never deleted, so a counter never starts over; the epoch is the installation's, which a restore raises, so
  *     a fence given out before a restore is below every one given out after it. Renewal under an old epoch is refused.
- * F3. The same node with the same boot id keeps its fence while its lease lives; a restarted process gets a new one.
+ * F3. The same node with the same boot id keeps its fence while its lease lives. A restarted process waits like anybody
+ *     else: the one before it may still act.
  */
 
 import type { Queryable } from "./sql.ts";
