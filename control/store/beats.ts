@@ -62,8 +62,8 @@ export async function recordBeat(q: Queryable, beat: BeatReport): Promise<Snapsh
          returning node_id
        ), logged as (
          insert into beat_log (node_id, cluster_id, boot_id, seq, received_at_ms, load, draining, skew_ms,
-           snapshot_version, feed_seq)
-         values ($1, $2, $3, $4, $6, $7, $8, $9, $11, $13)
+           snapshot_epoch, snapshot_version, feed_seq)
+         values ($1, $2, $3, $4, $6, $7, $8, $9, $10, $11, $13)
        ), seen as (
          update membership set last_seen_at_ms = greatest(last_seen_at_ms, $6::bigint) where cluster_id = $2 and node_id = $1
        ), capable as (
