@@ -6,6 +6,7 @@
  * J2. The private key is made here and stays here (LAW-I1); what is pending survives a restart of this process.
  */
 
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { z } from "zod";
@@ -110,6 +111,7 @@ function joinTls(bundle: TrustBundle, clock: Clock): Parameters<typeof joinTrans
 }
 
 async function submit(deps: JoinDeps, tokenText: string, token: JoinToken, wish: JoinWish): Promise<Pending> {
+  mkdirSync(deps.stateDir, { recursive: true, mode: 0o700 });
   const trust = await fetchBundle(deps, token);
   const bundle = openPendingBundle(trust, token.installationKeyHash);
   const keys = await generateP256Async();

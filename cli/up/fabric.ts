@@ -164,6 +164,7 @@ async function enrollAll(layout: Layout, plan: Plan, options: FabricOptions, sta
     const nodeIds = new Map<string, string>();
     const children = await Promise.all(
       plan.nodes.map(async (node) => {
+        mkdirSync(layout.nodeDir(node.name), { recursive: true, mode: 0o700 });
         writeSecretFile(join(layout.nodeDir(node.name), "join.token"), await tokenFor(session, node));
         const enroll = async (announced: { requestId: string; keyFingerprint: string }): Promise<string> => {
           const nodeId = await approve(session, node, announced);
