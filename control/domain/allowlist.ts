@@ -151,8 +151,8 @@ export class Allowlist {
   async #promote(row: CertificateRow): Promise<boolean> {
     const { sql, seal } = this.#ctx;
     return await sql.tx(async (tx) => {
-      const now = await promoteCertificate(tx, this.#ctx, row);
-      if (now === undefined) return false;
+      const outcome = await promoteCertificate(tx, this.#ctx, row);
+      if (outcome !== "promoted") return outcome === "already";
       if (row.subjectKind === "node") {
         const node = await getNode(tx, row.scope, row.subjectId);
         if (node !== undefined && node.keyHash !== row.keyHash) await setNodeKey(tx, { seal }, node.id, row.keyHash);

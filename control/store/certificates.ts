@@ -137,19 +137,20 @@ export async function liveCertificates(
   return { ...(current === undefined ? {} : { current }), ...(next === undefined ? {} : { next }) };
 }
 
-/** The first use of a next leaf (B2). Returns the row as it is now, or undefined when it may no longer act. */
+/** The first use of a next leaf (B2): `already` when another use was first, `lost` when it may no longer act. */
 export async function promoteCertificate(
   tx: Tx,
   ctx: CertificateContext,
   row: CertificateRow,
-): Promise<CertificateRow | undefined> {
+): Promise<"promoted" | "already" | "lost"> {
   const live = await lockLive(tx, ctx.seal, row);
   const same = live.find((each) => each.issuerKeyId === row.issuerKeyId && each.serial === row.serial);
-  if (same === undefined || same.status === "current") return same;
+  if (same === undefined) return "lost";
+  if (same.status === "current") return "already";
   for (const each of live) if (each.status === "current") await setStatus(tx, ctx.seal, each, "superseded");
   await setStatus(tx, ctx.seal, same, "current");
   tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
-  return { ...same, status: "current" };
+  return "promoted";
 }
 
 /**
