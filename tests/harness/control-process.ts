@@ -8,7 +8,7 @@ import type { InitOutcome } from "../../control/domain/init.ts";
 import { initControl } from "../../control/init.ts";
 import { type RunningControl, startControl } from "../../control/main.ts";
 import type { ControlOverrides } from "../../control/open-context.ts";
-import { silentLog } from "../../lib/log.ts";
+import { openLog } from "../../lib/log.ts";
 import { controlPortTls, loadOperatorContext } from "../../rpc/operator-context.ts";
 import { type ClosableTransport, operatorTransport } from "../../rpc/operator-transport.ts";
 
@@ -44,7 +44,7 @@ export async function startTestControl(options: TestControlOptions = {}): Promis
   const dir = mkdtempSync(join(tmpdir(), "weft-control-"));
   const contextDir = join(dir, "context");
   const config = loadControlConfig({ env: {}, flags: controlFlags(dir, options.postgresUrlFile) });
-  const over = { log: silentLog, ...options.over };
+  const over = { log: openLog({ level: "error", process: "control" }), ...options.over };
   const outcome = await initControl(config, { operatorName: "admin", contextDir }, over);
   let running = await startControl(config, over);
   const transports: ClosableTransport[] = [];
@@ -57,8 +57,7 @@ export async function startTestControl(options: TestControlOptions = {}): Promis
       return running;
     },
     operator() {
-      const tls = controlPortTls(loadOperatorContext(contextDir), () => Date.now());
-      const transport = operatorTransport({ address: running.operatorAddress, tls });
+      const transport = operatorOf(contextDir, running.operatorAddress);
       transports.push(transport);
       return transport;
     },
@@ -72,4 +71,9 @@ export async function startTestControl(options: TestControlOptions = {}): Promis
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** As the operator of a context folder, to the operator port at `address`. */
+export function operatorOf(contextDir: string, address: string): ClosableTransport {
+  return operatorTransport({ address, tls: controlPortTls(loadOperatorContext(contextDir), () => Date.now()) });
 }
