@@ -16,8 +16,8 @@ import { appendAudit } from "../store/audit.ts";
 import { type CertificateRow, findCertificate, promoteCertificate } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
 import { getIdentity } from "../store/identities.ts";
-import { getNode, requireAuthenticNode, setNodeKey } from "../store/nodes.ts";
 import { getMembership } from "../store/memberships.ts";
+import { getNode, requireAuthenticNode, setNodeKey } from "../store/nodes.ts";
 import { rolesOf } from "../store/roles.ts";
 import { one } from "../store/sql.ts";
 import { roles as roleWords } from "../store/vocabulary.ts";
@@ -93,13 +93,15 @@ export class Allowlist {
 
   async #currentVersion(): Promise<number> {
     const nowMs = this.#ctx.clock.monoMs();
-    if (this.#version !== undefined && nowMs - this.#version.atMs < limits.allowlistStaleMaxMs) return this.#version.seq;
+    if (this.#version !== undefined && nowMs - this.#version.atMs < limits.allowlistStaleMaxMs)
+      return this.#version.seq;
     this.#asking ??= this.#askVersion(nowMs);
     return await this.#asking;
   }
 
   async #askVersion(askedAtMs: number): Promise<number> {
-    const asking = (async () => one(await this.#ctx.sql.query<{ seq: number }>("select seq from audit_head"))?.seq ?? -1)();
+    const asking = (async () =>
+      one(await this.#ctx.sql.query<{ seq: number }>("select seq from audit_head"))?.seq ?? -1)();
     try {
       const seq = await asking;
       // Dated from when it was asked, and only if nothing changed meanwhile.
@@ -137,7 +139,9 @@ export class Allowlist {
       if (node.identityStatus !== "active") return refused("IDENTITY_REVOKED");
       const membership = await getMembership(sql, seal, scope, subjectId);
       const grants = await rolesOf(sql, seal, subjectId);
-      const roles = [...new Set(grants.map((grant) => roleWords.value(grant.role)))].filter((role) => role !== NodeRole.UNSPECIFIED);
+      const roles = [...new Set(grants.map((grant) => roleWords.value(grant.role)))].filter(
+        (role) => role !== NodeRole.UNSPECIFIED,
+      );
       return { ...base, organizationId: "", roles, memberActive: membership?.status === "active" };
     }
     if (subjectKind !== "client" && subjectKind !== "operator") return refused("CALLER_KIND");

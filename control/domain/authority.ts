@@ -4,20 +4,25 @@
  */
 
 import type { KeyObject } from "node:crypto";
-import { type IssuingCa, createRoot } from "../../certs/ca.ts";
-import { rootKinds, signTrustBundle, type SignedBundle } from "../../certs/bundle.ts";
-import { certifySigningKey, createInstallationKey, type SigningUse, verifySigningKey } from "../../certs/installation.ts";
+import { fromBinary } from "@bufbuild/protobuf";
+import { rootKinds, type SignedBundle, signTrustBundle } from "../../certs/bundle.ts";
+import { createRoot, type IssuingCa } from "../../certs/ca.ts";
+import {
+  certifySigningKey,
+  createInstallationKey,
+  type SigningUse,
+  verifySigningKey,
+} from "../../certs/installation.ts";
 import { generateEd25519 } from "../../certs/keys.ts";
 import { type RootsOf, rootsOfKind } from "../../certs/material.ts";
 import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
 import type { SignedSigningKey } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type TrustBundle, TrustBundleSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { fromBinary } from "@bufbuild/protobuf";
 import { limits } from "../../lib/limits.ts";
 import {
+  type AuthorityRow,
   activeCa,
   activeSigningKey,
-  type AuthorityRow,
   insertAuthority,
   insertSigningKey,
   issuingScope,
@@ -65,7 +70,12 @@ export class Authority {
     const rows = await trustedAuthorities(this.#ctx.sql, this.#ctx.seal, issuingScope(kind, clusterId));
     const own = rows.filter((row) => row.kind === kind);
     const key = `${kind}:${own.map((row) => row.keyId).join(",")}`;
-    const kept = this.#roots.get(key) ?? rootsOfKind<SpiffeKind>(kind, own.map((row) => row.certificateDer));
+    const kept =
+      this.#roots.get(key) ??
+      rootsOfKind<SpiffeKind>(
+        kind,
+        own.map((row) => row.certificateDer),
+      );
     this.#roots.set(key, kept);
     return kept as RootsOf<SpiffeKind> as RootsOf<K>;
   }
@@ -113,11 +123,14 @@ export class Authority {
   }
 
   /** Makes every root and signing key of a new cluster; `store` puts them in, in the transaction that makes the cluster. */
-  async prepareCluster(slug: string): Promise<{ store(tx: Tx, installation: Installation, clusterId: string): Promise<void> }> {
+  async prepareCluster(
+    slug: string,
+  ): Promise<{ store(tx: Tx, installation: Installation, clusterId: string): Promise<void> }> {
     const { seal, clock, random } = this.#ctx;
     const nowMs = clock.nowMs();
     const cas: IssuingCa[] = [];
-    for (const kind of clusterKinds) cas.push(await createRoot({ kind, clusterName: slug, generation: 1, nowMs, random }));
+    for (const kind of clusterKinds)
+      cas.push(await createRoot({ kind, clusterName: slug, generation: 1, nowMs, random }));
     const signers = signingUses.map((purpose) => ({ purpose, keys: generateEd25519() }));
     return {
       async store(tx, installation, clusterId) {
@@ -134,11 +147,23 @@ export class Authority {
 /** The installation's key and the operator root, before anything is stored. */
 export async function prepareInstallation(ctx: Pick<StoreContext, "clock" | "random">) {
   const nowMs = ctx.clock.nowMs();
-  const operatorCa = await createRoot({ kind: "operator", clusterName: INSTALLATION, generation: 1, nowMs, random: ctx.random });
+  const operatorCa = await createRoot({
+    kind: "operator",
+    clusterName: INSTALLATION,
+    generation: 1,
+    nowMs,
+    random: ctx.random,
+  });
   return { keys: createInstallationKey(), operatorCa, nowMs };
 }
 
-function certify(installation: Installation, clusterId: string, signingSpki: Uint8Array, use: SigningUse, nowMs: number) {
+function certify(
+  installation: Installation,
+  clusterId: string,
+  signingSpki: Uint8Array,
+  use: SigningUse,
+  nowMs: number,
+) {
   const signed = certifySigningKey(installation.privateKey, { clusterId, signingSpki, use, nowMs });
   const expect = { installationSpki: installation.publicKeySpki, clusterId, use, nowMs };
   const { notBeforeMs, notAfterMs } = verifySigningKey(signed, expect);

@@ -37,6 +37,12 @@ export async function createCluster(
   await insertCluster(tx, { ...cluster, id });
   await trust.store(tx, installation, id);
   const { slug, name, region } = cluster;
-  await appendAudit(tx, { actor, action: "cluster.created", object: `cluster/${id}`, clusterId: id, after: { slug, name, region } });
+  await appendAudit(tx, {
+    actor,
+    action: "cluster.created",
+    object: `cluster/${id}`,
+    clusterId: id,
+    after: { slug, name, region },
+  });
   return id;
 }

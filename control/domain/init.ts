@@ -14,7 +14,7 @@ import type { ClusterRow } from "../store/clusters.ts";
 import { requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { insertIdentity, lockActiveOperators } from "../store/identities.ts";
-import { insertInstallation, type InstallationMode, loadInstallation } from "../store/installation.ts";
+import { type InstallationMode, insertInstallation, loadInstallation } from "../store/installation.ts";
 import { Authority, prepareInstallation } from "./authority.ts";
 import { createCluster } from "./cluster.ts";
 import { issueAndRecord, requireFreshKey } from "./issue.ts";
@@ -26,7 +26,7 @@ export interface InitOrder {
   /** Default "default". */
   readonly clusterSlug?: string;
   readonly region?: string;
-  readonly operator: { readonly name: string; /** PKCS#10 DER. */ readonly csr: Uint8Array };
+  readonly operator: { readonly name: string /** PKCS#10 DER. */; readonly csr: Uint8Array };
 }
 
 export interface IssuedOperator {
@@ -61,7 +61,12 @@ export async function initializeControl(ctx: StoreContext, order: InitOrder): Pr
     const { nowMs, operatorCa } = prepared;
     await insertAuthority(tx, ctx.seal, { scope: INSTALLATION, generation: 1, ca: operatorCa, nowMs });
     const installation = await loadInstallation(tx, ctx.seal);
-    await appendAudit(tx, { actor: "system", action: "installation.created", object: `installation/${trustDomain}`, after: { mode: order.mode } });
+    await appendAudit(tx, {
+      actor: "system",
+      action: "installation.created",
+      object: `installation/${trustDomain}`,
+      after: { mode: order.mode },
+    });
     const cluster = { slug, name: slug, region: order.region ?? "", metadata: {} };
     const clusterId = await createCluster(tx, ctx, { cluster, installation, trust: clusterTrust, actor: "system" });
     await requireFreshKey(tx, keyHash);

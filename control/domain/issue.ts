@@ -7,7 +7,13 @@ import { isIP } from "node:net";
 import type { IssuedLeaf } from "../../certs/ca.ts";
 import { issueLeaf } from "../../certs/ca.ts";
 import { clusterSegment, INSTALLATION, type SpiffeId, type SpiffeKind } from "../../certs/spiffe.ts";
-import { clientServerName, controlServerName, joinServerName, linkServerName, nodeServerName } from "../../fabric/server-names.ts";
+import {
+  clientServerName,
+  controlServerName,
+  joinServerName,
+  linkServerName,
+  nodeServerName,
+} from "../../fabric/server-names.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { isAuthorityKey } from "../store/authorities.ts";
 import { type CertificateSubject, insertCertificate, isKeyKnown } from "../store/certificates.ts";
@@ -66,7 +72,12 @@ export async function issueAndRecord(tx: Tx, issuer: Issuer, order: LeafOrder): 
 }
 
 /** Whose allowlist rows a leaf belongs to. */
-export function subjectOf(kind: SpiffeKind, clusterId: string, subjectId: string, holderId = subjectId): CertificateSubject {
+export function subjectOf(
+  kind: SpiffeKind,
+  clusterId: string,
+  subjectId: string,
+  holderId = subjectId,
+): CertificateSubject {
   return { scope: kind === "operator" ? INSTALLATION : clusterId, subjectKind: kind, subjectId, holderId };
 }
 

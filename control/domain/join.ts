@@ -36,7 +36,8 @@ export function checkJoinWish(request: EnrollRequest): JoinWish {
   if (!isNodeName(request.nodeName)) throw invalid("node_name", "a node's name is one lower-case DNS label");
   const addresses = checkAddresses(request.addresses);
   if (request.dialOutOnly && addresses.length > 0) throw invalid("addresses", "a dial-out-only node has no addresses");
-  if (!request.dialOutOnly && addresses.length === 0) throw invalid("addresses", "a node that others dial needs an address");
+  if (!request.dialOutOnly && addresses.length === 0)
+    throw invalid("addresses", "a node that others dial needs an address");
   if (request.region !== "" && (!REGION.test(request.region) || request.region.length > limits.regionMaxChars)) {
     throw invalid("region", "a region has lower-case letters, digits, dots and dashes");
   }
@@ -52,13 +53,16 @@ export function checkJoinWish(request: EnrollRequest): JoinWish {
 }
 
 /** Addresses others may dial: host lower-cased, order kept, none twice. Throws `invalid_argument` (INVALID_FIELD). */
-export function checkAddresses(addresses: readonly { readonly host: string; readonly port: number }[]): readonly AddressRow[] {
+export function checkAddresses(
+  addresses: readonly { readonly host: string; readonly port: number }[],
+): readonly AddressRow[] {
   if (addresses.length > limits.joinListItemsMaxCount) throw invalid("addresses", "too many addresses");
   const seen = new Set<string>();
   return addresses.map(({ host, port }) => {
     const lower = host.toLowerCase();
     const known = isIP(lower) !== 0 ? !lower.includes("%") : HOST_NAME.test(lower) && !/^[0-9.]+$/.test(lower);
-    if (!known || port < 1 || port > 65_535) throw invalid("addresses", "an address is an IP address or host name, and a port");
+    if (!known || port < 1 || port > 65_535)
+      throw invalid("addresses", "an address is an IP address or host name, and a port");
     const key = `${lower} ${port}`;
     if (seen.has(key)) throw invalid("addresses", "an address is listed twice");
     seen.add(key);
@@ -97,7 +101,10 @@ function checkFacts(facts: Readonly<Record<string, string>>): Readonly<Record<st
  * or browser is what was sent.
  */
 export function escaped(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, (each) => `\\u{${each.codePointAt(0)?.toString(16) ?? ""}}`);
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu,
+    (each) => `\\u{${each.codePointAt(0)?.toString(16) ?? ""}}`,
+  );
 }
 
 /** Whether a token's scope covers what is asked for: its roles (none listed: any), for its organizations (none: any). */

@@ -8,7 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { readCertificate } from "../../certs/certificate.ts";
-import { judgeCsr, type JudgedCsr } from "../../certs/csr.ts";
+import { type JudgedCsr, judgeCsr } from "../../certs/csr.ts";
 import { p256FromSpki, verifyEs256 } from "../../certs/keys.ts";
 import { controlServerName } from "../../fabric/server-names.ts";
 import type { RecoverRequest } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -60,7 +60,12 @@ export interface Renewal {
 }
 
 /** A new leaf for a calling node, and one for each pool it is in, all for the key of the request. */
-export async function renew(tx: Tx, issuer: Issuer, caller: { clusterId: string; nodeId: string; spiffe: string }, csr: JudgedCsr): Promise<Renewal> {
+export async function renew(
+  tx: Tx,
+  issuer: Issuer,
+  caller: { clusterId: string; nodeId: string; spiffe: string },
+  csr: JudgedCsr,
+): Promise<Renewal> {
   const { clusterId, nodeId } = caller;
   const cluster = await requireCluster(tx, clusterId);
   const node = await requireActiveNode(tx, issuer, clusterId, nodeId);
@@ -69,12 +74,19 @@ export async function renew(tx: Tx, issuer: Issuer, caller: { clusterId: string;
   let leaf: HandedLeaf | undefined = reusable(issuer, live.next, csr.keyHash);
   if (leaf === undefined) {
     const issued = await issueAndRecord(tx, issuer, nodeLeafOrder(cluster, node, csr.spkiDer, "next"));
-    await auditIssued(tx, caller.spiffe, cluster, `node/${nodeId}`, { serial: issued.serialHex, keyHash: csr.keyHash, notAfterMs: issued.notAfterMs });
+    await auditIssued(tx, caller.spiffe, cluster, `node/${nodeId}`, {
+      serial: issued.serialHex,
+      keyHash: csr.keyHash,
+      notAfterMs: issued.notAfterMs,
+    });
     leaf = issued;
   }
   const poolLeaves: (HandedLeaf & { poolId: string })[] = [];
   for (const { poolId } of await poolsOfNode(tx, issuer.ctx.seal, clusterId, nodeId)) {
-    poolLeaves.push({ poolId, ...(await poolLeaf(tx, issuer, { cluster, nodeId, poolId, actor: caller.spiffe }, csr)) });
+    poolLeaves.push({
+      poolId,
+      ...(await poolLeaf(tx, issuer, { cluster, nodeId, poolId, actor: caller.spiffe }, csr)),
+    });
   }
   return { cluster, node, leaf, poolLeaves };
 }
@@ -124,7 +136,9 @@ export async function fetchApproved(tx: Tx, issuer: Issuer, cluster: ClusterRow,
 }
 
 const refusal = () =>
-  new WeftError("permission_denied", "this node cannot be recovered; it has to join again", { detail: "RECOVER_REFUSED" });
+  new WeftError("permission_denied", "this node cannot be recovered; it has to join again", {
+    detail: "RECOVER_REFUSED",
+  });
 
 /** A new leaf for a node whose own has expired. Throws `permission_denied` (RECOVER_REFUSED), the same whyever. */
 export async function recover(tx: Tx, issuer: Issuer, cluster: ClusterRow, request: RecoverRequest) {
@@ -162,7 +176,14 @@ function requireRecent(issuer: Issuer, row: CertificateRow): void {
   if (issuer.ctx.clock.nowMs() - row.notAfterMs > limits.recoverWithinMs) throw refusal();
 }
 
-async function reissue(tx: Tx, issuer: Issuer, cluster: ClusterRow, node: NodeRow, csr: JudgedCsr, actor: string): Promise<HandedLeaf> {
+async function reissue(
+  tx: Tx,
+  issuer: Issuer,
+  cluster: ClusterRow,
+  node: NodeRow,
+  csr: JudgedCsr,
+  actor: string,
+): Promise<HandedLeaf> {
   const issued = await issueAndRecord(tx, issuer, nodeLeafOrder(cluster, node, csr.spkiDer, "current"));
   if (node.keyHash !== csr.keyHash) await setNodeKey(tx, issuer.ctx, node.id, csr.keyHash);
   const after = { serial: issued.serialHex, keyHash: csr.keyHash, notAfterMs: issued.notAfterMs };

@@ -20,7 +20,12 @@ export function clusterService(deps: ServiceDeps): ServiceImpl<typeof ClusterSer
         metadata: checkMetadata(request.metadata),
       };
       const actor = callerOf(context).spiffe;
-      const entry = { actor, action: "cluster.created", object: `cluster/${cluster.slug}`, after: { slug: cluster.slug } };
+      const entry = {
+        actor,
+        action: "cluster.created",
+        object: `cluster/${cluster.slug}`,
+        after: { slug: cluster.slug },
+      };
       return await recordingRefusal(deps, entry, async () => {
         // Making five key pairs takes longer than a transaction should.
         const trust = await deps.authority.prepareCluster(cluster.slug);
@@ -41,7 +46,8 @@ export function clusterService(deps: ServiceDeps): ServiceImpl<typeof ClusterSer
 }
 
 function checkMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  if (Buffer.byteLength(JSON.stringify(metadata)) > limits.factsMaxBytes) throw invalid("metadata", "metadata is too large");
+  if (Buffer.byteLength(JSON.stringify(metadata)) > limits.factsMaxBytes)
+    throw invalid("metadata", "metadata is too large");
   return metadata;
 }
 

@@ -8,8 +8,8 @@
  */
 
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { judgeCsr, type JudgedCsr } from "../../certs/csr.ts";
-import { type JoinToken, hashJoinSecret, parseJoinToken } from "../../certs/join-token.ts";
+import { type JudgedCsr, judgeCsr } from "../../certs/csr.ts";
+import { hashJoinSecret, type JoinToken, parseJoinToken } from "../../certs/join-token.ts";
 import { p256FromSpki, verifyEs256 } from "../../certs/keys.ts";
 import {
   type EnrollmentService,
@@ -75,7 +75,9 @@ export function enrollmentService(deps: ServiceDeps): ServiceImpl<typeof Enrollm
         clusterId: cluster.id,
         after: { source: caller.sourceAddress },
       };
-      const { node, leaf } = await recordingRefusal(deps, entry, () => deps.sql.tx((tx) => recover(tx, issuer, cluster, request)));
+      const { node, leaf } = await recordingRefusal(deps, entry, () =>
+        deps.sql.tx((tx) => recover(tx, issuer, cluster, request)),
+      );
       return { identity: await issuedIdentity(issuer, cluster, node, leaf) };
     },
   };
@@ -111,7 +113,8 @@ async function enroll(deps: ServiceDeps, request: EnrollRequest, context: Handle
     after: { source: caller.sourceAddress, nodeName: wish.nodeName, keyHash: csr.keyHash },
   };
   const row = await recordingRefusal(deps, entry, async () => {
-    const attempt = () => deps.sql.tx((tx) => claimAndInsert(tx, deps, { claim, csr, request, wish, source: caller.sourceAddress }));
+    const attempt = () =>
+      deps.sql.tx((tx) => claimAndInsert(tx, deps, { claim, csr, request, wish, source: caller.sourceAddress }));
     try {
       return await attempt();
     } catch (thrown) {
@@ -193,7 +196,8 @@ async function poll(deps: ServiceDeps, request: PollEnrollmentRequest, context: 
   const csr = judgeCsr(row.csr);
   const key = p256FromSpki(csr.spkiDer);
   const data = Buffer.from(`weft/poll/v1\0${request.requestId}\0${request.issuedAtMs}`);
-  if (key === undefined || csr.keyHash !== row.keyHash || !verifyEs256(key, data, request.signature)) throw pollRefused();
+  if (key === undefined || csr.keyHash !== row.keyHash || !verifyEs256(key, data, request.signature))
+    throw pollRefused();
   const nowMs = deps.clock.nowMs();
   if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs) throw clockSkew(nowMs);
   return await outcomeOf(deps, cluster, row, csr);

@@ -21,9 +21,9 @@ import { liveCertificates, revokeCertificates } from "../store/certificates.ts";
 import { type ClusterRow, listClusters, requireCluster } from "../store/clusters.ts";
 import {
   getIdentity,
-  identityNotFound,
   type IdentityRow,
   type IdentityView,
+  identityNotFound,
   insertIdentity,
   listIdentities,
   lockActiveOperators,
@@ -56,9 +56,16 @@ export function identityService(deps: ServiceDeps): ServiceImpl<typeof IdentityS
       const { spkiDer, keyHash } = judgeCsr(request.csr);
       return await deps.sql.tx(async (tx) => {
         const row = await getIdentity(tx, deps.seal, operatorId);
-        if (row?.status !== "active") throw new WeftError("permission_denied", "this identity is revoked", { detail: "IDENTITY_REVOKED" });
+        if (row?.status !== "active")
+          throw new WeftError("permission_denied", "this identity is revoked", { detail: "IDENTITY_REVOKED" });
         await requireFreshKey(tx, keyHash, operatorId);
-        const order = { kind: "operator", clusterId: INSTALLATION, subjectId: operatorId, spkiDer, status: "next" } as const;
+        const order = {
+          kind: "operator",
+          clusterId: INSTALLATION,
+          subjectId: operatorId,
+          spkiDer,
+          status: "next",
+        } as const;
         const leaf = await issueAndRecord(tx, await issuerOf(deps, tx), order);
         await appendAudit(tx, {
           actor: caller.spiffe,
@@ -78,7 +85,8 @@ async function addIdentity(deps: ServiceDeps, request: AddIdentityRequest, conte
   const name = checkName(request.name);
   const { spkiDer, keyHash } = judgeCsr(request.csr);
   const cluster = await clusterOf(deps, kind, request.clusterId);
-  const organizationId = kind === "client" ? (await requireOrganization(deps.sql, cluster.id, request.organizationId)).id : "";
+  const organizationId =
+    kind === "client" ? (await requireOrganization(deps.sql, cluster.id, request.organizationId)).id : "";
   const id = `${kind === "client" ? "ct" : "op"}-${randomLabel(deps.random, 16)}`;
   const scope = kind === "client" ? cluster.id : INSTALLATION;
   const about = kind === "client" ? { clusterId: cluster.id, organizationId } : {};
@@ -110,7 +118,8 @@ async function revokeIdentity(deps: ServiceDeps, request: RevokeIdentityRequest,
   const row = await getIdentity(deps.sql, deps.seal, request.identityId);
   if (row === undefined) throw identityNotFound();
   // An operator belongs to no cluster; a client only to its own, whatever id is known of it.
-  if (row.kind === "client" && row.scope !== (await requireCluster(deps.sql, request.clusterId)).id) throw identityNotFound();
+  if (row.kind === "client" && row.scope !== (await requireCluster(deps.sql, request.clusterId)).id)
+    throw identityNotFound();
   const about = row.kind === "client" ? { clusterId: row.scope, organizationId: row.organizationId } : {};
   const entry = { actor, action: "identity.revoked", object: `${row.kind}/${row.id}`, ...about, after: { reason } };
   return await recordingRefusal(deps, entry, async () => {
@@ -155,7 +164,8 @@ function kindOf(kind: IdentityKind): "client" | "operator" {
 async function clusterOf(deps: ServiceDeps, kind: "client" | "operator", clusterId: string): Promise<ClusterRow> {
   if (kind === "client" || clusterId !== "") return await requireCluster(deps.sql, clusterId);
   const [first] = await listClusters(deps.sql);
-  if (first === undefined) throw new WeftError("failed_precondition", "there is no cluster yet", { detail: "CLUSTER_NOT_FOUND" });
+  if (first === undefined)
+    throw new WeftError("failed_precondition", "there is no cluster yet", { detail: "CLUSTER_NOT_FOUND" });
   return first;
 }
 

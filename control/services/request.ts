@@ -8,10 +8,10 @@
 
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { judgeCsr } from "../../certs/csr.ts";
+import { isNodeName } from "../../fabric/server-names.ts";
 import type { ApproveRequestRequest, RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import type { RoleGrant } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { isNodeName } from "../../fabric/server-names.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
@@ -22,7 +22,14 @@ import { appendAudit, audited } from "../store/audit.ts";
 import { type ClusterRow, requireCluster } from "../store/clusters.ts";
 import { type AddressRow, insertNode } from "../store/nodes.ts";
 import { requireOrganization } from "../store/organizations.ts";
-import { decideRequest, listRequests, lockPending, type RequestRow, type RequestStateText, requireRequest } from "../store/requests.ts";
+import {
+  decideRequest,
+  listRequests,
+  lockPending,
+  type RequestRow,
+  type RequestStateText,
+  requireRequest,
+} from "../store/requests.ts";
 import { assignRole } from "../store/roles.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import { isUniqueViolation, type Tx } from "../store/sql.ts";
@@ -80,7 +87,8 @@ interface Approval {
 async function approve(deps: ServiceDeps, request: ApproveRequestRequest, context: HandlerContext) {
   const actor = callerOf(context).spiffe;
   const cluster = await requireCluster(deps.sql, request.clusterId);
-  if (!isNodeName(request.name)) throw invalid("name", "a node's name is one lower-case DNS label, at most 63 characters");
+  if (!isNodeName(request.name))
+    throw invalid("name", "a node's name is one lower-case DNS label, at most 63 characters");
   const approval: Approval = {
     cluster,
     actor,
@@ -91,7 +99,13 @@ async function approve(deps: ServiceDeps, request: ApproveRequestRequest, contex
   };
   const { keyHash, addresses, grants, name } = approval;
   const object = `request/${request.requestId}`;
-  const entry = { actor, action: "request.approved", object, clusterId: cluster.id, after: { keyHash, addresses, grants, name } };
+  const entry = {
+    actor,
+    action: "request.approved",
+    object,
+    clusterId: cluster.id,
+    after: { keyHash, addresses, grants, name },
+  };
   const row = await recordingRefusal(deps, entry, () =>
     deps.sql.tx(async (tx) => {
       const pending = await lockPending(tx, cluster.id, request.requestId);
@@ -158,13 +172,18 @@ async function insertNamedNode(tx: Tx, deps: ServiceDeps, node: Parameters<typeo
   }
 }
 
-async function checkGrants(deps: ServiceDeps, clusterId: string, grants: readonly RoleGrant[]): Promise<readonly GrantRow[]> {
+async function checkGrants(
+  deps: ServiceDeps,
+  clusterId: string,
+  grants: readonly RoleGrant[],
+): Promise<readonly GrantRow[]> {
   if (grants.length > limits.joinListItemsMaxCount) throw invalid("roles", "too many roles");
   const rows = new Map<string, GrantRow>();
   for (const grant of grants) {
     const role = roles.text(grant.role);
     if (role === undefined) throw invalid("roles", "an unknown role");
-    const organizationId = grant.organizationId === "" ? "" : (await requireOrganization(deps.sql, clusterId, grant.organizationId)).id;
+    const organizationId =
+      grant.organizationId === "" ? "" : (await requireOrganization(deps.sql, clusterId, grant.organizationId)).id;
     rows.set(`${role} ${organizationId}`, { role, organizationId });
   }
   return [...rows.values()];

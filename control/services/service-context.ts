@@ -1,12 +1,12 @@
 /** What the services of this folder are made from, and what all of them do with it. */
 
 import type { HandlerContext } from "@connectrpc/connect";
-import { type Caller, kCaller } from "../../rpc/caller.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { type Caller, kCaller } from "../../rpc/caller.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 import type { Authority } from "../domain/authority.ts";
 import type { Issuer } from "../domain/issue.ts";
-import { auditRefusal, type AuditEntry } from "../store/audit.ts";
+import { type AuditEntry, auditRefusal } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 import type { Queryable } from "../store/sql.ts";
 
@@ -30,7 +30,11 @@ export async function issuerOf(deps: ServiceDeps, q: Queryable): Promise<Issuer>
  * Runs a change; a refusal (a `WeftError` that says no, not one that says "not now") is recorded before it is passed on.
  * A refusal that cannot be recorded becomes the failure to record it.
  */
-export async function recordingRefusal<T>(deps: StoreContext, entry: Omit<AuditEntry, "result">, fn: () => Promise<T>): Promise<T> {
+export async function recordingRefusal<T>(
+  deps: StoreContext,
+  entry: Omit<AuditEntry, "result">,
+  fn: () => Promise<T>,
+): Promise<T> {
   try {
     return await fn();
   } catch (thrown) {
@@ -42,7 +46,12 @@ export async function recordingRefusal<T>(deps: StoreContext, entry: Omit<AuditE
 }
 
 function isRefusal(error: WeftError): boolean {
-  return error.reason !== "unavailable" && error.reason !== "aborted" && error.reason !== "invalid_argument" && error.reason !== "internal";
+  return (
+    error.reason !== "unavailable" &&
+    error.reason !== "aborted" &&
+    error.reason !== "invalid_argument" &&
+    error.reason !== "internal"
+  );
 }
 
 /** Throws `invalid_argument` (INVALID_FIELD) naming the field. */

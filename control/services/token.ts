@@ -2,8 +2,8 @@
 
 import type { ServiceImpl } from "@connectrpc/connect";
 import { makeJoinToken } from "../../certs/join-token.ts";
-import type { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import type { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { audited } from "../store/audit.ts";
@@ -19,8 +19,10 @@ export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService
       const cluster = await requireCluster(deps.sql, request.clusterId);
       const roleTexts = checkRoles(request.roles);
       const organizationIds: string[] = [];
-      if (request.organizationIds.length > limits.joinListItemsMaxCount) throw invalid("organization_ids", "too many organizations");
-      for (const id of request.organizationIds) organizationIds.push((await requireOrganization(deps.sql, cluster.id, id)).id);
+      if (request.organizationIds.length > limits.joinListItemsMaxCount)
+        throw invalid("organization_ids", "too many organizations");
+      for (const id of request.organizationIds)
+        organizationIds.push((await requireOrganization(deps.sql, cluster.id, id)).id);
       const lifeMs = checkLife(request.lifeMs);
       const maxUses = checkUses(request.maxUses);
       const { keyHash } = await deps.authority.installation();

@@ -92,8 +92,20 @@ export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<AuditHead>
        insert into audit (seq, at_ms, actor, cluster_id, organization_id, action, object, before_json, after_json, result,
          prev_hash, hash) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12))
      update audit_head set seq = $1, hash = $12`,
-    [row.seq, row.atMs, row.actor, row.clusterId, row.organizationId, row.action, row.object, row.beforeJson, row.afterJson,
-      row.result, row.prevHash, hash],
+    [
+      row.seq,
+      row.atMs,
+      row.actor,
+      row.clusterId,
+      row.organizationId,
+      row.action,
+      row.object,
+      row.beforeJson,
+      row.afterJson,
+      row.result,
+      row.prevHash,
+      hash,
+    ],
   );
   return { seq: row.seq, hash };
 }
@@ -112,7 +124,10 @@ export async function audited<T>(
 }
 
 /** Records a refusal, in a transaction of its own: what was refused has none. */
-export async function auditRefusal(sql: Sql, entry: AuditEntry & { readonly result: `refused:${string}` }): Promise<void> {
+export async function auditRefusal(
+  sql: Sql,
+  entry: AuditEntry & { readonly result: `refused:${string}` },
+): Promise<void> {
   await sql.tx(async (tx) => void (await appendAudit(tx, entry)));
 }
 
@@ -142,7 +157,9 @@ export async function listAudit(
   );
 }
 
-export type AuditVerdict = { readonly ok: true; readonly seq: number } | { readonly ok: false; readonly seq: number; readonly why: string };
+export type AuditVerdict =
+  | { readonly ok: true; readonly seq: number }
+  | { readonly ok: false; readonly seq: number; readonly why: string };
 
 /** Walks the whole chain. Finds any change, gap or cut; a tail cut together with the head is found by a node's witness. */
 export async function verifyAudit(q: Queryable): Promise<AuditVerdict> {
@@ -150,11 +167,15 @@ export async function verifyAudit(q: Queryable): Promise<AuditVerdict> {
   let prevHash: Uint8Array = new Uint8Array(32);
   let seq = 0;
   for (;;) {
-    const rows = await q.query<AuditRow & object>(`select ${COLUMNS} from audit where seq > $1 order by seq limit 500`, [seq]);
+    const rows = await q.query<AuditRow & object>(
+      `select ${COLUMNS} from audit where seq > $1 order by seq limit 500`,
+      [seq],
+    );
     for (const row of rows) {
       if (row.seq !== seq + 1) return { ok: false, seq: seq + 1, why: "a record is missing" };
       seq = row.seq;
-      if (Buffer.compare(row.prevHash, prevHash) !== 0) return { ok: false, seq, why: "a record does not follow the one before it" };
+      if (Buffer.compare(row.prevHash, prevHash) !== 0)
+        return { ok: false, seq, why: "a record does not follow the one before it" };
       if (Buffer.compare(auditHash(row), row.hash) !== 0) return { ok: false, seq, why: "a record was altered" };
       prevHash = row.hash;
     }

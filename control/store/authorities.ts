@@ -3,13 +3,13 @@
  * writer of the database can neither add a root nor swap two.
  */
 
-import { type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { type IssuingCa, caPrivateKeyPem, openCa } from "../../certs/ca.ts";
-import { keyPairFromPem, privateKeyPem, type KeyPair } from "../../certs/keys.ts";
+import { caPrivateKeyPem, type IssuingCa, openCa } from "../../certs/ca.ts";
+import type { SigningUse } from "../../certs/installation.ts";
+import { type KeyPair, keyPairFromPem, privateKeyPem } from "../../certs/keys.ts";
 import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
 import { type SignedSigningKey, SignedSigningKeySchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import type { SigningUse } from "../../certs/installation.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { one, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -34,7 +34,8 @@ const authorityColumns = `scope, kind, generation, status, key_id as "keyId", ce
   sealed_key as "sealedKey", not_before_ms as "notBeforeMs", not_after_ms as "notAfterMs", created_at_ms as "createdAtMs", mac`;
 
 function authorityFields(row: Omit<AuthorityRow, "mac">): MacField[] {
-  const { scope, kind, generation, status, keyId, certificateDer, sealedKey, notBeforeMs, notAfterMs, createdAtMs } = row;
+  const { scope, kind, generation, status, keyId, certificateDer, sealedKey, notBeforeMs, notAfterMs, createdAtMs } =
+    row;
   return [scope, kind, generation, status, keyId, certificateDer, sealedKey, notBeforeMs, notAfterMs, createdAtMs];
 }
 
@@ -65,13 +66,28 @@ export async function insertAuthority(
   await tx.query(
     `insert into authority (scope, kind, generation, status, key_id, certificate_der, sealed_key, not_before_ms,
        not_after_ms, created_at_ms, mac) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-    [scope, row.kind, generation, row.status, keyId, row.certificateDer, row.sealedKey, notBeforeMs, notAfterMs,
-      row.createdAtMs, seal.mac("authority", authorityFields(row))],
+    [
+      scope,
+      row.kind,
+      generation,
+      row.status,
+      keyId,
+      row.certificateDer,
+      row.sealedKey,
+      notBeforeMs,
+      notAfterMs,
+      row.createdAtMs,
+      seal.mac("authority", authorityFields(row)),
+    ],
   );
 }
 
 /** Every root of the scope that is still trusted, authenticated, by kind and generation. */
-export async function trustedAuthorities(q: Queryable, seal: TrustSeal, scope: string): Promise<readonly AuthorityRow[]> {
+export async function trustedAuthorities(
+  q: Queryable,
+  seal: TrustSeal,
+  scope: string,
+): Promise<readonly AuthorityRow[]> {
   const rows = await q.query<AuthorityRow>(
     `select ${authorityColumns} from authority where scope = $1 and status <> 'dropped' order by kind, generation`,
     [scope],
@@ -121,7 +137,18 @@ const signingColumns = `cluster_id as "clusterId", purpose, generation, key_id a
 
 function signingFields(row: Omit<SigningKeyRow, "mac">): MacField[] {
   const { clusterId, purpose, generation, keyId, publicKeySpki, sealedKey, notBeforeMs, notAfterMs } = row;
-  return [clusterId, purpose, generation, keyId, publicKeySpki, sealedKey, row.statement, row.statementSignature, notBeforeMs, notAfterMs];
+  return [
+    clusterId,
+    purpose,
+    generation,
+    keyId,
+    publicKeySpki,
+    sealedKey,
+    row.statement,
+    row.statementSignature,
+    notBeforeMs,
+    notAfterMs,
+  ];
 }
 
 const signingPlace = (clusterId: string, purpose: string, keyId: string, version: number) =>
@@ -158,8 +185,19 @@ export async function insertSigningKey(
   await tx.query(
     `insert into signing_key (cluster_id, purpose, generation, key_id, public_key_spki, sealed_key, statement,
        statement_signature, not_before_ms, not_after_ms, mac) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-    [clusterId, purpose, generation, row.keyId, row.publicKeySpki, row.sealedKey, row.statement, row.statementSignature,
-      notBeforeMs, notAfterMs, seal.mac("signing_key", signingFields(row))],
+    [
+      clusterId,
+      purpose,
+      generation,
+      row.keyId,
+      row.publicKeySpki,
+      row.sealedKey,
+      row.statement,
+      row.statementSignature,
+      notBeforeMs,
+      notAfterMs,
+      seal.mac("signing_key", signingFields(row)),
+    ],
   );
 }
 
@@ -206,7 +244,14 @@ export async function replaceStatement(
   await tx.query(
     `update signing_key set statement = $2, statement_signature = $3, not_before_ms = $4, not_after_ms = $5, mac = $6
      where key_id = $1`,
-    [old.keyId, row.statement, row.statementSignature, notBeforeMs, notAfterMs, seal.mac("signing_key", signingFields(row))],
+    [
+      old.keyId,
+      row.statement,
+      row.statementSignature,
+      notBeforeMs,
+      notAfterMs,
+      seal.mac("signing_key", signingFields(row)),
+    ],
   );
 }
 

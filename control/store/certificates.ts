@@ -54,7 +54,19 @@ const columns = `issuer_key_id as "issuerKeyId", serial, scope, subject_kind as 
 
 function macFields(row: Omit<CertificateRow, "mac" | "certificateDer" | "issuedAtMs">): MacField[] {
   const { issuerKeyId, serial, scope, subjectKind, subjectId, holderId, spiffe, keyHash, status } = row;
-  return [issuerKeyId, serial, scope, subjectKind, subjectId, holderId, spiffe, keyHash, status, row.notBeforeMs, row.notAfterMs];
+  return [
+    issuerKeyId,
+    serial,
+    scope,
+    subjectKind,
+    subjectId,
+    holderId,
+    spiffe,
+    keyHash,
+    status,
+    row.notBeforeMs,
+    row.notAfterMs,
+  ];
 }
 
 function authentic(seal: TrustSeal, rows: readonly CertificateRow[]): readonly CertificateRow[] {
@@ -71,7 +83,8 @@ export async function insertCertificate(
   status: "current" | "next",
 ): Promise<void> {
   const live = await lockLive(tx, ctx.seal, subject);
-  for (const row of live) if (status === "current" || row.status === "next") await setStatus(tx, ctx.seal, row, "superseded");
+  for (const row of live)
+    if (status === "current" || row.status === "next") await setStatus(tx, ctx.seal, row, "superseded");
   const spiffe = formatSpiffe(leaf.id);
   const row = {
     ...subject,
@@ -87,8 +100,21 @@ export async function insertCertificate(
     `insert into certificate (issuer_key_id, serial, scope, subject_kind, subject_id, holder_id, spiffe, key_hash,
        certificate_der, status, not_before_ms, not_after_ms, mac)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-    [row.issuerKeyId, row.serial, row.scope, row.subjectKind, row.subjectId, row.holderId, spiffe, row.keyHash,
-      leaf.certificateDer, status, row.notBeforeMs, row.notAfterMs, ctx.seal.mac("certificate", macFields(row))],
+    [
+      row.issuerKeyId,
+      row.serial,
+      row.scope,
+      row.subjectKind,
+      row.subjectId,
+      row.holderId,
+      spiffe,
+      row.keyHash,
+      leaf.certificateDer,
+      status,
+      row.notBeforeMs,
+      row.notAfterMs,
+      ctx.seal.mac("certificate", macFields(row)),
+    ],
   );
   tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
 }

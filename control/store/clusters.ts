@@ -57,6 +57,9 @@ export async function insertCluster(tx: Tx, cluster: NewCluster): Promise<void> 
     );
   } catch (thrown) {
     if (!isUniqueViolation(thrown)) throw thrown;
-    throw new WeftError("already_exists", "a cluster with this slug exists", { detail: "CLUSTER_EXISTS", cause: thrown });
+    throw new WeftError("already_exists", "a cluster with this slug exists", {
+      detail: "CLUSTER_EXISTS",
+      cause: thrown,
+    });
   }
 }

@@ -47,8 +47,16 @@ export async function insertIdentity(tx: Tx, seal: TrustSeal, identity: NewIdent
     await tx.query(
       `insert into identity (id, kind, scope, organization_id, name, key_hash, created_by, mac)
        values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-      [id, kind, scope, organizationId, name, keyHash, createdBy,
-        seal.mac("identity", macFields({ ...identity, status: "active" }))],
+      [
+        id,
+        kind,
+        scope,
+        organizationId,
+        name,
+        keyHash,
+        createdBy,
+        seal.mac("identity", macFields({ ...identity, status: "active" })),
+      ],
     );
   } catch (thrown) {
     if (!isUniqueViolation(thrown)) throw thrown;
@@ -63,7 +71,11 @@ export async function getIdentity(q: Queryable, seal: TrustSeal, id: string): Pr
 }
 
 /** Identities of the given scopes, oldest first; no scopes: all. */
-export async function listIdentities(q: Queryable, seal: TrustSeal, scopes: readonly string[]): Promise<readonly IdentityView[]> {
+export async function listIdentities(
+  q: Queryable,
+  seal: TrustSeal,
+  scopes: readonly string[],
+): Promise<readonly IdentityView[]> {
   const rows = await q.query<IdentityView>(
     `select ${columns}, c.serial as "certificateSerial", c.not_after_ms as "certificateNotAfterMs"
      from identity i

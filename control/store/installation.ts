@@ -59,7 +59,15 @@ export async function insertInstallation(
     await tx.query(
       `insert into installation (trust_domain, epoch, mode, public_key_spki, sealed_key, sealing_key_id, mac)
        values ($1, $2, $3, $4, $5, $6, $7)`,
-      [trustDomain, row.epoch, mode, row.publicKeySpki, sealedKey, seal.keyId, seal.mac("installation", macFields(row))],
+      [
+        trustDomain,
+        row.epoch,
+        mode,
+        row.publicKeySpki,
+        sealedKey,
+        seal.keyId,
+        seal.mac("installation", macFields(row)),
+      ],
     );
   } catch (thrown) {
     if (!isUniqueViolation(thrown)) throw thrown;

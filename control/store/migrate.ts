@@ -59,12 +59,16 @@ export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMi
 
 /** Throws unless the store has exactly the given migrations; returns the newest number. For starts that may not migrate. */
 export async function requireSchema(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<number> {
-  const rows = await sql.query<{ number: number; sha256: string }>("select number, sha256 from schema_migration order by number");
+  const rows = await sql.query<{ number: number; sha256: string }>(
+    "select number, sha256 from schema_migration order by number",
+  );
   const known = new Map(migrations.map((each) => [each.number, each.sha256]));
   for (const { number, sha256 } of rows) {
     const own = known.get(number);
-    if (own === undefined) throw refuse("SCHEMA_NEWER", `the store has migration ${number}, which this program does not know`);
-    if (own !== sha256) throw refuse("SCHEMA_DIVERGED", `migration ${number} of the store is not the one of this program`);
+    if (own === undefined)
+      throw refuse("SCHEMA_NEWER", `the store has migration ${number}, which this program does not know`);
+    if (own !== sha256)
+      throw refuse("SCHEMA_DIVERGED", `migration ${number} of the store is not the one of this program`);
   }
   if (rows.length < migrations.length) throw refuse("SCHEMA_OLDER", "the store lacks migrations of this program");
   return rows.at(-1)?.number ?? 0;

@@ -32,7 +32,9 @@ export async function insertOrganization(
 
 /** Organizations of a cluster by name. */
 export async function listOrganizations(q: Queryable, clusterId: string): Promise<readonly OrganizationRow[]> {
-  return await q.query<OrganizationRow>(`select ${columns} from organization where cluster_id = $1 order by name`, [clusterId]);
+  return await q.query<OrganizationRow>(`select ${columns} from organization where cluster_id = $1 order by name`, [
+    clusterId,
+  ]);
 }
 
 /** The organization with that id or name in the cluster. Throws `not_found` (ORGANIZATION_NOT_FOUND). */

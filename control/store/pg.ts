@@ -13,7 +13,17 @@ import pg from "pg";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
-import { isolationOf, parseInt8, runTx, type Sql, type SqlParam, storeError, type Tx, TxGuard, type TxMode } from "./sql.ts";
+import {
+  isolationOf,
+  parseInt8,
+  runTx,
+  type Sql,
+  type SqlParam,
+  storeError,
+  type Tx,
+  TxGuard,
+  type TxMode,
+} from "./sql.ts";
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`. A secret. */

@@ -5,14 +5,24 @@
  * L1. A directory belongs to one process at a time: a second one is refused, or both would corrupt it.
  */
 
-import { PGlite } from "@electric-sql/pglite";
 import { createHash } from "node:crypto";
 import { mkdirSync, realpathSync, rmSync } from "node:fs";
-import { createServer, connect, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
 import { errnoOf, WeftError } from "../../lib/errors.ts";
-import { isolationOf, parseInt8, runTx, type Sql, type SqlParam, storeError, type Tx, TxGuard, type TxMode } from "./sql.ts";
+import {
+  isolationOf,
+  parseInt8,
+  runTx,
+  type Sql,
+  type SqlParam,
+  storeError,
+  type Tx,
+  TxGuard,
+  type TxMode,
+} from "./sql.ts";
 
 export interface PgliteOptions {
   /** Where the data lives; in memory when absent. Created 0700. */
@@ -42,7 +52,8 @@ export async function openPglite(options: PgliteOptions = {}): Promise<Sql> {
  */
 async function lockDirectory(path: string): Promise<Server> {
   const name = createHash("sha256").update(path).digest("hex").slice(0, 32);
-  const address = process.platform === "win32" ? `\\\\.\\pipe\\weft-store-${name}` : join(tmpdir(), `weft-store-${name}.sock`);
+  const address =
+    process.platform === "win32" ? `\\\\.\\pipe\\weft-store-${name}` : join(tmpdir(), `weft-store-${name}.sock`);
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const server = await listen(address);
     if (server !== undefined) return server;

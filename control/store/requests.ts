@@ -49,9 +49,21 @@ export async function insertRequest(tx: Tx, request: NewRequest): Promise<void> 
     `insert into join_request (id, cluster_id, token_id, key_hash, csr, node_name, capabilities, requested_roles, addresses,
        dial_out_only, region, facts, expires_at_ms)
      values ($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10, $11, $12::jsonb, now_ms() + $13::bigint)`,
-    [request.id, request.clusterId, request.tokenId, request.keyHash, request.csr, request.nodeName, request.capabilities,
-      JSON.stringify(request.requestedRoles), JSON.stringify(request.addresses), request.dialOutOnly, request.region,
-      JSON.stringify(request.facts), limits.joinRequestLifeMs],
+    [
+      request.id,
+      request.clusterId,
+      request.tokenId,
+      request.keyHash,
+      request.csr,
+      request.nodeName,
+      request.capabilities,
+      JSON.stringify(request.requestedRoles),
+      JSON.stringify(request.addresses),
+      request.dialOutOnly,
+      request.region,
+      JSON.stringify(request.facts),
+      limits.joinRequestLifeMs,
+    ],
   );
 }
 
@@ -63,7 +75,9 @@ export async function requestOfKey(q: Queryable, tokenId: string, keyHash: strin
 
 /** The request with that id in the cluster, or undefined. */
 export async function getRequest(q: Queryable, clusterId: string, id: string): Promise<RequestRow | undefined> {
-  return one(await q.query<RequestRow>(`select ${columns} from join_request where cluster_id = $1 and id = $2`, [clusterId, id]));
+  return one(
+    await q.query<RequestRow>(`select ${columns} from join_request where cluster_id = $1 and id = $2`, [clusterId, id]),
+  );
 }
 
 /** The request with that id in the cluster. Throws `not_found` (REQUEST_NOT_FOUND). */
@@ -107,7 +121,9 @@ export async function decideRequest(
 ): Promise<RequestRow> {
   const text = `update join_request set state = $2, reviewer = $3, reason = $4, node_id = $5, reviewed_at_ms = now_ms()
     where id = $1 and state = 'pending' returning ${columns}`;
-  const row = one(await tx.query<RequestRow>(text, [id, decision.state, decision.reviewer, decision.reason, decision.nodeId]));
+  const row = one(
+    await tx.query<RequestRow>(text, [id, decision.state, decision.reviewer, decision.reason, decision.nodeId]),
+  );
   if (row === undefined) throw new Error("a locked pending request was decided by somebody else");
   return row;
 }

@@ -87,7 +87,8 @@ const CONNECTION_ERRNOS = new Set([
   "ENOENT",
 ]);
 const CONNECTION_STATE = /^(08...|57P0[1-5]|53[0-9A-Z]{3}|3D000|28...)$/;
-const CONNECTION_TEXT = /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|PGlite is closed/;
+const CONNECTION_TEXT =
+  /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|PGlite is closed/;
 
 /** Whether running the transaction again can help: serialization failure or deadlock. */
 export function isConflict(thrown: unknown): boolean {
@@ -111,7 +112,10 @@ export function storeError(thrown: unknown): unknown {
   }
   // A NUL or a lone surrogate: no stored text has one, so nothing by that name exists.
   if (state === "22021" || state === "22P05") {
-    return new WeftError("invalid_argument", "a text contains characters that cannot be stored", { detail: "TEXT_MALFORMED", cause: thrown });
+    return new WeftError("invalid_argument", "a text contains characters that cannot be stored", {
+      detail: "TEXT_MALFORMED",
+      cause: thrown,
+    });
   }
   const lost =
     (state !== undefined && CONNECTION_STATE.test(state)) ||

@@ -63,7 +63,8 @@ export async function revokeToken(tx: Tx, clusterId: string, tokenId: string): P
   const text = `update join_token set revoked_at_ms = coalesce(revoked_at_ms, now_ms()) where cluster_id = $1 and id = $2
     returning ${columns}`;
   const row = one(await tx.query<TokenRow>(text, [clusterId, tokenId]));
-  if (row === undefined) throw new WeftError("not_found", "no such token in this cluster", { detail: "TOKEN_NOT_FOUND" });
+  if (row === undefined)
+    throw new WeftError("not_found", "no such token in this cluster", { detail: "TOKEN_NOT_FOUND" });
   return row;
 }
 

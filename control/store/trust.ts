@@ -4,7 +4,15 @@
  * refused wherever it would create trust. Private keys rest sealed for exactly one row.
  */
 
-import { isRowAuthentic, macRow, type RowValue, type SealedPlace, type SealingKey, seal, unseal } from "../../certs/seal.ts";
+import {
+  isRowAuthentic,
+  macRow,
+  type RowValue,
+  type SealedPlace,
+  type SealingKey,
+  seal,
+  unseal,
+} from "../../certs/seal.ts";
 import { WeftError } from "../../lib/errors.ts";
 
 export type MacField = RowValue;

@@ -33,7 +33,9 @@ describe("two replicas on one PostgreSQL", () => {
       const { text, token } = await world.operator.tokens.createToken({ clusterId: world.clusterId });
       const hosts = await Promise.all(Array.from({ length: 50 }, () => freshHost()));
       const doors = strangers();
-      const outcomes = await Promise.allSettled(hosts.map((host, at) => doors[at % 2]?.enroll(enrollRequest(text, host))));
+      const outcomes = await Promise.allSettled(
+        hosts.map((host, at) => doors[at % 2]?.enroll(enrollRequest(text, host))),
+      );
       expect(outcomes.filter((each) => each.status === "fulfilled")).toHaveLength(1);
       for (const each of outcomes) {
         if (each.status !== "rejected") continue;
@@ -60,7 +62,9 @@ describe("two replicas on one PostgreSQL", () => {
     const { text } = await world.operator.tokens.createToken({ clusterId: world.clusterId, maxUses: 5 });
     const host = await freshHost();
     const doors = strangers();
-    const answers = await Promise.all(Array.from({ length: 8 }, (_, at) => doors[at % 2]?.enroll(enrollRequest(text, host))));
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, at) => doors[at % 2]?.enroll(enrollRequest(text, host))),
+    );
     expect(new Set(answers.map((each) => each?.requestId)).size).toBe(1);
   });
 
@@ -94,7 +98,8 @@ describe("two replicas on one PostgreSQL", () => {
 
 describe("opening a PostgreSQL", () => {
   it("THR-P1 refuses a remote server without verified TLS, and nonsense", () => {
-    const open = (url: string, caPem?: string) => () => openPostgres({ url, log: silentLog, ...(caPem === undefined ? {} : { caPem }) });
+    const open = (url: string, caPem?: string) => () =>
+      openPostgres({ url, log: silentLog, ...(caPem === undefined ? {} : { caPem }) });
     expect(open("postgres://u:p@db.example.com/weft")).toThrow(/verified/);
     expect(open("postgres://u:p@db.example.com/weft?sslmode=require", "pem")).toThrow(/verified/);
     expect(open("postgres://u:p@127.0.0.1.example.com/weft")).toThrow(/verified/);

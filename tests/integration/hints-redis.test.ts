@@ -1,10 +1,10 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { redisHints } from "../../control/hints/redis.ts";
 import type { Hints } from "../../control/hints/hints.ts";
+import { redisHints } from "../../control/hints/redis.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { silentLog } from "../../lib/log.ts";
 import { limits } from "../../lib/limits.ts";
+import { silentLog } from "../../lib/log.ts";
 import { eventually } from "../harness/eventually.ts";
 import { requirePeer } from "../harness/peers.ts";
 import { type RedisServer, startRedis } from "../harness/redis.ts";
@@ -17,7 +17,7 @@ const redis = requirePeer("redis", "hints over Redis");
 
 describe.skipIf(redis.missing)("hints over Redis", () => {
   let server: RedisServer;
-  let hints: Hints[] = [];
+  const hints: Hints[] = [];
   beforeAll(async () => {
     server = await startRedis(redis.path);
   });
@@ -130,7 +130,11 @@ describe("hints against a hostile or absent Redis", () => {
   });
 
   it("REVIEW-22 ignore what is no topic", async () => {
-    const junk = ["*1\r\n$-5\r\n", "*3\r\n$7\r\nmessage\r\n$13\r\nweft:hints:v1\r\n$200\r\n" + "x".repeat(200) + "\r\n", ":99999999999999999999\r\n"];
+    const junk = [
+      "*1\r\n$-5\r\n",
+      `*3\r\n$7\r\nmessage\r\n$13\r\nweft:hints:v1\r\n$200\r\n${"x".repeat(200)}\r\n`,
+      ":99999999999999999999\r\n",
+    ];
     let connections = 0;
     const url = await fake((socket) => {
       socket.write(junk[connections++ % junk.length] ?? "");

@@ -4,12 +4,12 @@
  */
 
 import { generateKeyPairSync } from "node:crypto";
-import { type ConnectRouter, createRouterTransport, type Interceptor, type Transport } from "@connectrpc/connect";
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
+import { type ConnectRouter, createRouterTransport, type Interceptor, type Transport } from "@connectrpc/connect";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256, type KeyPair, signEs256 } from "../../certs/keys.ts";
-import { parseSpiffe } from "../../certs/spiffe.ts";
 import { SealingKey } from "../../certs/seal.ts";
+import { parseSpiffe } from "../../certs/spiffe.ts";
 import { Allowlist } from "../../control/domain/allowlist.ts";
 import { Authority } from "../../control/domain/authority.ts";
 import { type InitOutcome, initializeControl } from "../../control/domain/init.ts";
@@ -113,7 +113,9 @@ export async function createWorld(sql: Sql): Promise<World> {
   const replica = new Replica(sql, sealingKey);
   const csr = await makeCsr(generateP256());
   const init = await initializeControl(replica.deps, { mode: "dev", operator: { name: "owner", csr } });
-  const operatorCaller = callerOfSpiffe(`spiffe://${init.trustDomain}/cluster/installation/operator/${init.operatorId}`);
+  const operatorCaller = callerOfSpiffe(
+    `spiffe://${init.trustDomain}/cluster/installation/operator/${init.operatorId}`,
+  );
   return {
     sql,
     sealingKey,
@@ -155,7 +157,11 @@ export async function freshHost(): Promise<JoiningHost> {
   return { keys, csr: await makeCsr(keys) };
 }
 
-export function enrollRequest(token: string, host: JoiningHost, wish: MessageInitShape<typeof EnrollRequestSchema> = {}) {
+export function enrollRequest(
+  token: string,
+  host: JoiningHost,
+  wish: MessageInitShape<typeof EnrollRequestSchema> = {},
+) {
   return {
     token,
     csr: host.csr,
@@ -180,11 +186,20 @@ export async function joinNode(world: World, name: string, roles: readonly NodeR
   const { text } = await world.operator.tokens.createToken({ clusterId: world.clusterId });
   const host = await freshHost();
   const requestedRoles = roles.map((role) => ({ role }));
-  const { requestId } = await world.stranger.enrollment.enroll(enrollRequest(text, host, { nodeName: name, requestedRoles }));
+  const { requestId } = await world.stranger.enrollment.enroll(
+    enrollRequest(text, host, { nodeName: name, requestedRoles }),
+  );
   const { request } = await world.operator.requests.getRequest({ clusterId: world.clusterId, requestId });
   if (request === undefined) throw new Error("no request");
   const { keyHash, addresses } = request;
-  await world.operator.requests.approveRequest({ clusterId: world.clusterId, requestId, keyHash, addresses, roles: requestedRoles, name });
+  await world.operator.requests.approveRequest({
+    clusterId: world.clusterId,
+    requestId,
+    keyHash,
+    addresses,
+    roles: requestedRoles,
+    name,
+  });
   const { identity } = await world.stranger.enrollment.pollEnrollment(signedPoll(requestId, host.keys));
   if (identity === undefined) throw new Error("no identity");
   const spiffe = `spiffe://${identity.trustDomain}/cluster/${world.clusterId}/node/${identity.nodeId}`;

@@ -1,15 +1,22 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
+import { rootsOf, verifyTrustBundle } from "../../certs/bundle.ts";
 import { readCertificate } from "../../certs/certificate.ts";
-import { generateP256, keyHash, signEs256 } from "../../certs/keys.ts";
-import { verifyTrustBundle } from "../../certs/bundle.ts";
 import { parseJoinToken } from "../../certs/join-token.ts";
 import { judgeCertificate } from "../../certs/judge.ts";
-import { rootsOf } from "../../certs/bundle.ts";
+import { generateP256, keyHash, signEs256 } from "../../certs/keys.ts";
 import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { NodeCapability, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { createWorld, enrollRequest, freshHost, joinNode, signedPoll, strangerOf, type World } from "./control-world.ts";
+import {
+  createWorld,
+  enrollRequest,
+  freshHost,
+  joinNode,
+  signedPoll,
+  strangerOf,
+  type World,
+} from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 async function refusalOf(call: Promise<unknown>): Promise<WeftError> {
@@ -58,7 +65,9 @@ describeStores("enrollment", (store) => {
     const used = await token();
     await world.stranger.enrollment.enroll(enrollRequest(used.text, await freshHost()));
     const expired = await token();
-    await world.sql.query("update join_token set expires_at_ms = now_ms() - 1000 where id = $1", [expired.token?.id ?? ""]);
+    await world.sql.query("update join_token set expires_at_ms = now_ms() - 1000 where id = $1", [
+      expired.token?.id ?? "",
+    ]);
     const revoked = await token();
     await world.operator.tokens.revokeToken({ clusterId: world.clusterId, tokenId: revoked.token?.id ?? "" });
     const narrow = await token({ roles: [NodeRole.EGRESS] });
@@ -83,7 +92,9 @@ describeStores("enrollment", (store) => {
       const refusal = await refusalOf(world.stranger.enrollment.enroll(enrollRequest(text, await freshHost())));
       seen.add(JSON.stringify([refusal.reason, refusal.detail, refusal.message, Object.keys(refusal.metadata)]));
     }
-    expect([...seen]).toEqual([JSON.stringify(["permission_denied", "JOIN_TOKEN_REFUSED", "the join token was not accepted", ["requestId"]])]);
+    expect([...seen]).toEqual([
+      JSON.stringify(["permission_denied", "JOIN_TOKEN_REFUSED", "the join token was not accepted", ["requestId"]]),
+    ]);
     const refused = await world.sql.query("select 1 from audit where result = 'refused:JOIN_TOKEN_REFUSED'");
     expect(refused).toHaveLength(texts.length);
     // None of it used anything up.
@@ -107,7 +118,8 @@ describeStores("enrollment", (store) => {
       enrollRequest(text, host, { requestedRoles: [{ role: 99 as NodeRole }] }),
       enrollRequest(text, host, { facts: { big: "x".repeat(9_000) } }),
     ];
-    for (const request of bad) expect((await refusalOf(world.stranger.enrollment.enroll(request))).reason).toBe("invalid_argument");
+    for (const request of bad)
+      expect((await refusalOf(world.stranger.enrollment.enroll(request))).reason).toBe("invalid_argument");
     const { tokens } = await world.operator.tokens.listTokens({ clusterId: world.clusterId });
     expect(tokens.map((each) => each.usedCount)).toEqual([0]);
     await world.stranger.enrollment.enroll(enrollRequest(text, host));
@@ -150,10 +162,14 @@ describeStores("enrollment", (store) => {
     const wrongKey = await refusalOf(poll(signedPoll(requestId, other)));
     const unknown = await refusalOf(poll(signedPoll("a".repeat(26), host.keys)));
     expect([wrongKey.detail, wrongKey.message]).toEqual([unknown.detail, unknown.message]);
-    expect(await refusalOf(poll(signedPoll(requestId, host.keys, Date.now() - 3_600_000)))).toMatchObject({ detail: "CLOCK_SKEW" });
+    expect(await refusalOf(poll(signedPoll(requestId, host.keys, Date.now() - 3_600_000)))).toMatchObject({
+      detail: "CLOCK_SKEW",
+    });
     const made = await world.operator.clusters.createCluster({ slug: "other" });
     const elsewhere = world.replica.as(strangerOf(made.cluster?.id ?? ""));
-    expect((await refusalOf(elsewhere.enrollment.pollEnrollment(signedPoll(requestId, host.keys)))).detail).toBe("POLL_REFUSED");
+    expect((await refusalOf(elsewhere.enrollment.pollEnrollment(signedPoll(requestId, host.keys)))).detail).toBe(
+      "POLL_REFUSED",
+    );
   });
 
   it("hands the identity out again when the answer to a poll was lost", async () => {
@@ -186,7 +202,11 @@ describeStores("enrollment", (store) => {
       const { request } = await world.operator.requests.getRequest({ clusterId: world.clusterId, requestId });
       if (request === undefined) throw new Error("no request");
       const { keyHash: seen, addresses, requestedRoles: roles } = request;
-      return { host, requestId, order: { clusterId: world.clusterId, requestId, keyHash: seen, addresses, roles, name: "edge-1" } };
+      return {
+        host,
+        requestId,
+        order: { clusterId: world.clusterId, requestId, keyHash: seen, addresses, roles, name: "edge-1" },
+      };
     }
 
     it("REVIEW-19 fails when key or addresses are not those shown", async () => {
@@ -194,8 +214,13 @@ describeStores("enrollment", (store) => {
       const approve = world.operator.requests.approveRequest;
       const otherKey = { ...order, keyHash: new Uint8Array(32) };
       expect(await refusalOf(approve(otherKey))).toMatchObject({ detail: "REQUEST_CHANGED" });
-      await world.sql.query(`update join_request set addresses = '[{"host":"10.9.9.9","port":4433}]' where id = $1`, [requestId]);
-      expect(await refusalOf(approve(order))).toMatchObject({ detail: "REQUEST_CHANGED", metadata: { fields: "addresses" } });
+      await world.sql.query(`update join_request set addresses = '[{"host":"10.9.9.9","port":4433}]' where id = $1`, [
+        requestId,
+      ]);
+      expect(await refusalOf(approve(order))).toMatchObject({
+        detail: "REQUEST_CHANGED",
+        metadata: { fields: "addresses" },
+      });
       expect(await world.sql.query("select 1 from node")).toEqual([]);
       expect(await world.sql.query("select 1 from audit where result = 'refused:REQUEST_CHANGED'")).toHaveLength(2);
     });
@@ -204,7 +229,9 @@ describeStores("enrollment", (store) => {
       const { order, requestId } = await pending();
       const attacker = await freshHost();
       await world.sql.query("update join_request set csr = $2 where id = $1", [requestId, attacker.csr]);
-      expect(await refusalOf(world.operator.requests.approveRequest(order))).toMatchObject({ detail: "REQUEST_CHANGED" });
+      expect(await refusalOf(world.operator.requests.approveRequest(order))).toMatchObject({
+        detail: "REQUEST_CHANGED",
+      });
     });
 
     it("M-A5 refuses a role the host does not report the capability for", async () => {
@@ -217,10 +244,16 @@ describeStores("enrollment", (store) => {
     it("refuses a taken or reserved name and an unknown organization, and changes nothing", async () => {
       await joinNode(world, "edge-1");
       const { order } = await pending();
-      expect(await refusalOf(world.operator.requests.approveRequest(order))).toMatchObject({ detail: "NODE_NAME_TAKEN" });
-      expect((await refusalOf(world.operator.requests.approveRequest({ ...order, name: "control" }))).reason).toBe("invalid_argument");
+      expect(await refusalOf(world.operator.requests.approveRequest(order))).toMatchObject({
+        detail: "NODE_NAME_TAKEN",
+      });
+      expect((await refusalOf(world.operator.requests.approveRequest({ ...order, name: "control" }))).reason).toBe(
+        "invalid_argument",
+      );
       const roles = [{ role: NodeRole.RELAY, organizationId: "org-none" }];
-      expect((await refusalOf(world.operator.requests.approveRequest({ ...order, roles, name: "b" }))).reason).toBe("not_found");
+      expect((await refusalOf(world.operator.requests.approveRequest({ ...order, roles, name: "b" }))).reason).toBe(
+        "not_found",
+      );
       await world.operator.requests.approveRequest({ ...order, name: "edge-2" });
     });
 
@@ -232,7 +265,8 @@ describeStores("enrollment", (store) => {
         world.operator.requests.rejectRequest({ clusterId: world.clusterId, requestId, reason: "no" }),
       ]);
       expect(outcomes.filter((each) => each.status === "fulfilled")).toHaveLength(1);
-      for (const each of outcomes) if (each.status === "rejected") expect(each.reason).toMatchObject({ detail: "REQUEST_DECIDED" });
+      for (const each of outcomes)
+        if (each.status === "rejected") expect(each.reason).toMatchObject({ detail: "REQUEST_DECIDED" });
       const [row] = await world.sql.query<{ state: string }>("select state from join_request");
       const serials = await world.sql.query("select serial from certificate where subject_kind = 'node'");
       expect(serials).toHaveLength(row?.state === "approved" ? 1 : 0);
@@ -261,7 +295,13 @@ describeStores("enrollment", (store) => {
       dump += rows.map((each) => each.row).join("\n");
     }
     expect(dump).toContain("tk-");
-    for (const form of [secret.toString("base64url"), secret.toString("base64").replace(/=$/, ""), secret.toString("hex"), secret.toString("latin1"), text]) {
+    for (const form of [
+      secret.toString("base64url"),
+      secret.toString("base64").replace(/=$/, ""),
+      secret.toString("hex"),
+      secret.toString("latin1"),
+      text,
+    ]) {
       expect(dump.includes(form)).toBe(false);
     }
     // bytea columns show as hex: the hash is there, the secret is not.
@@ -292,7 +332,10 @@ describeStores("enrollment", (store) => {
       expiredCertificateDer: joined.identity.certificateDer,
       csr,
       issuedAtMs: BigInt(issuedAtMs),
-      signature: signEs256(keys.privateKey, Buffer.concat([Buffer.from("weft/recover/v1\0"), csr, Buffer.from(String(issuedAtMs))])),
+      signature: signEs256(
+        keys.privateKey,
+        Buffer.concat([Buffer.from("weft/recover/v1\0"), csr, Buffer.from(String(issuedAtMs))]),
+      ),
     });
     const own = await refusalOf(world.stranger.enrollment.recover(signed(joined.host.keys, joined.host.csr)));
     const thief = await freshHost();

@@ -33,7 +33,9 @@ describeStores("M-L1 identities", (store) => {
   it("issues a client and an operator under their own roots, and lists them", async () => {
     const client = await addClient("laptop");
     const operator = await addOperator("second");
-    expect(spiffeOf(client.certificateDer).spiffe).toBe(`spiffe://${world.init.trustDomain}/cluster/${world.clusterId}/client/${client.identity?.id}`);
+    expect(spiffeOf(client.certificateDer).spiffe).toBe(
+      `spiffe://${world.init.trustDomain}/cluster/${world.clusterId}/client/${client.identity?.id}`,
+    );
     expect(spiffeOf(operator.certificateDer).spiffe).toMatch(/\/cluster\/installation\/operator\/op-/);
     expect(client.roots.length).toBe(2);
     const own = await world.operator.identities.listIdentities({ clusterId: world.clusterId });
@@ -45,9 +47,15 @@ describeStores("M-L1 identities", (store) => {
   it("refuses an existing name explicitly, also a revoked one, and keeps the first key", async () => {
     const first = await addClient("laptop");
     await expect(addClient("laptop")).rejects.toMatchObject({ reason: "already_exists", detail: "IDENTITY_EXISTS" });
-    await world.operator.identities.revokeIdentity({ identityId: first.identity?.id ?? "", clusterId: world.clusterId, reason: "lost" });
+    await world.operator.identities.revokeIdentity({
+      identityId: first.identity?.id ?? "",
+      clusterId: world.clusterId,
+      reason: "lost",
+    });
     await expect(addClient("laptop")).rejects.toMatchObject({ detail: "IDENTITY_EXISTS" });
-    expect(await world.sql.query("select count(*) as n from certificate where subject_kind = 'client'")).toEqual([{ n: 1 }]);
+    expect(await world.sql.query("select count(*) as n from certificate where subject_kind = 'client'")).toEqual([
+      { n: 1 },
+    ]);
   });
 
   it("LAW-I4 revoking takes the leaf off the allowlist of this replica at once and fills the feed", async () => {
@@ -61,7 +69,9 @@ describeStores("M-L1 identities", (store) => {
     const answer = await world.operator.identities.revokeIdentity(request);
     expect(answer.identity?.status).toBe("revoked");
     expect(await allowlist.judge(issuer, serial)).toMatchObject({ allowed: false, detail: "CERTIFICATE_REVOKED" });
-    const feed = await world.sql.query<{ key_hash: string }>("select key_hash from revocation where cluster_id = $1", [world.clusterId]);
+    const feed = await world.sql.query<{ key_hash: string }>("select key_hash from revocation where cluster_id = $1", [
+      world.clusterId,
+    ]);
     expect(feed.map((each) => each.key_hash)).toContain("");
     expect(feed.length).toBe(2);
     const after = await world.operator.clusters.getCluster({ clusterId: world.clusterId });
@@ -87,7 +97,9 @@ describeStores("M-L1 identities", (store) => {
       [own, second].map((identityId) => world.operator.identities.revokeIdentity({ identityId, reason: "" })),
     );
     expect(outcomes.filter((each) => each.status === "fulfilled")).toHaveLength(1);
-    expect(await world.sql.query("select count(*) as n from identity where kind = 'operator' and status = 'active'")).toEqual([{ n: 1 }]);
+    expect(
+      await world.sql.query("select count(*) as n from identity where kind = 'operator' and status = 'active'"),
+    ).toEqual([{ n: 1 }]);
   });
 
   it("puts a revoked operator into the feed of every cluster", async () => {
@@ -100,7 +112,11 @@ describeStores("M-L1 identities", (store) => {
 
   it("renews an operator: the new leaf takes over at its first use, and only then the old one stops", async () => {
     const host = await freshHost();
-    const added = await world.operator.identities.addIdentity({ kind: IdentityKind.OPERATOR, name: "second", csr: host.csr });
+    const added = await world.operator.identities.addIdentity({
+      kind: IdentityKind.OPERATOR,
+      name: "second",
+      csr: host.csr,
+    });
     const old = spiffeOf(added.certificateDer);
     const own = world.replica.as(callerOfSpiffe(old.spiffe));
     const renewed = spiffeOf((await own.identities.renewOperator({ csr: (await freshHost()).csr })).certificateDer);

@@ -65,7 +65,8 @@ describe("M-W1 concurrent starters", () => {
 
 describe("splitting a script", () => {
   it("keeps bodies whole and drops comments between statements", () => {
-    const script = "-- a\ncreate function f() returns int language sql\n  as $$ select 1;\nselect 2; $$;\n\nselect 3;\n";
+    const script =
+      "-- a\ncreate function f() returns int language sql\n  as $$ select 1;\nselect 2; $$;\n\nselect 3;\n";
     expect(statementsOf(script)).toHaveLength(2);
     expect(() => statementsOf("select 1")).toThrow(/inside a statement/);
   });

@@ -25,7 +25,12 @@ function laterClock(byMs: number): Clock {
 
 function recovery(der: Uint8Array, keys: KeyPair, csr: Uint8Array, issuedAtMs: number) {
   const data = Buffer.concat([Buffer.from("weft/recover/v1\0"), csr, Buffer.from(String(issuedAtMs))]);
-  return { expiredCertificateDer: der, csr, issuedAtMs: BigInt(issuedAtMs), signature: signEs256(keys.privateKey, data) };
+  return {
+    expiredCertificateDer: der,
+    csr,
+    issuedAtMs: BigInt(issuedAtMs),
+    signature: signEs256(keys.privateKey, data),
+  };
 }
 
 describeStores("M-A4 renewal and recovery", (store) => {
@@ -43,7 +48,10 @@ describeStores("M-A4 renewal and recovery", (store) => {
     const joined = await joinNode(world, "relay-1");
     const next = await freshHost();
     const { identity } = await joined.node.enrollment.renew({ csr: next.csr });
-    const [oldSerial, newSerial] = [facts(joined.identity.certificateDer).serialHex, facts(identity?.certificateDer ?? new Uint8Array()).serialHex];
+    const [oldSerial, newSerial] = [
+      facts(joined.identity.certificateDer).serialHex,
+      facts(identity?.certificateDer ?? new Uint8Array()).serialHex,
+    ];
     expect(newSerial).not.toBe(oldSerial);
     expect(await judge(oldSerial)).toMatchObject({ allowed: true });
     // A lost answer: the same key asks again and gets the same leaf, and the old one still acts.
@@ -104,7 +112,13 @@ describeStores("M-A4 renewal and recovery", (store) => {
     const { seal } = world.replica.deps;
     await world.sql.tx(async (tx) => {
       await insertPool(tx, seal, { id: "pl-a", clusterId: world.clusterId, organizationId, name: "office" });
-      const row = { poolId: "pl-a", nodeId: egress.identity.nodeId, clusterId: world.clusterId, organizationId, addedBy: "test" };
+      const row = {
+        poolId: "pl-a",
+        nodeId: egress.identity.nodeId,
+        clusterId: world.clusterId,
+        organizationId,
+        addedBy: "test",
+      };
       await insertPoolNode(tx, seal, row);
     });
     const next = await freshHost();
@@ -116,7 +130,10 @@ describeStores("M-A4 renewal and recovery", (store) => {
     expect((await relay.node.enrollment.renew({ csr: (await freshHost()).csr })).poolCertificates).toEqual([]);
     // A pool leaf is nobody's caller identity.
     const issuer = (await world.replica.deps.authority.ca(world.sql, world.clusterId, "pool")).root.keyId;
-    expect(await world.replica.deps.allowlist.judge(issuer, pool.serialHex)).toEqual({ allowed: false, detail: "CALLER_KIND" });
+    expect(await world.replica.deps.allowlist.judge(issuer, pool.serialHex)).toEqual({
+      allowed: false,
+      detail: "CALLER_KIND",
+    });
   });
 
   it("brings an expired node back under its id within 30 days, once per proof, also when the answer was lost", async () => {
@@ -128,7 +145,9 @@ describeStores("M-A4 renewal and recovery", (store) => {
     const request = recovery(joined.identity.certificateDer, joined.host.keys, next.csr, clock.nowMs());
     const { identity } = await stranger.enrollment.recover(request);
     expect(identity?.nodeId).toBe(joined.identity.nodeId);
-    const lost = await stranger.enrollment.recover(recovery(joined.identity.certificateDer, joined.host.keys, next.csr, clock.nowMs()));
+    const lost = await stranger.enrollment.recover(
+      recovery(joined.identity.certificateDer, joined.host.keys, next.csr, clock.nowMs()),
+    );
     expect(lost.identity?.certificateDer).toEqual(identity?.certificateDer);
     // With the expired key alone nobody gets a second identity once the node is back.
     const thief = await freshHost();
@@ -141,13 +160,18 @@ describeStores("M-A4 renewal and recovery", (store) => {
     const tooLate = laterClock(limits.recoverWithinMs + 48 * hourMs);
     const late = new Replica(world.sql, world.sealingKey, { clock: tooLate }).as(strangerOf(world.clusterId));
     const next = await freshHost();
-    const order = (keys: KeyPair, clock: Clock) => recovery(joined.identity.certificateDer, keys, next.csr, clock.nowMs());
-    await expect(late.enrollment.recover(order(joined.host.keys, tooLate))).rejects.toMatchObject({ detail: "RECOVER_REFUSED" });
+    const order = (keys: KeyPair, clock: Clock) =>
+      recovery(joined.identity.certificateDer, keys, next.csr, clock.nowMs());
+    await expect(late.enrollment.recover(order(joined.host.keys, tooLate))).rejects.toMatchObject({
+      detail: "RECOVER_REFUSED",
+    });
     const clock = laterClock(30 * hourMs);
     const soon = new Replica(world.sql, world.sealingKey, { clock }).as(strangerOf(world.clusterId));
     await expect(soon.enrollment.recover(order(next.keys, clock))).rejects.toMatchObject({ detail: "RECOVER_REFUSED" });
     await world.sql.tx(async (tx) => void (await markNodeRevoked(tx, world.replica.deps.seal, joined.identity.nodeId)));
-    await expect(soon.enrollment.recover(order(joined.host.keys, clock))).rejects.toMatchObject({ detail: "RECOVER_REFUSED" });
+    await expect(soon.enrollment.recover(order(joined.host.keys, clock))).rejects.toMatchObject({
+      detail: "RECOVER_REFUSED",
+    });
   });
 
   it("hands a fresh leaf to an approved host that fetches it only after it expired", async () => {
@@ -164,7 +188,13 @@ describeStores("M-A4 renewal and recovery", (store) => {
     const joined = await joinNode(world, "relay-1");
     const { trustDomain } = world.init;
     const issuer = { ctx: world.replica.deps, authority: world.replica.deps.authority, trustDomain };
-    const order = { kind: "node", clusterId: world.clusterId, subjectId: "nd-x", spkiDer: joined.host.keys.spkiDer, status: "current" } as const;
+    const order = {
+      kind: "node",
+      clusterId: world.clusterId,
+      subjectId: "nd-x",
+      spkiDer: joined.host.keys.spkiDer,
+      status: "current",
+    } as const;
     const rolledBack = world.sql.tx(async (tx) => {
       await issueAndRecord(tx, issuer, order);
       throw new Error("undecided");

@@ -4,8 +4,8 @@
  */
 
 import { afterAll, beforeAll, describe } from "vitest";
-import { openPglite } from "../../control/store/pglite.ts";
 import { openPostgres } from "../../control/store/pg.ts";
+import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
 import { type PostgresServer, startPostgres } from "../harness/postgres.ts";

@@ -1,15 +1,23 @@
 import { beforeEach, expect, it } from "vitest";
+import { readCertificate } from "../../certs/certificate.ts";
+import { makeCsr } from "../../certs/csr.ts";
+import { verifySigningKey } from "../../certs/installation.ts";
+import { generateP256 } from "../../certs/keys.ts";
 import { Authority } from "../../control/domain/authority.ts";
 import { initializeControl } from "../../control/domain/init.ts";
+import { type AuditRow, auditHash, listAudit, verifyAudit } from "../../control/store/audit.ts";
 import { loadInstallation } from "../../control/store/installation.ts";
-import { auditHash, type AuditRow, listAudit, verifyAudit } from "../../control/store/audit.ts";
 import { trustSeal } from "../../control/store/trust.ts";
-import { makeCsr } from "../../certs/csr.ts";
-import { generateP256 } from "../../certs/keys.ts";
-import { readCertificate } from "../../certs/certificate.ts";
-import { verifySigningKey } from "../../certs/installation.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { createWorld, enrollRequest, freshHost, freshSealingKey, joinNode, Replica, type World } from "./control-world.ts";
+import {
+  createWorld,
+  enrollRequest,
+  freshHost,
+  freshSealingKey,
+  joinNode,
+  Replica,
+  type World,
+} from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 function leafOf(der: Uint8Array) {
@@ -28,7 +36,10 @@ describeStores("trust at rest", (store) => {
 
   it("REVIEW-18 initializes once, whoever starts at the same time", async () => {
     const { deps } = new Replica(world.sql, freshSealingKey());
-    const again = initializeControl(deps, { mode: "dev", operator: { name: "second", csr: await makeCsr(generateP256()) } });
+    const again = initializeControl(deps, {
+      mode: "dev",
+      operator: { name: "second", csr: await makeCsr(generateP256()) },
+    });
     await expect(again).rejects.toMatchObject({ reason: "already_exists", detail: "INSTALLATION_EXISTS" });
     expect(await world.sql.query("select count(*) as n from authority where kind = 'operator'")).toEqual([{ n: 1 }]);
   });
@@ -47,8 +58,16 @@ describeStores("trust at rest", (store) => {
     const { requestId } = await world.stranger.enrollment.enroll(enrollRequest(text, host));
     const { request } = await world.operator.requests.getRequest({ clusterId: world.clusterId, requestId });
     const roles = request?.requestedRoles ?? [];
-    const order = { clusterId: world.clusterId, requestId, keyHash: host.keys.keyHash, addresses: request?.addresses ?? [], roles, name: "n" };
-    const approve = () => world.operator.requests.approveRequest({ ...order, keyHash: request?.keyHash ?? new Uint8Array() });
+    const order = {
+      clusterId: world.clusterId,
+      requestId,
+      keyHash: host.keys.keyHash,
+      addresses: request?.addresses ?? [],
+      roles,
+      name: "n",
+    };
+    const approve = () =>
+      world.operator.requests.approveRequest({ ...order, keyHash: request?.keyHash ?? new Uint8Array() });
     const swaps = [
       "update authority set not_after_ms = not_after_ms + 1 where kind = 'node'",
       `update authority a set certificate_der = b.certificate_der, sealed_key = b.sealed_key from authority b
@@ -66,12 +85,23 @@ describeStores("trust at rest", (store) => {
   });
 
   it("REVIEW-16 signs nothing with a swapped signing key and believes no forged installation row", async () => {
-    await world.sql.query("update signing_key set purpose = case purpose when 'feed' then 'snapshot' else 'feed' end where generation = 1").catch(() => undefined);
+    await world.sql
+      .query(
+        "update signing_key set purpose = case purpose when 'feed' then 'snapshot' else 'feed' end where generation = 1",
+      )
+      .catch(() => undefined);
     await world.sql.query("update signing_key set cluster_id = 'cl-other' where purpose = 'feed'");
-    await world.sql.query("update signing_key set cluster_id = $1, generation = 2, status = 'active' where cluster_id = 'cl-other'", [world.clusterId]);
-    await expect(world.replica.deps.authority.signingKey(world.clusterId, "feed")).rejects.toMatchObject({ reason: "data_loss" });
+    await world.sql.query(
+      "update signing_key set cluster_id = $1, generation = 2, status = 'active' where cluster_id = 'cl-other'",
+      [world.clusterId],
+    );
+    await expect(world.replica.deps.authority.signingKey(world.clusterId, "feed")).rejects.toMatchObject({
+      reason: "data_loss",
+    });
     await world.sql.query("update installation set trust_domain = 'evil.internal'");
-    await expect(world.replica.deps.authority.installation()).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
+    await expect(world.replica.deps.authority.installation()).rejects.toMatchObject({
+      detail: "TRUST_ROW_UNAUTHENTIC",
+    });
   });
 
   it("REVIEW-16 LAW-I4 a revoked leaf cannot be brought back, nor an unknown one let in, by writing the database", async () => {
@@ -79,7 +109,11 @@ describeStores("trust at rest", (store) => {
     const { serialHex } = leafOf(joined.identity.certificateDer);
     const issuer = await nodeCaId();
     const { allowlist } = world.replica.deps;
-    expect(await allowlist.judge(issuer, serialHex)).toMatchObject({ allowed: true, roles: [NodeRole.RELAY], memberActive: true });
+    expect(await allowlist.judge(issuer, serialHex)).toMatchObject({
+      allowed: true,
+      roles: [NodeRole.RELAY],
+      memberActive: true,
+    });
     const rows = [
       "update certificate set not_after_ms = not_after_ms + 1000000 where subject_kind = 'node'",
       "update certificate set status = 'superseded' where subject_kind = 'node'",
@@ -104,14 +138,22 @@ describeStores("trust at rest", (store) => {
        from role_assignment`,
     );
     const { allowlist } = new Replica(world.sql, world.sealingKey).deps;
-    expect(await allowlist.judge(await nodeCaId(), serialHex)).toEqual({ allowed: false, detail: "TRUST_ROW_UNAUTHENTIC" });
+    expect(await allowlist.judge(await nodeCaId(), serialHex)).toEqual({
+      allowed: false,
+      detail: "TRUST_ROW_UNAUTHENTIC",
+    });
   });
 
   it("certifies signing keys for their cluster and purpose only, and renews a statement that is half over", async () => {
     const { authority } = world.replica.deps;
     const installation = await authority.installation();
     const key = await authority.signingKey(world.clusterId, "snapshot");
-    const expect_ = { installationSpki: installation.publicKeySpki, clusterId: world.clusterId, use: "snapshot", nowMs: Date.now() } as const;
+    const expect_ = {
+      installationSpki: installation.publicKeySpki,
+      clusterId: world.clusterId,
+      use: "snapshot",
+      nowMs: Date.now(),
+    } as const;
     expect(verifySigningKey(key.signed, expect_).keyId).toBe(key.keyId);
     expect(() => verifySigningKey(key.signed, { ...expect_, use: "feed" })).toThrow();
     const laterMs = Date.now() + 5 * 86_400_000;
@@ -119,17 +161,22 @@ describeStores("trust at rest", (store) => {
     const later = new Authority({ ...world.replica.deps, clock });
     const renewed = await later.signingKey(world.clusterId, "snapshot");
     expect(renewed.keyId).toBe(key.keyId);
-    expect(verifySigningKey(renewed.signed, { ...expect_, nowMs: laterMs }).notAfterMs).toBeGreaterThan(laterMs + 6 * 86_400_000);
+    expect(verifySigningKey(renewed.signed, { ...expect_, nowMs: laterMs }).notAfterMs).toBeGreaterThan(
+      laterMs + 6 * 86_400_000,
+    );
   });
 
   it("gives the same bundle bytes until the roots change, and one root per kind and cluster", async () => {
     const { authority } = world.replica.deps;
     const first = await authority.bundle(world.clusterId);
-    expect((await new Replica(world.sql, world.sealingKey).deps.authority.bundle(world.clusterId)).bytes).toEqual(first.bytes);
+    expect((await new Replica(world.sql, world.sealingKey).deps.authority.bundle(world.clusterId)).bytes).toEqual(
+      first.bytes,
+    );
     expect(first.message.roots).toHaveLength(5);
     const other = await world.operator.clusters.createCluster({ slug: "other" });
     const second = await authority.bundle(other.cluster?.id ?? "");
-    const ders = (bundle: typeof first) => bundle.message.roots.map((root) => Buffer.from(root.certificateDer).toString("hex"));
+    const ders = (bundle: typeof first) =>
+      bundle.message.roots.map((root) => Buffer.from(root.certificateDer).toString("hex"));
     // Clusters share the operator root, and nothing else.
     expect(ders(second).filter((der) => ders(first).includes(der))).toHaveLength(1);
     expect(await authority.roots(world.clusterId, "node")).toBe(await authority.roots(world.clusterId, "node"));
@@ -147,7 +194,14 @@ describeStores("M-A9 the audit chain", (store) => {
     expect(await verifyAudit(world.sql)).toMatchObject({ ok: true });
     const records = await listAudit(world.sql, { clusterId: world.clusterId, afterSeq: 0, limit: 100 });
     const actions = records.map((each) => each.action);
-    for (const action of ["cluster.created", "token.created", "request.received", "role.assigned", "certificate.issued", "request.approved"]) {
+    for (const action of [
+      "cluster.created",
+      "token.created",
+      "request.received",
+      "role.assigned",
+      "certificate.issued",
+      "request.approved",
+    ]) {
       expect(actions).toContain(action);
     }
     const attacks: [string, string][] = [
@@ -166,8 +220,17 @@ describeStores("M-A9 the audit chain", (store) => {
 
   it("hashes fields behind their lengths: moving text between two of them changes the hash", () => {
     const row: Omit<AuditRow, "hash"> = {
-      seq: 1, atMs: 2, actor: "ab", clusterId: "c", organizationId: "", action: "d", object: "e", beforeJson: "", afterJson: "",
-      result: "ok", prevHash: new Uint8Array(32),
+      seq: 1,
+      atMs: 2,
+      actor: "ab",
+      clusterId: "c",
+      organizationId: "",
+      action: "d",
+      object: "e",
+      beforeJson: "",
+      afterJson: "",
+      result: "ok",
+      prevHash: new Uint8Array(32),
     };
     expect(auditHash(row)).not.toEqual(auditHash({ ...row, actor: "a", clusterId: "bc" }));
   });
@@ -183,7 +246,9 @@ describeStores("M-A9 the audit chain", (store) => {
   it("THR-U3 has no gap and no fork after many writers at once", async () => {
     const before = await verifyAudit(world.sql);
     const names = Array.from({ length: 30 }, (_, at) => `org-${at}`);
-    await Promise.all(names.map((name) => world.operator.organizations.createOrganization({ clusterId: world.clusterId, name })));
+    await Promise.all(
+      names.map((name) => world.operator.organizations.createOrganization({ clusterId: world.clusterId, name })),
+    );
     expect(await verifyAudit(world.sql)).toEqual({ ok: true, seq: before.seq + names.length });
   });
 
