@@ -80,11 +80,22 @@ export class Door<K extends ServerKind> implements AnyDoor {
     socket.on("error", () => {});
     const key = keyOf(socket);
     if (key !== undefined) this.#shaking.get(key)?.();
-    const verdict: Verdict = socket.alpnProtocol === "h2" ? await judge(socket) : { refused: "ALPN" };
+    let verdict: Verdict = { refused: "ALPN" };
+    try {
+      if (socket.alpnProtocol === "h2") verdict = await judge(socket);
+    } catch (error) {
+      // Nobody is let in, or turned away for good, because the allowlist could not be asked.
+      log.warn("a peer could not be judged", { state: kind, error: messageOf(error) });
+      socket.destroy();
+      return;
+    }
     if (socket.destroyed) return;
-    if (!isRefusal(verdict)) return void surface.accept(socket, verdict); // D1
-    log.info("connection refused", { state: kind, detail: verdict.refused });
-    socket.destroy();
+    if (isRefusal(verdict)) {
+      log.info("connection refused", { state: kind, detail: verdict.refused });
+      socket.destroy();
+    } else {
+      surface.accept(socket, verdict); // D1
+    }
   }
 }
 

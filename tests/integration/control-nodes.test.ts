@@ -217,6 +217,12 @@ describe("two replicas, one PostgreSQL, no Redis", () => {
     expect((await nodes.listNodes({ clusterId })).nodes).toHaveLength(1);
     const restore = await postgres.interrupt();
     await expect(nodes.listNodes({ clusterId })).rejects.toMatchObject({ reason: "unavailable" });
+    // A newcomer cannot be judged either: it is not let in, and the process goes on.
+    const newcomer = operatorOf(contextDir, one.operatorAddress);
+    await expect(
+      rpcClient(NodeAdminService, newcomer).listNodes({ clusterId }, { timeoutMs: 2_000 }),
+    ).rejects.toMatchObject({ name: "WeftError" });
+    newcomer.close();
     expect(one.surfaces.operator.sessionCount()).toBeGreaterThan(0);
     await restore();
     await eventually(async () => (await nodes.listNodes({ clusterId })).nodes.length === 1);
