@@ -49,6 +49,8 @@ export class PathConnection {
     this.#clock = clock;
     // What went wrong shows in the streams; here it only has to be heard.
     session.on("error", () => {});
+    path.tls.on("error", () => {});
+    path.raw.on("error", () => {});
     session.once("close", () => this.#gone());
     path.raw.once("close", () => this.destroy());
     // The far end will open or answer nothing more: it is gone or going.

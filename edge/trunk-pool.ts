@@ -79,23 +79,20 @@ export class TrunkPool {
    * @throws WeftError with metadata end, stage, correlationId: NO_PATH when no path could be opened, CANCELED.
    */
   async open(far: FarEdge, open: ChannelOpen, signal?: AbortSignal): Promise<EdgeChannel> {
-    const lane = laneOfClass(open.class);
     try {
+      return await this.#open(far, open, signal);
+    } catch (cause) {
+      throw failure(cause, open, signal?.aborted === true);
+    }
+  }
+
+  async #open(far: FarEdge, open: ChannelOpen, signal: AbortSignal | undefined): Promise<EdgeChannel> {
+    const lane = laneOfClass(open.class);
+    for (let attempt = 1; ; attempt += 1) {
       const entry = await abortable(this.#entry(far, lane), signal);
       await abortable(this.#lane(entry, far, lane), signal);
-      return entry.runner.open(open);
-    } catch (cause) {
-      if (cause instanceof WeftError && cause.reason !== "canceled" && cause.metadata["end"] === undefined) {
-        throw failure(cause, open);
-      }
-      if (signal?.aborted !== true && cause instanceof WeftError) throw cause;
-      throw channelError({
-        end: signal?.aborted === true ? ChannelEnd.CANCELED : ChannelEnd.INTERNAL,
-        stage: ChannelStage.ENTRY,
-        writtenToTarget: 0,
-        correlationId: open.correlationId,
-        cause,
-      });
+      // It may have ended since; then a new one is tried, once.
+      if (entry.runner.takesChannels || attempt === 2) return entry.runner.open(open);
     }
   }
 
@@ -168,10 +165,15 @@ export class TrunkPool {
     return entry;
   }
 
-  /** Makes sure that the lane is carried. */
-  #lane(entry: Entry, far: FarEdge, lane: LaneName): Promise<void> {
+  /** Makes sure that the lane is carried: an idle one may have lost its path. */
+  async #lane(entry: Entry, far: FarEdge, lane: LaneName): Promise<void> {
     const known = entry.lanes.get(lane);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      await known;
+      if (entry.runner.carries(lane) || !entry.runner.takesChannels) return;
+      if (entry.lanes.get(lane) === known) entry.lanes.delete(lane);
+      return this.#lane(entry, far, lane);
+    }
     const made = this.#carry(entry, far, lane);
     entry.lanes.set(lane, made);
     made.catch(() => entry.lanes.delete(lane));
@@ -203,15 +205,16 @@ export class TrunkPool {
   }
 }
 
-function failure(cause: WeftError, open: ChannelOpen): WeftError {
-  const limit = cause.reason === "resource_exhausted";
-  return channelError({
-    end: limit ? ChannelEnd.LIMIT : ChannelEnd.NO_PATH,
-    stage: ChannelStage.FABRIC,
-    writtenToTarget: 0,
-    correlationId: open.correlationId,
-    cause,
-  });
+/** What an opener is told. The cause stays in this process. */
+function failure(cause: unknown, open: ChannelOpen, canceled: boolean): WeftError {
+  if (cause instanceof WeftError && cause.metadata["end"] !== undefined) return cause;
+  const facts = { writtenToTarget: 0, correlationId: open.correlationId, cause };
+  if (canceled) return channelError({ ...facts, end: ChannelEnd.CANCELED, stage: ChannelStage.ENTRY });
+  if (!(cause instanceof WeftError) || cause.reason === "invalid_argument") {
+    return channelError({ ...facts, end: ChannelEnd.INTERNAL, stage: ChannelStage.ENTRY });
+  }
+  const end = cause.reason === "resource_exhausted" ? ChannelEnd.LIMIT : ChannelEnd.NO_PATH;
+  return channelError({ ...facts, end, stage: ChannelStage.FABRIC });
 }
 
 /** Waits for `promise`, or rejects when the caller gives up; the work itself goes on for the others who wait. */

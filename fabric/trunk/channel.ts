@@ -101,20 +101,22 @@ export class TrunkChannel {
     return this.state === "closed" || this.state === "reset";
   }
 
+  /** Acceptor: the owner has not answered yet. What it writes before it accepts is kept until then. */
+  get offered(): boolean {
+    return this.state === "offered" || this.state === "offered_half_remote";
+  }
+
   /** Whether the owner may still write. */
   get writable(): boolean {
-    return !this.halfCloseDue && (this.state === "opening" || this.state === "open" || this.state === "half_remote");
+    return (
+      !this.halfCloseDue &&
+      (this.state === "opening" || this.state === "open" || this.state === "half_remote" || this.offered)
+    );
   }
 
   /** Bytes that may go into a batch now. */
   get sendableBytes(): number {
-    if (
-      this.openDue ||
-      this.openedDue ||
-      this.over ||
-      this.state === "offered" ||
-      this.state === "offered_half_remote"
-    ) {
+    if (this.openDue || this.openedDue || this.over || this.offered) {
       return 0;
     }
     return Math.min(this.queue.bytes, this.sendLimitBytes - this.sentBytes);

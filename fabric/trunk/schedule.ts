@@ -94,7 +94,8 @@ export class Outbox {
       channel.openedDue = false;
       frames.push({ kind: "opened", channelId });
     }
-    if (channel.creditDue && channel.state !== "offered" && channel.state !== "offered_half_remote") {
+    if (channel.offered) return;
+    if (channel.creditDue) {
       channel.creditDue = false;
       channel.reportDue = false;
       const { limitBytes } = channel.credit;

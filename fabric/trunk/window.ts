@@ -1,8 +1,9 @@
 /**
  * How many bytes a lane may have sent and not yet seen acknowledged: the one control loop of a trunk. It works in rounds (the
- * time until everything sent at the round's start is acknowledged): while the lane is held back by its window it tries
- * twice the size and keeps it if throughput rose by a tenth; when even the least ack delay of a round is 25 ms above the
- * least ever seen, bytes only queue somewhere, and it shrinks by a quarter. (Same idea as TCP Vegas, LEDBAT RFC 6817.)
+ * time until everything sent at the round's start is acknowledged) and spans of rounds that last long enough to tell a rate
+ * from noise. While the lane is held back by its window it tries twice the size and keeps it if throughput rose by a tenth;
+ * when even the least ack delay of a round is 25 ms above the least ever seen, bytes only queue somewhere, and it shrinks by
+ * a quarter. (Same idea as TCP Vegas, LEDBAT RFC 6817.)
  */
 
 import { limits } from "../../lib/limits.ts";
@@ -11,6 +12,9 @@ const RISE_SHARE = 1.1;
 const SHRINK_SHARE = 0.75;
 /** After a try that brought nothing. */
 const RETRY_AFTER_MS = 2_000;
+/** A rate is measured over at least this many rounds and this long: shorter ones are noise on a busy machine. */
+const SPAN_ROUNDS = 2;
+const SPAN_MIN_MS = 60;
 /** The least delay is measured anew after this long: the route below may have changed. */
 const LEAST_DELAY_LIFE_MS = 10_000;
 
@@ -22,12 +26,13 @@ export class SendWindow {
   #leastDelayMs = Number.POSITIVE_INFINITY;
   #leastDelayAtMs = 0;
   #roundEndSeq = 0;
-  #roundStartMs = 0;
-  #roundBytes = 0;
+  #spanStartMs = 0;
+  #spanBytes = 0;
+  #spanRounds = 0;
   #roundLeastMs = Number.POSITIVE_INFINITY;
   #limited = false;
   /** Set while a doubled window is on trial. */
-  #trial: { fromBytes: number; rateBefore: number; roundsLeft: number } | undefined;
+  #trial: { readonly fromBytes: number; readonly rateBefore: number } | undefined;
   #nextTryMs = 0;
 
   constructor(startBytes: number, maxBytes: number) {
@@ -45,7 +50,8 @@ export class SendWindow {
   moved(nowMs: number, nextSeq: number): void {
     this.#leastDelayMs = Number.POSITIVE_INFINITY;
     this.#trial = undefined;
-    this.#beginRound(nowMs, nextSeq);
+    this.#beginSpan(nowMs);
+    this.#beginRound(nextSeq);
   }
 
   /**
@@ -53,49 +59,65 @@ export class SendWindow {
    * when it had been sent twice), `ackedSeq` its number, `nextSeq` the number the next new batch will get.
    */
   acked(nowMs: number, ackedBytes: number, delayMs: number | undefined, ackedSeq: number, nextSeq: number): void {
-    this.#roundBytes += ackedBytes;
+    this.#spanBytes += ackedBytes;
     if (delayMs !== undefined) this.#roundLeastMs = Math.min(this.#roundLeastMs, delayMs);
     if (ackedSeq < this.#roundEndSeq) return;
-    const spanMs = nowMs - this.#roundStartMs;
-    if (this.#roundEndSeq > 0 && spanMs > 0) this.#endRound(nowMs, this.#roundBytes / spanMs);
-    this.#beginRound(nowMs, nextSeq);
+    if (this.#roundEndSeq > 0) this.#endRound(nowMs);
+    this.#beginRound(nextSeq);
   }
 
-  #beginRound(nowMs: number, nextSeq: number): void {
+  #beginRound(nextSeq: number): void {
     this.#roundEndSeq = nextSeq;
-    this.#roundStartMs = nowMs;
-    this.#roundBytes = 0;
     this.#roundLeastMs = Number.POSITIVE_INFINITY;
+  }
+
+  #beginSpan(nowMs: number): void {
+    this.#spanStartMs = nowMs;
+    this.#spanBytes = 0;
+    this.#spanRounds = 0;
     this.#limited = false;
   }
 
-  #endRound(nowMs: number, rate: number): void {
-    const leastMs = this.#roundLeastMs;
-    if (leastMs < this.#leastDelayMs || nowMs - this.#leastDelayAtMs > LEAST_DELAY_LIFE_MS) {
-      if (Number.isFinite(leastMs)) {
-        this.#leastDelayMs = leastMs;
-        this.#leastDelayAtMs = nowMs;
-      }
-    } else if (Number.isFinite(leastMs) && leastMs > this.#leastDelayMs + limits.windowDelaySlackMs) {
+  #endRound(nowMs: number): void {
+    if (this.#queues(nowMs)) {
       this.sizeBytes = Math.max(this.#startBytes, Math.floor(this.sizeBytes * SHRINK_SHARE));
       this.#trial = undefined;
       this.#nextTryMs = nowMs + RETRY_AFTER_MS;
+      this.#beginSpan(nowMs);
       return;
     }
-    if (this.#trial !== undefined) this.#judgeTrial(nowMs, rate, this.#trial);
-    if (this.#limited && this.#trial === undefined && nowMs >= this.#nextTryMs && this.sizeBytes < this.#maxBytes) {
-      this.#trial = { fromBytes: this.sizeBytes, rateBefore: rate, roundsLeft: 2 };
-      this.sizeBytes = Math.min(this.#maxBytes, this.sizeBytes * 2);
+    this.#spanRounds += 1;
+    // The first round after a change is a mixture and starts the measurement.
+    if (this.#spanRounds === 1) {
+      this.#spanStartMs = nowMs;
+      this.#spanBytes = 0;
+    } else if (this.#spanRounds > SPAN_ROUNDS && nowMs - this.#spanStartMs >= SPAN_MIN_MS) {
+      this.#endSpan(nowMs, this.#spanBytes / (nowMs - this.#spanStartMs));
     }
   }
 
-  /** The first round after a change is a mixture; the second one counts. */
-  #judgeTrial(nowMs: number, rate: number, trial: { fromBytes: number; rateBefore: number; roundsLeft: number }): void {
-    trial.roundsLeft -= 1;
-    if (trial.roundsLeft > 0) return;
+  /** Learns the least delay; true when this round's was that much above it that bytes only wait somewhere. */
+  #queues(nowMs: number): boolean {
+    const leastMs = this.#roundLeastMs;
+    if (!Number.isFinite(leastMs)) return false;
+    if (leastMs < this.#leastDelayMs || nowMs - this.#leastDelayAtMs > LEAST_DELAY_LIFE_MS) {
+      this.#leastDelayMs = leastMs;
+      this.#leastDelayAtMs = nowMs;
+      return false;
+    }
+    return leastMs > this.#leastDelayMs + limits.windowDelaySlackMs;
+  }
+
+  #endSpan(nowMs: number, rate: number): void {
+    const trial = this.#trial;
     this.#trial = undefined;
-    if (rate >= trial.rateBefore * RISE_SHARE) return;
-    this.sizeBytes = trial.fromBytes;
-    this.#nextTryMs = nowMs + RETRY_AFTER_MS;
+    if (trial !== undefined && rate < trial.rateBefore * RISE_SHARE) {
+      this.sizeBytes = trial.fromBytes;
+      this.#nextTryMs = nowMs + RETRY_AFTER_MS;
+    } else if (this.#limited && nowMs >= this.#nextTryMs && this.sizeBytes < this.#maxBytes) {
+      this.#trial = { fromBytes: this.sizeBytes, rateBefore: rate };
+      this.sizeBytes = Math.min(this.#maxBytes, this.sizeBytes * 2);
+    }
+    this.#beginSpan(nowMs);
   }
 }

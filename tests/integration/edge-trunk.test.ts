@@ -183,6 +183,47 @@ describe("LAW-T1 bytes", () => {
   });
 });
 
+describe("an acceptor", () => {
+  it("may write and half-close before it accepts; nothing is lost and nothing leaves early", async () => {
+    let accept = (): void => {};
+    const { pool } = await edges((channel) => {
+      channel.end("early");
+      channel.resume();
+      accept = () => channel.accept();
+    });
+    const channel = await pool.open(far, openOf("early"));
+    channel.end();
+    const text = textOf(channel);
+    await eventually(() => channel.stats().state === "opening_half_local", { what: "the half-close to leave" });
+    await eventually(() => pool.trunks()[0]?.stats().replayBytes === 0, { what: "the open to arrive" });
+    expect(channel.stats()).toMatchObject({ bytesReceived: 0, state: "opening_half_local" });
+    accept();
+    expect(await text).toBe("early");
+  });
+});
+
+describe("an idle lane", () => {
+  it("that lost its path gets a new one with the next channel, on the same trunk", async () => {
+    const made = await edges(echo);
+    const first = await made.pool.open(far, openOf("a", ChannelClass.INTERACTIVE));
+    first.end("1");
+    await textOf(first);
+    const second = await made.pool.open(far, openOf("b", ChannelClass.BULK));
+    expect(made.paths).toHaveLength(2);
+    await eventually(() => made.pool.trunks()[0]?.stats().replayBytes === 0, { what: "acks" });
+    made.paths[0]?.raw.resetAndDestroy();
+    await eventually(() => made.pool.trunks()[0]?.stats().attachments.length === 1, { what: "the lane to be lost" });
+    await eventually(() => made.acceptor.trunks()[0]?.stats().attachments.length === 1, { what: "the far lane too" });
+    const third = await made.pool.open(far, openOf("c", ChannelClass.INTERACTIVE));
+    third.end("3");
+    expect(await textOf(third)).toBe("3");
+    second.end("2");
+    expect(await textOf(second)).toBe("2");
+    expect(made.paths).toHaveLength(3);
+    expect(made.pool.trunks()).toHaveLength(1);
+  });
+});
+
 describe("LAW-T3 back-pressure", () => {
   it("blocks a producer after the stated number of bytes, and wakes it when the reader reads", async () => {
     let stalled: EdgeChannel | undefined;
