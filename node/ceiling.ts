@@ -43,14 +43,13 @@ export interface CeilingJudge {
 interface Guard {
   readonly list: BlockList;
   readonly prefix: number;
-  readonly kind: "ipv4" | "ipv6";
 }
 
 function guardOf(network: string, prefix: number): Guard {
   const kind = family(network) ?? "ipv6";
   const list = new BlockList();
   list.addSubnet(network, prefix, kind);
-  return { list, prefix, kind };
+  return { list, prefix };
 }
 
 /** Every guarded network, and the IPv6 networks a translator would turn into one. */
@@ -91,9 +90,7 @@ export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
     const prefix = Number(prefixText);
     const list = new BlockList();
     list.addSubnet(network, prefix, kind);
-    // Only a rule that lies within one guarded network opens it: half of all addresses is no word about loopback.
-    const opensGuarded = guarded.some((guard) => guard.kind === kind && prefix >= guard.prefix && guard.list.check(network, kind));
-    return { list, kind, opensGuarded, from: rule.fromPort, to: rule.toPort };
+    return { list, kind, prefix, from: rule.fromPort, to: rule.toPort };
   });
 
   return {
@@ -111,10 +108,11 @@ export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
       const plain = unmapped(address);
       const kind = family(plain);
       if (kind === undefined || port < 1 || port > 65_535) return false;
-      const needsOwnRule = guarded.some((guard) => guard.list.check(plain, kind));
+      // Only a rule that lies within a guarded network opens it: half of all addresses is no word about loopback.
+      const ownPrefix = Math.max(0, ...guarded.filter((guard) => guard.list.check(plain, kind)).map((guard) => guard.prefix));
       // A rule speaks for its own family: `::/0` says nothing about IPv4, although every IPv4 address has an IPv6 spelling.
       return rules.some(
-        (rule) => rule.kind === kind && port >= rule.from && port <= rule.to && (!needsOwnRule || rule.opensGuarded) && rule.list.check(plain, kind),
+        (rule) => rule.kind === kind && rule.prefix >= ownPrefix && port >= rule.from && port <= rule.to && rule.list.check(plain, kind),
       );
     },
     allowsUnixPath: (path) => {
