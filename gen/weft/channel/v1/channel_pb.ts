@@ -203,8 +203,10 @@ export type Attach = Message<"weft.channel.v1.Attach"> & {
   nextExpectedSeq: bigint;
 
   /**
-   * HMAC-SHA-256 with the trunk secret over "weft/attach/v1\0", the sender's side, this connection's TLS exporter
-   * and every other field. The secret is the TLS exporter of the trunk's first connection.
+   * HMAC-SHA-256 with the trunk secret over, in this order: "weft/attach/v1\0"; one byte of the sender's side (1 initiator,
+   * 2 acceptor); this connection's TLS exporter, trunk_id, ask and ask_signature, each behind a 4-byte big-endian length;
+   * lane, generation and next_expected_seq as 8-byte big-endian numbers. The secret is the TLS exporter of the trunk's first
+   * connection: 32 bytes, label "EXPORTER-weft-trunk-v1", no context.
    *
    * @generated from field: bytes proof = 5;
    */
@@ -237,6 +239,8 @@ export const AttachSchema: GenMessage<Attach> = /*@__PURE__*/
  */
 export type FrameBatch = Message<"weft.channel.v1.FrameBatch"> & {
   /**
+   * Counts from 1, per lane and direction.
+   *
    * @generated from field: uint64 seq = 1;
    */
   seq: bigint;
@@ -261,6 +265,8 @@ export const FrameBatchSchema: GenMessage<FrameBatch> = /*@__PURE__*/
  */
 export type Frame = Message<"weft.channel.v1.Frame"> & {
   /**
+   * Chosen by the trunk's initiator, who alone opens channels; only grows: odd on the bulk lane, even on the interactive one.
+   *
    * @generated from field: uint32 channel_id = 1;
    */
   channelId: number;
