@@ -47,6 +47,7 @@ export const limits = {
   spliceRateBurstMs: 100,
   openingPathsMaxCount: 4,
   openingPathsQueueMaxCount: 1_024,
+  openingPathsLendMs: 250,
   handshakesPerSourceMaxCount: 2,
   publicSocketsMaxCount: 30_000,
   probePayloadMaxBytes: 16 * KiB,
@@ -219,8 +220,8 @@ export const limits = {
   proofSkewMaxMs: 300 * secondMs,
   joinPollEveryMs: 2 * secondMs,
   joinListItemsMaxCount: 32,
-  joinTokenMaxChars: 512,
-  regionMaxChars: 63,
+  joinTokenMaxBytes: 512,
+  regionMaxBytes: 63,
   jobEveryMs: 60 * secondMs,
 
   // Fabric: decisions of a hop, revocations kept, routes considered.

@@ -38,7 +38,7 @@ export function checkJoinWish(request: EnrollRequest): JoinWish {
   if (request.dialOutOnly && addresses.length > 0) throw invalid("addresses", "a dial-out-only node has no addresses");
   if (!request.dialOutOnly && addresses.length === 0)
     throw invalid("addresses", "a node that others dial needs an address");
-  if (request.region !== "" && (!REGION.test(request.region) || request.region.length > limits.regionMaxChars)) {
+  if (request.region !== "" && (!REGION.test(request.region) || request.region.length > limits.regionMaxBytes)) {
     throw invalid("region", "a region has lower-case letters, digits, dots and dashes");
   }
   return {

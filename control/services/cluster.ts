@@ -16,7 +16,7 @@ export function clusterService(deps: ServiceDeps): ServiceImpl<typeof ClusterSer
       const cluster = {
         slug: request.slug,
         name: plainText("name", request.name === "" ? request.slug : request.name, NAME_MAX_CHARS),
-        region: plainText("region", request.region, limits.regionMaxChars),
+        region: plainText("region", request.region, limits.regionMaxBytes),
         metadata: checkMetadata(request.metadata),
       };
       const actor = callerOf(context).spiffe;

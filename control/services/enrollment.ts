@@ -132,7 +132,7 @@ async function enroll(deps: ServiceDeps, request: EnrollRequest, context: Handle
 
 /** Which stored token the text claims to be. The same reads for every text. */
 async function claimOf(deps: ServiceDeps, caller: Caller, text: string): Promise<TokenClaim> {
-  const token: JoinToken | undefined = text.length <= limits.joinTokenMaxChars ? parseJoinToken(text) : undefined;
+  const token: JoinToken | undefined = text.length <= limits.joinTokenMaxBytes ? parseJoinToken(text) : undefined;
   const [{ keyHash }, cluster] = [
     await deps.authority.installation(),
     await getCluster(deps.sql, caller.clusterId ?? token?.clusterSlug ?? "-"),

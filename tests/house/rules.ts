@@ -178,7 +178,7 @@ const shape: readonly Rule[] = [
     covers: () => true,
     find: (source) =>
       functionsOf(source)
-        .filter(({ lineCount, head }) => lineCount > functionMaxLines && !/^describe(\.\w+\(.*\))?[.(]/.test(head))
+        .filter(({ lineCount, head }) => lineCount > functionMaxLines && !/^describe\w*(\.\w+\(.*\))?[.(]/.test(head))
         .map(({ line, lineCount, head }) => ({
           line,
           message: `${lineCount} lines, at most ${functionMaxLines}: ${head}`,
