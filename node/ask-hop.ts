@@ -51,13 +51,24 @@ export async function askHop(
 
 /** An error of path set-up. The message names nobody; `hop` is the position on the path that failed. */
 export function pathError(
-  reason: "unavailable" | "canceled" | "deadline_exceeded" | "permission_denied" | "resource_exhausted" | "failed_precondition",
+  reason:
+    | "unavailable"
+    | "canceled"
+    | "deadline_exceeded"
+    | "permission_denied"
+    | "resource_exhausted"
+    | "failed_precondition",
   detail: string,
   hop: number,
   cause?: unknown,
 ): WeftError {
   const retry = reason === "permission_denied" ? "never" : "later";
-  return new WeftError(reason, "the path could not be set up", { detail, retry, cause, metadata: { hop: String(hop) } });
+  return new WeftError(reason, "the path could not be set up", {
+    detail,
+    retry,
+    cause,
+    metadata: { hop: String(hop) },
+  });
 }
 
 /** A later hop's failure keeps its class and its position; anything else is blamed on the hop that was asked. */

@@ -3,6 +3,8 @@
  * set-up. Roles get an opener and a callback; everything else stays in here.
  */
 
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
@@ -11,7 +13,7 @@ import { limits } from "../lib/limits.ts";
 import { PathBudget } from "../relay/budget.ts";
 import { LegTable } from "../relay/legs.ts";
 import { Splices } from "../relay/splice.ts";
-import type { Judge } from "../rpc/caller.ts";
+import type { Caller, Judge } from "../rpc/caller.ts";
 import type { HealthState } from "../rpc/health.ts";
 import { createSurface, type RawRoute, type Surface } from "../rpc/surface.ts";
 import { Doors } from "./doors.ts";
@@ -27,7 +29,7 @@ import { createPathOpener, type PathOpener } from "./paths.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
-import { nodePolicy } from "./rpc-policy.ts";
+import { linkPolicy } from "./rpc-policy.ts";
 import type { Admitted } from "./tls-door.ts";
 
 export type { DataPlanePorts } from "./plane-ports.ts";
@@ -45,7 +47,7 @@ export interface DataPlaneOptions {
   /** The egress role. A node without it is no far edge. */
   readonly onPathEnd?: OnPathEnd;
   /** The entry role: a judged client. */
-  readonly onClient?: (admitted: Admitted) => void;
+  readonly onClient?: (tls: TLSSocket, raw: Socket, caller: Caller) => void;
 }
 
 export interface DataPlane {
@@ -81,7 +83,7 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     splices.close();
   });
   const { onPathEnd } = options;
-  const desk = new LegDesk({ ports, splices, doors, ...(onPathEnd === undefined ? {} : { onPathEnd }) });
+  const desk = new LegDesk({ ports, splices, doors, judge, ...(onPathEnd === undefined ? {} : { onPathEnd }) });
   // Links and the surface need each other: a reverse link is served, and the service calls over links.
   const served: { surface?: Surface } = {};
   const serve = ({ tls, caller }: Pick<Admitted, "tls" | "caller">): { close(): void } => {
@@ -91,7 +93,17 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
   const links = new Links({ ports, judge, serve: (tls, caller) => serve({ tls, caller }) });
   undo.add("links", () => links.close());
   const load = (): number => Math.max(budget.load, options.load?.() ?? 0);
-  const relay = { ports, judge, links, legs, desk, hops, budget, startedAtMs: clock.nowMs(), endsPaths: onPathEnd !== undefined };
+  const relay = {
+    ports,
+    judge,
+    links,
+    legs,
+    desk,
+    hops,
+    budget,
+    startedAtMs: clock.nowMs(),
+    endsPaths: onPathEnd !== undefined,
+  };
   const surface = linkSurface(options, judge, (router) => {
     router.service(RelayService, relayService(relay));
     router.service(ProbeService, probeService({ drain: ports.drain, clock, load }));
@@ -100,7 +112,13 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
   undo.add("link surface", () => surface.drain(limits.linkCloseGraceMs));
   rejudgeOnChange(ports, surface, undo);
   const paths = createPathOpener({ ports, judge, links, legs, hops });
-  const listener = await openListener(options, { doors, legs, desk, onLink: serve, onReverseLink: (link) => links.adopt(link) });
+  const listener = await openListener(options, {
+    doors,
+    legs,
+    desk,
+    onLink: serve,
+    onReverseLink: (link) => links.adopt(link),
+  });
   if (listener !== undefined) undo.add("listener", () => listener.close());
   const opened = undo.move();
   return {
@@ -117,13 +135,10 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
 
 function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (router: ConnectRouter) => void): Surface {
   const { log, clock, random } = options.ports;
-  const again: Judge = (socket, caller) => {
-    const id = caller.id?.id ?? "";
-    return judge.admit(socket, { kind: "node", id }, { arrivedBy: "link", source: caller.sourceAddress });
-  };
+  const again: Judge = (socket, caller) => judge.again(socket, caller);
   return createSurface({
     arrivedBy: "link",
-    policy: nodePolicy,
+    policy: linkPolicy,
     http2: nodeLinkHttp2,
     judge: again,
     log,
@@ -142,7 +157,9 @@ function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (route
 function rejudgeOnChange(ports: DataPlanePorts, surface: Surface, undo: Closers): void {
   const rejudge = (): void => void surface.rejudge();
   const stops = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge)];
-  undo.add("judgements", () => stops.forEach((stop) => stop()));
+  undo.add("judgements", () => {
+    for (const stop of stops) stop();
+  });
 }
 
 type ListenerParts = Omit<Parameters<typeof startListener>[0], "ports" | "bind" | "onClient">;
@@ -150,5 +167,6 @@ type ListenerParts = Omit<Parameters<typeof startListener>[0], "ports" | "bind" 
 async function openListener(options: DataPlaneOptions, parts: ListenerParts): Promise<NodeListener | undefined> {
   const { ports, bind, onClient } = options;
   if (bind === undefined) return undefined;
-  return await startListener({ ports, bind, ...parts, ...(onClient === undefined ? {} : { onClient }) });
+  if (onClient === undefined) return await startListener({ ports, bind, ...parts });
+  return await startListener({ ports, bind, ...parts, onClient: ({ tls, raw, caller }) => onClient(tls, raw, caller) });
 }

@@ -3,8 +3,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import {
-  ExchangeFeedRequestSchema,
   type ExchangeFeedRequest,
+  ExchangeFeedRequestSchema,
   type ExchangeFeedResponse,
   ExchangeFeedResponseSchema,
   type RelayService,

@@ -16,7 +16,15 @@ export type PathEvent =
   | { readonly kind: "closing"; readonly reason: ClosingReason };
 
 /** The short constants of `PathClosing.reason`. */
-export const closingReasons = ["peer_closed", "peer_error", "silent", "shutdown", "token_expired", "limit", "revoked"] as const;
+export const closingReasons = [
+  "peer_closed",
+  "peer_error",
+  "silent",
+  "shutdown",
+  "token_expired",
+  "limit",
+  "revoked",
+] as const;
 export type ClosingReason = (typeof closingReasons)[number];
 
 export interface HopPathOptions {
@@ -40,6 +48,7 @@ export class HopPath {
   readonly #signalling = new AbortController();
   #state: "pending" | "live" | "over" = "pending";
   #last: PathEvent | undefined;
+  #guard: () => string | undefined = () => undefined;
 
   constructor(options: HopPathOptions) {
     this.#options = options;
@@ -61,6 +70,16 @@ export class HopPath {
   onEnd(release: () => void): void {
     if (this.#state === "over") release();
     else this.#undo.push(release);
+  }
+
+  /** Edges: who of this path is no longer accepted, asked again and again while it lives. */
+  guard(check: () => string | undefined): void {
+    this.#guard = check;
+  }
+
+  /** The node that lost its right by the edge's own judgement, or undefined. */
+  guarded(): string | undefined {
+    return this.#guard();
   }
 
   /** Bytes flow from now on. */

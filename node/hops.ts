@@ -41,7 +41,7 @@ export class Hops {
   constructor(ports: DataPlanePorts, judge: PeerJudge) {
     this.#ports = ports;
     this.#judge = judge;
-    const timer = ports.clock.every(limits.rejudgeEveryMs, () => this.rejudge());
+    const timer = ports.clock.every(limits.rejudgeEveryMs, () => this.#tick());
     this.#stops = [
       () => timer.cancel(),
       ports.feed.onChange(() => this.rejudge()),
@@ -94,17 +94,32 @@ export class Hops {
     });
   }
 
-  /** Cuts what may no longer be (HO1, HO2). */
+  /** Cuts what may no longer be (HO1, HO2): after every change of what this node holds for true. */
   rejudge(): void {
-    if (this.#paths.size === 0) return;
     const snapshot = this.#ports.snapshot.current();
-    const stays = this.offline().existing;
+    if (snapshot === undefined) return void this.#tick();
+    // One answer per node and pass: paths share their hops.
+    const revoked = new Map<string, boolean>();
+    const isRevoked = (nodeId: string): boolean => {
+      const answer = revoked.get(nodeId) ?? this.#judge.nodeRevoked(nodeId);
+      revoked.set(nodeId, answer);
+      return answer;
+    };
     for (const [path, initiatorDer] of [...this.#paths]) {
-      if (snapshot === undefined || !stays) path.end("limit");
-      else {
-        const lost = this.#lostRight(path.offer, initiatorDer, snapshot);
-        if (lost !== undefined) path.revoke(lost);
-      }
+      const lost = this.#lostRight(path.offer, initiatorDer, snapshot, isRevoked);
+      if (lost !== undefined) path.revoke(lost);
+    }
+    this.#tick();
+  }
+
+  /** What time alone can change: the offline mode, and the certificates of the connections that end here. */
+  #tick(): void {
+    if (this.#paths.size === 0) return;
+    const stays = this.offline().existing;
+    for (const path of [...this.#paths.keys()]) {
+      const lost = stays ? path.guarded() : undefined;
+      if (!stays) path.end("limit");
+      else if (lost !== undefined) path.revoke(lost);
     }
   }
 
@@ -114,10 +129,15 @@ export class Hops {
   }
 
   /** The node that makes this path one that would not be agreed to today, or undefined. */
-  #lostRight(offer: PathOffer, initiatorDer: Uint8Array, snapshot: Snapshot): string | undefined {
+  #lostRight(
+    offer: PathOffer,
+    initiatorDer: Uint8Array,
+    snapshot: Snapshot,
+    isRevoked: (nodeId: string) => boolean,
+  ): string | undefined {
     const selfId = this.#ports.identity.current().nodeId;
     const at = offer.hops.indexOf(selfId);
-    for (const nodeId of offer.hops) if (nodeId !== selfId && this.#judge.nodeRevoked(nodeId)) return nodeId;
+    for (const nodeId of offer.hops) if (nodeId !== selfId && isRevoked(nodeId)) return nodeId;
     const next = offer.hops[at + 1];
     if (next !== undefined && neighbourById(snapshot, next) === undefined) return next;
     if (at === 0) return undefined;

@@ -8,12 +8,14 @@ import type { ClosingReason, HopPath } from "./hop-path.ts";
 import { dropNextLeg, type LegAction, type NextLeg, openNextLeg } from "./next-leg.ts";
 import { endPath, type OnPathEnd } from "./path-end.ts";
 import { pathRate } from "./path-rate.ts";
+import type { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 
 export interface LegDeskDeps {
   readonly ports: DataPlanePorts;
   readonly splices: Splices;
   readonly doors: Doors;
+  readonly judge: PeerJudge;
   readonly onPathEnd?: OnPathEnd;
 }
 
@@ -30,13 +32,18 @@ export class LegDesk {
     raw.on("error", () => {});
     switch (action.kind) {
       case "dial-back":
-        return action.deliver(raw);
+        return void action.deliver(raw);
       case "end":
-        if (this.#deps.onPathEnd === undefined) return void raw.resetAndDestroy();
-        return endPath(raw, action.path, this.#deps.doors, this.#deps.onPathEnd);
+        return void this.#end(raw, action.path);
       case "splice":
         void this.#splice(raw, action.path, action.next);
     }
+  }
+
+  #end(raw: Socket, path: HopPath): void {
+    const { doors, judge, onPathEnd } = this.#deps;
+    if (onPathEnd === undefined) return void raw.resetAndDestroy();
+    endPath(raw, path, { doors, judge, onPathEnd });
   }
 
   async #splice(raw: Socket, path: HopPath, next: NextLeg): Promise<void> {

@@ -72,7 +72,7 @@ class Prober {
   probe(): void {
     if (this.#waiting) return;
     this.#waiting = true;
-    this.#ask().finally(() => {
+    void this.#ask().finally(() => {
       this.#waiting = false;
     });
   }

@@ -145,7 +145,7 @@ export class Link {
       this.#wait();
       this.#options.onDown();
     };
-    if (raw.destroyed) return onClose();
+    if (raw.destroyed) return void onClose();
     raw.once("close", onClose);
   }
 
@@ -169,7 +169,11 @@ export class Link {
   }
 
   #log(message: string, detail: string): void {
-    this.#options.ports.log.info(message, { peer: this.#options.neighbour().nodeId, state: this.#options.direction, detail });
+    this.#options.ports.log.info(message, {
+      peer: this.#options.neighbour().nodeId,
+      state: this.#options.direction,
+      detail,
+    });
   }
 }
 

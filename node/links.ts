@@ -12,6 +12,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Client, Transport } from "@connectrpc/connect";
 import { neighbourById } from "../fabric/members.ts";
 import { type Neighbour, type RouteLink, RouteLinkSchema, type Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { type LinkStatus, LinkStatusSchema } from "../gen/weft/node/v1/node_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
 import { assert, messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -20,7 +21,7 @@ import { isRefusal } from "../rpc/caller.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { exchangeFeed } from "./feed-exchange.ts";
 import { Link, type LinkUse } from "./link.ts";
-import { openLinkCalls, type LinkCalls } from "./link-calls.ts";
+import { type LinkCalls, openLinkCalls } from "./link-calls.ts";
 import { LinkMeter } from "./link-meter.ts";
 import { type PeerJudge, sourceOf } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
@@ -80,7 +81,9 @@ export class Links {
       clock.every(limits.rejudgeEveryMs, () => this.rejudge()),
       clock.every(limits.linkProbeMs, () => this.#noteDown()),
     ];
-    this.#stops.push(() => timers.forEach((timer) => timer.cancel()));
+    this.#stops.push(() => {
+      for (const timer of timers) timer.cancel();
+    });
     const current = snapshot.current();
     if (current !== undefined) this.#reconcile(current);
   }
@@ -127,6 +130,13 @@ export class Links {
     });
   }
 
+  /** The same as operators read it. */
+  wireStatus(): LinkStatus[] {
+    return this.status().map(({ upSinceMs, ...state }) =>
+      create(LinkStatusSchema, { ...state, upSinceMs: BigInt(Math.floor(upSinceMs)) }),
+    );
+  }
+
   /** This node's own measurements, for reports and for its own routing. */
   measurements(): RouteLink[] {
     const { clock, identity } = this.#deps.ports;
@@ -150,7 +160,8 @@ export class Links {
       if (adopted === undefined) continue;
       const { tls, raw } = adopted.admitted;
       const guest = { kind: "node", id: slot.neighbour.nodeId } as const;
-      if (isRefusal(this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) }))) raw.resetAndDestroy();
+      if (isRefusal(this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) })))
+        raw.resetAndDestroy();
     }
   }
 

@@ -8,15 +8,18 @@
 
 import { once } from "node:events";
 import { type AddressInfo, createServer, isIP, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { hasRole } from "../fabric/members.ts";
 import { parseServerName } from "../fabric/server-names.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../lib/limits.ts";
 import type { LegTable } from "../relay/legs.ts";
 import { type Opening, Peeker } from "../relay/peek.ts";
-import type { Doors } from "./doors.ts";
+import type { Caller } from "../rpc/caller.ts";
+import { Doors } from "./doors.ts";
 import type { LegDesk } from "./leg-desk.ts";
 import type { LegAction } from "./next-leg.ts";
+import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Admitted } from "./tls-door.ts";
 
@@ -66,8 +69,8 @@ export async function startListener(deps: ListenerDeps): Promise<NodeListener> {
 export interface OperatorListenerDeps {
   readonly ports: DataPlanePorts;
   readonly bind: Bind;
-  readonly doors: Doors;
-  readonly accept: (admitted: Admitted) => void;
+  /** A judged operator. */
+  readonly accept: (tls: TLSSocket, raw: Socket, caller: Caller) => void;
 }
 
 /** Listens on the operator port: TLS for operators by any name or address. Rejects when it cannot be bound. */
@@ -76,6 +79,8 @@ export async function startOperatorListener(deps: OperatorListenerDeps): Promise
   const refuse = (): void => {
     counters.peeksRefused += 1;
   };
+  const doors = new Doors({ ports: deps.ports, judge: new PeerJudge(deps.ports) });
+  const onAdmitted = ({ tls, raw, caller }: Admitted): void => deps.accept(tls, raw, caller);
   const peeker = new Peeker({ clock, onRefused: refuse });
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
     peeker.look(socket, (opening) => {
@@ -83,11 +88,14 @@ export async function startOperatorListener(deps: OperatorListenerDeps): Promise
         refuse();
         return void socket.destroy();
       }
-      deps.doors.operator.enter(socket, { guest: { kind: "operator" }, invited: false, onAdmitted: deps.accept });
+      doors.operator.enter(socket, { guest: { kind: "operator" }, invited: false, onAdmitted });
     }),
   );
   server.maxConnections = limits.peekSocketsMaxCount;
-  return await listening(server, deps.bind, () => peeker.stop());
+  return await listening(server, deps.bind, () => {
+    peeker.stop();
+    doors.close();
+  });
 }
 
 class Sorter {
@@ -105,23 +113,23 @@ class Sorter {
     socket.on("error", () => {});
     switch (opening.kind) {
       case "leg":
-        return this.#leg(socket, opening.token);
+        return void this.#leg(socket, opening.token);
       case "reverse":
-        return this.#peeker.look(socket, (inner) => this.#reverse(socket, inner));
+        return void this.#peeker.look(socket, (inner) => this.#reverse(socket, inner));
       case "hello":
-        return this.#hello(socket, opening.serverName);
+        return void this.#hello(socket, opening.serverName);
     }
   }
 
   #leg(socket: Socket, token: Uint8Array): void {
     const action = this.#deps.legs.take(token);
-    if (action !== undefined) return this.#deps.desk.arrive(socket, action);
+    if (action !== undefined) return void this.#deps.desk.arrive(socket, action);
     this.#deps.ports.counters.tokensRefused += 1;
     socket.resetAndDestroy();
   }
 
   #reverse(socket: Socket, opening: Opening): void {
-    if (opening.kind !== "hello" || !this.#isOwnLinkName(opening.serverName)) return this.#close(socket);
+    if (opening.kind !== "hello" || !this.#isOwnLinkName(opening.serverName)) return void this.#close(socket);
     const onAdmitted = this.#deps.onReverseLink;
     this.#deps.doors.link.enter(socket, { guest: { kind: "node" }, invited: true, onAdmitted });
   }
@@ -129,10 +137,10 @@ class Sorter {
   #hello(socket: Socket, serverName: string | undefined): void {
     if (this.#isOwnLinkName(serverName)) {
       const onAdmitted = this.#deps.onLink;
-      return this.#deps.doors.link.enter(socket, { guest: { kind: "node" }, invited: true, onAdmitted });
+      return void this.#deps.doors.link.enter(socket, { guest: { kind: "node" }, invited: true, onAdmitted });
     }
     const { onClient } = this.#deps;
-    if (onClient === undefined || !this.#isClientName(serverName) || !this.#isEntry()) return this.#close(socket);
+    if (onClient === undefined || !this.#isClientName(serverName) || !this.#isEntry()) return void this.#close(socket);
     this.#deps.doors.client.enter(socket, { guest: { kind: "client" }, invited: false, onAdmitted: onClient });
   }
 

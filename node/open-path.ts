@@ -22,8 +22,8 @@ import {
   type RelayService,
 } from "../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../lib/errors.ts";
-import { type Admission, PathBudget } from "../relay/budget.ts";
-import { legHash, type LegTable } from "../relay/legs.ts";
+import type { Admission, PathBudget } from "../relay/budget.ts";
+import { type LegTable, legHash } from "../relay/legs.ts";
 import { kCaller, nodeOf } from "../rpc/caller.ts";
 import { askHop, pathError } from "./ask-hop.ts";
 import { dialBack } from "./dial-back.ts";
@@ -190,7 +190,8 @@ class PathSetUp {
     const { links, legs, ports } = this.#deps;
     const neighbour = neighbourOf(ports, nextHopId);
     const client = links.relayTo(nextHopId);
-    if (neighbour === undefined || client === undefined) throw pathError("unavailable", "PATH_NEXT_HOP_UNREACHABLE", hop);
+    if (neighbour === undefined || client === undefined)
+      throw pathError("unavailable", "PATH_NEXT_HOP_UNREACHABLE", hop);
     const { clock } = ports;
     const onEvent = path.emit.bind(path);
     const token = await askHop(client, request, { clock, signal: path.signal, hop, onEvent });

@@ -3,10 +3,10 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
-import type { Caller } from "../rpc/caller.ts";
+import { type Caller, isRefusal } from "../rpc/caller.ts";
 import type { Doors } from "./doors.ts";
 import type { HopPath } from "./hop-path.ts";
-import type { Guest } from "./peer-judge.ts";
+import type { Guest, PeerJudge } from "./peer-judge.ts";
 
 export interface PathEnd {
   /** Server role in TLS; the peer is judged: the offer's initiator, or a client for a pool path. */
@@ -22,13 +22,20 @@ export interface PathEnd {
 
 export type OnPathEnd = (end: PathEnd) => void;
 
+export interface PathEndDeps {
+  readonly doors: Doors;
+  readonly judge: PeerJudge;
+  readonly onPathEnd: OnPathEnd;
+}
+
 /** Ends a path on this node: the connection is shaken by the one root the path's far edge demands. */
-export function endPath(raw: Socket, path: HopPath, doors: Doors, onPathEnd: OnPathEnd): void {
+export function endPath(raw: Socket, path: HopPath, deps: PathEndDeps): void {
+  const { doors, judge, onPathEnd } = deps;
   const { offer } = path;
   const door = offer.farEdge === FarEdge.POOL ? doors.pool(offer.poolId) : doors.pathEndNode;
   const guest: Guest = offer.farEdge === FarEdge.POOL ? { kind: "client" } : { kind: "node", id: offer.initiatorId };
   path.onEnd(() => raw.resetAndDestroy());
-  if (door === undefined) return path.end("shutdown");
+  if (door === undefined) return void path.end("shutdown");
   door.enter(raw, {
     guest,
     invited: true,
@@ -36,6 +43,8 @@ export function endPath(raw: Socket, path: HopPath, doors: Doors, onPathEnd: OnP
     onAdmitted: ({ tls, caller }) => {
       if (path.state === "over") return void raw.resetAndDestroy();
       raw.once("close", () => path.end("peer_closed"));
+      // A client's revocation is nobody's business but this edge's: the path is revoked in this edge's name.
+      path.guard(() => (isRefusal(judge.again(tls, caller)) ? (path.offer.hops.at(-1) ?? "") : undefined));
       path.live();
       onPathEnd({ tls, raw, offer, caller, hops: offer.hops, pathTag: path.tag });
     },

@@ -4,8 +4,7 @@
  *
  * PA1. What `open` returns is a finished TLS connection to exactly the far edge asked for; what it rejects with has left
  *      nothing behind: no socket, no token, no call.
- * PA2. At most `openingPathsMaxCount` are being opened at a time, whoever asks: a herd of handshakes would starve the
- *      connections that live.
+ * PA2. At most `openingPathsMaxCount` handshakes are begun at a time, whoever asks: a herd would starve what lives.
  * PA3. Errors name no node; `metadata.hop` is the position on the path that failed.
  */
 
@@ -26,7 +25,7 @@ import {
 } from "../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
-import { legHash, type LegTable } from "../relay/legs.ts";
+import { type LegTable, legHash } from "../relay/legs.ts";
 import { type Caller, isRefusal } from "../rpc/caller.ts";
 import { askHop, pathError } from "./ask-hop.ts";
 import { startTls } from "./dial.ts";
@@ -38,6 +37,8 @@ import { type PeerJudge, sourceOf } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
 import { Turnstile } from "./turnstile.ts";
+
+export type { PathEvent } from "./hop-path.ts";
 
 export interface PathRequest {
   /** Node ids in order: own first, far edge last. */
@@ -101,6 +102,12 @@ export interface PathOpenerDeps {
   readonly hops: Hops;
 }
 
+interface Connected {
+  readonly tls: TLSSocket;
+  readonly raw: Socket;
+  readonly peer: Caller;
+}
+
 interface Asked {
   readonly path: HopPath;
   readonly next: NextLeg;
@@ -116,58 +123,58 @@ export function createPathOpener(deps: PathOpenerDeps): PathOpener {
 
 class Initiator {
   readonly #deps: PathOpenerDeps;
-  readonly #turnstile = new Turnstile({
-    insideMaxCount: limits.openingPathsMaxCount,
-    waitingMaxCount: limits.openingPathsQueueMaxCount,
-  });
+  readonly #turnstile: Turnstile;
   #key: { readonly leaf: LeafOf<"node">; readonly key: KeyObject } | undefined;
 
   constructor(deps: PathOpenerDeps) {
     this.#deps = deps;
+    this.#turnstile = new Turnstile(deps.ports.clock, {
+      insideMaxCount: limits.openingPathsMaxCount,
+      waitingMaxCount: limits.openingPathsQueueMaxCount,
+      lendMs: limits.openingPathsLendMs,
+    });
   }
 
-  open(request: PathRequest): Promise<OpenedPath> {
+  async open(request: PathRequest): Promise<OpenedPath> {
+    const { clock } = this.#deps.ports;
     const signal = request.signal ?? new AbortController().signal;
-    return this.#turnstile.pass(async () => {
-      const startedMs = this.#deps.ports.clock.monoMs();
-      const { path, next } = await this.#ask(request, signal, { farEdge: FarEdge.NODE });
-      const { tls, raw, peer } = await this.#connect(path, next);
-      raw.once("close", () => path.end("peer_closed"));
-      path.live();
-      return {
-        tls,
-        raw,
-        hops: request.hops,
-        pathTag: path.tag,
-        peer,
-        openMs: this.#deps.ports.clock.monoMs() - startedMs,
-        onEvent: (listener) => path.onEvent(listener),
-        close: () => path.end("peer_closed"),
-      };
-    }, signal);
+    const startedMs = clock.monoMs();
+    const { path, next } = await this.#ask(request, signal, { farEdge: FarEdge.NODE });
+    const { tls, raw, peer } = await this.#connect(path, next, signal);
+    raw.once("close", () => path.end("peer_closed"));
+    const far = request.hops.at(-1) ?? "";
+    path.guard(() => (isRefusal(this.#deps.judge.farEdge(tls, far, peer.sourceAddress)) ? far : undefined));
+    path.live();
+    return {
+      tls,
+      raw,
+      hops: request.hops,
+      pathTag: path.tag,
+      peer,
+      openMs: clock.monoMs() - startedMs,
+      onEvent: (listener) => path.onEvent(listener),
+      close: () => path.end("peer_closed"),
+    };
   }
 
-  openForClient(request: ClientPathRequest): Promise<ClientLeg> {
+  async openForClient(request: ClientPathRequest): Promise<ClientLeg> {
     const signal = request.signal ?? new AbortController().signal;
-    return this.#turnstile.pass(async () => {
-      const { poolId, askHash } = request;
-      const { path, next } = await this.#ask(request, signal, { farEdge: FarEdge.POOL, poolId, askHash });
-      try {
-        const leg = this.#deps.legs.mint({
-          predecessor: path.predecessor,
-          initiator: path.offer.initiatorId,
-          value: { kind: "splice", path, next },
-          onUnused: () => path.end("token_expired"),
-        });
-        path.onEnd(() => leg.withdraw());
-        const { tag } = path;
-        const onEvent = path.onEvent.bind(path);
-        return { legToken: leg.token, pathTag: tag, onEvent, close: () => path.end("peer_closed") };
-      } catch (error) {
-        path.end("limit");
-        throw error;
-      }
-    }, signal);
+    const { poolId, askHash } = request;
+    const { path, next } = await this.#ask(request, signal, { farEdge: FarEdge.POOL, poolId, askHash });
+    try {
+      const leg = this.#deps.legs.mint({
+        predecessor: path.predecessor,
+        initiator: path.offer.initiatorId,
+        value: { kind: "splice", path, next },
+        onUnused: () => path.end("token_expired"),
+      });
+      path.onEnd(() => leg.withdraw());
+      const onEvent = path.onEvent.bind(path);
+      return { legToken: leg.token, pathTag: path.tag, onEvent, close: () => path.end("peer_closed") };
+    } catch (error) {
+      path.end("limit");
+      throw error;
+    }
   }
 
   /** Everything before the first leg: the offer, the answer of the first hop, the way to it. */
@@ -208,23 +215,30 @@ class Initiator {
   }
 
   /** The first leg and the handshake through all of them (PA1). */
-  async #connect(path: HopPath, next: NextLeg): Promise<{ tls: TLSSocket; raw: Socket; peer: Caller }> {
-    const { ports, judge } = this.#deps;
-    const far = path.offer.hops.at(-1) ?? "";
-    const dial = { clock: ports.clock, deadlineMs: limits.handshakeDeadlineMs, signal: path.signal };
+  async #connect(path: HopPath, next: NextLeg, signal: AbortSignal): Promise<Connected> {
+    const { log } = this.#deps.ports;
     try {
-      const raw = await openNextLeg(next, ports.clock, path.signal);
-      path.onEnd(() => raw.resetAndDestroy());
-      const expect = judge.expect("node", { ids: [far] });
-      const tls = await startTls(raw, tlsOptions("dial-path-end-node", { identity: ports.identity.current().leaf, expect }), dial);
-      const peer = judge.farEdge(tls, far, sourceOf(raw));
-      if (isRefusal(peer)) throw pathError("permission_denied", "PATH_PEER_REFUSED", path.offer.hops.length - 1);
-      return { tls, raw, peer };
+      return await this.#turnstile.pass(() => this.#shake(path, next), signal);
     } catch (error) {
       path.end("peer_error");
-      ports.log.info("path not connected", { pathTag: path.tag, peer: far, detail: detailOf(error) });
+      log.info("path not connected", { pathTag: path.tag, detail: detailOf(error) });
+      if (signal.aborted) throw pathError("canceled", "PATH_CANCELED", 0, error);
       throw connectError(error, path.offer.hops.length - 1);
     }
+  }
+
+  async #shake(path: HopPath, next: NextLeg): Promise<Connected> {
+    const { ports, judge } = this.#deps;
+    const far = path.offer.hops.at(-1) ?? "";
+    const raw = await openNextLeg(next, ports.clock, path.signal);
+    path.onEnd(() => raw.resetAndDestroy());
+    const identity = ports.identity.current().leaf;
+    const options = tlsOptions("dial-path-end-node", { identity, expect: judge.expect("node", { ids: [far] }) });
+    const dial = { clock: ports.clock, deadlineMs: limits.handshakeDeadlineMs, signal: path.signal };
+    const tls = await startTls(raw, options, dial);
+    const peer = judge.farEdge(tls, far, sourceOf(raw));
+    if (isRefusal(peer)) throw pathError("permission_denied", "PATH_PEER_REFUSED", path.offer.hops.length - 1);
+    return { tls, raw, peer };
   }
 
   #sign(request: PathRequest, far: FarFields): OpenPathRequest {
@@ -272,7 +286,6 @@ function connectError(error: unknown, farHop: number): WeftError {
   if (error.detail.startsWith("PATH_")) return error;
   if (error.detail === "DIAL_FAILED") return pathError("unavailable", "PATH_DIAL_FAILED", 1, error);
   if (error.reason === "unauthenticated") return pathError("permission_denied", "PATH_PEER_REFUSED", farHop, error);
-  if (error.reason === "canceled") return pathError("canceled", "PATH_CANCELED", 0, error);
   return pathError("unavailable", "PATH_TLS_FAILED", farHop, error);
 }
 

@@ -77,9 +77,20 @@ export class PeerJudge {
   }
 
   /** The verdict on a finished TLS connection as a caller, or why not. Never throws. */
-  admit(socket: TLSSocket, guest: Guest, at: { readonly arrivedBy: ArrivedBy; readonly source: string }): Caller | Refusal {
+  admit(
+    socket: TLSSocket,
+    guest: Guest,
+    at: { readonly arrivedBy: ArrivedBy; readonly source: string },
+  ): Caller | Refusal {
     const verdict = judgePeer(socket, this.#guestExpectation(guest, at.arrivedBy));
     return verdict.ok ? this.#callerOf(verdict, at) : { refused: verdict.why };
+  }
+
+  /** The verdict on a caller that was admitted before. Never throws. */
+  again(socket: TLSSocket, caller: Caller): Caller | Refusal {
+    const { id, kind, arrivedBy, sourceAddress: source } = caller;
+    if (id === undefined || kind === "anonymous") return { refused: "PEER_WRONG_KIND" };
+    return this.admit(socket, kind === "node" ? { kind, id: id.id } : { kind }, { arrivedBy, source });
   }
 
   /** The verdict on the far edge of a path this node opened: exactly that node. Never throws. */

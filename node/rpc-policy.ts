@@ -9,6 +9,7 @@ import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
 import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
+import type { ArrivedBy } from "../rpc/caller.ts";
 import { inspectPolicy, type PolicyRow, type PolicyTable, rowsOf } from "../rpc/policy.ts";
 
 /** Neighbours over links. The subject is the caller: who asks is its link's identity, never a field. */
@@ -68,3 +69,17 @@ export const nodePolicy: PolicyTable = {
   }),
   ...inspectPolicy,
 };
+
+/** Rows of one door. */
+function through(door: ArrivedBy): PolicyTable {
+  return Object.fromEntries(Object.entries(nodePolicy).filter(([, row]) => row.arrivedBy.includes(door)));
+}
+
+/** What neighbours may call. */
+export const linkPolicy = through("link");
+/** What clients may call on an entry's public port. */
+export const clientEntryPolicy = through("client-name");
+/** What operators may call. */
+export const operatorPolicy = through("operator-port");
+/** What the other end of a path may call. */
+export const pathEndPolicy = through("path");

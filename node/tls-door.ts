@@ -78,8 +78,8 @@ export class TlsDoor<K extends ServerKind> {
     raw.on("error", () => {});
     if (!visit.invited) {
       const leave = this.#options.gate.enterStranger(sourceOf(raw));
-      if (leave === undefined) return this.#refuse(raw, visit, "HANDSHAKES_BUSY");
-      return this.#shake(raw, visit, leave);
+      if (leave === undefined) return void this.#refuse(raw, visit, "HANDSHAKES_BUSY");
+      return void this.#shake(raw, visit, leave);
     }
     const queued = this.#options.gate.enterInvited((leave) => this.#shake(raw, visit, leave));
     if (!queued) this.#refuse(raw, visit, "HANDSHAKES_BUSY");
@@ -89,7 +89,7 @@ export class TlsDoor<K extends ServerKind> {
     const key = addressKey(raw);
     if (key === undefined || raw.destroyed) {
       leave();
-      return this.#refuse(raw, visit, "SOCKET_GONE");
+      return void this.#refuse(raw, visit, "SOCKET_GONE");
     }
     this.#shaking.set(key, { raw, visit, leave });
     raw.once("close", () => {
@@ -112,8 +112,9 @@ export class TlsDoor<K extends ServerKind> {
     tls.on("error", () => {});
     const source = sourceOf(raw);
     const { judge, arrivedBy } = this.#options;
-    const caller = tls.alpnProtocol === "h2" ? judge.admit(tls, visit.guest, { arrivedBy, source }) : { refused: "ALPN" };
-    if (isRefusal(caller)) return this.#refuse(raw, visit, caller.refused);
+    const caller =
+      tls.alpnProtocol === "h2" ? judge.admit(tls, visit.guest, { arrivedBy, source }) : { refused: "ALPN" };
+    if (isRefusal(caller)) return void this.#refuse(raw, visit, caller.refused);
     visit.onAdmitted({ tls, raw, caller });
   }
 

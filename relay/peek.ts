@@ -67,8 +67,8 @@ export class Peeker {
   look(socket: Socket, decide: (opening: Opening) => void): void {
     const source = sourcePrefix(socket.remoteAddress);
     const held = this.#perSource.get(source) ?? 0;
-    if (this.#looking.size >= this.#limits.socketsMaxCount) return this.#turnAway(socket, "capacity");
-    if (held >= this.#limits.perSourceMaxCount) return this.#turnAway(socket, "source_capacity");
+    if (this.#looking.size >= this.#limits.socketsMaxCount) return void this.#turnAway(socket, "capacity");
+    if (held >= this.#limits.perSourceMaxCount) return void this.#turnAway(socket, "source_capacity");
     this.#perSource.set(source, held + 1);
     this.#watch(socket, source, decide);
   }
@@ -97,7 +97,7 @@ export class Peeker {
       seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
       const judgement = judge(seen, this.#limits.maxBytes);
       if (judgement === "more") return;
-      if (judgement === "garbage") return refuse("garbage");
+      if (judgement === "garbage") return void refuse("garbage");
       finish();
       if (seen.length > judgement.restOffset) socket.unshift(seen.subarray(judgement.restOffset));
       decide(judgement.opening);

@@ -19,7 +19,11 @@ export type SpliceEnd = "peer_closed" | "peer_error" | "silent" | "shutdown" | "
 
 export interface SpliceOptions {
   /** Called once with the reason and the bytes moved, from `a` to `b` and back. */
-  readonly onEnd?: (end: { readonly reason: SpliceEnd; readonly forwardBytes: number; readonly backBytes: number }) => void;
+  readonly onEnd?: (end: {
+    readonly reason: SpliceEnd;
+    readonly forwardBytes: number;
+    readonly backBytes: number;
+  }) => void;
   /** Each direction's rate; absent or 0: unlimited. */
   readonly rateBytesPerSecond?: number;
 }
@@ -121,7 +125,7 @@ class Pair implements Splice {
   start(rateBytesPerSecond: number): void {
     this.#wire(this.#a, this.#b);
     this.#wire(this.#b, this.#a);
-    if (this.#a.destroyed || this.#b.destroyed) return this.#finish("peer_error");
+    if (this.#a.destroyed || this.#b.destroyed) return void this.#finish("peer_error");
     if (rateBytesPerSecond > 0) {
       pumpAtRate(this.#a, this.#b, rateBytesPerSecond, this.#shared.clock);
       pumpAtRate(this.#b, this.#a, rateBytesPerSecond, this.#shared.clock);
