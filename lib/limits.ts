@@ -188,11 +188,17 @@ export const limits = {
   // How often what snapshots show is looked after.
   graphRefreshMs: 10 * secondMs,
   graphMaterialShare: 0.2,
+  healthRefreshMs: 1 * secondMs,
+  deafAfterMs: 30 * secondMs,
   watchPollMs: 5 * secondMs,
   snapshotPayloadRetentionMs: 1 * hourMs,
   revocationLingerMs: 1 * hourMs,
   retentionSweepMs: 60 * secondMs,
   sweepRowsMaxCount: 10_000,
+
+  // Entry.
+  failedPathRestMs: 2 * secondMs,
+  routeSampleEveryMs: 1 * secondMs,
 
   // Egress.
   targetConnectMs: 5 * secondMs,

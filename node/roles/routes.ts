@@ -1,15 +1,19 @@
 /**
  * Which way a channel goes, decided by this entry alone: resource -> pool -> ranked paths over the snapshot's graph with
- * the entry's own measurements in front. Choices are kept per pool and organization, so that equal paths do not flap.
+ * the entry's own measurements in front (LAW-T2, LAW-S1).
+ *
+ * RO1. One decision is one sample: decisions are taken at most once a second per question, so that hysteresis counts
+ *      samples of the network and not openings of channels (LAW-S3).
+ * RO2. A path that could not be opened rests: it is tried after all others until it has rested.
  */
 
 import { poolById } from "../../fabric/members.ts";
-import { graphOf } from "../../fabric/routing/graph.ts";
-import { findPaths, type ScoredPath } from "../../fabric/routing/paths.ts";
-import { type PickState, pick } from "../../fabric/routing/pick.ts";
+import { graphOf, linkKey } from "../../fabric/routing/graph.ts";
+import { chooseRoute, type RouteState } from "../../fabric/routing/pick.ts";
 import type { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute, RouteLink, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../../lib/clock.ts";
+import { limits } from "../../lib/limits.ts";
 import type { IdentityHolder, SnapshotHolder } from "../ports.ts";
 
 export interface RouteDeps {
@@ -27,12 +31,18 @@ export interface Route {
   readonly farEdge: string;
 }
 
-/** How long a path that just failed is left alone. */
-const failedForMs = 2_000;
+interface Decision {
+  readonly state: RouteState;
+  /** Best first. */
+  readonly ordered: readonly (readonly string[])[];
+  readonly snapshot: Snapshot;
+  readonly down: string;
+  readonly atMs: number;
+}
 
 export class Routes {
   readonly #deps: RouteDeps;
-  readonly #states = new Map<string, PickState>();
+  readonly #decisions = new Map<string, Decision>();
   readonly #failed = new Map<string, number>();
 
   constructor(deps: RouteDeps) {
@@ -41,7 +51,8 @@ export class Routes {
 
   /** The resource a name means for an organization, or undefined. */
   resource(name: string, organizationId: string): ResourceRoute | undefined {
-    return this.#deps.snapshot.current()?.resourceRoutes.find((route) => route.name === name && route.organizationId === organizationId);
+    const routes = this.#deps.snapshot.current()?.resourceRoutes;
+    return routes?.find((route) => route.name === name && route.organizationId === organizationId);
   }
 
   /** The egress nodes of a pool, best first, by their best path. */
@@ -49,60 +60,69 @@ export class Routes {
     const snapshot = this.#deps.snapshot.current();
     const pool = snapshot === undefined ? undefined : poolById(snapshot, poolId);
     if (snapshot === undefined || pool === undefined) return [];
-    const key = `${poolId}|${organizationId}`;
-    const ranked = this.#ranked(snapshot, pool.egressNodeIds, organizationId, channelClass, key);
-    const first = this.#hold(key, ranked);
-    const ordered = first === undefined ? ranked : [first, ...ranked];
-    return [...new Set(ordered.map((path) => path.nodeIds.at(-1) ?? ""))].filter((id) => id !== "");
+    const paths = this.#ordered(snapshot, pool.egressNodeIds, organizationId, channelClass);
+    return [...new Set(paths.map((hops) => hops.at(-1) ?? ""))].filter((id) => id !== "");
   }
 
   /** Paths to one egress, best first. */
   paths(farEdge: string, organizationId: string, channelClass: ChannelClass): Route[] {
     const snapshot = this.#deps.snapshot.current();
     if (snapshot === undefined) return [];
-    const key = `${farEdge}|${organizationId}`;
-    const ranked = this.#ranked(snapshot, [farEdge], organizationId, channelClass, key);
-    const first = this.#hold(key, ranked);
-    const ordered = first === undefined ? ranked : [first, ...ranked.filter((path) => path.key !== first.key)];
-    return ordered.map((path) => ({ hops: path.nodeIds, farEdge }));
+    return this.#ordered(snapshot, [farEdge], organizationId, channelClass).map((hops) => ({ hops, farEdge }));
   }
 
-  /** Remembers that a path could not be opened just now. */
+  /** Remembers that a path could not be opened just now (RO2). */
   failed(hops: readonly string[]): void {
     const nowMs = this.#deps.clock.monoMs();
-    this.#failed.set(hops.join(), nowMs + failedForMs);
+    this.#failed.set(hops.join(), nowMs + limits.failedPathRestMs);
     for (const [key, untilMs] of this.#failed) if (untilMs <= nowMs) this.#failed.delete(key);
   }
 
-  #ranked(snapshot: Snapshot, toNodeIds: readonly string[], organizationId: string, channelClass: ChannelClass, key: string): ScoredPath[] {
+  #ordered(snapshot: Snapshot, toNodeIds: readonly string[], organizationId: string, channelClass: ChannelClass): (readonly string[])[] {
+    const key = [...toNodeIds, organizationId, channelClass].join("|");
+    const nowMs = this.#deps.clock.monoMs();
+    const down = this.#deps.downNeighbours();
+    const before = this.#decisions.get(key);
+    const fresh =
+      before !== undefined && before.snapshot === snapshot && before.down === down.join() && nowMs - before.atMs < limits.routeSampleEveryMs;
+    const decision = fresh ? before : this.#decide({ snapshot, toNodeIds, organizationId, channelClass, down, nowMs }, before?.state);
+    this.#decisions.set(key, decision);
+    const resting = (hops: readonly string[]): boolean => (this.#failed.get(hops.join()) ?? 0) > nowMs;
+    return [...decision.ordered.filter((hops) => !resting(hops)), ...decision.ordered.filter(resting)];
+  }
+
+  #decide(
+    question: {
+      readonly snapshot: Snapshot;
+      readonly toNodeIds: readonly string[];
+      readonly organizationId: string;
+      readonly channelClass: ChannelClass;
+      readonly down: readonly string[];
+      readonly nowMs: number;
+    },
+    before: RouteState | undefined,
+  ): Decision {
     const self = this.#deps.identity.current().nodeId;
-    const { ranked } = findPaths(graphOf(snapshot, this.#deps.measurements()), {
-      fromNodeId: self,
-      toNodeIds,
-      organizationId,
-      class: channelClass,
-      keep: this.#kept(key),
-      downLinks: new Set(this.#deps.downNeighbours().map((neighbour) => `${self}>${neighbour}`)),
-    });
-    const resting = (path: ScoredPath): boolean => this.#rests(path);
-    return [...ranked.filter((path) => !resting(path)), ...ranked.filter(resting)];
-  }
-
-  #rests(path: ScoredPath): boolean {
-    return (this.#failed.get(path.nodeIds.join()) ?? 0) > this.#deps.clock.monoMs();
-  }
-
-  /** The path in use, which is scored whatever its rank. */
-  #kept(key: string): (readonly string[])[] {
-    const held = this.#states.get(key)?.held;
-    return held === undefined ? [] : [held.nodeIds];
-  }
-
-  #hold(key: string, ranked: readonly ScoredPath[]): ScoredPath | undefined {
-    // A path that rests is not usable now, so it is left at once (PK2); when all rest, the best of them is tried.
-    const awake = ranked.filter((path) => !this.#rests(path));
-    const { state, chosen } = pick(this.#states.get(key), awake.length > 0 ? awake : ranked);
-    this.#states.set(key, state);
-    return chosen;
+    const { snapshot, toNodeIds, organizationId, down } = question;
+    const choice = chooseRoute(
+      graphOf(snapshot, this.#deps.measurements()),
+      {
+        fromNodeId: self,
+        toNodeIds,
+        organizationId,
+        class: question.channelClass,
+        downLinks: new Set(down.map((neighbour) => linkKey(self, neighbour))),
+      },
+      before,
+    );
+    const first = choice.primary;
+    const rest = choice.ranked.filter((path) => path.key !== first?.key);
+    return {
+      state: choice.state,
+      ordered: (first === undefined ? rest : [first, ...rest]).map((path) => path.nodeIds),
+      snapshot,
+      down: down.join(),
+      atMs: question.nowMs,
+    };
   }
 }
