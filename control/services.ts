@@ -5,6 +5,7 @@ import type { Authority } from "./domain/authority.ts";
 import { feedSource } from "./domain/feed.ts";
 import { snapshotSource } from "./domain/snapshot.ts";
 import { startUpkeep } from "./domain/upkeep.ts";
+import { startControlJobs } from "./jobs/jobs.ts";
 import type { ControlServices } from "./rpc/surfaces.ts";
 import { auditService } from "./services/audit.ts";
 import { clusterService } from "./services/cluster.ts";
@@ -37,6 +38,7 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   const snapshots = snapshotSource(deps);
   const feeds = feedSource(deps);
   const upkeep = startUpkeep(ctx);
+  const jobs = startControlJobs(ctx);
   const services: ControlServices = {
     enrollment: enrollmentService(deps),
     control: controlService({ ...deps, snapshots, feeds }),
@@ -56,5 +58,5 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     role: roleService(deps),
     token: tokenService(deps),
   };
-  return { services, stop: () => upkeep.stop() };
+  return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop()])) };
 }

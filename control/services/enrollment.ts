@@ -158,13 +158,10 @@ async function claimAndInsert(tx: Tx, deps: ServiceDeps, claiming: Claiming): Pr
   const before = await requestOfKey(tx, claim.tokenId, csr.keyHash);
   if (known !== undefined && before !== undefined) return before.id;
   const token = await useToken(tx, claim);
-  if (token === undefined) {
-    // The update waited for whoever used the token up; that may have been the same host.
-    const meanwhile = await requestOfKey(tx, claim.tokenId, csr.keyHash);
-    if (known !== undefined && meanwhile !== undefined) return meanwhile.id;
-    throw tokenRefused();
-  }
-  if (!isWithinScope(token, wish.requestedRoles)) throw tokenRefused();
+  // The update waited for whoever used the token up; that may have been the same host.
+  const meanwhile = await requestOfKey(tx, claim.tokenId, csr.keyHash);
+  if (token === undefined && known !== undefined && meanwhile !== undefined) return meanwhile.id;
+  if (token === undefined || !isWithinScope(token, wish.requestedRoles)) throw tokenRefused();
   await requireFreshKey(tx, csr.keyHash);
   const id = randomLabel(deps.random, 26);
   await insertRequest(tx, {

@@ -3,7 +3,6 @@
  * Who calls is set by an interceptor, as a judged connection would.
  */
 
-import { generateKeyPairSync } from "node:crypto";
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { type ConnectRouter, createRouterTransport, type Interceptor, type Transport } from "@connectrpc/connect";
 import { makeCsr } from "../../certs/csr.ts";
@@ -207,7 +206,30 @@ export async function joinNode(world: World, name: string, roles: readonly NodeR
   return { host, requestId, identity, spiffe, caller, node: world.replica.as(caller) };
 }
 
-/** Keys a request must not get away with. */
-export function rsaSpki(): Uint8Array {
-  return generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey.export({ type: "spki", format: "der" });
+/** A store that writes down every statement it is asked to run. */
+export function recordingSql(inner: Sql): { readonly sql: Sql; readonly statements: string[] } {
+  const statements: string[] = [];
+  const note = (text: string): void => void statements.push(text.replace(/\s+/g, " "));
+  const sql: Sql = {
+    driver: inner.driver,
+    query(text, params) {
+      note(text);
+      return inner.query(text, params);
+    },
+    tx: (fn, options) =>
+      inner.tx(
+        (tx) =>
+          fn({
+            query(text, params) {
+              note(text);
+              return tx.query(text, params);
+            },
+            afterCommit: (hint) => tx.afterCommit(hint),
+          }),
+        options,
+      ),
+    script: (text) => inner.script(text),
+    close: () => inner.close(),
+  };
+  return { sql, statements };
 }

@@ -13,6 +13,8 @@ import {
   enrollRequest,
   freshHost,
   joinNode,
+  Replica,
+  recordingSql,
   signedPoll,
   strangerOf,
   type World,
@@ -88,13 +90,21 @@ describeStores("enrollment", (store) => {
       "",
     ];
     const seen = new Set<string>();
+    const work = new Set<string>();
+    const { sql, statements } = recordingSql(world.sql);
+    const door = new Replica(sql, world.sealingKey).as(strangerOf(world.clusterId)).enrollment;
     for (const text of texts) {
-      const refusal = await refusalOf(world.stranger.enrollment.enroll(enrollRequest(text, await freshHost())));
+      statements.length = 0;
+      const refusal = await refusalOf(door.enroll(enrollRequest(text, await freshHost())));
+      work.add(statements.join("\n"));
       seen.add(JSON.stringify([refusal.reason, refusal.detail, refusal.message, Object.keys(refusal.metadata)]));
     }
     expect([...seen]).toEqual([
       JSON.stringify(["permission_denied", "JOIN_TOKEN_REFUSED", "the join token was not accepted", ["requestId"]]),
     ]);
+    // Comparable time: the very same statements, whatever is wrong.
+    expect(work.size).toBe(1);
+    expect(statements.length).toBeGreaterThan(5);
     const refused = await world.sql.query("select 1 from audit where result = 'refused:JOIN_TOKEN_REFUSED'");
     expect(refused).toHaveLength(texts.length);
     // None of it used anything up.
