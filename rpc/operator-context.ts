@@ -81,7 +81,9 @@ export function loadOperatorContext(dir: string): OperatorContext {
   }
   const keyPem = readSecretFile(join(dir, "operator.key"));
   try {
-    const context = contextSchema.parse(JSON.parse(readSecretFile(join(dir, "context.json"), limits.identityFileMaxBytes)));
+    const context = contextSchema.parse(
+      JSON.parse(readSecretFile(join(dir, "context.json"), limits.identityFileMaxBytes)),
+    );
     return { ...context, dir, leaf: leafOfKind("operator", keyPem, certificateDer(certificate.toString())) };
   } catch (cause) {
     throw new WeftError("failed_precondition", `the operator context in ${dir} is damaged`, {

@@ -184,15 +184,18 @@ class OpenSurface implements Surface {
       this.#held.delete(held);
       if (this.#held.size === 0) this.#stopTicking();
     });
-    session.on("stream", (stream, headers) => this.#onStream(held, stream, headers));
+    session.on("stream", (stream, headers, _flags, rawHeaders) => {
+      // A reset or a broken connection is the peer's business: the 'close' that follows is what handlers see.
+      stream.on("error", () => {});
+      if (headerListBytes(rawHeaders) <= http2.headerListMaxBytes) this.#onStream(held, stream, headers);
+      else refuseHeaders(stream);
+    });
     if (this.#draining) session.close();
     this.#ticker ??= clock.every(limits.rejudgeEveryMs, () => this.#tick());
     return session;
   }
 
   #onStream(held: Held, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    // A reset or a broken connection is the peer's business: the 'close' that follows is what handlers see.
-    stream.on("error", () => {});
     const path = headers[":path"] ?? "";
     const requestId = randomLabel(this.#options.random, 16);
     const raw = this.#raw.get(path);
@@ -326,6 +329,17 @@ class OpenSurface implements Surface {
     this.#ticker?.cancel();
     this.#ticker = undefined;
   }
+}
+
+/** Size of a header list as HTTP/2 counts it (RFC 9113, 6.5.2). Node announces the bound but does not hold peers to it. */
+function headerListBytes(rawHeaders: readonly string[]): number {
+  return rawHeaders.reduce((sum, text) => sum + text.length + 16, 0);
+}
+
+/** HTTP 431, as gRPC clients map it: the call is over before anybody looked at it. */
+function refuseHeaders(stream: ServerHttp2Stream): void {
+  stream.respond({ ":status": 431 }, { endStream: true });
+  stream.resume();
 }
 
 function answerUnknown(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, requestId: string): void {

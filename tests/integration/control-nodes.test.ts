@@ -99,7 +99,11 @@ describe("one control, embedded store", () => {
     await admin.disableMembership({ clusterId, nodeId });
     const leases = rpcClient(LeaseService, transport);
     const refused = { reason: "permission_denied", detail: "MEMBERSHIP_DISABLED" };
-    const failure = (call: Promise<unknown>): Promise<unknown> => call.then(() => undefined, (error: unknown) => error);
+    const failure = (call: Promise<unknown>): Promise<unknown> =>
+      call.then(
+        () => undefined,
+        (error: unknown) => error,
+      );
     await eventually(
       async () => {
         const thrown = await failure(leases.acquire({ name: "l", bootId: "b", ttlMs: 5_000n }));
@@ -109,9 +113,12 @@ describe("one control, embedded store", () => {
     );
     await expect(rpcClient(HeartbeatService, transport).beat(beat)).rejects.toMatchObject(refused);
     await admin.enableMembership({ clusterId, nodeId });
-    await eventually(async () => (await rpcClient(HeartbeatService, transport).beat(beat)).health === NodeHealth.ONLINE, {
-      withinMs: 1_000,
-    });
+    await eventually(
+      async () => (await rpcClient(HeartbeatService, transport).beat(beat)).health === NodeHealth.ONLINE,
+      {
+        withinMs: 1_000,
+      },
+    );
     transport.close();
   });
 
@@ -131,9 +138,9 @@ describe("one control, embedded store", () => {
     await eventually(() => ended !== undefined, { withinMs: 1_000, what: "the end of the watch" });
     expect(ended).toMatchObject({ reason: "unauthenticated" });
     await watching;
-    await expect(
-      rpcClient(HeartbeatService, transport).beat(beat, { timeoutMs: 2_000 }),
-    ).rejects.toMatchObject({ name: "WeftError" });
+    await expect(rpcClient(HeartbeatService, transport).beat(beat, { timeoutMs: 2_000 })).rejects.toMatchObject({
+      name: "WeftError",
+    });
     transport.close();
     const { records } = await rpcClient(AuditService, control.operator()).listAudit({});
     expect(records.map(({ action }) => action)).toContain("node.revoked");
