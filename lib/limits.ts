@@ -52,7 +52,6 @@ export const limits = {
   publicSocketsMaxCount: 30_000,
   probePayloadMaxBytes: 16 * KiB,
   probeDeadlineMs: 2 * secondMs,
-  probeWindowCount: 60,
   linkDialDeadlineMs: 5 * secondMs,
   linkRenewSpreadMs: 30 * secondMs,
   linkPathsMaxCount: 2_000,

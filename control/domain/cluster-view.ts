@@ -9,7 +9,7 @@
 
 import { hasRole } from "../../fabric/members.ts";
 import type { ClusterView, ViewNode, ViewQos } from "../../fabric/snapshot/cluster-view.ts";
-import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { ChannelClass, NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { auditHead } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 import { listIdentities } from "../store/identities.ts";
@@ -117,9 +117,7 @@ export async function readNodes(q: Queryable, seal: TrustSeal, clusterId: string
   const active = new Set(members.filter((row) => row.status === "active").map((row) => row.nodeId));
   const published = new Map((await publishedMeasurements(q, clusterId)).nodes.map((row) => [row.nodeId, row]));
   const rows = (await listNodes(q, seal, clusterId)).filter((row) => row.identityStatus === "active");
-  return rows.map((row) =>
-    viewNode(row, active.has(row.id) ? (grants.get(row.id) ?? []) : [], published.get(row.id)),
-  );
+  return rows.map((row) => viewNode(row, active.has(row.id) ? (grants.get(row.id) ?? []) : [], published.get(row.id)));
 }
 
 function viewNode(row: NodeRow, grants: readonly GrantRow[], published: PublishedNode | undefined): ViewNode {
@@ -132,7 +130,8 @@ function viewNode(row: NodeRow, grants: readonly GrantRow[], published: Publishe
     linkLabel: row.linkLabel,
     dialOutOnly: row.dialOutOnly,
     trustLevel: row.trustLevel,
-    health: healths.value(published?.health ?? "missing"),
+    // Not known yet is not missing: a node just approved may be tried.
+    health: published === undefined ? NodeHealth.UNSPECIFIED : healths.value(published.health),
     ...(published?.load === undefined ? {} : { load: published.load }),
   };
 }

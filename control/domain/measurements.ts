@@ -5,7 +5,7 @@
  */
 
 import { limits } from "../../lib/limits.ts";
-import { healthOf, type Health } from "./health.ts";
+import { type Health, healthOf } from "./health.ts";
 
 /** One direction of a link. Absent: not measured. */
 export interface LinkValues {
@@ -82,19 +82,37 @@ function linkChanged(before: LinkValues | undefined, after: LinkValues): boolean
   );
 }
 
-/** What has to be written so that snapshots show what was reported; empty when nothing material changed. */
+/**
+ * A node's health as it may be published. Silence counts only while somebody listened: after an outage of control every
+ * node looks silent, and publishing that would stop the routes of a fabric that works. Until the silence is longer than
+ * what was missed, the health published before stays.
+ */
+export function provenHealth(before: Health | undefined, node: NodeValues, listenedForMs: number): Health {
+  const { beatAgeMs, draining } = node;
+  const seen = healthOf({ beatAgeMs, draining });
+  if (beatAgeMs === undefined || before === undefined) return seen;
+  const heard = healthOf({ beatAgeMs: Math.min(beatAgeMs, listenedForMs), draining });
+  return heard === seen ? seen : before;
+}
+
+/**
+ * What has to be written so that snapshots show what was reported; empty when nothing material changed. `listenedForMs`:
+ * how long beats have been heard without a gap.
+ */
 export function measurementChanges(
   published: Measurements<PublishedNode>,
   reported: Measurements<NodeValues>,
+  listenedForMs: number,
 ): MeasurementChanges {
   const linkKey = (link: LinkValues): string => `${link.fromNodeId}>${link.toNodeId}`;
   const knownLinks = new Map(published.links.map((link) => [linkKey(link), link]));
   const knownNodes = new Map(published.nodes.map((node) => [node.nodeId, node]));
   const health: HealthChange[] = [];
   const nodes: PublishedNode[] = [];
-  for (const { nodeId, load, draining, beatAgeMs } of reported.nodes) {
+  for (const node of reported.nodes) {
+    const { nodeId, load } = node;
     const before = knownNodes.get(nodeId);
-    const after = healthOf({ beatAgeMs, draining });
+    const after = provenHealth(before?.health, node, listenedForMs);
     const healthChanged = before?.health !== after;
     if (healthChanged) health.push({ nodeId, before: before?.health, after });
     if (healthChanged || isMaterial(before?.load, load, loadGrain)) {

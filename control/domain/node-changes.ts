@@ -14,9 +14,9 @@ import { storeNowMs } from "../store/beats.ts";
 import { revokeCertificates } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
 import { setMembershipStatus } from "../store/memberships.ts";
-import { markNodeRevoked, type MembershipStatus, type NodeRow, requireNode } from "../store/nodes.ts";
-import { addRevocations, feedPosition, type FeedPosition, type RevocationEntry } from "../store/revocations.ts";
-import { assignRole, getRole, removeRole, type RoleKey, type RoleRow } from "../store/roles.ts";
+import { type MembershipStatus, markNodeRevoked, type NodeRow, requireNode } from "../store/nodes.ts";
+import { addRevocations, type FeedPosition, feedPosition, type RevocationEntry } from "../store/revocations.ts";
+import { assignRole, getRole, type RoleKey, type RoleRow, removeRole } from "../store/roles.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import type { Tx } from "../store/sql.ts";
 import { capabilities, roles } from "../store/vocabulary.ts";
@@ -162,7 +162,10 @@ export function requireCapability(role: string, reported: readonly string[]): vo
   if (!isAssignableRole(value)) {
     throw new WeftError("invalid_argument", "no such role", { detail: "INVALID_FIELD", metadata: { field: "role" } });
   }
-  const missing = missingCapabilities(value, reported.map((each) => capabilities.value(each)));
+  const missing = missingCapabilities(
+    value,
+    reported.map((each) => capabilities.value(each)),
+  );
   if (missing.length === 0) return;
   const names = missing.map((each) => capabilities.text(each) ?? "").join(",");
   throw new WeftError("failed_precondition", "the node does not report the capability this role needs", {

@@ -43,10 +43,12 @@ export function checkName(name: string, field = "name"): string {
   return name;
 }
 
-const HOST_NAME = /^(?=.{1,253}$)([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*$/;
+const HOST_NAME =
+  /^(?=.{1,253}$)([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*$/;
 
 function checkHost(host: string): string {
-  if (isIP(host) === 0 && !HOST_NAME.test(host)) throw invalid("the host is neither an IP address nor a host name", "host");
+  if (isIP(host) === 0 && !HOST_NAME.test(host))
+    throw invalid("the host is neither an IP address nor a host name", "host");
   // A resolver reads these as addresses; the egress judges what they resolve to, but nobody means them.
   if (isIP(host) === 0 && /^[0-9.]+$/.test(host)) throw invalid("the host is not a complete IP address", "host");
   return host.toLowerCase();
@@ -55,7 +57,10 @@ function checkHost(host: string): string {
 function checkUnixPath(path: string): string {
   const plain = path.startsWith("/") && !path.includes("\0") && !path.split("/").includes("..");
   if (!plain || Buffer.byteLength(path) > limits.unixPathMaxBytes) {
-    throw invalid(`a Unix socket path is absolute, without "..", at most ${limits.unixPathMaxBytes} bytes`, "unix_path");
+    throw invalid(
+      `a Unix socket path is absolute, without "..", at most ${limits.unixPathMaxBytes} bytes`,
+      "unix_path",
+    );
   }
   return path;
 }
@@ -121,7 +126,8 @@ type Target = Pick<ResourceSpec, "host" | "port" | "unixPath">;
 function checkTarget(kind: ResourceKindName, draft: Target): Target {
   if (draft.unixPath !== "") {
     if (kind !== "message") throw invalid("only a message resource may use a Unix socket", "unix_path");
-    if (draft.host !== "" || draft.port !== 0) throw invalid("a target is a host and port or a Unix socket", "unix_path");
+    if (draft.host !== "" || draft.port !== 0)
+      throw invalid("a target is a host and port or a Unix socket", "unix_path");
     return { host: "", port: 0, unixPath: checkUnixPath(draft.unixPath) };
   }
   if (draft.host === "") throw invalid("a resource needs a host", "host");

@@ -17,7 +17,13 @@ import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { StoreContext } from "../store/context.ts";
-import { comparePositions, keepPayload, keptPayload, type SnapshotPosition, snapshotPosition } from "../store/snapshots.ts";
+import {
+  comparePositions,
+  keepPayload,
+  keptPayload,
+  type SnapshotPosition,
+  snapshotPosition,
+} from "../store/snapshots.ts";
 import type { Authority } from "./authority.ts";
 import { type DatedView, loadClusterView } from "./cluster-view.ts";
 

@@ -30,12 +30,20 @@ export interface UpkeepDeps {
   readonly log: Log;
 }
 
-/** Brings a cluster's measurements into its snapshots when they changed materially; true when a new version was made. */
-export async function refreshMeasurements(deps: Pick<UpkeepDeps, "sql" | "hints">, clusterId: string): Promise<boolean> {
+/**
+ * Brings a cluster's measurements into its snapshots when they changed materially; true when a new version was made. Does
+ * nothing within `periodMs` of the last time, whoever did it then.
+ */
+export async function refreshMeasurements(
+  deps: Pick<UpkeepDeps, "sql" | "hints">,
+  clusterId: string,
+  periodMs: number = limits.graphRefreshMs,
+): Promise<boolean> {
   return await deps.sql.tx(async (tx) => {
-    if (!(await claimMeasurementTurn(tx, clusterId, limits.graphRefreshMs))) return false;
+    const turn = await claimMeasurementTurn(tx, clusterId, periodMs);
+    if (turn === undefined) return false;
     const reported = await reportedMeasurements(tx, clusterId);
-    const changes = measurementChanges(await publishedMeasurements(tx, clusterId), reported);
+    const changes = measurementChanges(await publishedMeasurements(tx, clusterId), reported, turn.listenedForMs);
     if (changes.links.length === 0 && changes.nodes.length === 0) return false;
     await publishMeasurements(tx, clusterId, changes);
     await bumpSnapshot(tx, deps.hints, clusterId);

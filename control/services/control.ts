@@ -62,7 +62,10 @@ async function* watchSnapshot(
   // W1: subscribed before the first read.
   const undo = [snapshotTopic, feedTopic].map((topic) => deps.hints.subscribe(topic(clusterId), wake.ring));
   try {
-    let held: SnapshotPosition = { epoch: counter("epoch", request.epoch), version: counter("version", request.version) };
+    let held: SnapshotPosition = {
+      epoch: counter("epoch", request.epoch),
+      version: counter("version", request.version),
+    };
     let told: IssuedFeed | undefined;
     while (!context.signal.aborted) {
       const { status } = await requireMember(deps.sql, deps.seal, clusterId, nodeId);
@@ -109,6 +112,7 @@ function workloadsFromWire(request: ReportWorkloadsRequest) {
       version: shortText("version", report.version),
     };
   });
-  if (new Set(reports.map(({ name }) => name)).size !== reports.length) throw invalid("name", "a workload is named twice");
+  if (new Set(reports.map(({ name }) => name)).size !== reports.length)
+    throw invalid("name", "a workload is named twice");
   return reports;
 }

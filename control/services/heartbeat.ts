@@ -5,9 +5,11 @@ import type { BeatRequest, HeartbeatService } from "../../gen/weft/heartbeat/v1/
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
 import { healthOf, skewOf } from "../domain/health.ts";
+import { refreshMeasurements } from "../domain/upkeep.ts";
 import { type BeatReport, recordBeat, storeNowMs } from "../store/beats.ts";
 import type { StoreContext } from "../store/context.ts";
 import { requireActiveMember } from "../store/memberships.ts";
+import { snapshotPosition } from "../store/snapshots.ts";
 import { capabilities, healths } from "../store/vocabulary.ts";
 import { atMost, counter, ownId, shortText, within } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
@@ -23,13 +25,18 @@ export function heartbeatService(deps: StoreContext): ServiceImpl<typeof Heartbe
       const receivedAtMs = await storeNowMs(deps.sql);
       const roundTripMs = request.lastRoundTripMs;
       const skewMs = skewOf({ sentAtMs: said.sentAtMs, receivedAtMs, roundTripMs });
+      const health = healthOf({ beatAgeMs: 0, draining: said.draining });
       const position = await recordBeat(deps.sql, { ...said, nodeId, clusterId, receivedAtMs, skewMs });
+      // A node that drains, or is back, is worth a snapshot before the next regular look.
+      const published =
+        position.publishedHealth !== health && (await refreshMeasurements(deps, clusterId, limits.healthRefreshMs));
+      const { epoch, version } = (published ? await snapshotPosition(deps.sql, clusterId) : undefined) ?? position;
       return {
         nextBeatMs: BigInt(limits.beatEveryMs),
         receivedAtMs: BigInt(receivedAtMs),
-        snapshotEpoch: BigInt(position.epoch),
-        snapshotVersion: BigInt(position.version),
-        health: healths.value(healthOf({ beatAgeMs: 0, draining: said.draining })),
+        snapshotEpoch: BigInt(epoch),
+        snapshotVersion: BigInt(version),
+        health: healths.value(health),
         skewMs,
       };
     },

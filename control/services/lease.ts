@@ -12,7 +12,15 @@ import { type Caller, nodeOf } from "../../rpc/caller.ts";
 import { appendAudit } from "../store/audit.ts";
 import { listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
-import { acquireLease, getLease, type LeaseClaim, type LeaseHold, type LeaseRow, releaseLease, renewLease } from "../store/leases.ts";
+import {
+  acquireLease,
+  getLease,
+  type LeaseClaim,
+  type LeaseHold,
+  type LeaseRow,
+  releaseLease,
+  renewLease,
+} from "../store/leases.ts";
 import { requireActiveMember } from "../store/memberships.ts";
 import type { Tx } from "../store/sql.ts";
 import { counter, ownId, within } from "./reports.ts";
@@ -30,7 +38,10 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
         return taken;
       });
       if (row === undefined) {
-        throw new WeftError("failed_precondition", "another node holds this lease", { detail: "LEASE_HELD", retry: "later" });
+        throw new WeftError("failed_precondition", "another node holds this lease", {
+          detail: "LEASE_HELD",
+          retry: "later",
+        });
       }
       return { lease: leaseMessage(row) };
     },

@@ -7,7 +7,13 @@ import { randomLabel } from "../../lib/random.ts";
 import { checkListener, grantsRoleFor } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
-import { insertListener, listListeners, type ListenerRow, markListenerRemoved, requireListener } from "../store/listeners.ts";
+import {
+  insertListener,
+  type ListenerRow,
+  listListeners,
+  markListenerRemoved,
+  requireListener,
+} from "../store/listeners.ts";
 import { requirePlaceable } from "../store/memberships.ts";
 import { nodeStatuses, type ReportedListener, requireNode } from "../store/nodes.ts";
 import { requireOrganization } from "../store/organizations.ts";

@@ -1,13 +1,21 @@
 /** Nodes, memberships and grants as messages, and what requests say about them as stored text. */
 
-import { type NodeRole, type RoleGrant } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { NodeRole, RoleGrant } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { GrantRow } from "../domain/placement.ts";
-import { getNode, healthOfStatus, listNodes, type NodeRow, type NodeStatusRow, nodeStatuses, requireNode } from "../store/nodes.ts";
-import { listRoles } from "../store/roles.ts";
-import type { MembershipRow } from "../store/memberships.ts";
-import { requireOrganization } from "../store/organizations.ts";
-import type { Queryable } from "../store/sql.ts";
 import type { StoreContext } from "../store/context.ts";
+import type { MembershipRow } from "../store/memberships.ts";
+import {
+  getNode,
+  healthOfStatus,
+  listNodes,
+  type NodeRow,
+  type NodeStatusRow,
+  nodeStatuses,
+  requireNode,
+} from "../store/nodes.ts";
+import { requireOrganization } from "../store/organizations.ts";
+import { listRoles } from "../store/roles.ts";
+import type { Queryable } from "../store/sql.ts";
 import { capabilities, healths, roles } from "../store/vocabulary.ts";
 import { invalid } from "./service-context.ts";
 
@@ -54,7 +62,11 @@ function nodeMessage(node: NodeRow, status: NodeStatusRow | undefined, grants: r
     version: status?.version ?? "",
     membershipStatus: status?.membershipStatus ?? "",
     revokedAtMs: BigInt(node.revokedAtMs ?? 0),
-    listeners: (status?.listeners ?? []).map(({ listenerId, boundAddress, error }) => ({ listenerId, boundAddress, error })),
+    listeners: (status?.listeners ?? []).map(({ listenerId, boundAddress, error }) => ({
+      listenerId,
+      boundAddress,
+      error,
+    })),
   };
 }
 
@@ -67,7 +79,11 @@ export async function nodeMessages({ sql, seal }: Pick<StoreContext, "sql" | "se
 }
 
 /** One node by id or name; NOT_FOUND when the cluster has none. */
-export async function nodeMessageOf({ sql, seal }: Pick<StoreContext, "sql" | "seal">, clusterId: string, idOrName: string) {
+export async function nodeMessageOf(
+  { sql, seal }: Pick<StoreContext, "sql" | "seal">,
+  clusterId: string,
+  idOrName: string,
+) {
   const node = await requireNode(sql, seal, clusterId, idOrName);
   const statuses = await nodeStatuses(sql, clusterId, node.id);
   return nodeMessage(node, statuses.get(node.id), await listRoles(sql, seal, clusterId, node.id));

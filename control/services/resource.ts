@@ -4,7 +4,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { AddResourceRequest, ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
-import { type AssuranceName, checkResource, type ClassName, type ResourceKindName } from "../domain/placement.ts";
+import { type AssuranceName, type ClassName, checkResource, type ResourceKindName } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
 import { requireOrganization } from "../store/organizations.ts";
@@ -13,9 +13,9 @@ import {
   insertResource,
   listResources,
   markResourceRemoved,
+  type ResourceRow,
   requireResource,
   resourceNotFound,
-  type ResourceRow,
 } from "../store/resources.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import { assurances, classes, resourceKinds, type Vocabulary } from "../store/vocabulary.ts";

@@ -16,7 +16,14 @@ export function roleService(deps: ServiceDeps): ServiceImpl<typeof RoleService> 
       const { id: clusterId } = await requireCluster(deps.sql, request.clusterId);
       const grant = await grantFromWire(deps.sql, clusterId, request.grant);
       const object = await nodeObject(deps.sql, clusterId, request.nodeId);
-      const entry = { actor, action: "role.assigned", object, clusterId, organizationId: grant.organizationId, after: grant };
+      const entry = {
+        actor,
+        action: "role.assigned",
+        object,
+        clusterId,
+        organizationId: grant.organizationId,
+        after: grant,
+      };
       return await recordingRefusal(deps, entry, async () => {
         const row = await grantRole(deps, { clusterId, node: request.nodeId, actor, ...grant });
         return { assignment: assignmentMessage(row) };
@@ -27,7 +34,14 @@ export function roleService(deps: ServiceDeps): ServiceImpl<typeof RoleService> 
       const { id: clusterId } = await requireCluster(deps.sql, request.clusterId);
       const grant = await grantFromWire(deps.sql, clusterId, request.grant);
       const object = await nodeObject(deps.sql, clusterId, request.nodeId);
-      const entry = { actor, action: "role.removed", object, clusterId, organizationId: grant.organizationId, before: grant };
+      const entry = {
+        actor,
+        action: "role.removed",
+        object,
+        clusterId,
+        organizationId: grant.organizationId,
+        before: grant,
+      };
       return await recordingRefusal(deps, entry, async () => {
         await withdrawRole(deps, { clusterId, node: request.nodeId, actor, ...grant });
         return {};

@@ -64,7 +64,9 @@ export function routingService(deps: RoutingServiceDeps): ServiceImpl<typeof Rou
     },
     async reportLinks(request, context) {
       const { nodeId, clusterId } = nodeOf(callerOf(context));
-      const samples = atMost("links", request.links, limits.reportedLinksMaxCount).map((link) => sampleOf(nodeId, link));
+      const samples = atMost("links", request.links, limits.reportedLinksMaxCount).map((link) =>
+        sampleOf(nodeId, link),
+      );
       await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
       const { view } = await deps.snapshots.view(clusterId);
       const known = samples.filter(({ toNodeId }) => isNeighbour(view, nodeId, toNodeId));

@@ -3,8 +3,9 @@
  * about itself; nothing in it grants anything.
  */
 
-import { limits } from "../../lib/limits.ts";
 import { assert } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Health } from "../domain/health.ts";
 import type { ReportedListener } from "./nodes.ts";
 import type { SnapshotPosition } from "./snapshots.ts";
 import type { Queryable } from "./sql.ts";
@@ -39,13 +40,19 @@ export async function storeNowMs(q: Queryable): Promise<number> {
   return row.nowMs;
 }
 
+/** What a beat is answered from. */
+export interface BeatAnswer extends SnapshotPosition {
+  /** The node's health as snapshots show it; null before they show any. */
+  readonly publishedHealth: Health | null;
+}
+
 /**
  * Keeps a beat: as the newest unless one of the same boot with a higher number came first, always in the log; with it
  * the time last seen and the capabilities as reported. One statement. Returns where the cluster's snapshots stand.
  */
-export async function recordBeat(q: Queryable, beat: BeatReport): Promise<SnapshotPosition> {
+export async function recordBeat(q: Queryable, beat: BeatReport): Promise<BeatAnswer> {
   const row = one(
-    await q.query<SnapshotPosition>(
+    await q.query<BeatAnswer>(
       `with newest as (
          insert into beat_latest (node_id, cluster_id, boot_id, seq, sent_at_ms, received_at_ms, load, draining, skew_ms,
            snapshot_epoch, snapshot_version, feed_epoch, feed_seq, capabilities, version, operator_address, audit_seq,
@@ -70,7 +77,9 @@ export async function recordBeat(q: Queryable, beat: BeatReport): Promise<Snapsh
          update node set capabilities = $14::text[]
          where id = $1 and capabilities is distinct from $14::text[] and exists (select 1 from newest)
        )
-       select snapshot_epoch as epoch, snapshot_version as version from cluster where id = $2`,
+       select snapshot_epoch as epoch, snapshot_version as version,
+         (select health from published_node where node_id = $1) as "publishedHealth"
+       from cluster where id = $2`,
       [
         beat.nodeId,
         beat.clusterId,

@@ -92,5 +92,7 @@ export async function releaseLease(q: Queryable, hold: LeaseHold): Promise<boole
 
 /** The lease of that name, expired or not; undefined when nobody ever held it. */
 export async function getLease(q: Queryable, clusterId: string, name: string): Promise<LeaseRow | undefined> {
-  return one(await q.query<LeaseRow>(`select ${columns} from lease where cluster_id = $1 and name = $2`, [clusterId, name]));
+  return one(
+    await q.query<LeaseRow>(`select ${columns} from lease where cluster_id = $1 and name = $2`, [clusterId, name]),
+  );
 }

@@ -5,9 +5,11 @@
  *     also bumps the snapshot version: one version, one content.
  */
 
+import { limits } from "../../lib/limits.ts";
 import type { Health } from "../domain/health.ts";
 import type { LinkValues, Measurements, NodeValues, PublishedNode } from "../domain/measurements.ts";
 import type { Queryable, Tx } from "./sql.ts";
+import { one } from "./sql.ts";
 
 const valueColumns = `rtt_ms as "rttMs", jitter_ms as "jitterMs", loss_share as "lossShare",
   reliability_share as "reliabilityShare", bandwidth_bytes_per_second as "bandwidthBytesPerSecond",
@@ -70,26 +72,39 @@ export async function publishedMeasurements(q: Queryable, clusterId: string): Pr
   return { links, nodes: nodes.map((row) => present<PublishedNode>(row)) };
 }
 
-/** Links and node states as last reported. Nodes without a beat have an age of none; revoked ones are left out. */
+/** Links and node states as last reported. Revoked nodes are left out, and new ones until they have had time to beat. */
 export async function reportedMeasurements(q: Queryable, clusterId: string): Promise<Measurements<NodeValues>> {
   const links = await listSamples(q, clusterId);
   const nodes = await q.query<Nullable<NodeValues>>(
     `select n.id as "nodeId", b.load, coalesce(b.draining, false) as draining, now_ms() - b.received_at_ms as "beatAgeMs"
      from node n left join beat_latest b on b.node_id = n.id
-     where n.cluster_id = $1 and n.identity_status = 'active' order by n.id`,
-    [clusterId],
+     where n.cluster_id = $1 and n.identity_status = 'active'
+       and (b.node_id is not null or n.joined_at_ms < now_ms() - $2::bigint) order by n.id`,
+    [clusterId, limits.offlineAfterMs],
   );
   return { links, nodes: nodes.map((row) => present<NodeValues>(row)) };
 }
 
-/** Whether it is this caller's turn to look at the cluster's measurements; at most one caller per period is told yes. */
-export async function claimMeasurementTurn(tx: Tx, clusterId: string, periodMs: number): Promise<boolean> {
-  const rows = await tx.query<{ id: string }>(
-    `update cluster set graph_refreshed_at_ms = now_ms()
-     where id = $1 and graph_refreshed_at_ms <= now_ms() - $2::bigint returning id`,
-    [clusterId, periodMs],
+/** A turn at looking at a cluster's measurements. */
+export interface MeasurementTurn {
+  /** How long beats have been looked at without a gap; 0 after nobody did, for instance while control was stopped. */
+  readonly listenedForMs: number;
+}
+
+/** Claims a turn; at most one caller per period gets one, the others undefined. */
+export async function claimMeasurementTurn(
+  tx: Tx,
+  clusterId: string,
+  periodMs: number,
+): Promise<MeasurementTurn | undefined> {
+  const rows = await tx.query<MeasurementTurn>(
+    `update cluster set graph_refreshed_at_ms = now_ms(),
+       listening_since_ms = case when graph_refreshed_at_ms < now_ms() - $3::bigint then now_ms() else listening_since_ms end
+     where id = $1 and graph_refreshed_at_ms <= now_ms() - $2::bigint
+     returning now_ms() - listening_since_ms as "listenedForMs"`,
+    [clusterId, periodMs, limits.deafAfterMs],
   );
-  return rows.length === 1;
+  return one(rows);
 }
 
 /** Writes what the next snapshot version shows (K1). The caller bumps the version in the same transaction. */

@@ -4,7 +4,7 @@ import { WeftError } from "../../lib/errors.ts";
 import type { ListenerDraft } from "../domain/placement.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { isUniqueViolation, one } from "./sql.ts";
-import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface ListenerRow extends ListenerDraft {
   readonly id: string;
@@ -57,7 +57,7 @@ export async function insertListener(tx: Tx, seal: TrustSeal, row: NewListener):
       ],
     );
   } catch (cause) {
-    if (isUniqueViolation(cause, "listener_bind")) {
+    if (isUniqueViolation(cause, "listener_socket")) {
       const message = "another listener of this entry has that address and port";
       throw new WeftError("already_exists", message, { detail: "LISTENER_BIND_TAKEN", cause });
     }

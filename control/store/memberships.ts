@@ -9,7 +9,7 @@ import type { MembershipStatus } from "./nodes.ts";
 import { nodeNotFound } from "./nodes.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
-import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface MembershipRow {
   readonly clusterId: string;
@@ -98,7 +98,12 @@ export async function requireMember(
 }
 
 /** Whether an operator may place something on a node: throws `failed_precondition` when it is revoked or disabled. */
-export async function requirePlaceable(q: Queryable, seal: TrustSeal, clusterId: string, nodeId: string): Promise<void> {
+export async function requirePlaceable(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  nodeId: string,
+): Promise<void> {
   const row = await getMembership(q, seal, clusterId, nodeId);
   if (row === undefined) throw nodeNotFound();
   if (row.identityStatus !== "active") {

@@ -4,12 +4,12 @@
  */
 
 import { WeftError } from "../../lib/errors.ts";
-import { healthOf, type Health } from "../domain/health.ts";
+import { type Health, healthOf } from "../domain/health.ts";
 import type { GrantRow } from "../domain/placement.ts";
 import { insertMembership } from "./memberships.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
-import { canonicalJson, requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { canonicalJson, type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface AddressRow {
   readonly host: string;
@@ -78,7 +78,12 @@ export async function getNode(q: Queryable, clusterId: string, idOrName: string)
 }
 
 /** The node with that id or name in the cluster, authenticated; NOT_FOUND when it is not in this cluster. */
-export async function requireNode(q: Queryable, seal: TrustSeal, clusterId: string, idOrName: string): Promise<NodeRow> {
+export async function requireNode(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  idOrName: string,
+): Promise<NodeRow> {
   const row = await getNode(q, clusterId, idOrName);
   if (row === undefined) throw nodeNotFound();
   requireAuthenticNode(seal, row);
@@ -91,7 +96,9 @@ export function nodeNotFound(): WeftError {
 
 /** Every node of the cluster by name, authenticated. */
 export async function listNodes(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly NodeRow[]> {
-  const rows = await q.query<NodeRow>(`select ${columns} from node where cluster_id = $1 order by name, id`, [clusterId]);
+  const rows = await q.query<NodeRow>(`select ${columns} from node where cluster_id = $1 order by name, id`, [
+    clusterId,
+  ]);
   for (const row of rows) requireAuthenticNode(seal, row);
   return rows;
 }

@@ -7,7 +7,7 @@
 import { WeftError } from "../../lib/errors.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { isUniqueViolation, one } from "./sql.ts";
-import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface PoolRow {
   readonly id: string;
@@ -81,7 +81,11 @@ export async function listPools(q: Queryable, seal: TrustSeal, clusterId: string
   return withNodes(seal, pools, nodes);
 }
 
-function withNodes(seal: TrustSeal, pools: readonly PoolRow[], nodes: readonly PoolNodeRow[]): readonly PoolWithNodes[] {
+function withNodes(
+  seal: TrustSeal,
+  pools: readonly PoolRow[],
+  nodes: readonly PoolNodeRow[],
+): readonly PoolWithNodes[] {
   const byPool = new Map<string, string[]>();
   for (const row of nodes) {
     requireAuthentic(seal, "pool_node", poolNodeFields(row), row.mac);
@@ -105,7 +109,8 @@ export async function requirePool(
     [clusterId, idOrName],
   );
   const [found, other] = pools;
-  if (found === undefined) throw new WeftError("not_found", "no such pool in this cluster", { detail: "POOL_NOT_FOUND" });
+  if (found === undefined)
+    throw new WeftError("not_found", "no such pool in this cluster", { detail: "POOL_NOT_FOUND" });
   if (other !== undefined && found.id !== idOrName && other.id !== idOrName) {
     throw new WeftError("failed_precondition", "several organizations have a pool of that name: give its id", {
       detail: "AMBIGUOUS_NAME",

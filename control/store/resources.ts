@@ -4,7 +4,7 @@ import { WeftError } from "../../lib/errors.ts";
 import type { AssuranceName, ClassName, ResourceKindName, ResourceSpec } from "../domain/placement.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { isUniqueViolation, one } from "./sql.ts";
-import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface ResourceRow extends ResourceSpec {
   readonly id: string;

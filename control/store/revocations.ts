@@ -11,7 +11,7 @@ import { limits } from "../../lib/limits.ts";
 import type { Hints } from "../hints/hints.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
-import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface RevocationRow {
   readonly clusterId: string;

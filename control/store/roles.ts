@@ -6,7 +6,7 @@
 import type { GrantRow } from "../domain/placement.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
-import { requireAuthentic, type MacField, type TrustSeal } from "./trust.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface RoleRow extends GrantRow {
   readonly clusterId: string;
@@ -95,6 +95,8 @@ export async function getRole(q: Queryable, seal: TrustSeal, key: RoleKey): Prom
 
 /** What a node was granted, authenticated. */
 export async function rolesOf(q: Queryable, seal: TrustSeal, nodeId: string): Promise<readonly GrantRow[]> {
-  const rows = await q.query<RoleRow>(`${selectText} where r.node_id = $1 order by r.role, r.organization_id`, [nodeId]);
+  const rows = await q.query<RoleRow>(`${selectText} where r.node_id = $1 order by r.role, r.organization_id`, [
+    nodeId,
+  ]);
   return authentic(seal, rows).map(({ role, organizationId }) => ({ role, organizationId }));
 }

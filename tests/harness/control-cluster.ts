@@ -3,10 +3,9 @@
  * in-process as anybody: the caller is set where the TLS door would set it.
  */
 
-import { createRouterTransport, type ConnectRouter, type Transport } from "@connectrpc/connect";
-import { systemClock } from "../../lib/clock.ts";
-import { generateP256 } from "../../certs/keys.ts";
+import { type ConnectRouter, createRouterTransport, type Interceptor, type Transport } from "@connectrpc/connect";
 import { makeCsr } from "../../certs/csr.ts";
+import { generateP256 } from "../../certs/keys.ts";
 import { SealingKey } from "../../certs/seal.ts";
 import { formatSpiffe, INSTALLATION } from "../../certs/spiffe.ts";
 import { Authority } from "../../control/domain/authority.ts";
@@ -23,10 +22,11 @@ import { assignRole } from "../../control/store/roles.ts";
 import { bumpSnapshot } from "../../control/store/snapshots.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { trustSeal } from "../../control/store/trust.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { silentLog } from "../../lib/log.ts";
 import { randomLabel, systemRandom } from "../../lib/random.ts";
 import { type Caller, kCaller } from "../../rpc/caller.ts";
-import { toConnectError } from "../../rpc/errors.ts";
+import { errorInterceptor } from "../../rpc/interceptors.ts";
 
 export interface ControlCluster {
   readonly ctx: StoreContext;
@@ -53,7 +53,10 @@ export async function controlCluster(sql: Sql): Promise<ControlCluster> {
   const ctx = storeContext(sql);
   await migrate(sql);
   const operatorKeys = generateP256();
-  const init = await initializeControl(ctx, { mode: "dev", operator: { name: "root", csr: await makeCsr(operatorKeys) } });
+  const init = await initializeControl(ctx, {
+    mode: "dev",
+    operator: { name: "root", csr: await makeCsr(operatorKeys) },
+  });
   return await openCluster(ctx, init.cluster.id, init.operatorId);
 }
 
@@ -76,7 +79,13 @@ export async function openCluster(ctx: StoreContext, clusterId: string, operator
 
 function operatorCaller(trustDomain: string, id: string): Caller {
   const spiffeId = { trustDomain, clusterId: INSTALLATION, kind: "operator", id } as const;
-  return { kind: "operator", id: spiffeId, spiffe: formatSpiffe(spiffeId), sourceAddress: "127.0.0.1", arrivedBy: "operator-port" };
+  return {
+    kind: "operator",
+    id: spiffeId,
+    spiffe: formatSpiffe(spiffeId),
+    sourceAddress: "127.0.0.1",
+    arrivedBy: "operator-port",
+  };
 }
 
 export interface AddedNode {
@@ -93,7 +102,12 @@ export interface NodeWish {
   readonly dialOutOnly?: boolean;
 }
 
-const allCapabilities = ["can_accept_client_ingress", "can_accept_node_ingress", "can_route_mesh", "can_egress_private_network"];
+const allCapabilities = [
+  "can_accept_client_ingress",
+  "can_accept_node_ingress",
+  "can_route_mesh",
+  "can_egress_private_network",
+];
 
 /** Puts an approved node in, with a leaf of its own. */
 export async function addNode(cluster: ControlCluster, name: string, wish: NodeWish = {}): Promise<AddedNode> {
@@ -128,7 +142,14 @@ export async function addNode(cluster: ControlCluster, name: string, wish: NodeW
 /** The caller a node is once its certificate was judged. */
 export function nodeCaller(cluster: ControlCluster, id: string, clusterId = cluster.clusterId): Caller {
   const spiffeId = { trustDomain: cluster.trustDomain, clusterId, kind: "node", id } as const;
-  return { kind: "node", id: spiffeId, spiffe: formatSpiffe(spiffeId), sourceAddress: "127.0.0.1", arrivedBy: "control", clusterId };
+  return {
+    kind: "node",
+    id: spiffeId,
+    spiffe: formatSpiffe(spiffeId),
+    sourceAddress: "127.0.0.1",
+    arrivedBy: "control",
+    clusterId,
+  };
 }
 
 /** Adds an organization; returns its id. */
@@ -140,18 +161,9 @@ export async function addOrganization({ ctx, clusterId }: ControlCluster, name: 
 
 /** Real services behind an in-process transport, called by `caller`; errors are mapped as on the wire. */
 export function callAs(caller: Caller, routes: (router: ConnectRouter) => void): Transport {
-  return createRouterTransport(routes, {
-    router: {
-      interceptors: [
-        (next) => async (request) => {
-          request.contextValues.set(kCaller, caller);
-          try {
-            return await next(request);
-          } catch (thrown) {
-            throw toConnectError(thrown, "test");
-          }
-        },
-      ],
-    },
-  });
+  const identify: Interceptor = (next) => (request) => {
+    request.contextValues.set(kCaller, caller);
+    return next(request);
+  };
+  return createRouterTransport(routes, { router: { interceptors: [errorInterceptor, identify] } });
 }

@@ -1,16 +1,20 @@
 /** Pools, resources and listeners, placed through the services an operator calls. */
 
 import { create } from "@bufbuild/protobuf";
+import { Allowlist } from "../../control/domain/allowlist.ts";
 import { listenerService } from "../../control/services/listener.ts";
 import { poolService } from "../../control/services/pool.ts";
 import { resourceService } from "../../control/services/resource.ts";
 import type { ServiceDeps } from "../../control/services/service-context.ts";
-import { Allowlist } from "../../control/domain/allowlist.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
-import { type AddResourceRequest, AddResourceRequestSchema, ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
+import {
+  type AddResourceRequest,
+  AddResourceRequestSchema,
+  ResourceService,
+} from "../../gen/weft/admin/v1/resource_pb.ts";
 import { rpcClient } from "../../rpc/client.ts";
-import { callAs, type ControlCluster } from "./control-cluster.ts";
+import { type ControlCluster, callAs } from "./control-cluster.ts";
 
 /** What the services of a cluster are made from. */
 export function serviceDeps({ ctx, authority }: ControlCluster): ServiceDeps {
@@ -33,7 +37,12 @@ export function placement(cluster: ControlCluster) {
 }
 
 /** Creates a pool with nodes in it; returns its id. */
-export async function createPool(cluster: ControlCluster, organizationId: string, name: string, nodeIds: readonly string[]): Promise<string> {
+export async function createPool(
+  cluster: ControlCluster,
+  organizationId: string,
+  name: string,
+  nodeIds: readonly string[],
+): Promise<string> {
   const { pools } = placement(cluster);
   const { clusterId } = cluster;
   const { pool } = await pools.createPool({ clusterId, organizationId, name });
@@ -59,7 +68,12 @@ export async function addResource(
 /** Adds a listener on any free loopback port; returns its id. */
 export async function addListener(
   cluster: ControlCluster,
-  fields: { readonly organizationId: string; readonly name: string; readonly resourceId: string; readonly entryNodeId: string },
+  fields: {
+    readonly organizationId: string;
+    readonly name: string;
+    readonly resourceId: string;
+    readonly entryNodeId: string;
+  },
 ): Promise<string> {
   const { clusterId } = cluster;
   return (await placement(cluster).listeners.addListener({ clusterId, ...fields })).listener?.id ?? "";

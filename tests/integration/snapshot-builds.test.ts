@@ -12,16 +12,16 @@ import { verifySnapshot } from "../../fabric/snapshot/verify.ts";
 import type { Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { silentLog } from "../../lib/log.ts";
 import {
+  type AddedNode,
   addNode,
   addOrganization,
-  type AddedNode,
   type ControlCluster,
   controlCluster,
   openCluster,
   storeContext,
 } from "../harness/control-cluster.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
 import { addListener, addResource, createPool } from "../harness/placed.ts";
+import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
 
 let server: PostgresServer;
 let stores: Sql[];
@@ -68,7 +68,15 @@ async function growth(change: () => Promise<unknown>): Promise<number> {
 
 describe("one version, one content", () => {
   it("two replicas building at once send the same bytes to a node, also after the audit log has moved on", async () => {
-    await growth(() => grantRole(cluster.ctx, { clusterId: cluster.clusterId, node: relay.id, actor: "t", role: "storage", organizationId: "" }));
+    await growth(() =>
+      grantRole(cluster.ctx, {
+        clusterId: cluster.clusterId,
+        node: relay.id,
+        actor: "t",
+        role: "storage",
+        organizationId: "",
+      }),
+    );
     const both = await Promise.all([cluster, replica].map((at) => at.snapshots.build(cluster.clusterId, entry.id)));
     await addOrganization(cluster, "org-unseen");
     await cluster.ctx.sql.query("update audit_head set seq = seq");
@@ -80,7 +88,9 @@ describe("one version, one content", () => {
   });
 
   it("a replica that read the audit head later keeps to the first payload of a version", async () => {
-    await growth(() => cluster.ctx.sql.tx((tx) => tx.query("update cluster set snapshot_version = snapshot_version + 1")));
+    await growth(() =>
+      cluster.ctx.sql.tx((tx) => tx.query("update cluster set snapshot_version = snapshot_version + 1")),
+    );
     const first = await snapshotOf(relay);
     await cluster.ctx.sql.query("update audit_head set seq = seq + 1000");
     const second = await snapshotOf(relay, await openCluster(replica.ctx, cluster.clusterId, "op"));
@@ -102,7 +112,11 @@ describe("what nodes see", () => {
     let resourceId = "";
     expect(await growth(async () => void (poolId = await createPool(cluster, orgX, "pool-x", [egress.id])))).toBe(2);
     expect(await growth(async () => void (resourceId = await addResource(cluster, orgX, "web", poolId)))).toBe(1);
-    expect(await growth(() => addListener(cluster, { organizationId: orgX, name: "web", resourceId, entryNodeId: entry.id }))).toBe(1);
+    expect(
+      await growth(() =>
+        addListener(cluster, { organizationId: orgX, name: "web", resourceId, entryNodeId: entry.id }),
+      ),
+    ).toBe(1);
   });
 
   it("LAW-C3 a role for organization X shows nothing of Y's, and the other way round", async () => {
@@ -114,7 +128,8 @@ describe("what nodes see", () => {
     expect(x.resourceRoutes.map((route) => route.name)).toEqual(["web"]);
     expect(y.resourceRoutes.map((route) => route.name)).toEqual(["ledger"]);
     expect(x.pools.map((pool) => pool.name)).toEqual(["pool-x"]);
-    const text = (snapshot: Snapshot): string => JSON.stringify(snapshot, (_key, value) => (typeof value === "bigint" ? String(value) : value));
+    const text = (snapshot: Snapshot): string =>
+      JSON.stringify(snapshot, (_key, value) => (typeof value === "bigint" ? String(value) : value));
     for (const marker of [orgY, "ledger", "pool-y", entryY.id]) expect(text(x)).not.toContain(marker);
     for (const marker of [orgX, "pool-x", entry.id]) expect(text(y)).not.toContain(marker);
     // Targets are the egress's business alone.
@@ -128,7 +143,14 @@ describe("what nodes see", () => {
     await changeMembership(cluster.ctx, { ...at, status: "disabled" });
     const own = await snapshotOf(egress);
     expect(own.self?.roles).toEqual([]);
-    expect([own.members, own.neighbours, own.resourceTargets, own.clients, own.pools, own.listenerGrants]).toEqual([[], [], [], [], [], []]);
+    expect([own.members, own.neighbours, own.resourceTargets, own.clients, own.pools, own.listenerGrants]).toEqual([
+      [],
+      [],
+      [],
+      [],
+      [],
+      [],
+    ]);
     expect((await snapshotOf(relay)).neighbours.map((other) => other.nodeId)).not.toContain(egress.id);
     const seen = await snapshotOf(entry);
     expect(seen.pools[0]?.egressNodeIds).toEqual([]);
@@ -150,12 +172,16 @@ describe("what nodes see", () => {
 
 describe("measurements", () => {
   const report = (rttMs: number) =>
-    recordSamples(cluster.ctx.sql, cluster.clusterId, [{ fromNodeId: entry.id, toNodeId: relay.id, rttMs, measuredAtMs: Date.now() }]);
+    recordSamples(cluster.ctx.sql, cluster.clusterId, [
+      { fromNodeId: entry.id, toNodeId: relay.id, rttMs, measuredAtMs: Date.now() },
+    ]);
   const refresh = async (at = cluster) => {
-    await at.ctx.sql.query("update cluster set graph_refreshed_at_ms = 0");
+    await at.ctx.sql.query("update cluster set graph_refreshed_at_ms = now_ms() - 10001");
     return await refreshMeasurements(at.ctx, cluster.clusterId);
   };
-  const rttSeen = async () => (await snapshotOf(entry)).graph?.links.find((link) => link.fromNodeId === entry.id && link.toNodeId === relay.id)?.rttMs;
+  const rttSeen = async () =>
+    (await snapshotOf(entry)).graph?.links.find((link) => link.fromNodeId === entry.id && link.toNodeId === relay.id)
+      ?.rttMs;
 
   it("make a new version when they change materially, and none while they only tremble", async () => {
     await report(20);
@@ -172,8 +198,10 @@ describe("measurements", () => {
 
   it("are looked after by one replica at a time, not more often than every ten seconds", async () => {
     await report(90);
-    await cluster.ctx.sql.query("update cluster set graph_refreshed_at_ms = 0");
-    const turns = await Promise.all([cluster, replica, cluster].map((at) => refreshMeasurements(at.ctx, cluster.clusterId)));
+    await cluster.ctx.sql.query("update cluster set graph_refreshed_at_ms = now_ms() - 10001");
+    const turns = await Promise.all(
+      [cluster, replica, cluster].map((at) => refreshMeasurements(at.ctx, cluster.clusterId)),
+    );
     expect(turns.filter(Boolean)).toHaveLength(1);
     await report(10);
     expect(await refreshMeasurements(replica.ctx, cluster.clusterId)).toBe(false);
@@ -184,7 +212,9 @@ describe("age", () => {
   it("renews snapshots older than an hour, all replicas together once", async () => {
     await cluster.ctx.sql.query("update cluster set snapshot_changed_at_ms = snapshot_changed_at_ms - 3600000");
     const before = await snapshotOf(relay);
-    const renewed = await Promise.all([cluster, replica].map((at) => at.ctx.sql.tx((tx) => refreshAgedSnapshots(tx, at.ctx.hints))));
+    const renewed = await Promise.all(
+      [cluster, replica].map((at) => at.ctx.sql.tx((tx) => refreshAgedSnapshots(tx, at.ctx.hints))),
+    );
     expect(renewed.flat()).toEqual([cluster.clusterId]);
     const after = await snapshotOf(relay);
     expect(after.version).toBe(before.version + 1n);
@@ -205,7 +235,13 @@ describe("the revocation feed", () => {
     const victim = await addNode(cluster, "victim", { roles: ["relay"] });
     expect((await snapshotOf(entry)).neighbours.map((other) => other.nodeId)).toContain(victim.id);
     const before = await replica.feeds.current(cluster.clusterId);
-    await revokeNode(cluster.ctx, { clusterId: cluster.clusterId, node: victim.id, actor: "t", reason: "stolen", trustDomain: cluster.trustDomain });
+    await revokeNode(cluster.ctx, {
+      clusterId: cluster.clusterId,
+      node: victim.id,
+      actor: "t",
+      reason: "stolen",
+      trustDomain: cluster.trustDomain,
+    });
     for (const at of [cluster, replica]) {
       const issued = await at.feeds.current(cluster.clusterId);
       expect(issued.feedSeq).toBe(before.feedSeq + 1);
@@ -226,14 +262,20 @@ describe("the revocation feed", () => {
     const again = await (await openCluster(replica.ctx, cluster.clusterId, "op")).feeds.current(cluster.clusterId);
     expect([again.feedEpoch, again.feedSeq]).toEqual([first.feedEpoch, first.feedSeq]);
     const read = (issued: typeof first) =>
-      verifyFeed(issued.feed, { installationSpki: cluster.installationSpki, clusterId: cluster.clusterId, nowMs: Date.now() });
+      verifyFeed(issued.feed, {
+        installationSpki: cluster.installationSpki,
+        clusterId: cluster.clusterId,
+        nowMs: Date.now(),
+      });
     expect(read(again).revocations).toEqual(read(first).revocations);
   });
 
   it("LAW-C1 nothing is signed from a row somebody wrote into the database", async () => {
     await cluster.ctx.sql.query("update role_assignment set organization_id = '' where node_id = $1", [entry.id]);
     await cluster.ctx.sql.query("update cluster set snapshot_version = snapshot_version + 1");
-    await expect(cluster.snapshots.build(cluster.clusterId, relay.id)).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
+    await expect(cluster.snapshots.build(cluster.clusterId, relay.id)).rejects.toMatchObject({
+      detail: "TRUST_ROW_UNAUTHENTIC",
+    });
     await cluster.ctx.sql.query("delete from role_assignment where node_id = $1", [entry.id]);
   });
 });

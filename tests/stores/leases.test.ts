@@ -20,7 +20,10 @@ function fence({ epoch, counter }: LeaseRow): readonly [number, number] {
 
 /** Ends a lease as time would. */
 async function expire(sql: Sql, name: string): Promise<void> {
-  await sql.query("update lease set expires_at_ms = now_ms() - 1 where cluster_id = $1 and name = $2", [clusterId, name]);
+  await sql.query("update lease set expires_at_ms = now_ms() - 1 where cluster_id = $1 and name = $2", [
+    clusterId,
+    name,
+  ]);
 }
 
 async function acquired(sql: Sql, name: string, nodeId: string, bootId?: string): Promise<LeaseRow> {
@@ -49,7 +52,9 @@ describeStores("leases", (store) => {
 
   it("LAW-F1 of many contenders at once exactly one holds, and the others hold nothing", async () => {
     const contenders = runs(200, 2_000);
-    const claims = Array.from({ length: contenders }, (_, i) => acquireLease(sql, claim("contended", `nd-${i}`), ttlMs));
+    const claims = Array.from({ length: contenders }, (_, i) =>
+      acquireLease(sql, claim("contended", `nd-${i}`), ttlMs),
+    );
     const winners = (await Promise.all(claims)).filter((row) => row !== undefined);
     expect(winners).toHaveLength(1);
     expect((await getLease(sql, clusterId, "contended"))?.holderNodeId).toBe(winners[0]?.holderNodeId);
@@ -59,7 +64,9 @@ describeStores("leases", (store) => {
     const given: string[] = [];
     const rounds = runs(10, 200);
     for (let round = 1; round <= rounds; round += 1) {
-      const claims = Array.from({ length: 8 }, (_, i) => acquireLease(sql, claim("rounds", `nd-${i}`, `boot-${round}`), ttlMs));
+      const claims = Array.from({ length: 8 }, (_, i) =>
+        acquireLease(sql, claim("rounds", `nd-${i}`, `boot-${round}`), ttlMs),
+      );
       const winners = (await Promise.all(claims)).filter((row) => row !== undefined);
       expect(winners).toHaveLength(1);
       expect(winners[0]?.counter).toBe(round);
@@ -97,7 +104,13 @@ describeStores("leases", (store) => {
     const { epoch, counter } = await acquired(sql, "renewal", "nd-1");
     const hold = { ...claim("renewal", "nd-1"), epoch, counter };
     expect(await renewLease(sql, hold, ttlMs)).toMatchObject({ epoch, counter });
-    for (const wrong of [{ counter: counter + 1 }, { epoch: epoch + 1 }, { nodeId: "nd-2" }, { bootId: "boot-2" }, { clusterId: "cl-b" }]) {
+    for (const wrong of [
+      { counter: counter + 1 },
+      { epoch: epoch + 1 },
+      { nodeId: "nd-2" },
+      { bootId: "boot-2" },
+      { clusterId: "cl-b" },
+    ]) {
       expect(await renewLease(sql, { ...hold, ...wrong }, ttlMs), JSON.stringify(wrong)).toBeUndefined();
     }
     await expire(sql, "renewal");
@@ -130,7 +143,9 @@ describeStores("leases", (store) => {
       const before = await acquired(sql, "restored", "nd-1");
       const kept = await acquired(sql, "kept", "nd-1");
       await raiseEpoch(sql, 2);
-      expect(await renewLease(sql, { ...claim("kept", "nd-1"), epoch: kept.epoch, counter: kept.counter }, ttlMs)).toBeUndefined();
+      expect(
+        await renewLease(sql, { ...claim("kept", "nd-1"), epoch: kept.epoch, counter: kept.counter }, ttlMs),
+      ).toBeUndefined();
       const own = await acquired(sql, "kept", "nd-1");
       expect(own.epoch).toBe(2);
       // Nobody is robbed: the holder's time runs out first.

@@ -5,10 +5,21 @@ import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../con
 import { listAudit } from "../../control/store/audit.ts";
 import { requireActiveMember } from "../../control/store/memberships.ts";
 import { getNode, requireNode } from "../../control/store/nodes.ts";
-import { addRevocationEverywhere, feedPosition, listRevocations, sweepRevocations } from "../../control/store/revocations.ts";
+import {
+  addRevocationEverywhere,
+  feedPosition,
+  listRevocations,
+  sweepRevocations,
+} from "../../control/store/revocations.ts";
 import { rolesOf } from "../../control/store/roles.ts";
 import { snapshotPosition } from "../../control/store/snapshots.ts";
-import { addNode, addOrganization, type AddedNode, type ControlCluster, controlCluster } from "../harness/control-cluster.ts";
+import {
+  type AddedNode,
+  addNode,
+  addOrganization,
+  type ControlCluster,
+  controlCluster,
+} from "../harness/control-cluster.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("nodes", (store) => {
@@ -80,17 +91,24 @@ describeStores("nodes", (store) => {
     expect(own.some((row) => row.serial === node.serialHex && row.issuerKeyId !== "")).toBe(true);
     expect(own.some((row) => row.keyHash === node.keyHash && row.serial === "")).toBe(true);
     expect(own.some((row) => row.keyHash === "" && row.serial === "")).toBe(true);
-    const certificates = await cluster.ctx.sql.query("select 1 from certificate where holder_id = $1 and status <> 'revoked'", [node.id]);
+    const certificates = await cluster.ctx.sql.query(
+      "select 1 from certificate where holder_id = $1 and status <> 'revoked'",
+      [node.id],
+    );
     expect(certificates).toEqual([]);
     expect(await lastAction()).toMatchObject({ action: "node.revoked", object: `node/${node.id}` });
     expect(await revoke()).toMatchObject({ feedSeq: position.feedSeq });
     const refused = requireActiveMember(cluster.ctx.sql, cluster.ctx.seal, cluster.clusterId, node.id);
     await expect(refused).rejects.toMatchObject({ reason: "permission_denied", detail: "IDENTITY_REVOKED" });
-    await expect(grantRole(cluster.ctx, { ...order(), role: "entry", organizationId: "" })).rejects.toMatchObject({ detail: "IDENTITY_REVOKED" });
+    await expect(grantRole(cluster.ctx, { ...order(), role: "entry", organizationId: "" })).rejects.toMatchObject({
+      detail: "IDENTITY_REVOKED",
+    });
   });
 
   it("M-A9 makes no change whose record cannot be written", async () => {
-    await cluster.ctx.sql.query("alter table audit add constraint full_disk check (action not in ('node.revoked', 'role.removed', 'membership.disabled')) not valid");
+    await cluster.ctx.sql.query(
+      "alter table audit add constraint full_disk check (action not in ('node.revoked', 'role.removed', 'membership.disabled')) not valid",
+    );
     try {
       const before = await version();
       await expect(revoke()).rejects.toThrow();
@@ -108,7 +126,9 @@ describeStores("nodes", (store) => {
   it("drops a lapsed revocation only together with a new position of the feed", async () => {
     const { sql, seal, hints } = cluster.ctx;
     const spiffeId = `spiffe://${cluster.trustDomain}/cluster/installation/operator/op-${count}`;
-    await sql.tx((tx) => addRevocationEverywhere(tx, { seal, hints }, { spiffeId, reason: "", revokedBy: "test", notAfterMs: 1_000 }));
+    await sql.tx((tx) =>
+      addRevocationEverywhere(tx, { seal, hints }, { spiffeId, reason: "", revokedBy: "test", notAfterMs: 1_000 }),
+    );
     const before = await feedPosition(sql, cluster.clusterId);
     expect(await sql.tx((tx) => sweepRevocations(tx, hints))).toEqual([cluster.clusterId]);
     expect((await feedPosition(sql, cluster.clusterId))?.feedSeq).toBe((before?.feedSeq ?? 0) + 1);
@@ -118,8 +138,12 @@ describeStores("nodes", (store) => {
   });
 
   it("knows nothing of nodes of another cluster", async () => {
-    await expect(revokeNode(cluster.ctx, { ...order(), clusterId: "cl-other", reason: "", trustDomain: "x" })).rejects.toMatchObject({ reason: "not_found" });
-    await expect(requireNode(cluster.ctx.sql, cluster.ctx.seal, "cl-other", node.id)).rejects.toMatchObject({ reason: "not_found" });
+    await expect(
+      revokeNode(cluster.ctx, { ...order(), clusterId: "cl-other", reason: "", trustDomain: "x" }),
+    ).rejects.toMatchObject({ reason: "not_found" });
+    await expect(requireNode(cluster.ctx.sql, cluster.ctx.seal, "cl-other", node.id)).rejects.toMatchObject({
+      reason: "not_found",
+    });
     const foreign = requireActiveMember(cluster.ctx.sql, cluster.ctx.seal, "cl-other", node.id);
     await expect(foreign).rejects.toMatchObject({ reason: "not_found" });
   });
@@ -127,9 +151,21 @@ describeStores("nodes", (store) => {
   it("refuses to use a node, membership or role that somebody wrote into the database", async () => {
     const { sql, seal } = cluster.ctx;
     const tampered = [
-      ["node", "update node set key_hash = 'aa' where id = $1", () => requireNode(sql, seal, cluster.clusterId, node.id)],
-      ["membership", "update membership set mac = '\\x00' where node_id = $1", () => requireActiveMember(sql, seal, cluster.clusterId, node.id)],
-      ["role_assignment", "update role_assignment set role = 'egress' where node_id = $1", () => rolesOf(sql, seal, node.id)],
+      [
+        "node",
+        "update node set key_hash = 'aa' where id = $1",
+        () => requireNode(sql, seal, cluster.clusterId, node.id),
+      ],
+      [
+        "membership",
+        "update membership set mac = '\\x00' where node_id = $1",
+        () => requireActiveMember(sql, seal, cluster.clusterId, node.id),
+      ],
+      [
+        "role_assignment",
+        "update role_assignment set role = 'egress' where node_id = $1",
+        () => rolesOf(sql, seal, node.id),
+      ],
     ] as const;
     for (const [table, statement, use] of tampered) {
       await sql.query(statement, [node.id]);

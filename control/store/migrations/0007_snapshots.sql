@@ -6,7 +6,9 @@ alter table cluster
   add column continue_for_ms bigint not null default 28800000 check (continue_for_ms > 0),
   -- When (snapshot_epoch, snapshot_version) was reached: the issue time every snapshot of that version carries.
   add column snapshot_changed_at_ms bigint not null default now_ms(),
-  add column graph_refreshed_at_ms bigint not null default 0;
+  add column graph_refreshed_at_ms bigint not null default 0,
+  -- Since when some replica has looked at beats without a gap: silence before that is nobody's fault.
+  add column listening_since_ms bigint not null default now_ms();
 
 -- Measurements as snapshots show them: written only together with a new snapshot version, never by a report itself.
 create table published_link (
@@ -43,6 +45,3 @@ create table snapshot_payload (
   created_at_ms bigint not null default now_ms(),
   primary key (cluster_id, node_id, epoch, version)
 );
-
-create unique index listener_bind on listener (entry_node_id, bind_host, bind_port)
-  where removed_at_ms is null and bind_port <> 0;
