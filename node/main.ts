@@ -44,7 +44,7 @@ import { serveAccess } from "./roles/access-service.ts";
 import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
 import { clientEntryPolicy, operatorPolicy } from "./rpc-policy.ts";
 import { openSnapshotHolder, type OwnSnapshotHolder } from "./snapshot-holder.ts";
-import { quiet, startTasks } from "./tasks.ts";
+import { startTasks, until } from "./tasks.ts";
 
 export interface NodeOverrides {
   readonly clock?: Clock;
@@ -304,7 +304,11 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     operatorAddress,
     async drain(graceMs) {
       ports.drain.set(true);
-      await quiet(ports, graceMs);
+      const deadlineMs = ports.clock.monoMs() + graceMs;
+      await until(ports.clock, () => ports.counters.channelsLive === 0, deadlineMs);
+      // An idle trunk keeps its paths: giving it up lets relays see that nobody needs them.
+      await roles.entry.close();
+      await until(ports.clock, () => ports.counters.pathsLive === 0, deadlineMs);
     },
     [Symbol.asyncDispose]: () => closers.close(),
   };

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
+import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { defaultCapabilities } from "./capabilities.ts";
 import type { NodeConfig } from "./config.ts";
@@ -117,12 +118,11 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
   };
 }
 
-/** Resolves once no channel and no path is live, or after `graceMs`. */
-export function quiet({ clock, counters }: Pick<DataPlanePorts, "clock" | "counters">, graceMs: number): Promise<void> {
+/** Resolves once `done` holds, or at `deadlineMs` of the monotonic clock. */
+export function until(clock: Clock, done: () => boolean, deadlineMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const deadlineMs = clock.monoMs() + graceMs;
     const look = (): void => {
-      if (counters.channelsLive + counters.pathsLive > 0 && clock.monoMs() < deadlineMs) clock.after(50, look, { keepAlive: true });
+      if (!done() && clock.monoMs() < deadlineMs) clock.after(20, look, { keepAlive: true });
       else resolve();
     };
     look();
