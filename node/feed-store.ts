@@ -60,23 +60,28 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
     return { installationSpki: deps.installationKeySpki, clusterId: deps.identity.current().clusterId, nowMs: nowMs() };
   }
 
-  function restore(): void {
+  function restoreUnion(): void {
     const union = readFileIfAny(unionPath);
+    if (union === undefined) return;
+    const stored = fromBinary(RevocationFeedSchema, union);
+    known = stored;
+    index = indexRevocations(stored.revocations);
+  }
+
+  function restoreStatement(): void {
     const statement = readFileIfAny(signedPath);
-    if (union !== undefined) {
-      const stored = fromBinary(RevocationFeedSchema, union);
-      known = stored;
-      index = indexRevocations(stored.revocations);
-    }
     if (statement === undefined) return;
     const feed = fromBinary(SignedFeedSchema, statement);
     keep(feed, mergeFeed(known, verifyFeed(feed, expectation()), nowMs()).known);
   }
 
-  try {
-    restore();
-  } catch (thrown) {
-    deps.log.warn("the stored revocation feed is not usable; waiting for a fresh one", { error: messageOf(thrown) });
+  // Each by itself: one damaged file must not take the other's revocations away.
+  for (const restore of [restoreUnion, restoreStatement]) {
+    try {
+      restore();
+    } catch (thrown) {
+      deps.log.warn("the stored revocation feed is not usable; waiting for a fresh one", { error: messageOf(thrown) });
+    }
   }
 
   return {

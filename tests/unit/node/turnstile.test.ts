@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
 import { ManualClock } from "../../../lib/clock.ts";
-import { HandshakeGate } from "../../../node/handshake-gate.ts";
 import { Turnstile } from "../../../node/turnstile.ts";
 
 const never = new AbortController().signal;
@@ -64,23 +63,4 @@ it("who gives up waiting leaves no gap", async () => {
   await a.result;
   await turn();
   expect(started).toEqual(["a", "c"]);
-});
-
-it("LAW-R3 strangers beyond the bound are refused, per source first; the invited wait", () => {
-  const gate = new HandshakeGate({ inFlightMaxCount: 3, perSourceMaxCount: 2, queueMaxCount: 1 });
-  const first = gate.enterStranger("203.0.113.1");
-  expect(first).toBeDefined();
-  expect(gate.enterStranger("203.0.113.2")).toBeDefined();
-  expect(gate.enterStranger("203.0.113.3")).toBeUndefined();
-  const other = gate.enterStranger("198.51.100.1");
-  expect(gate.enterStranger("192.0.2.1")).toBeUndefined();
-  const started: string[] = [];
-  expect(gate.enterInvited(() => void started.push("waiting"))).toBe(true);
-  expect(gate.enterInvited(() => void started.push("too many"))).toBe(false);
-  first?.();
-  first?.();
-  expect(started).toEqual(["waiting"]);
-  expect(gate.inFlight).toBe(3);
-  other?.();
-  expect(gate.enterStranger("203.0.113.3")).toBeDefined();
 });
