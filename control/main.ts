@@ -9,6 +9,7 @@ import { limits } from "../lib/limits.ts";
 import { randomLabel } from "../lib/random.ts";
 import { anonymousCaller, type Judge } from "../rpc/caller.ts";
 import { HealthState } from "../rpc/health.ts";
+import type { Surface } from "../rpc/surface.ts";
 import type { ControlConfig } from "./config.ts";
 import { Allowlist } from "./domain/allowlist.ts";
 import { Authority } from "./domain/authority.ts";
@@ -21,6 +22,7 @@ import { startListener } from "./rpc/listener.ts";
 import { refusalRecorder } from "./rpc/refusals.ts";
 import { type ControlSurfaces, createControlSurfaces } from "./rpc/surfaces.ts";
 import { createServices } from "./services.ts";
+import type { StoreContext } from "./store/context.ts";
 import { loadInstallation } from "./store/installation.ts";
 import { migrate } from "./store/migrate.ts";
 
@@ -40,24 +42,66 @@ export interface RunningControl extends AsyncDisposable {
 export async function startControl(config: ControlConfig, over: ControlOverrides = {}): Promise<RunningControl> {
   await using undo = new Closers();
   const outside = openOutside(config, over);
-  const { clock, random, log } = outside;
   const sealingKey = openSeal(config);
-  const sql = await openStore(config, over, log, undo);
+  const sql = await openStore(config, over, outside.log, undo);
   await migrate(sql);
   const ctx = openContext(config, over, { sql, outside, sealingKey }, undo);
-  const installation = await loadInstallation(sql, ctx.seal);
-  if (config.dev !== (installation.mode === "dev")) {
-    const message = `this installation was made in ${installation.mode} mode; start control in the same`;
+  const { trustDomain, mode } = await loadInstallation(sql, ctx.seal);
+  if (config.dev !== (mode === "dev")) {
+    const message = `this installation was made in ${mode} mode; start control in the same`;
     throw new WeftError("failed_precondition", message, { detail: "MODE_MISMATCH" });
   }
+  const health = new HealthState();
+  const { doors, surfaces } = await openDoors(config, ctx, trustDomain, health, undo);
+  const draining = { graceMs: 0 };
+  undo.add("sessions", async () => {
+    await Promise.all(Object.values(surfaces).map((surface: Surface) => surface.drain(draining.graceMs)));
+  });
+  const publicPort = await startListener({
+    ...outside,
+    name: "public",
+    host: config.publicHost,
+    port: config.publicPort,
+    doorFor: (serverName) => doors.publicDoor(serverName),
+  });
+  undo.add("public port", () => publicPort.close());
+  const operatorPort = await startListener({
+    ...outside,
+    name: "operator",
+    host: config.operatorHost,
+    port: config.operatorPort,
+    doorFor: async () => doors.operatorDoor(),
+  });
+  undo.add("operator port", () => operatorPort.close());
+  undo.add("health", () => health.setAll(false));
+
+  const owned = undo.move();
+  const close = async (graceMs: number = limits.drainGraceMs): Promise<void> => {
+    draining.graceMs = graceMs;
+    await owned.close();
+  };
+  return {
+    publicAddress: hostPort(publicPort.host, publicPort.port),
+    operatorAddress: hostPort(operatorPort.host, operatorPort.port),
+    surfaces,
+    close,
+    [Symbol.asyncDispose]: () => close(0),
+  };
+}
+
+/** Services, the surfaces that route to them, and the doors that let callers in. Nothing listens yet. */
+async function openDoors(
+  config: ControlConfig,
+  ctx: StoreContext,
+  trustDomain: string,
+  health: HealthState,
+  undo: Closers,
+): Promise<{ readonly doors: ControlDoors; readonly surfaces: ControlSurfaces }> {
   const authority = new Authority(ctx);
   const allowlist = new Allowlist(ctx);
   undo.add("allowlist", () => allowlist.close());
   const { services, stop } = createServices(ctx, authority, allowlist);
   undo.add("jobs", stop);
-
-  const health = new HealthState();
-  const onRefusal = refusalRecorder(ctx);
   const judges: { join: Judge; control: Judge; operator: Judge } = {
     join: (socket, caller) => anonymousCaller(socket.remoteAddress ?? caller.sourceAddress, "join", caller.clusterId),
     control(socket, caller) {
@@ -70,60 +114,23 @@ export async function startControl(config: ControlConfig, over: ControlOverrides
       return judgeCaller(socket, expected, allowlist, caller.sourceAddress);
     },
   };
-  const surfaces = createControlSurfaces(services, judges, { log, clock, random, health, onRefusal });
-  const doors = new ControlDoors({
-    ctx,
-    authority,
-    allowlist,
-    surfaces,
-    trustDomain: installation.trustDomain,
-    replicaId: `cp-${randomLabel(random, 16)}`,
-    publicHosts: config.advertisedHosts,
+  const { log, clock, random } = ctx;
+  const surfaces = createControlSurfaces(services, judges, {
+    log,
+    clock,
+    random,
+    health,
+    onRefusal: refusalRecorder(ctx),
   });
+  const replicaId = `cp-${randomLabel(random, 16)}`;
+  const publicHosts = config.advertisedHosts;
+  const doors = new ControlDoors({ ctx, authority, allowlist, surfaces, trustDomain, replicaId, publicHosts });
   await doors.open();
   undo.add("doors", () => doors.close());
-  const everySurface = [surfaces.join, surfaces.control, surfaces.operator];
   // A change of trust anywhere is looked at now, not at the next tick.
-  undo.add(
-    "certificate hints",
-    ctx.hints.subscribe(CERTIFICATES_TOPIC, () => {
-      for (const surface of everySurface) void surface.rejudge();
-    }),
-  );
-
-  let graceMs = 0;
-  undo.add("sessions", async () => {
-    await Promise.all(everySurface.map((surface) => surface.drain(graceMs)));
+  const unsubscribe = ctx.hints.subscribe(CERTIFICATES_TOPIC, () => {
+    for (const surface of Object.values(surfaces) as Surface[]) void surface.rejudge();
   });
-  const shared = { clock, log };
-  const publicPort = await startListener({
-    ...shared,
-    name: "public",
-    host: config.publicHost,
-    port: config.publicPort,
-    doorFor: (serverName) => doors.publicDoor(serverName),
-  });
-  undo.add("public port", () => publicPort.close());
-  const operatorPort = await startListener({
-    ...shared,
-    name: "operator",
-    host: config.operatorHost,
-    port: config.operatorPort,
-    doorFor: async () => doors.operatorDoor(),
-  });
-  undo.add("operator port", () => operatorPort.close());
-  undo.add("health", () => health.setAll(false));
-
-  const owned = undo.move();
-  const close = async (grace: number = limits.drainGraceMs): Promise<void> => {
-    graceMs = grace;
-    await owned.close();
-  };
-  return {
-    publicAddress: hostPort(publicPort.host, publicPort.port),
-    operatorAddress: hostPort(operatorPort.host, operatorPort.port),
-    surfaces,
-    close,
-    [Symbol.asyncDispose]: () => close(0),
-  };
+  undo.add("certificate hints", unsubscribe);
+  return { doors, surfaces };
 }
