@@ -49,6 +49,7 @@ export const limits = {
   openingPathsQueueMaxCount: 1_024,
   openingPathsLendMs: 250,
   handshakesPerSourceMaxCount: 2,
+  strangerHandshakesMaxCount: 24,
   publicSocketsMaxCount: 30_000,
   probePayloadMaxBytes: 16 * KiB,
   probeDeadlineMs: 2 * secondMs,

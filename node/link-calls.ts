@@ -83,12 +83,12 @@ class Prober {
     const startedMs = clock.monoMs();
     try {
       const answer = await this.#client.probe({ seq: this.#seq }, { timeoutMs: limits.probeDeadlineMs });
-      meter.answered(clock.monoMs() - startedMs);
+      meter.answered(clock.monoMs() - startedMs, clock.nowMs());
       this.draining = answer.draining;
       this.load = answer.load;
     } catch (error) {
       if (raw.destroyed) return;
-      meter.lost(clock.monoMs());
+      meter.failed(clock.nowMs());
       log.debug("probe lost", { error: error instanceof ConnectError ? Code[error.code] : messageOf(error) });
     }
   }

@@ -11,6 +11,7 @@ import type { TLSSocket } from "node:tls";
 import { create } from "@bufbuild/protobuf";
 import type { Client, Transport } from "@connectrpc/connect";
 import { neighbourById } from "../fabric/members.ts";
+import { toRouteLink } from "../fabric/routing/observe.ts";
 import { type Neighbour, type RouteLink, RouteLinkSchema, type Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type LinkStatus, LinkStatusSchema } from "../gen/weft/node/v1/node_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
@@ -137,17 +138,14 @@ export class Links {
     );
   }
 
-  /** This node's own measurements, for reports and for its own routing. */
+  /** This node's own measurements, for reports and for its own routing; links never measured are left out. */
   measurements(): RouteLink[] {
     const { clock, identity } = this.#deps.ports;
     const fromNodeId = identity.current().nodeId;
-    return [...this.#slots.values()].map((slot) =>
-      create(RouteLinkSchema, {
-        fromNodeId,
-        toNodeId: slot.neighbour.nodeId,
-        ...slot.meter.measurement(clock.monoMs()),
-        measuredAtMs: BigInt(clock.nowMs()),
-      }),
+    return [...this.#slots.values()].flatMap(({ meter, neighbour }) =>
+      meter.observation === undefined
+        ? []
+        : [create(RouteLinkSchema, toRouteLink(fromNodeId, neighbour.nodeId, meter.observation, clock.nowMs()))],
     );
   }
 
@@ -248,7 +246,7 @@ export class Links {
   }
 
   #lost(slot: Slot, how: string): void {
-    slot.meter.broke(this.#deps.ports.clock.monoMs());
+    slot.meter.failed(this.#deps.ports.clock.nowMs());
     this.#report("link_down", slot, how);
   }
 
@@ -281,11 +279,12 @@ export class Links {
   }
 
   #noteDown(): void {
-    for (const [nodeId, slot] of this.#slots) if (this.#callsTo(nodeId) === undefined) slot.meter.down();
+    const nowMs = this.#deps.ports.clock.nowMs();
+    for (const [nodeId, slot] of this.#slots) if (this.#callsTo(nodeId) === undefined) slot.meter.failed(nowMs);
   }
 
   #labels(slot: Slot): Omit<LinkState, "state" | "reverse" | "upSinceMs"> {
-    const { rttMs, jitterMs, lossShare } = slot.meter.measurement(this.#deps.ports.clock.monoMs());
+    const { rttMs, jitterMs, lossShare } = slot.meter.observation ?? {};
     return {
       peerNodeId: slot.neighbour.nodeId,
       peerName: slot.neighbour.name,

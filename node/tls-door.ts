@@ -76,13 +76,10 @@ export class TlsDoor<K extends ServerKind> {
     raw.allowHalfOpen = false;
     // Between here and TLS an error has nobody else to go to.
     raw.on("error", () => {});
-    if (!visit.invited) {
-      const leave = this.#options.gate.enterStranger(sourceOf(raw));
-      if (leave === undefined) return void this.#refuse(raw, visit, "HANDSHAKES_BUSY");
-      return void this.#shake(raw, visit, leave);
-    }
-    const queued = this.#options.gate.enterInvited((leave) => this.#shake(raw, visit, leave));
-    if (!queued) this.#refuse(raw, visit, "HANDSHAKES_BUSY");
+    const { gate } = this.#options;
+    const start = (leave: Leave): void => this.#shake(raw, visit, leave);
+    const waits = visit.invited ? gate.enterInvited(start) : gate.enterStranger(sourceOf(raw), start);
+    if (!waits) this.#refuse(raw, visit, "HANDSHAKES_BUSY");
   }
 
   #shake(raw: Socket, visit: DoorVisit, leave: Leave): void {
