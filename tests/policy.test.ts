@@ -13,6 +13,7 @@ import { type ControlServices, createControlSurfaces } from "../control/rpc/surf
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection as ReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
@@ -24,14 +25,20 @@ import { RequestService } from "../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../gen/weft/admin/v1/token_pb.ts";
+import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import { LeaseService } from "../gen/weft/lease/v1/lease_pb.ts";
+import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
+import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
 import { ResolveRoutesRequestSchema, RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import { nodePolicy } from "../node/rpc-policy.ts";
 import { type ArrivedBy, arrivals, type Caller, type CallerKind, callerKinds } from "../rpc/caller.ts";
 import { HealthState } from "../rpc/health.ts";
 import { decide, decideSubject, rpcName } from "../rpc/policy.ts";
@@ -139,6 +146,70 @@ describe("LAW-C1 the table, as everybody through every door", () => {
       reason: "internal",
       detail: "POLICY_MISSING",
     });
+  });
+});
+
+describe("LAW-C1 the table of nodes, as everybody through every door", () => {
+  const served: readonly DescService[] = [
+    RelayService,
+    ProbeService,
+    ChannelService,
+    AccessService,
+    PathService,
+    NodeService,
+    ...inspected,
+  ];
+  const methods = served.flatMap((service) => service.methods);
+  const neighbour = "node@link";
+  const client = "client@client-name";
+  const expectedAtNode = (method: DescMethod): readonly string[] => {
+    switch (method.parent) {
+      case RelayService:
+        return [neighbour];
+      case ProbeService:
+        return [neighbour, operator];
+      case ChannelService:
+        return method === ChannelService.method.open ? ["node@path", "client@path"] : [neighbour, operator];
+      case AccessService:
+      case PathService:
+        return [client];
+      case NodeService:
+        return [operator];
+      case Health:
+        return [neighbour, client, operator];
+      default:
+        return [client, operator];
+    }
+  };
+
+  test("has exactly one row per RPC and none besides", () => {
+    expect(Object.keys(nodePolicy).sort()).toEqual(methods.map(rpcName).sort());
+  });
+
+  test.each(methods.map((method) => [rpcName(method), method] as const))("%s", (_name, method) => {
+    const allowed: string[] = [];
+    for (const kind of callerKinds) {
+      for (const arrivedBy of arrivals.filter((door) => door !== "control" && door !== "join")) {
+        const caller = callerAs(kind, arrivedBy, { roles: [NodeRole.ENTRY] });
+        if (decide(nodePolicy[rpcName(method)], caller).allowed) allowed.push(`${kind}@${arrivedBy}`);
+      }
+    }
+    expect(allowed.sort()).toEqual([...expectedAtNode(method)].sort());
+  });
+
+  test("LAW-R1 only nodes that may be in front of a hop open paths through it", () => {
+    const openPath = nodePolicy[rpcName(RelayService.method.openPath)];
+    for (const roles of [[], [NodeRole.EGRESS], [NodeRole.STORAGE, NodeRole.EGRESS]]) {
+      expect(decide(openPath, callerAs("node", "link", { roles }))).toMatchObject({ detail: "ROLE_REQUIRED" });
+    }
+    expect(decide(openPath, callerAs("node", "link", { roles: [NodeRole.RELAY] })).allowed).toBe(true);
+  });
+
+  test("no RPC between nodes takes the caller's identity from its request", () => {
+    for (const method of methods.filter((each) => expectedAtNode(each).some((who) => !who.startsWith("operator")))) {
+      const named = method.input.fields.map(({ name }) => name).filter((name) => SUBJECT_FIELDS.includes(name));
+      expect(named, rpcName(method)).toEqual([]);
+    }
   });
 });
 
