@@ -15,7 +15,7 @@ import { CERTIFICATES_TOPIC } from "../hints/hints.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type CertificateRow, findCertificate, promoteCertificate } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
-import { getIdentity } from "../store/identities.ts";
+import { getIdentity, setIdentityKey } from "../store/identities.ts";
 import { getMembership } from "../store/memberships.ts";
 import { getNode, requireAuthenticNode, setNodeKey } from "../store/nodes.ts";
 import { rolesOf } from "../store/roles.ts";
@@ -160,6 +160,11 @@ export class Allowlist {
       if (row.subjectKind === "node") {
         const node = await getNode(tx, row.scope, row.subjectId);
         if (node !== undefined && node.keyHash !== row.keyHash) await setNodeKey(tx, { seal }, node.id, row.keyHash);
+      }
+      if (row.subjectKind === "operator" || row.subjectKind === "client") {
+        const identity = await getIdentity(tx, seal, row.subjectId);
+        if (identity !== undefined && identity.keyHash !== row.keyHash)
+          await setIdentityKey(tx, seal, identity, row.keyHash);
       }
       await appendAudit(tx, {
         actor: row.spiffe,

@@ -45,8 +45,12 @@ export async function issuedIdentity(issuer: Issuer, cluster: ClusterRow, node: 
   };
 }
 
-/** The node, authenticated. Throws `permission_denied` (IDENTITY_REVOKED) when it is revoked. */
+/**
+ * The node, authenticated, and kept from being revoked until the transaction ends. Throws `permission_denied`
+ * (IDENTITY_REVOKED) when it is revoked.
+ */
 export async function requireActiveNode(tx: Tx, issuer: Issuer, clusterId: string, nodeId: string): Promise<NodeRow> {
+  await tx.query("select 1 as held from node where id = $1 for share", [nodeId]);
   const node = await requireNode(tx, issuer.ctx.seal, clusterId, nodeId);
   if (node.identityStatus === "active") return node;
   throw new WeftError("permission_denied", "this identity is revoked", { detail: "IDENTITY_REVOKED" });

@@ -8,6 +8,7 @@
 
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { judgeCsr } from "../../certs/csr.ts";
+import { isAssignableRole, missingCapabilities } from "../../fabric/members.ts";
 import { isNodeName } from "../../fabric/server-names.ts";
 import type { ApproveRequestRequest, RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -34,7 +35,7 @@ import { assignRole } from "../store/roles.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import { isUniqueViolation, type Tx } from "../store/sql.ts";
 import { canonicalJson } from "../store/trust.ts";
-import { canHold, capabilities, roles } from "../store/vocabulary.ts";
+import { capabilities, roles } from "../store/vocabulary.ts";
 import { callerOf, invalid, issuerOf, plainText, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 const REASON_MAX_CHARS = 500;
@@ -122,11 +123,7 @@ async function approvePending(tx: Tx, deps: ServiceDeps, pending: RequestRow, ap
   const { spkiDer, keyHash } = judgeCsr(pending.csr);
   requireUnchanged(pending, keyHash, approval);
   await requireFreshKey(tx, keyHash);
-  for (const grant of grants) {
-    if (canHold(grant.role, pending.capabilities)) continue;
-    const options = { detail: "CAPABILITY_MISSING", metadata: { role: grant.role } };
-    throw new WeftError("failed_precondition", `the host does not report what the role ${grant.role} needs`, options);
-  }
+  for (const grant of grants) requireCapabilities(grant, pending.capabilities);
   const node = {
     id: `nd-${randomLabel(deps.random, 16)}`,
     clusterId: cluster.id,
@@ -150,6 +147,15 @@ async function approvePending(tx: Tx, deps: ServiceDeps, pending: RequestRow, ap
   await appendAudit(tx, { ...about, action: "certificate.issued", after });
   await bumpSnapshot(tx, deps.hints, cluster.id);
   return await decideRequest(tx, pending.id, { state: "approved", reviewer: actor, reason: "", nodeId: node.id });
+}
+
+/** A role needs what the host reports; reporting alone gives nothing. */
+function requireCapabilities(grant: GrantRow, reported: readonly string[]): void {
+  const role = roles.value(grant.role);
+  const values = reported.map((each) => capabilities.value(each));
+  if (isAssignableRole(role) && missingCapabilities(role, values).length === 0) return;
+  const options = { detail: "CAPABILITY_MISSING", metadata: { role: grant.role } };
+  throw new WeftError("failed_precondition", `the host does not report what the role ${grant.role} needs`, options);
 }
 
 /** What the operator saw must be what is stored, and what is stored must be what the host signed. */

@@ -88,12 +88,6 @@ export async function listIdentities(
   return authentic(seal, rows);
 }
 
-/** Clients of a cluster that may act, authenticated, by id. */
-export async function activeClients(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly IdentityRow[]> {
-  const text = `select ${columns} from identity i where i.scope = $1 and i.kind = 'client' and i.status = 'active' order by i.id`;
-  return authentic(seal, await q.query<IdentityRow>(text, [clusterId]));
-}
-
 /** Locks every active operator, in one order: whoever changes one of them sees all of them. */
 export async function lockActiveOperators(tx: Tx, seal: TrustSeal): Promise<readonly IdentityRow[]> {
   const text = `select ${columns} from identity i where i.scope = $1 and i.status = 'active' order by i.id for update`;

@@ -84,26 +84,3 @@ export const offlineModes = vocabulary<OfflineMode>({
   "existing-only": OfflineMode.EXISTING_ONLY,
   "fail-closed": OfflineMode.FAIL_CLOSED,
 });
-
-const capabilitiesByRole: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries({
-    entry: ["can_accept_client_ingress"],
-    relay: ["can_route_mesh"],
-    egress: ["can_egress_internet", "can_egress_private_network"],
-    "rdp-worker": ["can_run_rdp_worker"],
-    "vnc-worker": ["can_run_vnc_worker"],
-    "vpn-exit": ["can_run_vpn_exit"],
-    "vpn-connector": ["can_run_vpn_connector"],
-    "file-storage-cache": ["can_run_file_cache"],
-    "update-cache": ["can_run_update_cache"],
-    "video-relay": ["can_run_video_relay"],
-    storage: [],
-    "admin-ingress": ["can_accept_client_ingress"],
-  }),
-);
-
-/** Whether a node that reports `reported` (stored texts) can be given `role`: it needs one of the role's capabilities. */
-export function canHold(role: string, reported: readonly string[]): boolean {
-  const needed = capabilitiesByRole.get(role);
-  return needed !== undefined && (needed.length === 0 || needed.some((each) => reported.includes(each)));
-}

@@ -165,7 +165,11 @@ export function enrollRequest(
     token,
     csr: host.csr,
     nodeName: "edge-1",
-    capabilities: [NodeCapability.CAN_ROUTE_MESH, NodeCapability.CAN_EGRESS_INTERNET],
+    capabilities: [
+      NodeCapability.CAN_ACCEPT_NODE_INGRESS,
+      NodeCapability.CAN_ROUTE_MESH,
+      NodeCapability.CAN_EGRESS_INTERNET,
+    ],
     requestedRoles: [{ role: NodeRole.RELAY }],
     addresses: [{ host: "127.0.0.1", port: 4433 }],
     region: "eu",

@@ -205,7 +205,7 @@ describeStores("enrollment", (store) => {
   });
 
   describe("approval", () => {
-    async function pending(capabilities = [NodeCapability.CAN_ROUTE_MESH]) {
+    async function pending(capabilities = [NodeCapability.CAN_ACCEPT_NODE_INGRESS, NodeCapability.CAN_ROUTE_MESH]) {
       const { text } = await token();
       const host = await freshHost();
       const { requestId } = await world.stranger.enrollment.enroll(enrollRequest(text, host, { capabilities }));
