@@ -2,7 +2,7 @@ import { createContextValues, type HandlerContext } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import type { WatchEventsResponse } from "../../../gen/weft/node/v1/node_pb.ts";
 import { type NodeServiceDeps, nodeService } from "../../../node/node-service.ts";
-import { quiet } from "../../../node/tasks.ts";
+import { until } from "../../../node/tasks.ts";
 import { detailOf } from "../fabric/snapshot/stage.ts";
 import { selfId, snapshotWith, testPorts } from "./stage.ts";
 
@@ -122,12 +122,15 @@ describe("the status of a node", () => {
   });
 });
 
-describe("waiting for quiet", () => {
-  it("ends with the last channel and path, or with the grace", async () => {
+describe("waiting for a drain", () => {
+  it("ends when nothing is left, or at the deadline", async () => {
     const { ports } = stage();
     const { clock, counters } = ports;
     let done = 0;
-    const wait = (graceMs: number) => quiet({ clock, counters }, graceMs).then(() => (done += 1));
+    const wait = async (deadlineMs: number) => {
+      await until(clock, () => counters.channelsLive === 0, deadlineMs);
+      done += 1;
+    };
     await wait(1_000);
     expect(done).toBe(1);
     counters.channelsLive = 1;
@@ -137,7 +140,7 @@ describe("waiting for quiet", () => {
     expect(done).toBe(1);
     clock.advance(150);
     await first;
-    const second = wait(1_000);
+    const second = wait(10_000);
     counters.channelsLive = 0;
     clock.advance(50);
     await second;

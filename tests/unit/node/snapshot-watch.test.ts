@@ -54,9 +54,10 @@ const snapshot: Sent = { case: "snapshot", value: envelopeWith() };
 const feed: Sent = { case: "feed", value: feedWith(1n) };
 
 async function* ended(): AsyncGenerator<{ message: Sent }> {}
-async function* broken(): AsyncGenerator<{ message: Sent }> {
-  throw new WeftError("unavailable", "away");
-}
+const failing =
+  (thrown: () => Promise<never>): Script =>
+  () => ({ [Symbol.asyncIterator]: () => ({ next: thrown }) });
+const broken = failing(() => Promise.reject(new WeftError("unavailable", "away")));
 function sends(...messages: Sent[]): Script {
   return async function* () {
     for (const message of messages) yield { message };
@@ -104,9 +105,9 @@ describe("the watch of snapshots", () => {
     const recovered = stage([
       broken,
       broken,
-      async function* () {
-        await lasting.promise;
-      },
+      () => ({
+        [Symbol.asyncIterator]: () => ({ next: () => lasting.promise.then(() => ({ done: true, value: undefined })) }),
+      }),
       broken,
     ]);
     for (let round = 1; round <= 2; round++) {

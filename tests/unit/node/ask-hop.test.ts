@@ -1,0 +1,91 @@
+import { create } from "@bufbuild/protobuf";
+import { createRouterTransport } from "@connectrpc/connect";
+import { expect, it } from "vitest";
+import { OpenPathRequestSchema, RelayService } from "../../../gen/weft/relay/v1/relay_pb.ts";
+import { ManualClock } from "../../../lib/clock.ts";
+import { WeftError } from "../../../lib/errors.ts";
+import { limits } from "../../../lib/limits.ts";
+import { askHop } from "../../../node/ask-hop.ts";
+import type { PathEvent } from "../../../node/hop-path.ts";
+import { rpcClient } from "../../../rpc/client.ts";
+import { toConnectError } from "../../../rpc/errors.ts";
+import { eventually } from "../../harness/eventually.ts";
+
+type Answers = AsyncIterable<{
+  event: { case: "ready"; value: { legToken: Uint8Array } } | { case: "draining"; value: { nodeId: string } };
+}>;
+
+function hop(openPath: (signal: AbortSignal) => Answers, position = 1) {
+  const clock = new ManualClock();
+  const transport = createRouterTransport(({ rpc }) => {
+    rpc(RelayService.method.openPath, (_request, context) => openPath(context.signal));
+  });
+  const events: PathEvent[] = [];
+  const giveUp = new AbortController();
+  const options = {
+    clock,
+    signal: giveUp.signal,
+    hop: position,
+    onEvent: (event: PathEvent) => void events.push(event),
+  };
+  const token = askHop(rpcClient(RelayService, transport), create(OpenPathRequestSchema), options);
+  token.catch(() => {});
+  return { clock, events, giveUp, token };
+}
+
+/** A hop that never answers, until it is left. */
+async function* silent(signal: AbortSignal): Answers {
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  yield* [];
+}
+
+async function* answers(): Answers {
+  yield { event: { case: "ready", value: { legToken: new Uint8Array(32).fill(3) } } };
+  yield { event: { case: "draining", value: { nodeId: "nd-x" } } };
+}
+
+it("gives the token, then the events", async () => {
+  const { token, events } = hop(answers);
+  expect(await token).toEqual(new Uint8Array(32).fill(3));
+  await eventually(() => events.length === 1);
+  expect(events).toEqual([{ kind: "draining", nodeId: "nd-x" }]);
+});
+
+it("a later hop that hangs is blamed before the earlier ones' time is up", async () => {
+  const near = hop(silent, 1);
+  const far = hop(silent, 3);
+  const farMs = limits.openPathDeadlineMs - 2 * limits.openPathHopMarginMs;
+  for (const { clock } of [near, far]) clock.advance(farMs);
+  await expect(far.token).rejects.toMatchObject({ detail: "PATH_DEADLINE", metadata: { hop: "3" } });
+  expect(near.clock.nextDueInMs()).toBe(limits.openPathDeadlineMs - farMs);
+  near.clock.advance(limits.openPathDeadlineMs - farMs);
+  await expect(near.token).rejects.toMatchObject({ detail: "PATH_DEADLINE", metadata: { hop: "1" } });
+});
+
+it("giving up ends the call", async () => {
+  const left = Promise.withResolvers<void>();
+  const { token, giveUp } = hop(async function* (signal) {
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    left.resolve();
+    yield* [];
+  });
+  giveUp.abort();
+  await expect(token).rejects.toMatchObject({ detail: "PATH_CANCELED" });
+  await left.promise;
+});
+
+it("a refusal keeps its class and who failed; a stranger's words do not pass", async () => {
+  const refusing = (error: WeftError) =>
+    hop(async function* () {
+      yield* [];
+      throw toConnectError(error, "r");
+    }).token;
+  const known = new WeftError("unavailable", "x", { detail: "PATH_DRAINING", metadata: { hop: "4" } });
+  await expect(refusing(known)).rejects.toMatchObject({ detail: "PATH_DRAINING", metadata: { hop: "4" } });
+  const odd = new WeftError("internal", "secret words", { detail: "SQL_STATE", metadata: { hop: "99" } });
+  await expect(refusing(odd)).rejects.toMatchObject({
+    detail: "PATH_REFUSED",
+    message: "the path could not be set up",
+    metadata: { hop: "1" },
+  });
+});
