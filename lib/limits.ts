@@ -29,6 +29,7 @@ export const limits = {
   offersPerInitiatorPerSecond: 20,
   pathsMaxCount: 10_000,
   openPathDeadlineMs: 8 * secondMs,
+  openPathHopMarginMs: 500,
 
   // Splices: user space per path is 2 x (high-water mark + one read).
   spliceHighWaterBytes: 64 * KiB,
@@ -275,9 +276,27 @@ assert(
   limits.rpcSessionMemoryMaxBytes >= limits.rpcStreamsMaxCount * limits.rpcStreamWindowBytes,
   "session memory covers every stream window of an RPC session",
 );
-assert(limits.rpcStreamWindowBytes <= limits.rpcConnectionWindowBytes, "one stream never needs more than its connection");
+assert(
+  limits.rpcStreamWindowBytes <= limits.rpcConnectionWindowBytes,
+  "one stream never needs more than its connection",
+);
 assert(limits.rpcKeepaliveTimeoutMs < limits.rpcKeepaliveMs, "a ping is judged before the next is sent");
 assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
 assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");
-assert(limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs, "a revocation told to one replica reaches the others within a second");
+assert(
+  limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs,
+  "a revocation told to one replica reaches the others within a second",
+);
 assert(limits.routeRelaysMaxCount + 2 <= limits.offerHopsMaxCount, "a route fits into an offer");
+assert(limits.deafAfterMs >= 3 * limits.graphRefreshMs, "a replica must miss several looks before it counts as deaf");
+assert(limits.deafAfterMs < limits.offlineAfterMs, "an unheard minute must not look like an offline node");
+assert(2 * limits.snapshotRefreshMs < limits.snapshotLifeMs, "a snapshot is renewed long before it ends");
+assert(limits.watchPollMs < limits.feedEveryMs, "a lost hint never delays a regular feed");
+assert(
+  limits.openPathDeadlineMs - (limits.offerHopsMaxCount - 2) * limits.openPathHopMarginMs > limits.legDialDeadlineMs,
+  "even the last hop of a path has time to be dialled back",
+);
+assert(
+  limits.strangerHandshakesMaxCount < limits.handshakesInFlightMaxCount,
+  "links and paths have handshakes of their own",
+);

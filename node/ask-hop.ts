@@ -28,7 +28,9 @@ export async function askHop(
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) call.abort();
   let late = false;
-  const timer = clock.after(limits.openPathDeadlineMs, () => {
+  // Each later hop is given less time, so that whoever waits for the one that hangs is the first to say so.
+  const deadlineMs = limits.openPathDeadlineMs - (options.hop - 1) * limits.openPathHopMarginMs;
+  const timer = clock.after(deadlineMs, () => {
     late = true;
     call.abort();
   });

@@ -63,12 +63,15 @@ it("a later hop that hangs is blamed before the earlier ones' time is up", async
 });
 
 it("giving up ends the call", async () => {
+  const entered = Promise.withResolvers<void>();
   const left = Promise.withResolvers<void>();
   const { token, giveUp } = hop(async function* (signal) {
+    entered.resolve();
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     left.resolve();
     yield* [];
   });
+  await entered.promise;
   giveUp.abort();
   await expect(token).rejects.toMatchObject({ detail: "PATH_CANCELED" });
   await left.promise;
