@@ -4,8 +4,8 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { MembershipService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { changeMembership } from "../domain/node-changes.ts";
 import { requireCluster } from "../store/clusters.ts";
-import { getMembership, listMemberships } from "../store/memberships.ts";
-import { type MembershipStatus, nodeNotFound, requireNode } from "../store/nodes.ts";
+import { getMembership, listMemberships, type MembershipStatus, nodeNotFound } from "../store/memberships.ts";
+import { requireNode } from "../store/nodes.ts";
 import { membershipMessage, nodeObject } from "./node-messages.ts";
 import { callerOf, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 

@@ -5,11 +5,11 @@
  */
 
 import { WeftError } from "../../lib/errors.ts";
-import type { MembershipStatus } from "./nodes.ts";
-import { nodeNotFound } from "./nodes.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
+
+export type MembershipStatus = "active" | "disabled";
 
 export interface MembershipRow {
   readonly clusterId: string;
@@ -60,6 +60,11 @@ export async function getMembership(
   nodeId: string,
 ): Promise<MembershipRow | undefined> {
   return one(authentic(seal, await q.query<MembershipRow>(`${selectText} and m.node_id = $2`, [clusterId, nodeId])));
+}
+
+/** The error of whoever names a node that is not in the cluster. */
+export function nodeNotFound(): WeftError {
+  return new WeftError("not_found", "no such node in this cluster", { detail: "NODE_NOT_FOUND" });
 }
 
 /** The error of everything a disabled member asks for. */

@@ -3,10 +3,9 @@
  * what an operator approved (name, addresses, key), but only the latter is authenticated and ever decides anything.
  */
 
-import { WeftError } from "../../lib/errors.ts";
 import { type Health, healthOf } from "../domain/health.ts";
 import type { GrantRow } from "../domain/placement.ts";
-import { insertMembership } from "./memberships.ts";
+import { insertMembership, type MembershipStatus, nodeNotFound } from "./memberships.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
 import { canonicalJson, type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -17,7 +16,6 @@ export interface AddressRow {
 }
 
 export type IdentityStatus = "active" | "revoked";
-export type MembershipStatus = "active" | "disabled";
 
 export interface NodeRow {
   readonly id: string;
@@ -88,10 +86,6 @@ export async function requireNode(
   if (row === undefined) throw nodeNotFound();
   requireAuthenticNode(seal, row);
   return row;
-}
-
-export function nodeNotFound(): WeftError {
-  return new WeftError("not_found", "no such node in this cluster", { detail: "NODE_NOT_FOUND" });
 }
 
 /** Every node of the cluster by name, authenticated. */

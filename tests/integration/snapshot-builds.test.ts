@@ -110,8 +110,14 @@ describe("what nodes see", () => {
     expect(await growth(() => changeMembership(cluster.ctx, { ...at, node: relay.id, status: "active" }))).toBe(1);
     let poolId = "";
     let resourceId = "";
-    expect(await growth(async () => void (poolId = await createPool(cluster, orgX, "pool-x", [egress.id])))).toBe(2);
-    expect(await growth(async () => void (resourceId = await addResource(cluster, orgX, "web", poolId)))).toBe(1);
+    const placePool = async () => {
+      poolId = await createPool(cluster, orgX, "pool-x", [egress.id]);
+    };
+    const placeResource = async () => {
+      resourceId = await addResource(cluster, orgX, "web", poolId);
+    };
+    expect(await growth(placePool)).toBe(2);
+    expect(await growth(placeResource)).toBe(1);
     expect(
       await growth(() =>
         addListener(cluster, { organizationId: orgX, name: "web", resourceId, entryNodeId: entry.id }),

@@ -3,6 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { changeMembership, revokeNode } from "../../control/domain/node-changes.ts";
+import { startUpkeep } from "../../control/domain/upkeep.ts";
 import { Wake } from "../../control/domain/wake.ts";
 import type { Hints } from "../../control/hints/hints.ts";
 import { controlService } from "../../control/services/control.ts";
@@ -15,6 +16,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ManualClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
+import { silentLog } from "../../lib/log.ts";
 import type { Caller } from "../../rpc/caller.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { type AddedNode, addNode, type ControlCluster, callAs, controlCluster } from "../harness/control-cluster.ts";
@@ -123,7 +125,10 @@ describe("WatchSnapshot", () => {
     const gate = Promise.withResolvers<void>();
     let reads = 0;
     await using watch = new Watch(node.caller, {
-      pause: () => ((reads += 1) === 2 ? gate.promise : Promise.resolve()),
+      pause: () => {
+        reads += 1;
+        return reads === 2 ? gate.promise : Promise.resolve();
+      },
     });
     await eventually(() => reads === 2, { what: "the reader stands still" });
     for (let i = 0; i < 20; i += 1) await bump();
@@ -234,5 +239,39 @@ describe("a wake", () => {
     abort.abort();
     await waiting;
     await new Wake().wait(new ManualClock(), 1_000, abort.signal);
+  });
+});
+
+describe("upkeep", () => {
+  it("looks after measurements and ageing snapshots by its clock, survives a store that is away, and ends when stopped", async () => {
+    const clock = new ManualClock();
+    const { sql } = cluster.ctx;
+    let away = false;
+    const flaky: typeof sql = {
+      driver: sql.driver,
+      query: (text, params) => (away ? Promise.reject(new Error("away")) : sql.query(text, params)),
+      tx: (fn, options) => (away ? Promise.reject(new Error("away")) : sql.tx(fn, options)),
+      script: (text) => sql.script(text),
+      close: () => sql.close(),
+    };
+    const warnings: string[] = [];
+    const log = { ...silentLog, warn: (message: string) => void warnings.push(message) };
+    const upkeep = startUpkeep({ sql: flaky, hints: cluster.ctx.hints, clock, log: { ...log, child: () => log } });
+    await addNode(cluster, "relay-9", { roles: ["relay"] });
+    await sql.query("update node set joined_at_ms = 0");
+    await sql.query("update cluster set graph_refreshed_at_ms = now_ms() - 10001");
+    const before = await version();
+    away = true;
+    clock.advance(limits.graphRefreshMs / 2);
+    await eventually(() => warnings.length > 0, { what: "a failed round is told" });
+    expect(await version()).toBe(before);
+    away = false;
+    clock.advance(limits.graphRefreshMs / 2);
+    await eventually(async () => (await version()) === before + 1n, { what: "the missing node is published" });
+    await sql.query("update cluster set snapshot_changed_at_ms = 0");
+    clock.advance(limits.retentionSweepMs);
+    await eventually(async () => (await version()) === before + 2n, { what: "the aged snapshot is renewed" });
+    await upkeep.stop();
+    expect(clock.nextDueInMs()).toBeUndefined();
   });
 });

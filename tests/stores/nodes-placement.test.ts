@@ -28,7 +28,10 @@ describeStores("placement", (store) => {
   let egress: AddedNode;
   let poolX: string;
   let count = 0;
-  const fresh = (): string => `name-${(count += 1)}`;
+  const fresh = (): string => {
+    count += 1;
+    return `name-${count}`;
+  };
 
   beforeAll(async () => {
     cluster = await controlCluster(await store.empty());
