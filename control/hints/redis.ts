@@ -20,7 +20,7 @@ import { HintTable } from "./memory.ts";
 export interface RedisHintsOptions {
   /** `redis://` or `rediss://` with user and password. A secret. */
   readonly url: string;
-  /** CA of the server, PEM; demanded with a remote host (`"system"`: the host's own store). */
+  /** CA certificates of the server, PEM; those the host trusts when absent. A remote server is always verified. */
   readonly caPem?: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -132,8 +132,8 @@ function connectionOf(url: string, caPem: string | undefined): Record<string, un
   const host = decodeURIComponent(parsed.hostname).replace(/^\[|\]$/g, "");
   const local = host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
   const tls = parsed.protocol === "rediss:";
-  if (!local && !(tls && caPem !== undefined)) {
-    const message = "remote hints need TLS with the server's CA given";
+  if (!local && !tls) {
+    const message = "remote hints need TLS: rediss://";
     throw new WeftError("failed_precondition", message, { detail: "HINTS_INSECURE" });
   }
   return {
@@ -144,7 +144,7 @@ function connectionOf(url: string, caPem: string | undefined): Record<string, un
     ...(tls
       ? {
           tls: {
-            ...(caPem === undefined || caPem === "system" ? {} : { ca: caPem }),
+            ...(caPem === undefined ? {} : { ca: caPem }),
             rejectUnauthorized: true,
             ...(isIP(host) === 0 ? { servername: host } : {}),
           },

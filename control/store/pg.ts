@@ -28,7 +28,7 @@ import {
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`. A secret. */
   readonly url: string;
-  /** CA certificates of the server, PEM. Demanded with a remote host unless the host's own store is meant (`"system"`). */
+  /** CA certificates of the server, PEM; those the host trusts when absent, and then the URL must say sslmode=verify-full. */
   readonly caPem?: string;
   readonly connectionsMaxCount?: number;
   readonly statementTimeoutMs?: number;
@@ -100,13 +100,13 @@ function connectionOf(url: string, caPem: string | undefined): pg.PoolConfig {
 
 function tlsOf(host: string, sslmode: string | null, caPem: string | undefined): ConnectionOptions | undefined {
   const local = host.startsWith("/") || host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-  if (caPem === undefined && local) return undefined;
-  if (caPem === undefined || (sslmode !== null && sslmode !== "verify-full")) {
-    const message = "a remote store needs TLS with its CA given and its name verified";
+  if (local && caPem === undefined && sslmode !== "verify-full") return undefined;
+  if (sslmode === null ? caPem === undefined : sslmode !== "verify-full") {
+    const message = "a remote store needs TLS with its certificate and name verified: sslmode=verify-full";
     throw new WeftError("failed_precondition", message, { detail: "STORE_INSECURE" });
   }
   return {
-    ...(caPem === "system" ? {} : { ca: caPem }),
+    ...(caPem === undefined ? {} : { ca: caPem }),
     rejectUnauthorized: true,
     minVersion: "TLSv1.2",
     ...(isIP(host) === 0 ? { servername: host } : {}),
