@@ -12,6 +12,7 @@ import type { TLSSocket } from "node:tls";
 import { hasRole } from "../fabric/members.ts";
 import { parseServerName } from "../fabric/server-names.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { LegTable } from "../relay/legs.ts";
 import { type Opening, Peeker } from "../relay/peek.ts";
@@ -88,7 +89,9 @@ export async function startOperatorListener(deps: OperatorListenerDeps): Promise
         refuse();
         return void socket.destroy();
       }
-      doors.operator.enter(socket, { guest: { kind: "operator" }, invited: false, onAdmitted });
+      contained(deps.ports, socket, () => {
+        doors.operator.enter(socket, { guest: { kind: "operator" }, invited: false, onAdmitted });
+      });
     }),
   );
   server.maxConnections = limits.peekSocketsMaxCount;
@@ -111,11 +114,17 @@ class Sorter {
   sort(socket: Socket, opening: Opening): void {
     // Whoever takes it adds its own; between two owners an error must find one.
     socket.on("error", () => {});
+    contained(this.#deps.ports, socket, () => this.#decide(socket, opening));
+  }
+
+  #decide(socket: Socket, opening: Opening): void {
     switch (opening.kind) {
       case "leg":
         return void this.#leg(socket, opening.token);
       case "reverse":
-        return void this.#peeker.look(socket, (inner) => this.#reverse(socket, inner));
+        return void this.#peeker.look(socket, (inner) =>
+          contained(this.#deps.ports, socket, () => this.#reverse(socket, inner)),
+        );
       case "hello":
         return void this.#hello(socket, opening.serverName);
     }
@@ -164,6 +173,16 @@ class Sorter {
 
   #close(socket: Socket): void {
     this.#deps.ports.counters.peeksRefused += 1;
+    socket.resetAndDestroy();
+  }
+}
+
+/** What one connection meets (a root missing in the bundle, a bug) must not end the others. */
+function contained({ log }: DataPlanePorts, socket: Socket, handle: () => void): void {
+  try {
+    handle();
+  } catch (error) {
+    log.error("connection not sorted", { error: messageOf(error) });
     socket.resetAndDestroy();
   }
 }

@@ -112,7 +112,13 @@ export class TlsDoor<K extends ServerKind> {
     const caller =
       tls.alpnProtocol === "h2" ? judge.admit(tls, visit.guest, { arrivedBy, source }) : { refused: "ALPN" };
     if (isRefusal(caller)) return void this.#refuse(raw, visit, caller.refused);
-    visit.onAdmitted({ tls, raw, caller });
+    try {
+      visit.onAdmitted({ tls, raw, caller });
+    } catch (error) {
+      // What one connection meets must not end the others.
+      this.#options.log.error("connection not taken", { state: this.#options.kind, error: messageOf(error) });
+      raw.resetAndDestroy();
+    }
   }
 
   #refuse(raw: Socket, visit: DoorVisit, why: string): void {

@@ -116,3 +116,17 @@ it("a client name opens no door on a node that is no entry", async () => {
   const raw = await dialTcp([create(NodeAddressSchema, cluster.node("re-1").address)], dial);
   await expect(startTls(raw, options, dial)).rejects.toMatchObject({ detail: "TLS_FAILED" });
 });
+
+it("what fails for one connection ends that connection only", async () => {
+  const egress = cluster.node("eg-1");
+  const push = egress.ends.push;
+  egress.ends.push = () => {
+    throw new Error("the role has a bug");
+  };
+  const path = await cluster.node("en-1").plane.paths.open(cluster.request(hops));
+  await closed(path.raw);
+  egress.ends.push = push;
+  const next = await cluster.node("en-1").plane.paths.open(cluster.request(hops));
+  expect(next.peer.id?.id).toBe("eg-1");
+  next.close();
+});
