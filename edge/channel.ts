@@ -83,6 +83,8 @@ export class EdgeChannel extends Duplex {
     this.opened = this.#opened.promise;
     this.opened.catch(() => {});
     channel.handler = this.#handler();
+    // How a channel ends is news for its owner, who may not listen yet, and never the end of the process.
+    this.on("error", () => {});
   }
 
   get writtenToTarget(): number {

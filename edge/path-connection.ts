@@ -38,6 +38,7 @@ export class PathConnection {
   readonly #clock: Clock;
   readonly #onClosed: (() => void)[] = [];
   #closed = false;
+  #gone = false;
   #grace: Timer | undefined;
 
   private constructor(path: EdgePath, session: Http2Session, exporter: Buffer, clock: Clock) {
@@ -51,8 +52,9 @@ export class PathConnection {
     session.on("error", () => {});
     path.tls.on("error", () => {});
     path.raw.on("error", () => {});
-    session.once("close", () => this.#gone());
-    path.raw.once("close", () => this.destroy());
+    session.once("close", () => this.#endSockets());
+    path.raw.once("close", () => this.#released());
+    if (path.raw.closed) this.#released();
     // The far end will open or answer nothing more: it is gone or going.
     session.once("goaway", () => this.#closeSoon());
   }
@@ -93,6 +95,7 @@ export class PathConnection {
     return new PathConnection(path, session, exporter, clock);
   }
 
+  /** True as soon as nothing should be sent here any more. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -108,18 +111,21 @@ export class PathConnection {
     });
   }
 
-  /** Called once, as soon as nothing can travel here any more; at once when that is so already. */
+  /** Called once, when the socket is closed; at once when it is already. */
   onClosed(listener: () => void): void {
-    if (this.#closed) listener();
+    if (this.#gone) listener();
     else this.#onClosed.push(listener);
   }
 
-  /** Gives the path up now: resets the socket whatever state it is in. */
+  /**
+   * Gives the path up now: resets the socket whatever state it is in. The session and the TLS layer are taken down only when
+   * the socket is closed: destroying them between the reset and its close writes into a handle that is gone, and crashes
+   * the process (Node 26.10).
+   */
   destroy(): void {
     if (this.#closed) return;
+    this.#closed = true;
     this.path.raw.resetAndDestroy();
-    this.#session.destroy();
-    this.#gone();
   }
 
   /** Lets what was written leave, at most for a second, then gives the path up. */
@@ -133,12 +139,20 @@ export class PathConnection {
     this.#grace ??= this.#clock.after(limits.trunkCloseGraceMs, () => this.destroy());
   }
 
-  #gone(): void {
-    if (this.#closed) return;
+  /** The session is over in an orderly way: what it wrote may still leave. */
+  #endSockets(): void {
     this.#closed = true;
-    this.#grace?.cancel();
     this.path.tls.destroy();
     this.path.raw.destroy();
+  }
+
+  #released(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#closed = true;
+    this.#grace?.cancel();
+    this.#session.destroy();
+    this.path.tls.destroy();
     this.path.close?.();
     for (const listener of this.#onClosed.splice(0)) listener();
   }
@@ -149,7 +163,8 @@ function exporterOf(path: EdgePath): Buffer {
 }
 
 function widen(session: ClientHttp2Session | ServerHttp2Session): void {
-  session.setLocalWindowSize(limits.pathConnectionWindowBytes);
+  // The client's `connect` may come after the session was given up.
+  if (!session.destroyed) session.setLocalWindowSize(limits.pathConnectionWindowBytes);
 }
 
 function isOpen(headers: IncomingHttpHeaders): boolean {

@@ -61,8 +61,10 @@ export async function listenForPaths(
   });
   server.on("tlsClientError", () => {});
   server.on("secureConnection", (tls: TLSSocket) => {
-    const raw = byPeerPort.get(tls.remotePort as number) as Socket;
     tls.on("error", () => {});
+    const raw = byPeerPort.get(tls.remotePort as number);
+    // The dialler is gone already.
+    if (raw === undefined) return;
     onPath({ tls, raw, hops: ["entry", "egress"], peerKey: "entry|org", organizationId: "org", context: "path" });
   });
   server.listen(0, "127.0.0.1");
