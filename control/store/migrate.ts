@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import type { Sql, Tx } from "./sql.ts";
+import { one, type Sql, type Tx } from "./sql.ts";
 
 export interface Migration {
   readonly number: number;
@@ -28,6 +28,7 @@ export interface MigrationOutcome {
 const FILE = /^(\d{4})_([a-z0-9_]+)\.sql$/;
 /** An arbitrary constant, the same in every version: who holds this advisory lock migrates. */
 const ADVISORY_LOCK = 7_317_446_281;
+const LOCK_POLL_MS = 100;
 
 /** The migrations of this program, in order. */
 export function ownMigrations(): readonly Migration[] {
@@ -96,10 +97,19 @@ async function applyOne(tx: Tx, migration: Migration): Promise<boolean> {
   return true;
 }
 
-/** Waits for other starters longer than a statement may otherwise take. */
+/**
+ * Waits for other starters, longer than any single statement may take: by asking again, so that a starter that hangs is
+ * noticed. Throws `unavailable` (STORE_BUSY).
+ */
 async function lock(tx: Tx): Promise<void> {
-  await tx.query(`set local statement_timeout = ${limits.migrationLockWaitMs}`);
-  await tx.query("select pg_advisory_xact_lock($1)", [ADVISORY_LOCK]);
+  for (let waitedMs = 0; waitedMs < limits.migrationLockWaitMs; waitedMs += LOCK_POLL_MS) {
+    const rows = await tx.query<{ got: boolean }>("select pg_try_advisory_xact_lock($1) as got", [ADVISORY_LOCK]);
+    if (one(rows)?.got === true) return;
+    await tx.query("select 1 as waited from pg_sleep($1)", [LOCK_POLL_MS / 1_000]);
+  }
+  throw new WeftError("unavailable", "another process has been migrating the store for too long", {
+    detail: "STORE_BUSY",
+  });
 }
 
 /** Splits a script at semicolons that end a line, outside of `$$` bodies; comments between statements are dropped. */
