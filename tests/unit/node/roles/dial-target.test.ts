@@ -118,7 +118,10 @@ describe("LAW-C6 the ceiling judges addresses, not names", () => {
       create(ResourceTargetSchema, { host: "flip.example", port }),
       ending.signal,
     );
-    await Promise.race([dialling, eventually(() => clock.nextDueInMs(), { everyMs: 1, withinMs: 500 }).catch(() => {})]);
+    await Promise.race([
+      dialling,
+      eventually(() => clock.nextDueInMs(), { everyMs: 1, withinMs: 500 }).catch(() => {}),
+    ]);
     ending.abort();
     const outcome = await dialling;
     // 192.0.2.1 (TEST-NET) answers nobody; what matters is that loopback was not reached by the second answer.
