@@ -90,9 +90,7 @@ function commandProblem(words: readonly string[]): string | undefined {
 const shellLines = documents
   .flatMap((document) => fencesOf(document))
   .filter(({ language }) => language === "sh" || language === "console")
-  .flatMap(({ document, text }) =>
-    text.split("\n").map((line) => ({ document, line: line.replace(/^\s*(\$ )?/, "") })),
-  )
+  .flatMap(({ document, text }) => text.split("\n").map((line) => ({ document, line: line.replace(/^\s*(\$ )?/, "") })))
   .filter(({ line }) => line !== "");
 
 describe("commands in the documents", () => {
@@ -160,7 +158,9 @@ describe("commands in the documents", () => {
 });
 
 describe("configuration in the documents", () => {
-  const configurations = documents.flatMap((document) => fencesOf(document)).filter(({ language }) => language === "json");
+  const configurations = documents
+    .flatMap((document) => fencesOf(document))
+    .filter(({ language }) => language === "json");
 
   it.each(configurations.map(({ document, text }, index) => [`${document} #${index + 1}`, text]))(
     "%s is valid",
@@ -185,7 +185,9 @@ function pathsIn(text: string): string[] {
     .map((entry) => entry.name);
   return [...text.matchAll(/`([\w./-]+)`/g)]
     .map((match) => match[1] ?? "")
-    .filter((path) => rooms.includes(path.split("/")[0] ?? "") && path.includes("/") && /(\/|\.\w+|\/[\w-]+)$/.test(path));
+    .filter(
+      (path) => rooms.includes(path.split("/")[0] ?? "") && path.includes("/") && /(\/|\.\w+|\/[\w-]+)$/.test(path),
+    );
 }
 
 /** Folders that tools look into and that nothing may be in yet. */
@@ -250,7 +252,9 @@ describe("ARCHITECTURE.md", () => {
   });
 
   it("says where each law holds, or that it does not yet", () => {
-    const silent = [...rows].filter(([, { enforced }]) => !enforced.includes("later") && pathsIn(enforced).length === 0);
+    const silent = [...rows].filter(
+      ([, { enforced }]) => !enforced.includes("later") && pathsIn(enforced).length === 0,
+    );
     expect(silent).toEqual([]);
   });
 

@@ -54,7 +54,11 @@ const controlOperatorCalls: Readonly<Record<string, Call>> = {
   "weft.lease.v1.LeaseService": { method: "Get", body: () => ({ name: "nobody-holds-it" }), codes: ["NotFound"] },
   "weft.routing.v1.RoutingService": {
     method: "ExplainRoute",
-    body: ({ clusterId, organizationId }) => ({ cluster_id: clusterId, resource: "web", organization_id: organizationId }),
+    body: ({ clusterId, organizationId }) => ({
+      cluster_id: clusterId,
+      resource: "web",
+      organization_id: organizationId,
+    }),
   },
 };
 
