@@ -68,8 +68,6 @@ export class Door<K extends ServerKind> implements AnyDoor {
         leave();
       });
       raw.once("close", () => this.#shaking.get(key)?.());
-      // An end that came with the hello was read before TLS took over, which will never see it.
-      raw.once("end", () => raw.destroy());
       this.#server.emit("connection", raw);
     });
     if (entered) return;
