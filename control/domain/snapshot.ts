@@ -86,7 +86,8 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
       const at = positionOf(dated);
       const key = { clusterId, nodeId, ...at };
       const payload =
-        (await keptPayload(deps.sql, key)) ?? (await keepPayload(deps.sql, key, encodeSnapshot(dated, nodeId)));
+        (await keptPayload(deps.sql, deps.seal, key)) ??
+        (await keepPayload(deps.sql, deps.seal, key, encodeSnapshot(dated, nodeId)));
       const { keyId, privateKey, signed } = await deps.authority.signingKey(clusterId, "snapshot");
       const signer = { keyId, privateKey, statement: signed };
       return { ...at, envelope: signSnapshotPayload(signer, { clusterId, nodeId }, payload) };

@@ -137,6 +137,8 @@ async function approvePending(tx: Tx, deps: ServiceDeps, pending: RequestRow, ap
     requestId: pending.id,
   };
   await insertNamedNode(tx, deps, node);
+  // Before the first record: everybody locks the cluster's row, then the audit head.
+  await bumpSnapshot(tx, deps.hints, cluster.id);
   const about = { actor, object: `node/${node.id}`, clusterId: cluster.id };
   for (const { role, organizationId } of grants) {
     await assignRole(tx, deps, { clusterId: cluster.id, nodeId: node.id, role, organizationId, assignedBy: actor });
@@ -145,7 +147,6 @@ async function approvePending(tx: Tx, deps: ServiceDeps, pending: RequestRow, ap
   const leaf = await issueAndRecord(tx, await issuerOf(deps, tx), nodeLeafOrder(cluster, node, spkiDer, "current"));
   const after = { serial: leaf.serialHex, keyHash, notAfterMs: leaf.notAfterMs };
   await appendAudit(tx, { ...about, action: "certificate.issued", after });
-  await bumpSnapshot(tx, deps.hints, cluster.id);
   return await decideRequest(tx, pending.id, { state: "approved", reviewer: actor, reason: "", nodeId: node.id });
 }
 

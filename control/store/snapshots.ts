@@ -12,6 +12,7 @@ import { limits } from "../../lib/limits.ts";
 import type { Hints } from "../hints/hints.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 /** Where a cluster's configuration stands. */
 export interface SnapshotPosition {
@@ -90,23 +91,34 @@ export interface PayloadKey extends SnapshotPosition {
   readonly nodeId: string;
 }
 
-/** The payload kept for a node at a position, if one was built already. */
-export async function keptPayload(q: Queryable, key: PayloadKey): Promise<Uint8Array | undefined> {
-  const rows = await q.query<{ payload: Uint8Array }>(
-    `select payload from snapshot_payload where cluster_id = $1 and node_id = $2 and epoch = $3 and version = $4`,
+function macFields(key: PayloadKey, payload: Uint8Array): MacField[] {
+  return [key.clusterId, key.nodeId, key.epoch, key.version, payload];
+}
+
+/** The payload kept for a node at a position, authenticated, if one was built already. */
+export async function keptPayload(q: Queryable, seal: TrustSeal, key: PayloadKey): Promise<Uint8Array | undefined> {
+  const rows = await q.query<{ payload: Uint8Array; mac: Uint8Array }>(
+    `select payload, mac from snapshot_payload where cluster_id = $1 and node_id = $2 and epoch = $3 and version = $4`,
     [key.clusterId, key.nodeId, key.epoch, key.version],
   );
-  return one(rows)?.payload;
+  const kept = one(rows);
+  if (kept !== undefined) requireAuthentic(seal, "snapshot_payload", macFields(key, kept.payload), kept.mac);
+  return kept?.payload;
 }
 
 /** Keeps a payload unless another replica was first; returns the one that counts (V2). */
-export async function keepPayload(q: Queryable, key: PayloadKey, payload: Uint8Array): Promise<Uint8Array> {
+export async function keepPayload(
+  q: Queryable,
+  seal: TrustSeal,
+  key: PayloadKey,
+  payload: Uint8Array,
+): Promise<Uint8Array> {
   await q.query(
-    `insert into snapshot_payload (cluster_id, node_id, epoch, version, payload) values ($1, $2, $3, $4, $5)
+    `insert into snapshot_payload (cluster_id, node_id, epoch, version, payload, mac) values ($1, $2, $3, $4, $5, $6)
      on conflict do nothing`,
-    [key.clusterId, key.nodeId, key.epoch, key.version, payload],
+    [key.clusterId, key.nodeId, key.epoch, key.version, payload, seal.mac("snapshot_payload", macFields(key, payload))],
   );
-  const kept = await keptPayload(q, key);
+  const kept = await keptPayload(q, seal, key);
   assert(kept !== undefined, "a payload that was just kept is there");
   return kept;
 }

@@ -276,6 +276,22 @@ describe("the revocation feed", () => {
     expect(read(again).revocations).toEqual(read(first).revocations);
   });
 
+  it("LAW-C1 a payload somebody wrote into the database is not signed", async () => {
+    const { payload } = (await cluster.snapshots.build(cluster.clusterId, relay.id)).envelope;
+    const forged = Buffer.from(payload);
+    forged.writeUInt8(forged.readUInt8(forged.length - 1) ^ 1, forged.length - 1);
+    const plant = `update snapshot_payload set payload = $1 where node_id = $2`;
+    await cluster.ctx.sql.query(plant, [forged, relay.id]);
+    const refused = cluster.snapshots.build(cluster.clusterId, relay.id);
+    await expect(refused).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
+    await cluster.ctx.sql.query(plant, [payload, relay.id]);
+    // A payload of another version or node is authentic only where it belongs.
+    await cluster.ctx.sql.query("update snapshot_payload set node_id = $1 where node_id = $2", [egress.id, relay.id]);
+    const moved = cluster.snapshots.build(cluster.clusterId, egress.id);
+    await expect(moved).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
+    await cluster.ctx.sql.query("delete from snapshot_payload");
+  });
+
   it("LAW-C1 nothing is signed from a row somebody wrote into the database", async () => {
     await cluster.ctx.sql.query("update role_assignment set organization_id = '' where node_id = $1", [entry.id]);
     await cluster.ctx.sql.query("update cluster set snapshot_version = snapshot_version + 1");

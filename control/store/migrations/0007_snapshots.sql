@@ -43,5 +43,7 @@ create table snapshot_payload (
   version bigint not null,
   payload bytea not null,
   created_at_ms bigint not null default now_ms(),
+  -- What is kept is signed as it is: it has to be control's own.
+  mac bytea not null,
   primary key (cluster_id, node_id, epoch, version)
 );
