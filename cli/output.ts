@@ -27,7 +27,8 @@ const hintByReason: Partial<Record<Reason, string>> = {
 
 /** A value as JSON: 64-bit integers become numbers while exact, bytes become hex. Protobuf's own fields are left out. */
 export function plain(value: unknown): unknown {
-  if (typeof value === "bigint") return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value.toString();
+  if (typeof value === "bigint")
+    return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value.toString();
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value === "object" && value !== null) {
@@ -46,22 +47,47 @@ export interface OutputOptions {
 
 /** Prints a result: the object with `--json`, else the text. */
 export function print(options: OutputOptions, object: object, text: () => string): void {
-  process.stdout.write(options.json === true ? `${JSON.stringify(plain(object))}\n` : `${text().replace(/\n?$/, "\n")}`);
+  process.stdout.write(
+    options.json === true ? `${JSON.stringify(plain(object))}\n` : `${text().replace(/\n?$/, "\n")}`,
+  );
 }
 
 /** Escapes what a terminal might obey: control characters and bidirectional overrides. */
 export function safeText(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
-    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return Array.from(text, (character) =>
+    isUnsafe(character.codePointAt(0) ?? 0) ? escaped(character) : character,
+  ).join("");
+}
+
+/** C0 and C1 controls, marks and overrides of writing direction. */
+const unsafeRanges = [
+  [0x00, 0x1f],
+  [0x7f, 0x9f],
+  [0x200e, 0x200f],
+  [0x202a, 0x202e],
+  [0x2066, 0x2069],
+] as const;
+
+function isUnsafe(code: number): boolean {
+  return unsafeRanges.some(([from, to]) => code >= from && code <= to);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 /** A table with as narrow columns as its content allows. */
 export function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "(none)";
   const safeRows = rows.map((row) => row.map(safeText));
-  const widths = headers.map((header, column) => Math.max(header.length, ...safeRows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd();
+  const widths = headers.map((header, column) =>
+    Math.max(header.length, ...safeRows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd();
   return [line(headers), ...safeRows.map(line)].join("\n");
 }
 
@@ -81,27 +107,40 @@ export function enumName(enumObject: Readonly<Record<string, string | number>>, 
  * The value of a short enum name.
  * @throws WeftError invalid_argument listing the names there are.
  */
-export function enumValue<E extends Readonly<Record<string, string | number>>>(enumObject: E, name: string, what: string): Extract<E[keyof E], number> {
+export function enumValue<E extends Readonly<Record<string, string | number>>>(
+  enumObject: E,
+  name: string,
+  what: string,
+): Extract<E[keyof E], number> {
   const wanted = name.toUpperCase().replaceAll("-", "_");
   const value = enumObject[wanted];
   if (typeof value === "number" && value !== 0) return value as Extract<E[keyof E], number>;
-  const names = Object.entries(enumObject).filter(([, number]) => typeof number === "number" && number !== 0).map(([key]) => enumName({ [key]: 1 }, 1));
-  throw new WeftError("invalid_argument", `"${name}" is no ${what}; choose one of ${names.join(", ")}`, { detail: "CLI_ENUM" });
+  const names = Object.entries(enumObject)
+    .filter(([, number]) => typeof number === "number" && number !== 0)
+    .map(([key]) => enumName({ [key]: 1 }, 1));
+  throw new WeftError("invalid_argument", `"${name}" is no ${what}; choose one of ${names.join(", ")}`, {
+    detail: "CLI_ENUM",
+  });
 }
 
 /** Says what went wrong and returns the exit code for it. */
 export function report(thrown: unknown, options: OutputOptions): number {
   if (thrown instanceof ConfigError) {
-    if (options.json === true) process.stdout.write(`${JSON.stringify({ ok: false, error: "config", problems: thrown.problems })}\n`);
+    if (options.json === true)
+      process.stdout.write(`${JSON.stringify({ ok: false, error: "config", problems: thrown.problems })}\n`);
     process.stderr.write(`weft: ${thrown.message}\n`);
     return exitCodes.config;
   }
   const error = thrown instanceof WeftError ? thrown : undefined;
   const message = messageOf(thrown);
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify({ ok: false, error: error?.reason ?? "internal", detail: error?.detail ?? "INTERNAL", message })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ok: false, error: error?.reason ?? "internal", detail: error?.detail ?? "INTERNAL", message })}\n`,
+    );
   }
   const hint = error === undefined ? undefined : hintByReason[error.reason];
-  process.stderr.write(`weft: ${safeText(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`);
+  process.stderr.write(
+    `weft: ${safeText(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`,
+  );
   return (error === undefined ? undefined : exitByReason[error.reason]) ?? exitCodes.failure;
 }

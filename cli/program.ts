@@ -21,7 +21,10 @@ export function buildProgram(): Command {
     .option("--json", "print exactly one JSON object on one line")
     .showSuggestionAfterError()
     .showHelpAfterError("(--help shows what there is)")
-    .addHelpText("after", "\nExamples:\n  weft up                     a whole fabric on this machine\n  weft node list --json       nodes as one JSON object\n  weft route explain web      why bytes go where they go");
+    .addHelpText(
+      "after",
+      "\nExamples:\n  weft up                     a whole fabric on this machine\n  weft node list --json       nodes as one JSON object\n  weft route explain web      why bytes go where they go",
+    );
   for (const add of [
     addUpCommand,
     addControlCommands,

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import type { Command } from "commander";
-import { NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
+import { NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
@@ -37,7 +37,10 @@ export function contextDir(options: GlobalOptions): string {
 /** Runs `work` with a session to control's operator port. */
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
   const context = loadOperatorContext(contextDir(options));
-  const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, () => systemClock.nowMs()) });
+  const transport = operatorTransport({
+    address: context.operatorAddress,
+    tls: controlPortTls(context, () => systemClock.nowMs()),
+  });
   const client = <S extends DescService>(service: S): Client<S> => rpcClient(service, transport);
   try {
     return await work({
@@ -57,7 +60,9 @@ export async function withSession<T>(options: GlobalOptions, work: (session: Ses
 }
 
 /** Turns an async command into a commander action: failures are reported and become the exit code. */
-export function action<Options extends GlobalOptions, Arguments extends unknown[]>(work: (options: Options, ...rest: Arguments) => Promise<void>) {
+export function action<Options extends GlobalOptions, Arguments extends unknown[]>(
+  work: (options: Options, ...rest: Arguments) => Promise<void>,
+) {
   return async (...all: unknown[]): Promise<void> => {
     const command = all.at(-1) as Command;
     const options = command.optsWithGlobals() as Options;
@@ -97,7 +102,10 @@ export function pick<Item extends Named>(items: readonly Item[], wanted: string,
   if (byId !== undefined) return byId;
   const [found, ...others] = items.filter((item) => item.name === wanted);
   if (found !== undefined && others.length === 0) return found;
-  if (found !== undefined) throw new WeftError("invalid_argument", `several ${what}s are named "${wanted}"; use the id`, { detail: "CLI_AMBIGUOUS" });
+  if (found !== undefined)
+    throw new WeftError("invalid_argument", `several ${what}s are named "${wanted}"; use the id`, {
+      detail: "CLI_AMBIGUOUS",
+    });
   const nearest = items.map((item) => item.name).sort((a, b) => distance(a, wanted) - distance(b, wanted))[0];
   const suggestion = nearest !== undefined && distance(nearest, wanted) <= 3 ? `; did you mean "${nearest}"?` : "";
   throw new WeftError("not_found", `there is no ${what} "${wanted}"${suggestion}`, { detail: "CLI_NOT_FOUND" });
@@ -109,7 +117,9 @@ export async function findNode(session: Session, wanted: string): Promise<Named>
 }
 
 export async function findOrganization(session: Session, wanted: string): Promise<Named> {
-  const { organizations } = await session.client(OrganizationService).listOrganizations({ clusterId: await session.clusterId() });
+  const { organizations } = await session
+    .client(OrganizationService)
+    .listOrganizations({ clusterId: await session.clusterId() });
   return pick(organizations, wanted, "organization");
 }
 
@@ -118,7 +128,10 @@ export async function findPool(session: Session, wanted: string): Promise<Named 
   return pick(pools, wanted, "pool");
 }
 
-export async function findResource(session: Session, wanted: string): Promise<Named & { readonly organizationId: string }> {
+export async function findResource(
+  session: Session,
+  wanted: string,
+): Promise<Named & { readonly organizationId: string }> {
   const { resources } = await session.client(ResourceService).listResources({ clusterId: await session.clusterId() });
   return pick(resources, wanted, "resource");
 }

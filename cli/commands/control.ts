@@ -36,10 +36,18 @@ function wordsOf(options: Flags, names: readonly string[]): string[] {
   });
 }
 
-async function init(options: Flags & { operatorName?: string; contextDir?: string; clusterSlug?: string; trustDomain?: string }): Promise<void> {
-  const [{ controlSettings, loadControlConfig }, { initControl }] = await Promise.all([import("../../control/config.ts"), import("../../control/init.ts")]);
+async function init(
+  options: Flags & { operatorName?: string; contextDir?: string; clusterSlug?: string; trustDomain?: string },
+): Promise<void> {
+  const [{ controlSettings, loadControlConfig }, { initControl }] = await Promise.all([
+    import("../../control/config.ts"),
+    import("../../control/init.ts"),
+  ]);
   const flags = Object.fromEntries(controlSettings.map((name) => [name, options[name]]));
-  const config = loadControlConfig({ env: process.env, flags, ...(options.config === undefined ? {} : { file: options.config }) }, { env: process.env, execArgv: process.execArgv });
+  const config = loadControlConfig(
+    { env: process.env, flags, ...(options.config === undefined ? {} : { file: options.config }) },
+    { env: process.env, execArgv: process.execArgv },
+  );
   const dir = options.contextDir ?? "";
   const outcome = await initControl(config, {
     operatorName: options.operatorName ?? "admin",
@@ -47,26 +55,48 @@ async function init(options: Flags & { operatorName?: string; contextDir?: strin
     ...(options.clusterSlug === undefined ? {} : { clusterSlug: options.clusterSlug }),
     ...(options.trustDomain === undefined ? {} : { trustDomain: options.trustDomain }),
   });
-  const facts = { trustDomain: outcome.trustDomain, cluster: { id: outcome.cluster.id, slug: outcome.cluster.slug }, operatorId: outcome.operatorId, context: dir };
+  const facts = {
+    trustDomain: outcome.trustDomain,
+    cluster: { id: outcome.cluster.id, slug: outcome.cluster.slug },
+    operatorId: outcome.operatorId,
+    context: dir,
+  };
   print(options, facts, () =>
-    [`installation ${outcome.trustDomain} made, cluster ${outcome.cluster.slug} (${outcome.cluster.id})`, `the first operator's context is in ${dir}`, `back up ${config.sealingKeyFile}: without it the store is worthless`].join("\n"),
+    [
+      `installation ${outcome.trustDomain} made, cluster ${outcome.cluster.slug} (${outcome.cluster.id})`,
+      `the first operator's context is in ${dir}`,
+      `back up ${config.sealingKeyFile}: without it the store is worthless`,
+    ].join("\n"),
   );
 }
 
 export function addControlCommands(program: Command): void {
   const control = program.command("control").description("the control plane process");
-  withControlSettings(control.command("init").description("make an installation: sealing key, roots, first cluster, first operator; local, once"))
+  withControlSettings(
+    control
+      .command("init")
+      .description("make an installation: sealing key, roots, first cluster, first operator; local, once"),
+  )
     .requiredOption("--context-dir <dir>", "folder for the first operator's key, certificate and context")
     .option("--operator-name <name>", "name of the first operator", "admin")
     .option("--cluster-slug <slug>", "slug of the first cluster", "default")
     .option("--trust-domain <name>", "trust domain (default: a random one)")
-    .addHelpText("after", "\nExample:\n  weft control init --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --context-dir ~/.weft --advertised-hosts control.example")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft control init --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --context-dir ~/.weft --advertised-hosts control.example",
+    )
     .action(action(init));
   withControlSettings(control.command("run").description("run a control replica"))
-    .addHelpText("after", "\nExample:\n  weft control run --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --public-host 0.0.0.0")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft control run --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --public-host 0.0.0.0",
+    )
     .action(
       action(async (options: Flags) => {
-        const [{ runControlProcess }, { controlSettings }] = await Promise.all([import("../../control/bin.ts"), import("../../control/config.ts")]);
+        const [{ runControlProcess }, { controlSettings }] = await Promise.all([
+          import("../../control/bin.ts"),
+          import("../../control/config.ts"),
+        ]);
         await runControlProcess(["run", ...wordsOf(options, ["config", ...controlSettings])]);
       }),
     );
@@ -74,17 +104,26 @@ export function addControlCommands(program: Command): void {
 
 async function showConfig(options: GlobalOptions): Promise<void> {
   const { leaf, clusters, dir, ...rest } = loadOperatorContext(contextDir(options));
-  const facts = { context: dir, operator: leaf.id.id, certificateNotAfterMs: leaf.notAfterMs, ...rest, clusters: clusters.map(({ id, slug }) => ({ id, slug })) };
+  const facts = {
+    context: dir,
+    operator: leaf.id.id,
+    certificateNotAfterMs: leaf.notAfterMs,
+    ...rest,
+    clusters: clusters.map(({ id, slug }) => ({ id, slug })),
+  };
   print(options, facts, () =>
-    table(["FIELD", "VALUE"], [
-      ["context", dir],
-      ["operator", leaf.id.id],
-      ["certificate until", when(leaf.notAfterMs)],
-      ["control operator port", rest.operatorAddress],
-      ["control public port", rest.publicAddress],
-      ["trust domain", rest.trustDomain],
-      ["clusters", clusters.map(({ slug }) => slug).join(", ")],
-    ]),
+    table(
+      ["FIELD", "VALUE"],
+      [
+        ["context", dir],
+        ["operator", leaf.id.id],
+        ["certificate until", when(leaf.notAfterMs)],
+        ["control operator port", rest.operatorAddress],
+        ["control public port", rest.publicAddress],
+        ["trust domain", rest.trustDomain],
+        ["clusters", clusters.map(({ slug }) => slug).join(", ")],
+      ],
+    ),
   );
 }
 
@@ -92,25 +131,39 @@ async function showConfig(options: GlobalOptions): Promise<void> {
 function productionProblems(config: Readonly<Record<string, unknown>>): string[] {
   const problems: string[] = [];
   if (config.dev === true) problems.push("dev: is set; it loosens checks that production needs");
-  if (typeof config.publicHost === "string" && isLoopbackHost(config.publicHost) && config.dialOutOnly !== true) problems.push(`publicHost: ${config.publicHost} is reachable from this machine only`);
+  if (typeof config.publicHost === "string" && isLoopbackHost(config.publicHost) && config.dialOutOnly !== true)
+    problems.push(`publicHost: ${config.publicHost} is reachable from this machine only`);
   return problems;
 }
 
-async function checkConfig(options: GlobalOptions & { production?: boolean }, kind: string, file: string): Promise<void> {
+async function checkConfig(
+  options: GlobalOptions & { production?: boolean },
+  kind: string,
+  file: string,
+): Promise<void> {
   const sources = { file, env: {}, flags: {} };
   const load = async (): Promise<Readonly<Record<string, unknown>>> => {
     if (kind === "node") return (await import("../../node/config.ts")).loadNodeConfig(sources);
     if (kind === "control") return (await import("../../control/config.ts")).loadControlConfig(sources);
     throw new WeftError("invalid_argument", `"${kind}" is no process; choose node or control`, { detail: "CLI_ENUM" });
   };
-  const problems = options.production === true ? productionProblems(await load()) : (await load(), []);
-  print(options, { ok: problems.length === 0, file, problems }, () => (problems.length === 0 ? `${file} is a valid ${kind} configuration` : problems.map((problem) => `- ${problem}`).join("\n")));
+  const config = await load();
+  const problems = options.production === true ? productionProblems(config) : [];
+  print(options, { ok: problems.length === 0, file, problems }, () =>
+    problems.length === 0
+      ? `${file} is a valid ${kind} configuration`
+      : problems.map((problem) => `- ${problem}`).join("\n"),
+  );
   if (problems.length > 0) process.exitCode = 78;
 }
 
 export function addConfigCommands(program: Command): void {
   const config = program.command("config").description("the operator context and configuration files");
-  config.command("show").description("show the operator context in use (never its key)").addHelpText("after", "\nExample:\n  weft config show --context ~/.weft").action(action(showConfig));
+  config
+    .command("show")
+    .description("show the operator context in use (never its key)")
+    .addHelpText("after", "\nExample:\n  weft config show --context ~/.weft")
+    .action(action(showConfig));
   config
     .command("check <process> <file>")
     .description("check a configuration file of a node or of control; lists every problem")

@@ -21,7 +21,10 @@ interface AddOptions extends GlobalOptions {
 }
 
 function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
-  return answer.roots.filter((root) => root.kind === kind).map((root) => certificatePem(root.certificateDer)).join("");
+  return answer.roots
+    .filter((root) => root.kind === kind)
+    .map((root) => certificatePem(root.certificateDer))
+    .join("");
 }
 
 /** What a client needs: its key and leaf, and the roots of entries (nodes) and of pools. */
@@ -30,7 +33,12 @@ function writeClient(dir: string, answer: AddIdentityResponse, keyPem: string): 
   replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
   replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
   replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
-  const facts = { trustDomain: answer.trustDomain, clusterSlug: answer.clusterSlug, clusterId: answer.identity?.clusterId, clientId: answer.identity?.id };
+  const facts = {
+    trustDomain: answer.trustDomain,
+    clusterSlug: answer.clusterSlug,
+    clusterId: answer.identity?.clusterId,
+    clientId: answer.identity?.id,
+  };
   replaceFile(join(dir, "client.json"), `${JSON.stringify(facts, null, 2)}\n`, 0o644);
 }
 
@@ -47,12 +55,17 @@ export function addIdentityCommands(program: Command): void {
     .description("add a client or an operator; writes key and certificate into a folder")
     .requiredOption("--out <dir>", "folder for key and certificate; must not hold one yet")
     .option("--organization <name>", "the organization a client belongs to")
-    .addHelpText("after", "\nExamples:\n  weft identity add client laptop --organization acme --out ./laptop\n  weft identity add operator alice --out ./alice")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  weft identity add client laptop --organization acme --out ./laptop\n  weft identity add operator alice --out ./alice",
+    )
     .action(
       action(async (options: AddOptions, kindName: string, name: string) => {
         const kind = enumValue(IdentityKind, kindName, "kind of identity") as IdentityKind;
         if (kind === IdentityKind.CLIENT && options.organization === undefined) {
-          throw new WeftError("invalid_argument", "a client belongs to an organization: name it with --organization", { detail: "CLI_ORGANIZATION_MISSING" });
+          throw new WeftError("invalid_argument", "a client belongs to an organization: name it with --organization", {
+            detail: "CLI_ORGANIZATION_MISSING",
+          });
         }
         const dir = options.out ?? "";
         mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -63,13 +76,19 @@ export function addIdentityCommands(program: Command): void {
             name,
             csr: await makeCsr(keys),
             clusterId: await session.clusterId(),
-            organizationId: options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id,
+            organizationId:
+              options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id,
           });
-          if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, privateKeyPem(keys.privateKey));
+          if (kind === IdentityKind.OPERATOR)
+            writeOperator(dir, session.context, added, privateKeyPem(keys.privateKey));
           else writeClient(dir, added, privateKeyPem(keys.privateKey));
           return added;
         });
-        print(options, { identity: answer.identity, dir }, () => `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}`);
+        print(
+          options,
+          { identity: answer.identity, dir },
+          () => `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}`,
+        );
       }),
     );
   identity
@@ -78,11 +97,20 @@ export function addIdentityCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft identity list --json")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(IdentityService).listIdentities({ clusterId: await session.clusterId() }));
+        const answer = await withSession(options, async (session) =>
+          session.client(IdentityService).listIdentities({ clusterId: await session.clusterId() }),
+        );
         print(options, answer, () =>
           table(
             ["ID", "KIND", "NAME", "ORGANIZATION", "STATUS", "CERTIFICATE ENDS"],
-            answer.identities.map((row) => [row.id, enumName(IdentityKind, row.kind), row.name, row.organizationId || "-", row.status, when(row.certificateNotAfterMs)]),
+            answer.identities.map((row) => [
+              row.id,
+              enumName(IdentityKind, row.kind),
+              row.name,
+              row.organizationId || "-",
+              row.status,
+              when(row.certificateNotAfterMs),
+            ]),
           ),
         );
       }),
@@ -91,14 +119,16 @@ export function addIdentityCommands(program: Command): void {
     .command("revoke <identity>")
     .description("revoke an identity for good; the last operator cannot be revoked")
     .option("--reason <text>", "for the audit log", "")
-    .addHelpText("after", "\nExample:\n  weft identity revoke laptop --reason \"lost\"")
+    .addHelpText("after", '\nExample:\n  weft identity revoke laptop --reason "lost"')
     .action(
       action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
         const answer = await withSession(options, async (session) => {
           const clusterId = await session.clusterId();
           const { identities } = await session.client(IdentityService).listIdentities({ clusterId });
           const found = pick(identities, wanted, "identity");
-          return await session.client(IdentityService).revokeIdentity({ identityId: found.id, clusterId, reason: options.reason ?? "" });
+          return await session
+            .client(IdentityService)
+            .revokeIdentity({ identityId: found.id, clusterId, reason: options.reason ?? "" });
         });
         print(options, answer, () => `${wanted} is ${answer.identity?.status}`);
       }),

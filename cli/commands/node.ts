@@ -16,7 +16,11 @@ import { action, findNode, type GlobalOptions, withSession } from "../session.ts
 import { parseRoles } from "./token.ts";
 
 function rolesText(node: Node): string {
-  return node.roles.map(({ role, organizationId }) => `${enumName(NodeRole, role)}${organizationId === "" ? "" : `@${organizationId}`}`).join(",");
+  return node.roles
+    .map(
+      ({ role, organizationId }) => `${enumName(NodeRole, role)}${organizationId === "" ? "" : `@${organizationId}`}`,
+    )
+    .join(",");
 }
 
 /** host:port, repeated or comma-separated. */
@@ -49,7 +53,11 @@ async function join(options: JoinOptions): Promise<void> {
   const dialOutOnly = options.dialOutOnly === true;
   const addresses = options.address ?? [];
   if (!dialOutOnly && addresses.length === 0) {
-    throw new WeftError("invalid_argument", "say where other nodes dial this one with --address host:port, or --dial-out-only", { detail: "CLI_ADDRESS_MISSING" });
+    throw new WeftError(
+      "invalid_argument",
+      "say where other nodes dial this one with --address host:port, or --dial-out-only",
+      { detail: "CLI_ADDRESS_MISSING" },
+    );
   }
   const { defaultCapabilities, joinCluster } = await import("../../node/join.ts");
   const interrupt = new AbortController();
@@ -62,11 +70,17 @@ async function join(options: JoinOptions): Promise<void> {
         control: options.control ?? [],
         clock: systemClock,
         onPending: ({ requestId, keyFingerprint }) =>
-          process.stderr.write(`request ${requestId} is pending\nkey fingerprint: ${keyFingerprint}\nan operator approves it with: weft request approve ${requestId} --fingerprint "${keyFingerprint}"\n`),
+          process.stderr.write(
+            `request ${requestId} is pending\nkey fingerprint: ${keyFingerprint}\nan operator approves it with: weft request approve ${requestId} --fingerprint "${keyFingerprint}"\n`,
+          ),
       },
       readToken(options.tokenFile ?? "-"),
       {
-        name: options.name ?? hostname().toLowerCase().replace(/[^a-z0-9-]/g, "-"),
+        name:
+          options.name ??
+          hostname()
+            .toLowerCase()
+            .replace(/[^a-z0-9-]/g, "-"),
         roles: options.roles === undefined ? [] : parseRoles(options.roles),
         capabilities: defaultCapabilities(dialOutOnly),
         addresses: dialOutOnly ? [] : addresses,
@@ -77,7 +91,12 @@ async function join(options: JoinOptions): Promise<void> {
       interrupt.signal,
     );
     const { nodeId, name, clusterSlug } = stored.identity;
-    print(options, { nodeId, name, cluster: clusterSlug, state: options.state }, () => `joined cluster ${clusterSlug} as ${name} (${nodeId}); run it with: weft node run --state-dir ${options.state}`);
+    print(
+      options,
+      { nodeId, name, cluster: clusterSlug, state: options.state },
+      () =>
+        `joined cluster ${clusterSlug} as ${name} (${nodeId}); run it with: weft node run --state-dir ${options.state}`,
+    );
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
@@ -95,7 +114,10 @@ export function addJoinCommand(program: Command): void {
     .option("--address <host:port>", "where other nodes dial this one; repeat for several", parseAddresses)
     .option("--dial-out-only", "no inbound port: links are kept from inside")
     .option("--region <region>", "region")
-    .addHelpText("after", "\nExample:\n  weft join --control control.example:7443 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft join --control control.example:7443 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444",
+    )
     .action(action(join));
 }
 
@@ -104,9 +126,13 @@ async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
     const clusterId = await session.clusterId();
     const { id } = await findNode(session, wanted);
     const answer = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
-    if (answer.node === undefined) throw new WeftError("not_found", "there is no such node", { detail: "NODE_UNKNOWN" });
+    if (answer.node === undefined)
+      throw new WeftError("not_found", "there is no such node", { detail: "NODE_UNKNOWN" });
     if (answer.node.operatorAddress === "") return { node: answer.node, status: undefined };
-    const transport = operatorTransport({ address: answer.node.operatorAddress, tls: nodePortTls(session.context, clusterId, id, () => systemClock.nowMs()) });
+    const transport = operatorTransport({
+      address: answer.node.operatorAddress,
+      tls: nodePortTls(session.context, clusterId, id, () => systemClock.nowMs()),
+    });
     try {
       return { node: answer.node, status: await rpcClient(NodeService, transport).getStatus({}, { timeoutMs: 3_000 }) };
     } catch {
@@ -124,16 +150,25 @@ async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
       ["identity", node.identityStatus],
       ["membership", node.membershipStatus],
       ["roles", rolesText(node)],
-      ["addresses", node.dialOutOnly ? "dial-out only" : node.addresses.map(({ host, port }) => `${host}:${port}`).join(",")],
+      [
+        "addresses",
+        node.dialOutOnly ? "dial-out only" : node.addresses.map(({ host, port }) => `${host}:${port}`).join(","),
+      ],
       ["operator port", node.operatorAddress || "-"],
       ["certificate", `${node.certificateSerial} until ${when(node.certificateNotAfterMs)}`],
       ["snapshot", `${node.snapshotEpoch}.${node.snapshotVersion}`],
       ["last seen", when(node.lastSeenAtMs)],
       ["load", node.load.toFixed(2)],
       ["clock skew", `${node.skewMs.toFixed(1)} ms`],
-      ...(status?.links.map((link) => [`link ${link.peerName || link.peerNodeId}`, `${link.state}${link.reverse ? " (reverse)" : ""} ${link.rttMs?.toFixed(2) ?? "-"} ms`]) ?? []),
-      ...(status?.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]) ?? []),
-      ...(status?.counters === undefined ? [] : [["paths", `${status.counters.pathsLive} live, ${status.counters.bytesSpliced} bytes spliced`]]),
+      ...(status?.links.map((link) => [
+        `link ${link.peerName || link.peerNodeId}`,
+        `${link.state}${link.reverse ? " (reverse)" : ""} ${link.rttMs?.toFixed(2) ?? "-"} ms`,
+      ]) ?? []),
+      ...(status?.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]) ??
+        []),
+      ...(status?.counters === undefined
+        ? []
+        : [["paths", `${status.counters.pathsLive} live, ${status.counters.bytesSpliced} bytes spliced`]]),
     ];
     return table(["FIELD", "VALUE"], rows);
   });
@@ -153,7 +188,10 @@ export function addNodeCommands(program: Command): void {
     .option("--operator-port <port>", "operator port")
     .option("--dial-out-only", "no inbound port")
     .option("--log-level <level>", "debug, info, warn, error or silent")
-    .addHelpText("after", "\nExample:\n  weft node run --state-dir /var/lib/weft/default --control control.example:7443 --public-host 0.0.0.0 --public-port 7444")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft node run --state-dir /var/lib/weft/default --control control.example:7443 --public-host 0.0.0.0 --public-port 7444",
+    )
     .action(
       action(async (options: GlobalOptions & Record<string, unknown>) => {
         const { runNodeProcess } = await import("../../node/bin.ts");
@@ -166,7 +204,9 @@ export function addNodeCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft node list --json")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() }));
+        const answer = await withSession(options, async (session) =>
+          session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() }),
+        );
         print(options, answer, () =>
           table(
             ["NAME", "ID", "HEALTH", "ROLES", "ADDRESS", "SNAPSHOT", "LAST SEEN"],
@@ -192,11 +232,15 @@ export function addNodeCommands(program: Command): void {
     .command("revoke <node>")
     .description("revoke a node's identity everywhere, for good")
     .option("--reason <text>", "for the audit log", "")
-    .addHelpText("after", "\nExample:\n  weft node revoke relay-1 --reason \"host was stolen\"")
+    .addHelpText("after", '\nExample:\n  weft node revoke relay-1 --reason "host was stolen"')
     .action(
       action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
         const answer = await withSession(options, async (session) =>
-          session.client(NodeAdminService).revokeNode({ clusterId: await session.clusterId(), nodeId: (await findNode(session, wanted)).id, reason: options.reason ?? "" }),
+          session.client(NodeAdminService).revokeNode({
+            clusterId: await session.clusterId(),
+            nodeId: (await findNode(session, wanted)).id,
+            reason: options.reason ?? "",
+          }),
         );
         print(options, answer, () => `${wanted} is revoked (feed ${answer.feedEpoch}.${answer.feedSeq})`);
       }),

@@ -29,7 +29,12 @@ export function addOrganizationCommands(program: Command): void {
         const answer = await withSession(options, async (session) =>
           session.client(OrganizationService).listOrganizations({ clusterId: await session.clusterId() }),
         );
-        print(options, answer, () => table(["ID", "NAME", "CREATED"], answer.organizations.map((row) => [row.id, row.name, when(row.createdAtMs)])));
+        print(options, answer, () =>
+          table(
+            ["ID", "NAME", "CREATED"],
+            answer.organizations.map((row) => [row.id, row.name, when(row.createdAtMs)]),
+          ),
+        );
       }),
     );
 }
@@ -41,11 +46,13 @@ export function addClusterCommands(program: Command): void {
     .description("create a cluster with roots and signing keys of its own")
     .option("--name <name>", "name for people")
     .option("--region <region>", "region", "")
-    .addHelpText("after", "\nExample:\n  weft cluster create lab --name \"Test lab\"")
+    .addHelpText("after", '\nExample:\n  weft cluster create lab --name "Test lab"')
     .action(
       action(async (options: GlobalOptions & { name?: string; region?: string }, slug: string) => {
         const answer = await withSession(options, (session) =>
-          session.client(ClusterService).createCluster({ slug, name: options.name ?? slug, region: options.region ?? "" }),
+          session
+            .client(ClusterService)
+            .createCluster({ slug, name: options.name ?? slug, region: options.region ?? "" }),
         );
         print(options, answer, () => `cluster ${answer.cluster?.slug} has id ${answer.cluster?.id}`);
       }),
@@ -58,7 +65,16 @@ export function addClusterCommands(program: Command): void {
       action(async (options) => {
         const answer = await withSession(options, (session) => session.client(ClusterService).listClusters({}));
         print(options, answer, () =>
-          table(["ID", "SLUG", "NAME", "STATUS", "SNAPSHOT"], answer.clusters.map((row) => [row.id, row.slug, row.name, row.status, `${row.snapshotEpoch}.${row.snapshotVersion}`])),
+          table(
+            ["ID", "SLUG", "NAME", "STATUS", "SNAPSHOT"],
+            answer.clusters.map((row) => [
+              row.id,
+              row.slug,
+              row.name,
+              row.status,
+              `${row.snapshotEpoch}.${row.snapshotVersion}`,
+            ]),
+          ),
         );
       }),
     );
@@ -73,15 +89,18 @@ export function addClusterCommands(program: Command): void {
         );
         const row = answer.cluster;
         print(options, answer, () =>
-          table(["FIELD", "VALUE"], [
-            ["id", row?.id ?? ""],
-            ["slug", row?.slug ?? ""],
-            ["name", row?.name ?? ""],
-            ["status", row?.status ?? ""],
-            ["region", row?.region ?? ""],
-            ["snapshot", `${row?.snapshotEpoch}.${row?.snapshotVersion}`],
-            ["created", when(row?.createdAtMs ?? 0n)],
-          ]),
+          table(
+            ["FIELD", "VALUE"],
+            [
+              ["id", row?.id ?? ""],
+              ["slug", row?.slug ?? ""],
+              ["name", row?.name ?? ""],
+              ["status", row?.status ?? ""],
+              ["region", row?.region ?? ""],
+              ["snapshot", `${row?.snapshotEpoch}.${row?.snapshotVersion}`],
+              ["created", when(row?.createdAtMs ?? 0n)],
+            ],
+          ),
         );
       }),
     );

@@ -6,7 +6,16 @@ import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { enumName, enumValue, print, table } from "../output.ts";
-import { action, findNode, findOrganization, findPool, findResource, type GlobalOptions, pick, withSession } from "../session.ts";
+import {
+  action,
+  findNode,
+  findOrganization,
+  findPool,
+  findResource,
+  type GlobalOptions,
+  pick,
+  withSession,
+} from "../session.ts";
 import { wholeNumber } from "../whole-number.ts";
 
 /** `db.internal:5432` or `[::1]:22`. */
@@ -41,8 +50,15 @@ export function addPoolCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft pool list")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(PoolService).listPools({ clusterId: await session.clusterId() }));
-        print(options, answer, () => table(["ID", "NAME", "ORGANIZATION", "NODES"], answer.pools.map((row) => [row.id, row.name, row.organizationId, row.nodeIds.join(",")])));
+        const answer = await withSession(options, async (session) =>
+          session.client(PoolService).listPools({ clusterId: await session.clusterId() }),
+        );
+        print(options, answer, () =>
+          table(
+            ["ID", "NAME", "ORGANIZATION", "NODES"],
+            answer.pools.map((row) => [row.id, row.name, row.organizationId, row.nodeIds.join(",")]),
+          ),
+        );
       }),
     );
   pool
@@ -87,7 +103,10 @@ export function addResourceCommands(program: Command): void {
     .option("--class <class>", "default class: bulk, interactive, droppable")
     .option("--allow-class <class...>", "further classes an opener may choose")
     .option("--assurance <assurance>", "least assurance of who asks: anonymous, entry-asserted, proved", "anonymous")
-    .addHelpText("after", "\nExample:\n  weft resource add db --pool office --target db.internal:5432 --service database")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft resource add db --pool office --target db.internal:5432 --service database",
+    )
     .action(
       action(async (options: ResourceOptions, name: string) => {
         const answer = await withSession(options, async (session) => {
@@ -98,7 +117,8 @@ export function addResourceCommands(program: Command): void {
             name,
             poolId: pool.id,
             kind: enumValue(ResourceKind, options.kind ?? "tcp", "kind"),
-            defaultClass: options.class === undefined ? ChannelClass.UNSPECIFIED : enumValue(ChannelClass, options.class, "class"),
+            defaultClass:
+              options.class === undefined ? ChannelClass.UNSPECIFIED : enumValue(ChannelClass, options.class, "class"),
             allowedClasses: (options.allowClass ?? []).map((word) => enumValue(ChannelClass, word, "class")),
             minimumAssurance: enumValue(OriginAssurance, options.assurance ?? "anonymous", "assurance"),
             host: options.target?.host ?? "",
@@ -116,11 +136,20 @@ export function addResourceCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft resource list --json")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(ResourceService).listResources({ clusterId: await session.clusterId() }));
+        const answer = await withSession(options, async (session) =>
+          session.client(ResourceService).listResources({ clusterId: await session.clusterId() }),
+        );
         print(options, answer, () =>
           table(
             ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL"],
-            answer.resources.map((row) => [row.id, row.name, enumName(ResourceKind, row.kind), enumName(ChannelClass, row.defaultClass), row.unixPath || `${row.host}:${row.port}`, row.poolId]),
+            answer.resources.map((row) => [
+              row.id,
+              row.name,
+              enumName(ResourceKind, row.kind),
+              enumName(ChannelClass, row.defaultClass),
+              row.unixPath || `${row.host}:${row.port}`,
+              row.poolId,
+            ]),
           ),
         );
       }),
@@ -132,7 +161,10 @@ export function addResourceCommands(program: Command): void {
     .action(
       action(async (options, wanted: string) => {
         const answer = await withSession(options, async (session) =>
-          session.client(ResourceService).removeResource({ clusterId: await session.clusterId(), resourceId: (await findResource(session, wanted)).id }),
+          session.client(ResourceService).removeResource({
+            clusterId: await session.clusterId(),
+            resourceId: (await findResource(session, wanted)).id,
+          }),
         );
         print(options, answer, () => `removed ${wanted}`);
       }),
@@ -151,22 +183,33 @@ export function addListenerCommands(program: Command): void {
     .option("--allow-source <cidr...>", "sources that may connect; required beyond loopback")
     .addHelpText("after", "\nExample:\n  weft listener add db-local --resource db --entry entry-1 --port 5432")
     .action(
-      action(async (options: GlobalOptions & { resource?: string; entry?: string; bind?: string; port?: number; allowSource?: string[] }, name: string) => {
-        const answer = await withSession(options, async (session) => {
-          const resource = await findResource(session, options.resource ?? "");
-          return await session.client(ListenerService).addListener({
-            clusterId: await session.clusterId(),
-            organizationId: resource.organizationId,
-            name,
-            resourceId: resource.id,
-            entryNodeId: (await findNode(session, options.entry ?? "")).id,
-            bindHost: options.bind ?? "127.0.0.1",
-            bindPort: options.port ?? 0,
-            allowedSources: options.allowSource ?? [],
+      action(
+        async (
+          options: GlobalOptions & {
+            resource?: string;
+            entry?: string;
+            bind?: string;
+            port?: number;
+            allowSource?: string[];
+          },
+          name: string,
+        ) => {
+          const answer = await withSession(options, async (session) => {
+            const resource = await findResource(session, options.resource ?? "");
+            return await session.client(ListenerService).addListener({
+              clusterId: await session.clusterId(),
+              organizationId: resource.organizationId,
+              name,
+              resourceId: resource.id,
+              entryNodeId: (await findNode(session, options.entry ?? "")).id,
+              bindHost: options.bind ?? "127.0.0.1",
+              bindPort: options.port ?? 0,
+              allowedSources: options.allowSource ?? [],
+            });
           });
-        });
-        print(options, answer, () => `listener ${answer.listener?.name} has id ${answer.listener?.id}`);
-      }),
+          print(options, answer, () => `listener ${answer.listener?.name} has id ${answer.listener?.id}`);
+        },
+      ),
     );
   listener
     .command("list")
@@ -174,11 +217,20 @@ export function addListenerCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft listener list")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(ListenerService).listListeners({ clusterId: await session.clusterId() }));
+        const answer = await withSession(options, async (session) =>
+          session.client(ListenerService).listListeners({ clusterId: await session.clusterId() }),
+        );
         print(options, answer, () =>
           table(
             ["ID", "NAME", "ENTRY", "RESOURCE", "LISTENS AT", "ERROR"],
-            answer.listeners.map((row) => [row.id, row.name, row.entryNodeId, row.resourceId, row.boundAddress || `${row.bindHost}:${row.bindPort}`, row.error]),
+            answer.listeners.map((row) => [
+              row.id,
+              row.name,
+              row.entryNodeId,
+              row.resourceId,
+              row.boundAddress || `${row.bindHost}:${row.bindPort}`,
+              row.error,
+            ]),
           ),
         );
       }),
@@ -192,7 +244,9 @@ export function addListenerCommands(program: Command): void {
         const answer = await withSession(options, async (session) => {
           const clusterId = await session.clusterId();
           const { listeners } = await session.client(ListenerService).listListeners({ clusterId });
-          return await session.client(ListenerService).removeListener({ clusterId, listenerId: pick(listeners, wanted, "listener").id });
+          return await session
+            .client(ListenerService)
+            .removeListener({ clusterId, listenerId: pick(listeners, wanted, "listener").id });
         });
         print(options, answer, () => `removed ${wanted}`);
       }),

@@ -9,8 +9,13 @@ import { action, findNode, findOrganization, type GlobalOptions, type Session, w
 
 type RoleOptions = GlobalOptions & { organization?: string };
 
-async function grantOf(session: Session, role: string, options: RoleOptions): Promise<{ role: NodeRole; organizationId: string }> {
-  const organizationId = options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id;
+async function grantOf(
+  session: Session,
+  role: string,
+  options: RoleOptions,
+): Promise<{ role: NodeRole; organizationId: string }> {
+  const organizationId =
+    options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id;
   return { role: enumValue(NodeRole, role, "role"), organizationId };
 }
 
@@ -57,12 +62,21 @@ export function addRoleCommands(program: Command): void {
     .action(
       action(async (options: RoleOptions, node: string | undefined) => {
         const answer = await withSession(options, async (session) =>
-          session.client(RoleService).listRoles({ clusterId: await session.clusterId(), nodeId: node === undefined ? "" : (await findNode(session, node)).id }),
+          session.client(RoleService).listRoles({
+            clusterId: await session.clusterId(),
+            nodeId: node === undefined ? "" : (await findNode(session, node)).id,
+          }),
         );
         print(options, answer, () =>
           table(
             ["NODE", "ROLE", "ORGANIZATION", "SINCE", "BY"],
-            answer.assignments.map((row) => [row.nodeName, enumName(NodeRole, row.grant?.role ?? 0), row.grant?.organizationId || "every", when(row.assignedAtMs), row.assignedBy]),
+            answer.assignments.map((row) => [
+              row.nodeName,
+              enumName(NodeRole, row.grant?.role ?? 0),
+              row.grant?.organizationId || "every",
+              when(row.assignedAtMs),
+              row.assignedBy,
+            ]),
           ),
         );
       }),
@@ -77,23 +91,40 @@ export function addMembershipCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft membership list")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(MembershipService).listMemberships({ clusterId: await session.clusterId() }));
+        const answer = await withSession(options, async (session) =>
+          session.client(MembershipService).listMemberships({ clusterId: await session.clusterId() }),
+        );
         print(options, answer, () =>
-          table(["NODE", "ID", "STATUS", "JOINED", "LAST SEEN"], answer.memberships.map((row) => [row.nodeName, row.nodeId, row.status, when(row.joinedAtMs), when(row.lastSeenAtMs)])),
+          table(
+            ["NODE", "ID", "STATUS", "JOINED", "LAST SEEN"],
+            answer.memberships.map((row) => [
+              row.nodeName,
+              row.nodeId,
+              row.status,
+              when(row.joinedAtMs),
+              when(row.lastSeenAtMs),
+            ]),
+          ),
         );
       }),
     );
   for (const verb of ["disable", "enable"] as const) {
     membership
       .command(`${verb} <node>`)
-      .description(verb === "disable" ? "take a node out of its cluster without revoking its identity" : "let a disabled node work again")
+      .description(
+        verb === "disable"
+          ? "take a node out of its cluster without revoking its identity"
+          : "let a disabled node work again",
+      )
       .addHelpText("after", `\nExample:\n  weft membership ${verb} relay-1`)
       .action(
         action(async (options, node: string) => {
           const answer = await withSession(options, async (session) => {
             const request = { clusterId: await session.clusterId(), nodeId: (await findNode(session, node)).id };
             const client = session.client(MembershipService);
-            return verb === "disable" ? await client.disableMembership(request) : await client.enableMembership(request);
+            return verb === "disable"
+              ? await client.disableMembership(request)
+              : await client.enableMembership(request);
           });
           print(options, answer, () => `membership of ${node} is ${answer.membership?.status}`);
         }),

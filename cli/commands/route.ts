@@ -15,16 +15,20 @@ function number(value: number): string {
 
 function candidateLines(candidate: Candidate): string[] {
   const total = candidate.total === undefined ? "-" : number(candidate.total);
-  const shared = candidate.sharedHops.length === 0 ? "" : ` (shares ${candidate.sharedHops.join(", ")} with the primary)`;
+  const shared =
+    candidate.sharedHops.length === 0 ? "" : ` (shares ${candidate.sharedHops.join(", ")} with the primary)`;
   const head = `  ${candidate.outcome.padEnd(8)} ${candidate.names.join(" -> ")}  score ${total}${shared}${candidate.reason === "" ? "" : `: ${candidate.reason}`}`;
   const parts = candidate.parts.map(
-    (part) => `             ${part.input.padEnd(18)} ${(part.value === undefined ? "not measured" : `${number(part.value)} ${part.unit}`).padEnd(22)} weight ${number(part.weight).padEnd(7)} cost ${number(part.cost)}`,
+    (part) =>
+      `             ${part.input.padEnd(18)} ${(part.value === undefined ? "not measured" : `${number(part.value)} ${part.unit}`).padEnd(22)} weight ${number(part.weight).padEnd(7)} cost ${number(part.cost)}`,
   );
   return [head, ...parts];
 }
 
 function explanationText(routes: readonly RouteExplanation[]): string {
-  return routes.map((route) => [`from ${route.fromName}`, ...route.candidates.flatMap(candidateLines)].join("\n")).join("\n\n");
+  return routes
+    .map((route) => [`from ${route.fromName}`, ...route.candidates.flatMap(candidateLines)].join("\n"))
+    .join("\n\n");
 }
 
 export function addRouteCommands(program: Command): void {
@@ -44,7 +48,8 @@ export function addRouteCommands(program: Command): void {
             fromNodeId: options.from === undefined ? "" : (await findNode(session, options.from)).id,
             resource: found.name,
             organizationId: found.organizationId,
-            class: options.class === undefined ? ChannelClass.UNSPECIFIED : enumValue(ChannelClass, options.class, "class"),
+            class:
+              options.class === undefined ? ChannelClass.UNSPECIFIED : enumValue(ChannelClass, options.class, "class"),
           });
         });
         print(options, answer, () => explanationText(answer.routes));
@@ -71,7 +76,17 @@ export function addAuditCommands(program: Command): void {
           }),
         );
         print(options, answer, () =>
-          table(["SEQ", "AT", "ACTION", "OBJECT", "RESULT", "ACTOR"], answer.records.map((row) => [String(row.seq), when(row.atMs), row.action, row.object, row.result, row.actor])),
+          table(
+            ["SEQ", "AT", "ACTION", "OBJECT", "RESULT", "ACTOR"],
+            answer.records.map((row) => [
+              String(row.seq),
+              when(row.atMs),
+              row.action,
+              row.object,
+              row.result,
+              row.actor,
+            ]),
+          ),
         );
       }),
     );

@@ -38,20 +38,36 @@ export function addTokenCommands(program: Command): void {
     .option("--out <file>", "write the text to a file (0600) instead of standard output")
     .addHelpText("after", "\nExample:\n  weft token create --roles relay --life 10m --out relay.token")
     .action(
-      action(async (options: GlobalOptions & { roles?: string; organization?: string; life?: number; uses?: number; out?: string }) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(TokenService).createToken({
-            clusterId: await session.clusterId(),
-            roles: options.roles === undefined ? [] : parseRoles(options.roles),
-            organizationIds: options.organization === undefined ? [] : [(await findOrganization(session, options.organization)).id],
-            lifeMs: BigInt(options.life ?? 600_000),
-            maxUses: options.uses ?? 1,
-          }),
-        );
-        if (options.out === undefined) return print(options, answer, () => answer.text);
-        writeFileSync(options.out, `${answer.text}\n`, { mode: 0o600, flag: "wx" });
-        print(options, { token: answer.token, file: options.out }, () => `token ${answer.token?.id} written to ${options.out}; it ends ${when(answer.token?.expiresAtMs ?? 0n)}`);
-      }),
+      action(
+        async (
+          options: GlobalOptions & {
+            roles?: string;
+            organization?: string;
+            life?: number;
+            uses?: number;
+            out?: string;
+          },
+        ) => {
+          const answer = await withSession(options, async (session) =>
+            session.client(TokenService).createToken({
+              clusterId: await session.clusterId(),
+              roles: options.roles === undefined ? [] : parseRoles(options.roles),
+              organizationIds:
+                options.organization === undefined ? [] : [(await findOrganization(session, options.organization)).id],
+              lifeMs: BigInt(options.life ?? 600_000),
+              maxUses: options.uses ?? 1,
+            }),
+          );
+          if (options.out === undefined) return print(options, answer, () => answer.text);
+          writeFileSync(options.out, `${answer.text}\n`, { mode: 0o600, flag: "wx" });
+          print(
+            options,
+            { token: answer.token, file: options.out },
+            () =>
+              `token ${answer.token?.id} written to ${options.out}; it ends ${when(answer.token?.expiresAtMs ?? 0n)}`,
+          );
+        },
+      ),
     );
   token
     .command("list")
@@ -59,7 +75,9 @@ export function addTokenCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft token list --json")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) => session.client(TokenService).listTokens({ clusterId: await session.clusterId() }));
+        const answer = await withSession(options, async (session) =>
+          session.client(TokenService).listTokens({ clusterId: await session.clusterId() }),
+        );
         print(options, answer, () =>
           table(
             ["ID", "ROLES", "USED", "EXPIRES", "REVOKED", "BY"],
@@ -81,7 +99,9 @@ export function addTokenCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft token revoke tk-abcdefgh")
     .action(
       action(async (options, tokenId: string) => {
-        const answer = await withSession(options, async (session) => session.client(TokenService).revokeToken({ clusterId: await session.clusterId(), tokenId }));
+        const answer = await withSession(options, async (session) =>
+          session.client(TokenService).revokeToken({ clusterId: await session.clusterId(), tokenId }),
+        );
         print(options, answer, () => `token ${tokenId} is revoked`);
       }),
     );
@@ -102,7 +122,8 @@ function requestRows(requests: readonly JoinRequest[]): string[][] {
 
 async function getRequest(session: Session, requestId: string): Promise<JoinRequest> {
   const answer = await session.client(RequestService).getRequest({ clusterId: await session.clusterId(), requestId });
-  if (answer.request === undefined) throw new WeftError("not_found", "there is no such request", { detail: "REQUEST_UNKNOWN" });
+  if (answer.request === undefined)
+    throw new WeftError("not_found", "there is no such request", { detail: "REQUEST_UNKNOWN" });
   return answer.request;
 }
 
@@ -115,9 +136,14 @@ export function addRequestCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft request list --state pending")
     .action(
       action(async (options: GlobalOptions & { state?: string }) => {
-        const state = options.state === undefined ? RequestState.UNSPECIFIED : enumValue(RequestState, options.state, "state");
-        const answer = await withSession(options, async (session) => session.client(RequestService).listRequests({ clusterId: await session.clusterId(), state }));
-        print(options, answer, () => table(["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"], requestRows(answer.requests)));
+        const state =
+          options.state === undefined ? RequestState.UNSPECIFIED : enumValue(RequestState, options.state, "state");
+        const answer = await withSession(options, async (session) =>
+          session.client(RequestService).listRequests({ clusterId: await session.clusterId(), state }),
+        );
+        print(options, answer, () =>
+          table(["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"], requestRows(answer.requests)),
+        );
       }),
     );
   request
@@ -128,12 +154,18 @@ export function addRequestCommands(program: Command): void {
       action(async (options, id: string) => {
         const row = await withSession(options, (session) => getRequest(session, id));
         print(options, { request: row }, () =>
-          table(["FIELD", "VALUE"], [
-            ...["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"].map((header, column) => [header.toLowerCase(), requestRows([row])[0]?.[column] ?? ""]),
-            ["region", row.region],
-            ["reason", row.reason],
-            ...Object.entries(row.facts).map(([key, value]) => [`fact ${key}`, value]),
-          ]),
+          table(
+            ["FIELD", "VALUE"],
+            [
+              ...["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"].map((header, column) => [
+                header.toLowerCase(),
+                requestRows([row])[0]?.[column] ?? "",
+              ]),
+              ["region", row.region],
+              ["reason", row.reason],
+              ...Object.entries(row.facts).map(([key, value]) => [`fact ${key}`, value]),
+            ],
+          ),
         );
       }),
     );
@@ -143,20 +175,28 @@ export function addRequestCommands(program: Command): void {
     .option("--fingerprint <text>", "fail unless the request's key has this fingerprint")
     .option("--roles <roles>", "roles to assign (default: those asked for)")
     .option("--name <name>", "name to give (default: the one asked for)")
-    .addHelpText("after", "\nExample:\n  weft request approve 3kq… --fingerprint \"1a2b 3c4d 5e6f 7a8b 9c0d\"")
+    .addHelpText("after", '\nExample:\n  weft request approve 3kq… --fingerprint "1a2b 3c4d 5e6f 7a8b 9c0d"')
     .action(
       action(async (options: GlobalOptions & { fingerprint?: string; roles?: string; name?: string }, id: string) => {
         const answer = await withSession(options, async (session) => {
           const seen = await getRequest(session, id);
-          if (options.fingerprint !== undefined && options.fingerprint.replaceAll(" ", "") !== seen.keyFingerprint.replaceAll(" ", "")) {
-            throw new WeftError("failed_precondition", `the request's key is ${seen.keyFingerprint}, not ${options.fingerprint}`, { detail: "FINGERPRINT_DIFFERS" });
+          if (
+            options.fingerprint !== undefined &&
+            options.fingerprint.replaceAll(" ", "") !== seen.keyFingerprint.replaceAll(" ", "")
+          ) {
+            throw new WeftError(
+              "failed_precondition",
+              `the request's key is ${seen.keyFingerprint}, not ${options.fingerprint}`,
+              { detail: "FINGERPRINT_DIFFERS" },
+            );
           }
           return await session.client(RequestService).approveRequest({
             clusterId: seen.clusterId,
             requestId: id,
             keyHash: seen.keyHash,
             addresses: seen.addresses,
-            roles: options.roles === undefined ? seen.requestedRoles : parseRoles(options.roles).map((role) => ({ role })),
+            roles:
+              options.roles === undefined ? seen.requestedRoles : parseRoles(options.roles).map((role) => ({ role })),
             name: options.name ?? seen.nodeName,
           });
         });
@@ -167,11 +207,13 @@ export function addRequestCommands(program: Command): void {
     .command("reject <id>")
     .description("reject a request")
     .requiredOption("--reason <text>", "told to the joining node")
-    .addHelpText("after", "\nExample:\n  weft request reject 3kq… --reason \"unknown host\"")
+    .addHelpText("after", '\nExample:\n  weft request reject 3kq… --reason "unknown host"')
     .action(
       action(async (options: GlobalOptions & { reason?: string }, requestId: string) => {
         const answer = await withSession(options, async (session) =>
-          session.client(RequestService).rejectRequest({ clusterId: await session.clusterId(), requestId, reason: options.reason ?? "" }),
+          session
+            .client(RequestService)
+            .rejectRequest({ clusterId: await session.clusterId(), requestId, reason: options.reason ?? "" }),
         );
         print(options, answer, () => `rejected ${requestId}`);
       }),

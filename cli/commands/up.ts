@@ -42,7 +42,12 @@ function addressOf(fabric: Fabric, name: string): string {
 }
 
 async function describe(fabric: Fabric): Promise<string> {
-  const rows = fabric.processes.map((child) => [child.name, child.role, String(child.pid), addressOf(fabric, child.name)]);
+  const rows = fabric.processes.map((child) => [
+    child.name,
+    child.role,
+    String(child.pid),
+    addressOf(fabric, child.name),
+  ]);
   const path = await pathInUse(fabric, "entry-1");
   const web = fabric.listenerPort("web-entry-1");
   return [
@@ -95,7 +100,17 @@ async function up(options: UpOptions): Promise<void> {
     if (options.smoke === true) return await smoke(options, signals.signal);
     const fabric = await startFabric({ ...fabricOptions(options), signal: signals.signal });
     try {
-      const facts = { up_ms: Math.round(fabric.upMs), root: fabric.root, context: fabric.contextDir, processes: fabric.processes.map(({ name, role, pid, facts: { public: address } }) => ({ name, role, pid, address })) };
+      const facts = {
+        up_ms: Math.round(fabric.upMs),
+        root: fabric.root,
+        context: fabric.contextDir,
+        processes: fabric.processes.map(({ name, role, pid, facts: { public: address } }) => ({
+          name,
+          role,
+          pid,
+          address,
+        })),
+      };
       const text = await describe(fabric);
       print(options, facts, () => text);
       const died = Promise.race(fabric.processes.map(({ exited, name }) => exited.then(() => name)));

@@ -72,11 +72,22 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, options: FabricO
     logLevel: options.logLevel ?? "info",
     // The demo targets are on loopback, which an egress refuses unless its own ceiling lists it.
     ceiling: { roles: [node.role], targets: [{ cidr: "127.0.0.0/8" }] },
-    join: { tokenFile: join(layout.nodeDir(node.name), "join.token"), name: node.name, roles: [node.role], addresses: address },
+    join: {
+      tokenFile: join(layout.nodeDir(node.name), "join.token"),
+      name: node.name,
+      roles: [node.role],
+      addresses: address,
+    },
   };
 }
 
-async function startControl(layout: Layout, plan: Plan, isNew: boolean, options: FabricOptions, started: Started): Promise<Child> {
+async function startControl(
+  layout: Layout,
+  plan: Plan,
+  isNew: boolean,
+  options: FabricOptions,
+  started: Started,
+): Promise<Child> {
   const settings = [
     ["--data-dir", layout.controlData],
     ["--sealing-key-file", layout.sealingKey],
@@ -93,7 +104,14 @@ async function startControl(layout: Layout, plan: Plan, isNew: boolean, options:
   return await startChild({ ...control, args: ["run", ...settings, "--dev"] }, started.add);
 }
 
-async function startNode(layout: Layout, plan: Plan, node: NodePlan, options: FabricOptions, enroll: ((announced: { requestId: string; keyFingerprint: string }) => Promise<string>) | undefined, started: Started): Promise<Child> {
+async function startNode(
+  layout: Layout,
+  plan: Plan,
+  node: NodePlan,
+  options: FabricOptions,
+  enroll: ((announced: { requestId: string; keyFingerprint: string }) => Promise<string>) | undefined,
+  started: Started,
+): Promise<Child> {
   const file = join(layout.nodeDir(node.name), "node.json");
   replaceFile(file, `${JSON.stringify(nodeConfig(layout, plan, node, options), null, 2)}\n`);
   let failed: (thrown: unknown) => void = () => {};
@@ -151,14 +169,25 @@ async function untilCarrying(plan: Plan, options: FabricOptions): Promise<void> 
         await echoOnce(listener.port);
         break;
       } catch (cause) {
-        if (performance.now() > deadlineMs) throw new WeftError("deadline_exceeded", `no bytes come through ${listener.entry} after ${readyWithinMs / 1000} s; see the logs`, { detail: "UP_NO_PATH", cause });
+        if (performance.now() > deadlineMs)
+          throw new WeftError(
+            "deadline_exceeded",
+            `no bytes come through ${listener.entry} after ${readyWithinMs / 1000} s; see the logs`,
+            { detail: "UP_NO_PATH", cause },
+          );
         await delay(100);
       }
     }
   }
 }
 
-async function enrollAll(layout: Layout, plan: Plan, options: FabricOptions, started: Started, say: (line: string) => void): Promise<Child[]> {
+async function enrollAll(
+  layout: Layout,
+  plan: Plan,
+  options: FabricOptions,
+  started: Started,
+  say: (line: string) => void,
+): Promise<Child[]> {
   return await withSession({ context: layout.context }, async (session) => {
     const made = await provisionResources(session, plan);
     const nodeIds = new Map<string, string>();
@@ -200,7 +229,16 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     say(isNew ? `starting control in ${root}` : `starting what ${root} holds`);
     const [control] = await Promise.all([
       startControl(layout, plan, isNew, options, started),
-      startChild({ name: "targets", role: "target", script: "cli/up/targets.ts", args: [String(plan.targets.webPort), String(plan.targets.echoPort)], logs: layout.logs }, started.add),
+      startChild(
+        {
+          name: "targets",
+          role: "target",
+          script: "cli/up/targets.ts",
+          args: [String(plan.targets.webPort), String(plan.targets.echoPort)],
+          logs: layout.logs,
+        },
+        started.add,
+      ),
     ]);
     options.signal?.throwIfAborted();
     say(`control is up; starting ${plan.nodes.length} nodes`);

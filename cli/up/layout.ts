@@ -19,7 +19,9 @@ const nodePlan = z.object({
 const planSchema = z.object({
   control: z.object({ publicPort: z.number(), operatorPort: z.number() }),
   targets: z.object({ webPort: z.number(), echoPort: z.number() }),
-  listeners: z.array(z.object({ name: z.string(), entry: z.string(), resource: z.enum(["web", "echo"]), port: z.number() })),
+  listeners: z.array(
+    z.object({ name: z.string(), entry: z.string(), resource: z.enum(["web", "echo"]), port: z.number() }),
+  ),
   nodes: z.array(nodePlan),
 });
 
@@ -91,7 +93,10 @@ async function makePlan(): Promise<Plan> {
     listeners: ["entry-1", "entry-2"].flatMap((entry) =>
       (["web", "echo"] as const).map((resource) => ({ name: `${resource}-${entry}`, entry, resource, port: next() })),
     ),
-    nodes: [...inbound.map(([name, role]) => ({ name, role, publicPort: next() })), { name: "egress-2", role: "egress" as const }],
+    nodes: [
+      ...inbound.map(([name, role]) => ({ name, role, publicPort: next() })),
+      { name: "egress-2", role: "egress" as const },
+    ],
   };
 }
 
@@ -110,6 +115,9 @@ export async function openPlan(layout: Layout): Promise<{ readonly plan: Plan; r
   try {
     return { plan: planSchema.parse(JSON.parse(stored.toString())), isNew: false };
   } catch (cause) {
-    throw new WeftError("failed_precondition", `${path} is damaged; use another --data folder`, { detail: "UP_PLAN", cause });
+    throw new WeftError("failed_precondition", `${path} is damaged; use another --data folder`, {
+      detail: "UP_PLAN",
+      cause,
+    });
   }
 }

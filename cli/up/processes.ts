@@ -103,7 +103,9 @@ function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
 }
 
 function endedError(name: string, logFile: string, code: number | null, signal: string | null): WeftError {
-  return new WeftError("unavailable", `${name} ended (${signal ?? `exit ${code}`})\n${lastWords(logFile)}`, { detail: "UP_CHILD_ENDED" });
+  return new WeftError("unavailable", `${name} ended (${signal ?? `exit ${code}`})\n${lastWords(logFile)}`, {
+    detail: "UP_CHILD_ENDED",
+  });
 }
 
 /**
@@ -114,8 +116,12 @@ export function runChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<void> {
   const { child, stdout, logFile } = spawnChild(spec, onSpawn);
   stdout.resume();
   return new Promise((resolve, reject) => {
-    child.once("error", (cause) => reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })));
-    child.once("exit", (code, signal) => (code === 0 ? resolve() : reject(endedError(spec.name, logFile, code, signal))));
+    child.once("error", (cause) =>
+      reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })),
+    );
+    child.once("exit", (code, signal) =>
+      code === 0 ? resolve() : reject(endedError(spec.name, logFile, code, signal)),
+    );
   });
 }
 
@@ -126,11 +132,14 @@ export function runChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<void> {
 export function startChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<Child> {
   const { child, stdout, logFile, exited, stop } = spawnChild(spec, onSpawn);
   return new Promise((resolve, reject) => {
-    child.once("error", (cause) => reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })));
+    child.once("error", (cause) =>
+      reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })),
+    );
     child.once("exit", (code, signal) => reject(endedError(spec.name, logFile, code, signal)));
     createInterface({ input: stdout }).on("line", (text) => {
       const line = parseLine(text);
-      if (line?.ready === true) resolve({ name: spec.name, role: spec.role, pid: child.pid ?? 0, facts: line, exited, stop });
+      if (line?.ready === true)
+        resolve({ name: spec.name, role: spec.role, pid: child.pid ?? 0, facts: line, exited, stop });
       else if (line !== undefined) spec.onLine?.(line);
     });
   });

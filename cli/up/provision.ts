@@ -31,12 +31,18 @@ export async function tokenFor(session: Session, node: NodePlan): Promise<string
  * Approves the request a node announced, if control shows the same key.
  * @throws WeftError failed_precondition when the fingerprints differ.
  */
-export async function approve(session: Session, node: NodePlan, announced: { requestId: string; keyFingerprint: string }): Promise<string> {
+export async function approve(
+  session: Session,
+  node: NodePlan,
+  announced: { requestId: string; keyFingerprint: string },
+): Promise<string> {
   const client = session.client(RequestService);
   const clusterId = await session.clusterId();
   const { request } = await client.getRequest({ clusterId, requestId: announced.requestId });
   if (request === undefined || request.keyFingerprint !== announced.keyFingerprint) {
-    throw new WeftError("failed_precondition", `${node.name}: control shows another key than the node announced`, { detail: "FINGERPRINT_DIFFERS" });
+    throw new WeftError("failed_precondition", `${node.name}: control shows another key than the node announced`, {
+      detail: "FINGERPRINT_DIFFERS",
+    });
   }
   const answer = await client.approveRequest({
     clusterId,
@@ -50,7 +56,10 @@ export async function approve(session: Session, node: NodePlan, announced: { req
 }
 
 /** The demo organization, its pool and its two resources. */
-export async function provisionResources(session: Session, plan: Plan): Promise<{ organizationId: string; poolId: string; resourceIds: Record<"web" | "echo", string> }> {
+export async function provisionResources(
+  session: Session,
+  plan: Plan,
+): Promise<{ organizationId: string; poolId: string; resourceIds: Record<"web" | "echo", string> }> {
   const clusterId = await session.clusterId();
   const { organization } = await session.client(OrganizationService).createOrganization({ clusterId, name: "demo" });
   const organizationId = organization?.id ?? "";
@@ -70,7 +79,11 @@ export async function provisionResources(session: Session, plan: Plan): Promise<
     });
     return answer.resource?.id ?? "";
   };
-  return { organizationId, poolId, resourceIds: { web: await add("web", plan.targets.webPort), echo: await add("echo", plan.targets.echoPort) } };
+  return {
+    organizationId,
+    poolId,
+    resourceIds: { web: await add("web", plan.targets.webPort), echo: await add("echo", plan.targets.echoPort) },
+  };
 }
 
 /** Puts the egresses into the pool and the listeners onto the entries. */
@@ -82,7 +95,9 @@ export async function provisionNodes(
 ): Promise<void> {
   const clusterId = await session.clusterId();
   for (const node of plan.nodes.filter(({ role }) => role === "egress")) {
-    await session.client(PoolService).addPoolNode({ clusterId, poolId: made.poolId, nodeId: nodeIds.get(node.name) ?? "" });
+    await session
+      .client(PoolService)
+      .addPoolNode({ clusterId, poolId: made.poolId, nodeId: nodeIds.get(node.name) ?? "" });
   }
   for (const listener of plan.listeners) {
     await session.client(ListenerService).addListener({

@@ -79,7 +79,9 @@ export function echoTransfer(port: number, bytes: number, onProgress?: (received
     let firstByteMs = 0;
     let received = 0;
     const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
-    socket.setTimeout(silenceMaxMs, () => socket.destroy(new Error(`no byte for ${silenceMaxMs / 1000} s after ${received} bytes`)));
+    socket.setTimeout(silenceMaxMs, () =>
+      socket.destroy(new Error(`no byte for ${silenceMaxMs / 1000} s after ${received} bytes`)),
+    );
     socket.once("connect", () => sendAll(socket, bytes, out));
     socket.on("data", (chunk: Buffer) => {
       if (received === 0) firstByteMs = performance.now() - startedMs;
@@ -90,7 +92,13 @@ export function echoTransfer(port: number, bytes: number, onProgress?: (received
     socket.once("error", reject);
     socket.once("end", () => {
       const wallMs = performance.now() - startedMs;
-      resolve({ firstByteMs, wallMs, sent: bytes, received, equal: received === bytes && out.digest("hex") === back.digest("hex") });
+      resolve({
+        firstByteMs,
+        wallMs,
+        sent: bytes,
+        received,
+        equal: received === bytes && out.digest("hex") === back.digest("hex"),
+      });
     });
     socket.once("close", () => reject(new Error(`the connection closed after ${received} of ${bytes} bytes`)));
   });
@@ -102,8 +110,15 @@ function peakRssMb(pid: number): number {
   return Math.round((Number(match?.[1] ?? 0) / 1024) * 10) / 10;
 }
 
-async function askNode<T>(session: Session, node: { id: string; clusterId: string; address: string }, ask: (client: ReturnType<typeof rpcClient<typeof NodeService>>) => Promise<T>): Promise<T> {
-  const transport = operatorTransport({ address: node.address, tls: nodePortTls(session.context, node.clusterId, node.id, () => systemClock.nowMs()) });
+async function askNode<T>(
+  session: Session,
+  node: { id: string; clusterId: string; address: string },
+  ask: (client: ReturnType<typeof rpcClient<typeof NodeService>>) => Promise<T>,
+): Promise<T> {
+  const transport = operatorTransport({
+    address: node.address,
+    tls: nodePortTls(session.context, node.clusterId, node.id, () => systemClock.nowMs()),
+  });
   try {
     return await ask(rpcClient(NodeService, transport));
   } finally {
@@ -122,7 +137,9 @@ export async function pathInUse(fabric: Fabric, entry: string): Promise<string[]
     const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId });
     const child = fabric.process(entry);
     const id = String(child.facts.nodeId);
-    const { trunks } = await askNode(session, { id, clusterId, address: operatorAddressOf(child) }, (client) => client.listTrunks({}));
+    const { trunks } = await askNode(session, { id, clusterId, address: operatorAddressOf(child) }, (client) =>
+      client.listTrunks({}),
+    );
     const busiest = trunks.toSorted((a, b) => Number(b.bytesSent - a.bytesSent))[0];
     const lanes = busiest?.attachments.filter(({ active }) => active) ?? [];
     const hops = (lanes.find(({ lane }) => lane === "bulk") ?? lanes[0])?.hops ?? [];
@@ -139,15 +156,29 @@ export async function processReports(fabric: Fabric): Promise<ProcessReport[]> {
         const status: GetStatusResponse | undefined =
           child.role === "control"
             ? undefined
-            : await askNode(session, { id: String(child.facts.nodeId), clusterId, address: operatorAddressOf(child) }, (client) => client.getStatus({}));
-        return { name: child.name, role: child.role, pid: child.pid, rss_mb: peakRssMb(child.pid), bytes_spliced: Number(status?.counters?.bytesSpliced ?? 0n) };
+            : await askNode(
+                session,
+                { id: String(child.facts.nodeId), clusterId, address: operatorAddressOf(child) },
+                (client) => client.getStatus({}),
+              );
+        return {
+          name: child.name,
+          role: child.role,
+          pid: child.pid,
+          rss_mb: peakRssMb(child.pid),
+          bytes_spliced: Number(status?.counters?.bytesSpliced ?? 0n),
+        };
       }),
     );
   });
 }
 
 /** Runs the whole smoke test against a standing fabric. */
-export async function runSmoke(fabric: Fabric, bytesEachWay: number, onProgress: (line: string) => void): Promise<SmokeReport> {
+export async function runSmoke(
+  fabric: Fabric,
+  bytesEachWay: number,
+  onProgress: (line: string) => void,
+): Promise<SmokeReport> {
   const entry = "entry-1";
   let told = 0;
   const transfer = await echoTransfer(fabric.listenerPort(`echo-${entry}`), bytesEachWay, (received) => {
