@@ -12,7 +12,13 @@ export interface BackoffShape {
   readonly resetAfterUpMs: number;
 }
 
-export const linkBackoff: BackoffShape = { firstMs: 100, maxMs: 5_000, factor: 1.6, jitter: 0.2, resetAfterUpMs: 10_000 };
+export const linkBackoff: BackoffShape = {
+  firstMs: 100,
+  maxMs: 5_000,
+  factor: 1.6,
+  jitter: 0.2,
+  resetAfterUpMs: 10_000,
+};
 
 export class Backoff {
   #attempt = 0;

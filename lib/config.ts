@@ -13,7 +13,9 @@ export class ConfigError extends Error {
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
-    super(`the configuration has ${problems.length} problem${problems.length === 1 ? "" : "s"}:\n${problems.map((p) => `  - ${p}`).join("\n")}`);
+    super(
+      `the configuration has ${problems.length} problem${problems.length === 1 ? "" : "s"}:\n${problems.map((p) => `  - ${p}`).join("\n")}`,
+    );
     this.problems = problems;
   }
 }
@@ -109,7 +111,10 @@ export function loadConfig<Shape extends z.ZodRawShape>(
 export const portSchema = z.coerce.number().int().min(0).max(65_535);
 
 /** true/false, as JSON or as the words people put into environment variables. */
-export const flagSchema = z.union([z.boolean(), z.enum(["true", "false", "1", "0"]).transform((word) => word === "true" || word === "1")]);
+export const flagSchema = z.union([
+  z.boolean(),
+  z.enum(["true", "false", "1", "0"]).transform((word) => word === "true" || word === "1"),
+]);
 
 /** `host:port` or `[v6]:port`. */
 export const hostPortSchema = z.string().transform((text, context) => {
@@ -125,7 +130,13 @@ export const hostPortSchema = z.string().transform((text, context) => {
 /** A list given as a JSON array or as words separated by commas. */
 export function listOf<Item extends z.ZodType>(item: Item): z.ZodPreprocess<z.ZodArray<Item>> {
   return z.preprocess(
-    (value) => (typeof value === "string" ? value.split(",").map((word) => word.trim()).filter((word) => word !== "") : value),
+    (value) =>
+      typeof value === "string"
+        ? value
+            .split(",")
+            .map((word) => word.trim())
+            .filter((word) => word !== "")
+        : value,
     z.array(item),
   );
 }

@@ -9,12 +9,12 @@ import { EXIT_CONFIG, unsafeStart } from "../lib/env.ts";
 import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { openLog } from "../lib/log.ts";
+import packageFacts from "../package.json" with { type: "json" };
 import { defaultCapabilities } from "./capabilities.ts";
 import { loadNodeConfig, type NodeConfig } from "./config.ts";
 import { loadIdentity } from "./identity-store.ts";
 import { joinCluster } from "./join.ts";
 import { type NodeHandle, startNode } from "./main.ts";
-import packageFacts from "../package.json" with { type: "json" };
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
 function untilAsked(): Promise<void> {
@@ -74,9 +74,16 @@ export async function runNodeProcess(flags: Readonly<Record<string, unknown>>): 
   let node: NodeHandle | undefined;
   try {
     await joinIfNew(config, stopping.signal);
-    node = await startNode(config, { log, pid: process.pid, version: packageFacts.version, rssPeakBytes: () => process.resourceUsage().maxRSS * 1024 });
+    node = await startNode(config, {
+      log,
+      pid: process.pid,
+      version: packageFacts.version,
+      rssPeakBytes: () => process.resourceUsage().maxRSS * 1024,
+    });
     const { nodeId, name, publicAddress, operatorAddress } = node;
-    process.stdout.write(`${JSON.stringify({ ready: true, nodeId, name, public: publicAddress, operator: operatorAddress })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ready: true, nodeId, name, public: publicAddress, operator: operatorAddress })}\n`,
+    );
     await asked;
     const force = setTimeout(() => process.exit(1), limits.drainGraceMs * 2);
     force.unref();

@@ -56,7 +56,9 @@ function guardOf(network: string, prefix: number): Guard {
 function guards(): Guard[] {
   return guardedNetworks.flatMap(([network, prefix]) => [
     guardOf(network, prefix),
-    ...(family(network) === "ipv4" ? carriers.map((carrier) => guardOf(`${carrier}${network}`, carrierPrefix + prefix)) : []),
+    ...(family(network) === "ipv4"
+      ? carriers.map((carrier) => guardOf(`${carrier}${network}`, carrierPrefix + prefix))
+      : []),
   ]);
 }
 
@@ -109,16 +111,26 @@ export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
       const kind = family(plain);
       if (kind === undefined || port < 1 || port > 65_535) return false;
       // Only a rule that lies within a guarded network opens it: half of all addresses is no word about loopback.
-      const ownPrefix = Math.max(0, ...guarded.filter((guard) => guard.list.check(plain, kind)).map((guard) => guard.prefix));
+      const ownPrefix = Math.max(
+        0,
+        ...guarded.filter((guard) => guard.list.check(plain, kind)).map((guard) => guard.prefix),
+      );
       // A rule speaks for its own family: `::/0` says nothing about IPv4, although every IPv4 address has an IPv6 spelling.
       return rules.some(
-        (rule) => rule.kind === kind && rule.prefix >= ownPrefix && port >= rule.from && port <= rule.to && rule.list.check(plain, kind),
+        (rule) =>
+          rule.kind === kind &&
+          rule.prefix >= ownPrefix &&
+          port >= rule.from &&
+          port <= rule.to &&
+          rule.list.check(plain, kind),
       );
     },
     allowsUnixPath: (path) => {
       // The kernel would walk `..`, and a NUL ends the path it sees: neither may pass a look at the text.
       if (!path.startsWith("/") || path.includes("\0") || path.split("/").includes("..")) return false;
-      return ceiling.unixPrefixes.some((prefix) => prefix !== "" && (path === prefix || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)));
+      return ceiling.unixPrefixes.some(
+        (prefix) => prefix !== "" && (path === prefix || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)),
+      );
     },
     allowsListenerHost: (host) => ceiling.listenerHosts.includes(host),
   };

@@ -1,7 +1,15 @@
 /** The configuration of a node process, including the local ceiling that control can narrow and never widen. */
 
 import { z } from "zod";
-import { type ConfigSources, flagSchema, hostPortSchema, isLoopbackHost, listOf, loadConfig, portSchema } from "../lib/config.ts";
+import {
+  type ConfigSources,
+  flagSchema,
+  hostPortSchema,
+  isLoopbackHost,
+  listOf,
+  loadConfig,
+  portSchema,
+} from "../lib/config.ts";
 
 const cidr = z.string().regex(/^[0-9a-fA-F.:]+\/\d{1,3}$/, "must be a CIDR such as 10.0.0.0/8");
 
@@ -69,7 +77,9 @@ export function loadNodeConfig(sources: Omit<ConfigSources, "envPrefix">): NodeC
   return loadConfig(schema, { ...sources, envPrefix: "WEFT_NODE_" }, (config) => {
     const problems: string[] = [];
     if (!isLoopbackHost(config.operatorHost) && !config.allowRemoteOperators) {
-      problems.push(`operatorHost: ${config.operatorHost} is beyond loopback; set allowRemoteOperators to true if that is meant`);
+      problems.push(
+        `operatorHost: ${config.operatorHost} is beyond loopback; set allowRemoteOperators to true if that is meant`,
+      );
     }
     return problems;
   });

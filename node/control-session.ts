@@ -1,5 +1,6 @@
 /** This node's channel to control: grpc-js under the node's own certificate, renewed with it, over several replicas. */
 
+import type { Client } from "@connectrpc/connect";
 import { rootsOf } from "../certs/bundle.ts";
 import type { Expectation } from "../certs/judge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
@@ -9,7 +10,6 @@ import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import { LeaseService } from "../gen/weft/lease/v1/lease_pb.ts";
 import { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
-import type { Client } from "@connectrpc/connect";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { rpcClient } from "../rpc/client.ts";
@@ -53,13 +53,24 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
       nowMs: () => deps.clock.nowMs(),
       newestSignedMs: () => deps.snapshot.newestSignedMs(),
       revoked: (peer) =>
-        deps.feed.isRevoked({ issuerKeyIdHex: peer.issuerKeyId, serialHex: peer.serialHex, keyHashHex: peer.keyHash, spiffe: "" }),
+        deps.feed.isRevoked({
+          issuerKeyIdHex: peer.issuerKeyId,
+          serialHex: peer.serialHex,
+          keyHashHex: peer.keyHash,
+          spiffe: "",
+        }),
     };
   };
   const transport = controlTransport({
     addresses: deps.addresses.map(hostPort),
     serverName: deps.identity.current().controlName,
-    tls: () => tlsOptions("dial-control", { identity: deps.identity.current().leaf, expect: expectControl(), serverName: deps.identity.current().controlName }),
+    tls: () =>
+      tlsOptions("dial-control", {
+        identity: deps.identity.current().leaf,
+        expect: expectControl(),
+        serverName: deps.identity.current().controlName,
+      }),
+    clock: deps.clock,
     log: deps.log,
   });
   const unsubscribe = deps.identity.onChange(() => transport.rotate());
@@ -75,7 +86,10 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
       const first = deps.addresses[0];
       recoveryTransport = joinTransport({
         address: first === undefined ? "" : hostPort(first),
-        tls: tlsOptions("dial-join", { expect: expectControl(), serverName: joinServerName(deps.identity.current().clusterSlug) }),
+        tls: tlsOptions("dial-join", {
+          expect: expectControl(),
+          serverName: joinServerName(deps.identity.current().clusterSlug),
+        }),
       });
       return rpcClient(EnrollmentService, recoveryTransport);
     },

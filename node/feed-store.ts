@@ -5,7 +5,14 @@
 
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { indexRevocations, isRevoked, type KnownRevocations, mergeFeed, type RevocationIndex, verifyFeed } from "../fabric/feed.ts";
+import {
+  indexRevocations,
+  isRevoked,
+  type KnownRevocations,
+  mergeFeed,
+  type RevocationIndex,
+  verifyFeed,
+} from "../fabric/feed.ts";
 import { RevocationFeedSchema, type SignedFeed, SignedFeedSchema } from "../gen/weft/fabric/v1/feed_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -34,7 +41,9 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
   const signedPath = join(deps.stateDir, "feed.bin");
   // The union of everything ever revoked and still alive: more than the newest signed statement may say.
   const unionPath = join(deps.stateDir, "revoked.bin");
-  const listeners = new Listeners<void>((thrown) => deps.log.error("feed listener failed", { error: messageOf(thrown) }));
+  const listeners = new Listeners<void>((thrown) =>
+    deps.log.error("feed listener failed", { error: messageOf(thrown) }),
+  );
   let signed: SignedFeed | undefined;
   let known: KnownRevocations | undefined;
   let index: RevocationIndex = indexRevocations([]);
@@ -51,7 +60,13 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
   }
 
   function persist(feed: SignedFeed, merged: KnownRevocations): void {
-    const union = create(RevocationFeedSchema, { clusterId: deps.identity.current().clusterId, epoch: merged.epoch, seq: merged.seq, issuedAtMs: merged.issuedAtMs, revocations: [...merged.revocations] });
+    const union = create(RevocationFeedSchema, {
+      clusterId: deps.identity.current().clusterId,
+      epoch: merged.epoch,
+      seq: merged.seq,
+      issuedAtMs: merged.issuedAtMs,
+      revocations: [...merged.revocations],
+    });
     replaceFile(unionPath, toBinary(RevocationFeedSchema, union));
     replaceFile(signedPath, toBinary(SignedFeedSchema, feed));
   }
@@ -101,7 +116,8 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
         // A renewed statement changes dates only: not worth a disk write every ten seconds.
         if (outcome === "newer") persist(feed, merged);
         keep(feed, merged);
-        if (outcome === "newer") deps.events.emit("feed_applied", { epoch: String(merged.epoch), seq: String(merged.seq) });
+        if (outcome === "newer")
+          deps.events.emit("feed_applied", { epoch: String(merged.epoch), seq: String(merged.seq) });
         listeners.notify();
         return "applied";
       } catch (thrown) {

@@ -4,8 +4,8 @@
  */
 
 import type { Client } from "@connectrpc/connect";
-import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -35,10 +35,12 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
     const startedMs = deps.clock.monoMs();
     try {
       seq += 1n;
-      const answer = await deps.client().beat(
-        { ...deps.facts(), seq, sentAtMs: BigInt(deps.clock.nowMs()), lastRoundTripMs },
-        { signal, timeoutMs: limits.beatEveryMs },
-      );
+      const answer = await deps
+        .client()
+        .beat(
+          { ...deps.facts(), seq, sentAtMs: BigInt(deps.clock.nowMs()), lastRoundTripMs },
+          { signal, timeoutMs: limits.beatEveryMs },
+        );
       lastRoundTripMs = deps.clock.monoMs() - startedMs;
       // Zero is what a control that says nothing about it sends.
       const askedMs = answer.nextBeatMs > 0n ? Number(answer.nextBeatMs) : limits.beatEveryMs;
@@ -47,7 +49,8 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
       failing = false;
       deps.onAnswer(answer);
       const links = deps.links();
-      if (links.length > 0) await deps.routing().reportLinks({ links: [...links] }, { signal, timeoutMs: limits.beatEveryMs });
+      if (links.length > 0)
+        await deps.routing().reportLinks({ links: [...links] }, { signal, timeoutMs: limits.beatEveryMs });
     } catch (thrown) {
       if (signal.aborted) return;
       if (!failing) deps.log.warn("beat failed", { error: messageOf(thrown) });

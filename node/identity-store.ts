@@ -6,8 +6,8 @@
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { z } from "zod";
-import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import { type LeafOf, leafOfKind } from "../certs/material.ts";
+import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import type { SpiffeKind } from "../certs/spiffe.ts";
 import { TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
@@ -92,10 +92,14 @@ export function loadIdentity(stateDir: string): StoredIdentity | undefined {
       },
     };
   } catch (cause) {
-    throw new WeftError("failed_precondition", `${path} is damaged; restore it from a backup or join again in an empty state folder`, {
-      detail: "IDENTITY_DAMAGED",
-      cause,
-    });
+    throw new WeftError(
+      "failed_precondition",
+      `${path} is damaged; restore it from a backup or join again in an empty state folder`,
+      {
+        detail: "IDENTITY_DAMAGED",
+        cause,
+      },
+    );
   }
 }
 
@@ -104,7 +108,11 @@ export interface ReplaceableIdentityHolder extends IdentityHolder {
   replace(identity: NodeIdentity): void;
 }
 
-export function createIdentityHolder(stateDir: string, stored: StoredIdentity, onThrow: (thrown: unknown) => void): ReplaceableIdentityHolder {
+export function createIdentityHolder(
+  stateDir: string,
+  stored: StoredIdentity,
+  onThrow: (thrown: unknown) => void,
+): ReplaceableIdentityHolder {
   let identity = stored.identity;
   const listeners = new Listeners<NodeIdentity>(onThrow);
   return {

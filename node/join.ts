@@ -26,8 +26,8 @@ import { readFileIfAny, removeFile } from "../lib/files.ts";
 import { limits } from "../lib/limits.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { joinTransport } from "../rpc/join-transport.ts";
-import { identityFrom } from "./leaf.ts";
 import { type StoredIdentity, saveIdentity } from "./identity-store.ts";
+import { identityFrom } from "./leaf.ts";
 
 export { defaultCapabilities } from "./capabilities.ts";
 
@@ -51,7 +51,14 @@ export interface JoinDeps {
   readonly onPending: (pending: { readonly requestId: string; readonly keyFingerprint: string }) => void;
 }
 
-const pendingSchema = z.object({ keyPem: z.string(), requestId: z.string(), keyFingerprint: z.string(), bundle: z.base64(), signature: z.base64(), installationKey: z.base64() });
+const pendingSchema = z.object({
+  keyPem: z.string(),
+  requestId: z.string(),
+  keyFingerprint: z.string(),
+  bundle: z.base64(),
+  signature: z.base64(),
+  installationKey: z.base64(),
+});
 type Pending = z.output<typeof pendingSchema>;
 
 /** How long one attempt to reach control may take before the next address is tried. */
@@ -75,38 +82,61 @@ async function withControl<T>(
 ): Promise<T> {
   let last: unknown;
   for (const { host, port } of deps.control) {
-    const transport = joinTransport({ address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, tls: tls() });
+    const transport = joinTransport({
+      address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+      tls: tls(),
+    });
     try {
       return await call(rpcClient(EnrollmentService, transport));
     } catch (thrown) {
-      if (!(thrown instanceof WeftError) || (thrown.reason !== "unavailable" && thrown.reason !== "deadline_exceeded")) throw thrown;
+      if (!(thrown instanceof WeftError) || (thrown.reason !== "unavailable" && thrown.reason !== "deadline_exceeded"))
+        throw thrown;
       last = thrown;
     } finally {
       transport.close();
     }
   }
-  throw last ?? new WeftError("invalid_argument", "no control address was given", { detail: "CONTROL_ADDRESS_MISSING" });
+  throw (
+    last ?? new WeftError("invalid_argument", "no control address was given", { detail: "CONTROL_ADDRESS_MISSING" })
+  );
 }
 
 /** First contact: the only unverified call; its answer proves itself (J1). */
-async function fetchBundle(deps: JoinDeps, token: JoinToken): Promise<Pick<Pending, "bundle" | "signature" | "installationKey">> {
+async function fetchBundle(
+  deps: JoinDeps,
+  token: JoinToken,
+): Promise<Pick<Pending, "bundle" | "signature" | "installationKey">> {
   const answer = await withControl(
     deps,
     () => tlsOptions("first-contact", { serverName: joinServerName(token.clusterSlug) }),
     (client) => client.getTrustBundle({ clusterSlug: token.clusterSlug }, { timeoutMs: attemptMs }),
   );
-  const bundle = verifyTrustBundle({ bytes: answer.bundle, signature: answer.signature }, answer.installationPublicKey, token.installationKeyHash);
+  const bundle = verifyTrustBundle(
+    { bytes: answer.bundle, signature: answer.signature },
+    answer.installationPublicKey,
+    token.installationKeyHash,
+  );
   if (bundle.clusterSlug !== token.clusterSlug) {
     throw new WeftError("unauthenticated", "control answered for another cluster", { detail: "BUNDLE_WRONG_CLUSTER" });
   }
   const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
-  return { bundle: base64(answer.bundle), signature: base64(answer.signature), installationKey: base64(answer.installationPublicKey) };
+  return {
+    bundle: base64(answer.bundle),
+    signature: base64(answer.signature),
+    installationKey: base64(answer.installationPublicKey),
+  };
 }
 
 function joinTls(bundle: TrustBundle, clock: Clock): Parameters<typeof joinTransport>[0]["tls"] {
   return tlsOptions("dial-join", {
     serverName: joinServerName(bundle.clusterSlug),
-    expect: { kind: "control", trustDomain: bundle.trustDomain, clusterId: bundle.clusterId, roots: rootsOf(bundle, "control"), nowMs: () => clock.nowMs() },
+    expect: {
+      kind: "control",
+      trustDomain: bundle.trustDomain,
+      clusterId: bundle.clusterId,
+      roots: rootsOf(bundle, "control"),
+      nowMs: () => clock.nowMs(),
+    },
   });
 }
 
@@ -135,18 +165,35 @@ async function submit(deps: JoinDeps, tokenText: string, token: JoinToken, wish:
         { timeoutMs: limits.rpcDeadlineMaxMs },
       ),
   );
-  const pending: Pending = { ...trust, keyPem: privateKeyPem(keys.privateKey), requestId: answer.requestId, keyFingerprint: answer.keyFingerprint };
+  const pending: Pending = {
+    ...trust,
+    keyPem: privateKeyPem(keys.privateKey),
+    requestId: answer.requestId,
+    keyFingerprint: answer.keyFingerprint,
+  };
   writeSecretFile(pendingPath(deps.stateDir), JSON.stringify(pending));
   return pending;
 }
 
-function openPendingBundle(trust: Pick<Pending, "bundle" | "signature" | "installationKey">, pinnedKeyHash: string): TrustBundle {
+function openPendingBundle(
+  trust: Pick<Pending, "bundle" | "signature" | "installationKey">,
+  pinnedKeyHash: string,
+): TrustBundle {
   const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "base64"));
-  return verifyTrustBundle({ bytes: bytes(trust.bundle), signature: bytes(trust.signature) }, bytes(trust.installationKey), pinnedKeyHash);
+  return verifyTrustBundle(
+    { bytes: bytes(trust.bundle), signature: bytes(trust.signature) },
+    bytes(trust.installationKey),
+    pinnedKeyHash,
+  );
 }
 
 /** Polls until an operator decides. */
-async function awaitDecision(deps: JoinDeps, pending: Pending, bundle: TrustBundle, signal: AbortSignal): Promise<IssuedIdentity> {
+async function awaitDecision(
+  deps: JoinDeps,
+  pending: Pending,
+  bundle: TrustBundle,
+  signal: AbortSignal,
+): Promise<IssuedIdentity> {
   const keys = keyPairFromPem(pending.keyPem);
   while (!signal.aborted) {
     const issuedAtMs = deps.clock.nowMs();
@@ -158,16 +205,26 @@ async function awaitDecision(deps: JoinDeps, pending: Pending, bundle: TrustBund
         () => joinTls(bundle, deps.clock),
         (client) =>
           client.pollEnrollment(
-            { requestId: pending.requestId, issuedAtMs: BigInt(issuedAtMs), signature: signEs256(keys.privateKey, statement) },
+            {
+              requestId: pending.requestId,
+              issuedAtMs: BigInt(issuedAtMs),
+              signature: signEs256(keys.privateKey, statement),
+            },
             { timeoutMs: attemptMs, signal },
           ),
       );
       if (answer.state === RequestState.APPROVED && answer.identity !== undefined) return answer.identity;
       if (answer.state === RequestState.REJECTED) {
-        throw new WeftError("permission_denied", `the request was rejected: ${answer.reason || "no reason given"}`, { detail: "REQUEST_REJECTED" });
+        throw new WeftError("permission_denied", `the request was rejected: ${answer.reason || "no reason given"}`, {
+          detail: "REQUEST_REJECTED",
+        });
       }
       if (answer.state === RequestState.EXPIRED) {
-        throw new WeftError("failed_precondition", "the request expired before anybody decided; join again with a new token", { detail: "REQUEST_EXPIRED" });
+        throw new WeftError(
+          "failed_precondition",
+          "the request expired before anybody decided; join again with a new token",
+          { detail: "REQUEST_EXPIRED" },
+        );
       }
       waitMs = Math.min(10_000, Math.max(100, Number(answer.pollAfterMs)));
     } catch (thrown) {
@@ -175,7 +232,9 @@ async function awaitDecision(deps: JoinDeps, pending: Pending, bundle: TrustBund
     }
     await sleep(deps.clock, waitMs, signal);
   }
-  throw new WeftError("canceled", "stopped while the request was pending; the same command continues it", { detail: "JOIN_INTERRUPTED" });
+  throw new WeftError("canceled", "stopped while the request was pending; the same command continues it", {
+    detail: "JOIN_INTERRUPTED",
+  });
 }
 
 /**
@@ -183,10 +242,17 @@ async function awaitDecision(deps: JoinDeps, pending: Pending, bundle: TrustBund
  * @throws WeftError invalid_argument for a malformed token, unauthenticated when another installation answers,
  *   permission_denied when the token or the request is refused, canceled when `signal` aborts.
  */
-export async function joinCluster(deps: JoinDeps, tokenText: string, wish: JoinWish, signal: AbortSignal): Promise<StoredIdentity> {
+export async function joinCluster(
+  deps: JoinDeps,
+  tokenText: string,
+  wish: JoinWish,
+  signal: AbortSignal,
+): Promise<StoredIdentity> {
   const token = parseJoinToken(tokenText);
   if (token === undefined) {
-    throw new WeftError("invalid_argument", "this is not a join token; it starts with weft1. and is one line", { detail: "TOKEN_MALFORMED" });
+    throw new WeftError("invalid_argument", "this is not a join token; it starts with weft1. and is one line", {
+      detail: "TOKEN_MALFORMED",
+    });
   }
   const pending = loadPending(deps.stateDir) ?? (await submit(deps, tokenText, token, wish));
   const bundle = openPendingBundle(pending, token.installationKeyHash);

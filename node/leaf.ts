@@ -10,7 +10,8 @@ import type { NodeIdentity } from "./ports.ts";
  * @throws WeftError when parts are missing, are no certificates of the right kind, or belong to another key.
  */
 export function identityFrom(issued: IssuedIdentity, keyPem: string, pools: readonly PoolCertificate[]): NodeIdentity {
-  if (issued.bundle === undefined) throw new WeftError("data_loss", "control sent no trust bundle", { detail: "BUNDLE_MISSING" });
+  if (issued.bundle === undefined)
+    throw new WeftError("data_loss", "control sent no trust bundle", { detail: "BUNDLE_MISSING" });
   return {
     trustDomain: issued.trustDomain,
     clusterId: issued.clusterId,

@@ -6,7 +6,7 @@ import { serveEcho } from "../edge/echo.ts";
 import { hasRole } from "../fabric/members.ts";
 import { offlineVerdict } from "../fabric/offline.ts";
 import { CreditPool } from "../fabric/trunk/credit.ts";
-import { PathService, AccessService } from "../gen/weft/access/v1/access_pb.ts";
+import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -28,22 +28,22 @@ import type { NodeConfig } from "./config.ts";
 import { hostPort, openControlSession } from "./control-session.ts";
 import { type DataPlane, startDataPlane } from "./data-plane.ts";
 import { createDrainState, createNodeCounters, createNodeEvents } from "./events.ts";
-import { openFeedStore, type OwnFeedStore } from "./feed-store.ts";
+import { type OwnFeedStore, openFeedStore } from "./feed-store.ts";
 import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } from "./identity-store.ts";
 import { startOperatorListener } from "./listener.ts";
 import { nodeService } from "./node-service.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
+import { serveAccess } from "./roles/access-service.ts";
 import { createEgressRole, type EgressRole } from "./roles/egress.ts";
 import { EntryRole } from "./roles/entry.ts";
 import { EntryListeners } from "./roles/listeners.ts";
 import { pathService } from "./roles/path-service.ts";
 import { Routes } from "./roles/routes.ts";
-import { serveAccess } from "./roles/access-service.ts";
 import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
 import { clientEntryPolicy, operatorPolicy } from "./rpc-policy.ts";
-import { openSnapshotHolder, type OwnSnapshotHolder } from "./snapshot-holder.ts";
+import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
 import { startTasks, until } from "./tasks.ts";
 
 export interface NodeOverrides {
@@ -90,7 +90,9 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
   const clock = overrides.clock ?? systemClock;
   const stored = loadIdentity(config.stateDir);
   if (stored === undefined) {
-    throw new WeftError("failed_precondition", `${config.stateDir} holds no identity; make one with "weft join"`, { detail: "IDENTITY_MISSING" });
+    throw new WeftError("failed_precondition", `${config.stateDir} holds no identity; make one with "weft join"`, {
+      detail: "IDENTITY_MISSING",
+    });
   }
   const onThrow = (thrown: unknown): void => log.error("a listener failed", { error: messageOf(thrown) });
   const events = createNodeEvents(clock, onThrow);
@@ -127,7 +129,16 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
       }).newChannels
     );
   };
-  return { config, ports, identity, snapshot, feed, ceiling, newChannels, processPool: new CreditPool(limits.processReceivePoolBytes) };
+  return {
+    config,
+    ports,
+    identity,
+    snapshot,
+    feed,
+    ceiling,
+    newChannels,
+    processPool: new CreditPool(limits.processReceivePoolBytes),
+  };
 }
 
 interface Roles {
@@ -141,7 +152,8 @@ interface Roles {
 function clientSurface(parts: Parts, entry: EntryRole, paths: () => DataPlane["paths"], routes: Routes): Surface {
   const { ports } = parts;
   const judge = new PeerJudge(ports);
-  const rejudge: Judge = (socket, caller) => judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
+  const rejudge: Judge = (socket, caller) =>
+    judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
   return createSurface({
     arrivedBy: "client-name",
     routes: (router) => void router.service(PathService, pathService({ ports, routes, paths })),
@@ -165,9 +177,18 @@ async function startRoles(parts: Parts, load: () => number, undo: Closers): Prom
     snapshot: ports.snapshot,
     clock: ports.clock,
     measurements: () => plane?.links.measurements() ?? [],
-    downNeighbours: () => plane?.links.status().filter((link) => link.state !== "up").map((link) => link.peerNodeId) ?? [],
+    downNeighbours: () =>
+      plane?.links
+        .status()
+        .filter((link) => link.state !== "up")
+        .map((link) => link.peerNodeId) ?? [],
   });
-  const egress = createEgressRole({ ports, ceiling: parts.ceiling, processPool: parts.processPool, newChannels: parts.newChannels });
+  const egress = createEgressRole({
+    ports,
+    ceiling: parts.ceiling,
+    processPool: parts.processPool,
+    newChannels: parts.newChannels,
+  });
   // Roles and data plane need each other: the entry opens paths only after everything stands.
   const pathsLater = (): DataPlane["paths"] => {
     if (plane === undefined) throw new WeftError("unavailable", "the node is still starting", { detail: "STARTING" });
@@ -178,7 +199,10 @@ async function startRoles(parts: Parts, load: () => number, undo: Closers): Prom
     routes,
     processPool: parts.processPool,
     newChannels: parts.newChannels,
-    paths: { open: (request) => pathsLater().open(request), openForClient: (request) => pathsLater().openForClient(request) },
+    paths: {
+      open: (request) => pathsLater().open(request),
+      openForClient: (request) => pathsLater().openForClient(request),
+    },
   });
   const clients = clientSurface(parts, entry, pathsLater, routes);
   plane = await startDataPlane({
@@ -202,28 +226,45 @@ async function startRoles(parts: Parts, load: () => number, undo: Closers): Prom
   undo.add("listeners", () => listeners.close());
   const reconcile = (snapshot: Snapshot | undefined): void => {
     const roles = snapshot?.self?.roles ?? [];
-    listeners.reconcile((snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)));
+    listeners.reconcile(
+      (snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)),
+    );
   };
   undo.add("listener subscription", ports.snapshot.onChange(reconcile));
-  undo.add("client cut", ports.feed.onChange(() => void clients.rejudge()));
+  undo.add(
+    "client cut",
+    ports.feed.onChange(() => void clients.rejudge()),
+  );
   reconcile(ports.snapshot.current());
   return { plane, entry, egress, listeners };
 }
 
 /** The operator port: the truth about this node. */
-async function startOperatorPort(parts: Parts, roles: Roles, facts: Omit<Parameters<typeof nodeService>[0], "addresses">, undo: Closers): Promise<string> {
+async function startOperatorPort(
+  parts: Parts,
+  roles: Roles,
+  facts: Omit<Parameters<typeof nodeService>[0], "addresses">,
+  undo: Closers,
+): Promise<string> {
   const { ports, config } = parts;
   const judge = new PeerJudge(ports);
   let operatorAddress = "";
   const surface = createSurface({
     arrivedBy: "operator-port",
     routes: (router) => {
-      router.service(NodeService, nodeService({ ...facts, addresses: () => ({ public: publicAddressOf(roles.plane), operator: operatorAddress }) }));
+      router.service(
+        NodeService,
+        nodeService({
+          ...facts,
+          addresses: () => ({ public: publicAddressOf(roles.plane), operator: operatorAddress }),
+        }),
+      );
       router.service(ProbeService, probeService({ drain: ports.drain, clock: ports.clock, load: createLoadMeter() }));
     },
     raw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
     policy: operatorPolicy,
-    judge: (socket, caller) => judge.admit(socket, { kind: "operator" }, { arrivedBy: "operator-port", source: caller.sourceAddress }),
+    judge: (socket, caller) =>
+      judge.admit(socket, { kind: "operator" }, { arrivedBy: "operator-port", source: caller.sourceAddress }),
     log: ports.log,
     clock: ports.clock,
     random: ports.random,
@@ -263,7 +304,14 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
   const heard = (): void => {
     heardMonoMs = ports.clock.monoMs();
   };
-  const session = openControlSession({ addresses: config.control, identity, snapshot, feed, clock: ports.clock, log: ports.log });
+  const session = openControlSession({
+    addresses: config.control,
+    identity,
+    snapshot,
+    feed,
+    clock: ports.clock,
+    log: ports.log,
+  });
   undo.add("control session", () => session.close());
   const roles = await startRoles(parts, load, undo);
   const operatorAddress = await startOperatorPort(
@@ -280,7 +328,8 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       links: () => roles.plane.links.wireStatus(),
       listeners: () => roles.listeners.status(),
       trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
-      explainChannel: (trunkId, channelId) => explainChannel(roles.entry.trunkPool.find(trunkId) ?? roles.egress.find(trunkId), channelId),
+      explainChannel: (trunkId, channelId) =>
+        explainChannel(roles.entry.trunkPool.find(trunkId) ?? roles.egress.find(trunkId), channelId),
     },
     undo,
   );

@@ -14,7 +14,15 @@ import {
 } from "../gen/weft/node/v1/node_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
-import type { DrainState, FeedStore, IdentityHolder, NodeCounters, NodeEvent, NodeEvents, SnapshotHolder } from "./ports.ts";
+import type {
+  DrainState,
+  FeedStore,
+  IdentityHolder,
+  NodeCounters,
+  NodeEvent,
+  NodeEvents,
+  SnapshotHolder,
+} from "./ports.ts";
 
 /** Events kept for a reader that is slower than they happen; the oldest go first. */
 const watchBacklogMaxCount = 256;
@@ -119,7 +127,8 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
     listTrunks: () => ({ trunks: [...deps.trunks()] }),
     explainChannel(request) {
       const found = deps.explainChannel(request.trunkId, request.channelId);
-      if (found === undefined) throw new WeftError("not_found", "no such channel on this node", { detail: "CHANNEL_UNKNOWN" });
+      if (found === undefined)
+        throw new WeftError("not_found", "no such channel on this node", { detail: "CHANNEL_UNKNOWN" });
       return found;
     },
     drain() {

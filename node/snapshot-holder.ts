@@ -45,7 +45,9 @@ function hashOf(payload: Uint8Array): string {
 /** Opens the holder with what the state folder keeps; a damaged file is left as it is and nothing is held. */
 export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder {
   const path = join(deps.stateDir, "snapshot.bin");
-  const listeners = new Listeners<Snapshot>((thrown) => deps.log.error("snapshot listener failed", { error: messageOf(thrown) }));
+  const listeners = new Listeners<Snapshot>((thrown) =>
+    deps.log.error("snapshot listener failed", { error: messageOf(thrown) }),
+  );
   let held: Held | undefined;
   let newestSignedMs = 0;
 
@@ -95,11 +97,17 @@ export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder 
         return refuse(messageOf(thrown));
       }
       const payloadHash = hashOf(envelope.payload);
-      const before = held === undefined ? undefined : { epoch: held.snapshot.epoch, version: held.snapshot.version, payloadHash: held.payloadHash };
+      const before =
+        held === undefined
+          ? undefined
+          : { epoch: held.snapshot.epoch, version: held.snapshot.version, payloadHash: held.payloadHash };
       const verdict = admitSnapshot(before, { epoch: snapshot.epoch, version: snapshot.version, payloadHash });
       if (verdict === "same") return "known";
       if (verdict === "fork") {
-        replaceFile(join(deps.stateDir, `snapshot-fork-${payloadHash.slice(0, 8)}.bin`), toBinary(SnapshotEnvelopeSchema, envelope));
+        replaceFile(
+          join(deps.stateDir, `snapshot-fork-${payloadHash.slice(0, 8)}.bin`),
+          toBinary(SnapshotEnvelopeSchema, envelope),
+        );
         return refuse("an equal version with other content");
       }
       if (verdict === "older") return refuse("older than what this node holds");

@@ -49,14 +49,18 @@ function beatFacts(deps: TaskDeps): BeatFacts {
     version: deps.version,
     operatorAddress: deps.operatorAddress,
     ...(snapshot?.auditHead === undefined ? {} : { auditHead: snapshot.auditHead }),
-    listeners: deps.listeners().map(({ listenerId, boundAddress, error }) => create(ListenerReportSchema, { listenerId, boundAddress, error })),
+    listeners: deps
+      .listeners()
+      .map(({ listenerId, boundAddress, error }) => create(ListenerReportSchema, { listenerId, boundAddress, error })),
   };
 }
 
 /** The pools this node is a member of, according to its snapshot. */
 function ownPools(deps: TaskDeps): string[] {
   const self = deps.identity.current().nodeId;
-  return (deps.snapshot.current()?.pools ?? []).filter((pool) => pool.egressNodeIds.includes(self)).map((pool) => pool.poolId);
+  return (deps.snapshot.current()?.pools ?? [])
+    .filter((pool) => pool.egressNodeIds.includes(self))
+    .map((pool) => pool.poolId);
 }
 
 /** Resolves at the next snapshot, or on abort. */
@@ -79,7 +83,15 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
   const { signal } = ending;
   const { session } = deps;
   const heartbeat = runHeartbeat(
-    { client: () => session.beats, routing: () => session.routing, clock, log, facts: () => beatFacts(deps), links: deps.links, onAnswer: deps.heard },
+    {
+      client: () => session.beats,
+      routing: () => session.routing,
+      clock,
+      log,
+      facts: () => beatFacts(deps),
+      links: deps.links,
+      onAnswer: deps.heard,
+    },
     signal,
   );
   const watch = runSnapshotWatch(
@@ -109,7 +121,9 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
     },
     signal,
   );
-  const all = Promise.all([heartbeat, watch, renewal]).catch((thrown: unknown) => log.error("a task failed", { error: messageOf(thrown) }));
+  const all = Promise.all([heartbeat, watch, renewal]).catch((thrown: unknown) =>
+    log.error("a task failed", { error: messageOf(thrown) }),
+  );
   return {
     async stop() {
       ending.abort();

@@ -8,7 +8,12 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { GrpcDeframer } from "../../fabric/trunk/grpc-frames.ts";
-import { type ConnectRequest, ConnectRequestSchema, type ConnectResponse, ConnectResponseSchema } from "../../gen/weft/access/v1/access_pb.ts";
+import {
+  type ConnectRequest,
+  ConnectRequestSchema,
+  type ConnectResponse,
+  ConnectResponseSchema,
+} from "../../gen/weft/access/v1/access_pb.ts";
 import { OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
@@ -64,13 +69,25 @@ class AccessCall {
   run(): void {
     const stream = this.#stream;
     stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
-    const deframer = new GrpcDeframer(limits.accessMessageMaxBytes + dataOverheadBytes, (bytes) => this.#onMessage(bytes));
+    const deframer = new GrpcDeframer(limits.accessMessageMaxBytes + dataOverheadBytes, (bytes) =>
+      this.#onMessage(bytes),
+    );
     stream.on("data", (chunk: Buffer) => {
       const fault = deframer.push(chunk);
-      if (fault !== "") this.#fail(new WeftError("resource_exhausted", `a message must be whole and at most ${limits.accessMessageMaxBytes} bytes`, { detail: "ACCESS_MESSAGE", retry: "never" }));
+      if (fault !== "")
+        this.#fail(
+          new WeftError(
+            "resource_exhausted",
+            `a message must be whole and at most ${limits.accessMessageMaxBytes} bytes`,
+            { detail: "ACCESS_MESSAGE", retry: "never" },
+          ),
+        );
     });
     stream.on("end", () => {
-      if (deframer.partial) this.#fail(new WeftError("invalid_argument", "the stream ended inside a message", { detail: "ACCESS_TRUNCATED" }));
+      if (deframer.partial)
+        this.#fail(
+          new WeftError("invalid_argument", "the stream ended inside a message", { detail: "ACCESS_TRUNCATED" }),
+        );
       else this.#endOfClient();
     });
     stream.on("error", () => {});
@@ -87,11 +104,16 @@ class AccessCall {
     try {
       request = fromBinary(ConnectRequestSchema, bytes);
     } catch {
-      return this.#fail(new WeftError("invalid_argument", "a message does not decode", { detail: "ACCESS_MESSAGE" }));
+      this.#fail(new WeftError("invalid_argument", "a message does not decode", { detail: "ACCESS_MESSAGE" })); return;
     }
     const { message } = request;
     if (message.case === "open") {
-      if (this.#state !== "waiting") return this.#fail(new WeftError("invalid_argument", "a stream carries one channel: open came twice", { detail: "ACCESS_OPEN_TWICE" }));
+      if (this.#state !== "waiting")
+        { this.#fail(
+          new WeftError("invalid_argument", "a stream carries one channel: open came twice", {
+            detail: "ACCESS_OPEN_TWICE",
+          }),
+        ); return; }
       this.#state = "opening";
       // Data behind the open waits in the stream's window until the channel stands.
       this.#stream.pause();
@@ -99,7 +121,10 @@ class AccessCall {
     } else if (this.#state === "waiting") {
       this.#fail(new WeftError("invalid_argument", "the first message must be open", { detail: "ACCESS_OPEN_FIRST" }));
     } else if (message.case === "data") {
-      if (this.#clientDone) return this.#fail(new WeftError("invalid_argument", "data after half-close", { detail: "ACCESS_AFTER_HALF_CLOSE" }));
+      if (this.#clientDone)
+        { this.#fail(
+          new WeftError("invalid_argument", "data after half-close", { detail: "ACCESS_AFTER_HALF_CLOSE" }),
+        ); return; }
       this.#early.push(message.value);
       this.#flush();
     } else if (message.case === "halfClose") {
@@ -114,7 +139,8 @@ class AccessCall {
     const channel = this.#channel;
     if (channel === undefined || channel.destroyed) return;
     let writable = true;
-    for (let next = this.#early.shift(); next !== undefined; next = this.#early.shift()) writable = channel.write(next) && writable;
+    for (let next = this.#early.shift(); next !== undefined; next = this.#early.shift())
+      writable = channel.write(next) && writable;
     if (this.#clientDone) channel.end();
     else if (!writable && !this.#full) {
       this.#full = true;
@@ -129,7 +155,8 @@ class AccessCall {
   async #open(resource: string, channelClass: Parameters<EntryRole["open"]>[0]["class"]): Promise<void> {
     const { clientId } = clientOf(this.#caller);
     const organizationId = organizationOf(this.#ports, clientId);
-    if (organizationId === undefined) throw new WeftError("permission_denied", "this client may not use this entry", { detail: "CLIENT_UNKNOWN" });
+    if (organizationId === undefined)
+      throw new WeftError("permission_denied", "this client may not use this entry", { detail: "CLIENT_UNKNOWN" });
     const channel = await this.#entry.open({
       resource,
       organizationId,
@@ -149,11 +176,18 @@ class AccessCall {
     this.#channel = channel;
     channel.copiesWrites = false;
     channel.on("error", (thrown) => this.#fail(thrown));
-    channel.once("close", () => this.#fail(new WeftError("unavailable", "the channel ended", { detail: "TRUNK_LOST" })));
+    channel.once("close", () =>
+      this.#fail(new WeftError("unavailable", "the channel ended", { detail: "TRUNK_LOST" })),
+    );
     await channel.opened;
     if (this.#state !== "opening") return;
     this.#state = "open";
-    this.#stream.write(say({ case: "opened", value: { $typeName: "weft.access.v1.ConnectOpened", correlationId: channel.correlationId } }));
+    this.#stream.write(
+      say({
+        case: "opened",
+        value: { $typeName: "weft.access.v1.ConnectOpened", correlationId: channel.correlationId },
+      }),
+    );
     this.#carryBack(channel);
     this.#flush();
     if (!this.#full) this.#stream.resume();
@@ -165,7 +199,8 @@ class AccessCall {
     channel.on("data", (chunk: Buffer) => {
       let writable = true;
       for (let at = 0; at < chunk.length; at += limits.accessMessageMaxBytes) {
-        writable = stream.write(say({ case: "data", value: chunk.subarray(at, at + limits.accessMessageMaxBytes) })) && writable;
+        writable =
+          stream.write(say({ case: "data", value: chunk.subarray(at, at + limits.accessMessageMaxBytes) })) && writable;
       }
       if (!writable) {
         channel.pause();
@@ -183,7 +218,10 @@ class AccessCall {
   #endOfClient(): void {
     if (this.#clientDone || this.#state === "over") return;
     this.#clientDone = true;
-    if (this.#state === "waiting") return this.#fail(new WeftError("invalid_argument", "the stream ended before open", { detail: "ACCESS_OPEN_FIRST" }));
+    if (this.#state === "waiting")
+      { this.#fail(
+        new WeftError("invalid_argument", "the stream ended before open", { detail: "ACCESS_OPEN_FIRST" }),
+      ); return; }
     this.#flush();
   }
 

@@ -3,11 +3,11 @@
  * believed only about the listeners and organizations it holds (REVIEW-trust 13), never about anything else.
  */
 
+import { hasRole, memberById } from "../../fabric/members.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass, NodeRole, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceTarget, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { hasRole, memberById } from "../../fabric/members.ts";
 
 /** Who is at the other edge of the trunk, as TLS proved it. */
 export type FarPeer =
@@ -40,12 +40,17 @@ function originFault({ open, snapshot, peer, organizationId }: ChannelQuestion):
   if (origin === undefined) return "no origin";
   if (origin.organizationId !== organizationId) return "origin of another organization";
   if (peer.kind === "client") {
-    const known = snapshot.clients.some((grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId);
+    const known = snapshot.clients.some(
+      (grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId,
+    );
     if (!known) return "client not known";
-    return origin.assurance === OriginAssurance.PROVED && origin.clientId === peer.clientId ? undefined : "a client speaks for itself only";
+    return origin.assurance === OriginAssurance.PROVED && origin.clientId === peer.clientId
+      ? undefined
+      : "a client speaks for itself only";
   }
   const member = memberById(snapshot, peer.nodeId);
-  if (member === undefined || !hasRole(member.roles, NodeRole.ENTRY, organizationId)) return "not an entry of this organization";
+  if (member === undefined || !hasRole(member.roles, NodeRole.ENTRY, organizationId))
+    return "not an entry of this organization";
   if (origin.entryNodeId !== peer.nodeId) return "an entry speaks for itself only";
   switch (origin.assurance) {
     case OriginAssurance.ANONYMOUS: {
@@ -59,7 +64,9 @@ function originFault({ open, snapshot, peer, organizationId }: ChannelQuestion):
       return granted ? undefined : "listener not granted";
     }
     case OriginAssurance.ENTRY_ASSERTED: {
-      const known = snapshot.clients.some((grant) => grant.clientId === origin.clientId && grant.organizationId === organizationId);
+      const known = snapshot.clients.some(
+        (grant) => grant.clientId === origin.clientId && grant.organizationId === organizationId,
+      );
       return known ? undefined : "asserted client not known";
     }
     default:
@@ -79,11 +86,15 @@ export function admitChannel(question: ChannelQuestion): ChannelDecision {
   if (question.draining) return refuse(ChannelEnd.DRAINING, "draining");
   if (!question.newChannels) return refuse(ChannelEnd.NOT_ALLOWED, "offline mode stops new channels");
   const roles = snapshot.self?.roles ?? [];
-  if (!hasRole(roles, NodeRole.EGRESS, organizationId)) return refuse(ChannelEnd.NOT_ALLOWED, "no egress role for this organization");
-  const target = snapshot.resourceTargets.find((candidate) => candidate.name === open.resource && candidate.organizationId === organizationId);
+  if (!hasRole(roles, NodeRole.EGRESS, organizationId))
+    return refuse(ChannelEnd.NOT_ALLOWED, "no egress role for this organization");
+  const target = snapshot.resourceTargets.find(
+    (candidate) => candidate.name === open.resource && candidate.organizationId === organizationId,
+  );
   if (target === undefined) return refuse(ChannelEnd.UNKNOWN_RESOURCE, "unknown resource");
   const pool = snapshot.pools.find((candidate) => candidate.poolId === target.poolId);
-  if (pool === undefined || !pool.egressNodeIds.includes(selfNodeId)) return refuse(ChannelEnd.UNKNOWN_RESOURCE, "not in the resource's pool");
+  if (pool === undefined || !pool.egressNodeIds.includes(selfNodeId))
+    return refuse(ChannelEnd.UNKNOWN_RESOURCE, "not in the resource's pool");
   const fault = originFault(question);
   if (fault !== undefined) return refuse(ChannelEnd.NOT_ALLOWED, fault);
   if ((open.origin?.assurance ?? OriginAssurance.UNSPECIFIED) < target.minimumAssurance) {

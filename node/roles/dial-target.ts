@@ -39,7 +39,11 @@ async function resolveHost(host: string): Promise<readonly string[]> {
 }
 
 /** One connection attempt to an exact address or path. Resolves, never rejects. */
-function attempt(clock: Clock, to: { readonly host: string; readonly port: number } | { readonly path: string }, signal: AbortSignal): Promise<DialOutcome> {
+function attempt(
+  clock: Clock,
+  to: { readonly host: string; readonly port: number } | { readonly path: string },
+  signal: AbortSignal,
+): Promise<DialOutcome> {
   return new Promise((resolve) => {
     const socket = connect({ ...to, allowHalfOpen: true, noDelay: true, autoSelectFamily: false });
     const settle = (outcome: DialOutcome): void => {
@@ -54,7 +58,9 @@ function attempt(clock: Clock, to: { readonly host: string; readonly port: numbe
       resolve(outcome);
     };
     const onAbort = (): void => settle(failed(ChannelEnd.CANCELED, "canceled"));
-    const timer = clock.after(limits.targetConnectMs, () => settle(failed(ChannelEnd.TARGET_TIMEOUT, "no answer in time")));
+    const timer = clock.after(limits.targetConnectMs, () =>
+      settle(failed(ChannelEnd.TARGET_TIMEOUT, "no answer in time")),
+    );
     signal.addEventListener("abort", onAbort, { once: true });
     socket.once("connect", () => settle({ ok: true, socket }));
     socket.once("error", (thrown) => {
@@ -66,9 +72,14 @@ function attempt(clock: Clock, to: { readonly host: string; readonly port: numbe
 }
 
 /** Dials a target under the ceiling. Resolves with what happened; never rejects. */
-export async function dialTarget(deps: DialTargetDeps, target: ResourceTarget, signal: AbortSignal): Promise<DialOutcome> {
+export async function dialTarget(
+  deps: DialTargetDeps,
+  target: ResourceTarget,
+  signal: AbortSignal,
+): Promise<DialOutcome> {
   if (target.unixPath !== "") {
-    if (!deps.ceiling.allowsUnixPath(target.unixPath)) return failed(ChannelEnd.NOT_ALLOWED, "unix socket beyond the ceiling", true);
+    if (!deps.ceiling.allowsUnixPath(target.unixPath))
+      return failed(ChannelEnd.NOT_ALLOWED, "unix socket beyond the ceiling", true);
     return await attempt(deps.clock, { path: target.unixPath }, signal);
   }
   let addresses: readonly string[];

@@ -4,19 +4,19 @@
  */
 
 import type { SpiffeId } from "../../certs/spiffe.ts";
-import { hasRole, memberById } from "../../fabric/members.ts";
-import type { CreditPool } from "../../fabric/trunk/credit.ts";
-import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { pipeToTarget } from "../../edge/pipe-target.ts";
 import { TrunkAcceptor, type TrunkInfo } from "../../edge/trunk-acceptor.ts";
 import type { TrunkRunner } from "../../edge/trunk-runner.ts";
+import { hasRole, memberById } from "../../fabric/members.ts";
+import type { CreditPool } from "../../fabric/trunk/credit.ts";
+import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { CeilingJudge } from "../ceiling.ts";
-import type { DataPlanePorts } from "../plane-ports.ts";
 import type { PathEnd } from "../path-end.ts";
+import type { DataPlanePorts } from "../plane-ports.ts";
 import { admitChannel, type FarPeer } from "./admit-channel.ts";
 import { dialTarget } from "./dial-target.ts";
 
@@ -53,14 +53,18 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     const { serialHex = "", keyHashHex = "", issuerKeyIdHex = "", spiffe } = end.caller;
     if (ports.feed.isRevoked({ serialHex, keyHashHex, issuerKeyIdHex, spiffe })) return false;
     if (!hasRole(snapshot.self?.roles ?? [], NodeRole.EGRESS, organizationId)) return false;
-    if (peer.kind === "client") return snapshot.clients.some((grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId);
+    if (peer.kind === "client")
+      return snapshot.clients.some(
+        (grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId,
+      );
     return hasRole(memberById(snapshot, peer.nodeId)?.roles ?? [], NodeRole.ENTRY, organizationId);
   }
 
   async function connectChannel(channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
     const snapshot = ports.snapshot.current();
     const peer = farPeerOf(end.caller.id);
-    if (snapshot === undefined || peer === undefined) return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
+    if (snapshot === undefined || peer === undefined)
+      return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     const decision = admitChannel({
       open,
       snapshot,

@@ -15,9 +15,9 @@ import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
-import type { DataPlanePorts } from "../plane-ports.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
-import { Routes } from "./routes.ts";
+import type { DataPlanePorts } from "../plane-ports.ts";
+import type { Routes } from "./routes.ts";
 
 export interface EntryDeps {
   readonly ports: DataPlanePorts;

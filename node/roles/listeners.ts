@@ -5,15 +5,15 @@
 
 import { BlockList, createServer, isIP, type Server, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
-import { OriginAssurance, ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { ChannelClass, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { Listener } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type ListenerStatus, ListenerStatusSchema } from "../../gen/weft/node/v1/node_pb.ts";
 import { isLoopbackHost } from "../../lib/config.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
-import { pipeToSource } from "./pipe-source.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
+import { pipeToSource } from "./pipe-source.ts";
 
 interface Running {
   readonly listener: Listener;
@@ -26,7 +26,13 @@ interface Running {
 
 /** What about a listener, when changed, needs it to be bound anew. */
 function fingerprintOf(listener: Listener): string {
-  return JSON.stringify([listener.bindHost, listener.bindPort, listener.resourceName, listener.organizationId, listener.allowedSources]);
+  return JSON.stringify([
+    listener.bindHost,
+    listener.bindPort,
+    listener.resourceName,
+    listener.organizationId,
+    listener.allowedSources,
+  ]);
 }
 
 function sourceList(cidrs: readonly string[]): BlockList {
@@ -34,7 +40,8 @@ function sourceList(cidrs: readonly string[]): BlockList {
   for (const cidr of cidrs) {
     const [network = "", prefix = ""] = cidr.split("/");
     const version = isIP(network);
-    if (version !== 0) list.addSubnet(network, Number(prefix || (version === 4 ? 32 : 128)), version === 4 ? "ipv4" : "ipv6");
+    if (version !== 0)
+      list.addSubnet(network, Number(prefix || (version === 4 ? 32 : 128)), version === 4 ? "ipv4" : "ipv6");
   }
   return list;
 }
@@ -67,7 +74,13 @@ export class EntryListeners {
 
   status(): ListenerStatus[] {
     return [...this.#running.values()].map(({ listener, boundAddress, error }) =>
-      create(ListenerStatusSchema, { listenerId: listener.listenerId, name: listener.name, resourceName: listener.resourceName, boundAddress, error }),
+      create(ListenerStatusSchema, {
+        listenerId: listener.listenerId,
+        name: listener.name,
+        resourceName: listener.resourceName,
+        boundAddress,
+        error,
+      }),
     );
   }
 
@@ -77,22 +90,29 @@ export class EntryListeners {
   }
 
   #start(listener: Listener): void {
-    const running: Running = { listener, fingerprint: fingerprintOf(listener), sockets: new Set(), server: undefined, boundAddress: "", error: "" };
+    const running: Running = {
+      listener,
+      fingerprint: fingerprintOf(listener),
+      sockets: new Set(),
+      server: undefined,
+      boundAddress: "",
+      error: "",
+    };
     this.#running.set(listener.listenerId, running);
     const refusal = this.#refusal(listener);
-    if (refusal !== undefined) return this.#fail(running, refusal);
+    if (refusal !== undefined) { this.#fail(running, refusal); return; }
     let sources: BlockList;
     try {
       sources = sourceList(listener.allowedSources);
     } catch {
-      return this.#fail(running, "allowed sources are no list of networks");
+      this.#fail(running, "allowed sources are no list of networks"); return;
     }
     const anySource = listener.allowedSources.length === 0;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? "";
       const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
       const allowed = anySource || sources.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4");
-      if (!allowed || this.#ports.drain.draining()) return void socket.resetAndDestroy();
+      if (!allowed || this.#ports.drain.draining()) { socket.resetAndDestroy(); return; }
       running.sockets.add(socket);
       socket.once("close", () => running.sockets.delete(socket));
       void this.#serve(listener, socket);
@@ -106,14 +126,16 @@ export class EntryListeners {
     server.listen({ host: listener.bindHost, port: listener.bindPort }, () => {
       const bound = server.address();
       if (bound === null || typeof bound === "string") return;
-      running.boundAddress = bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
+      running.boundAddress =
+        bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
       this.#ports.events.emit("listener_up", { listener: listener.name, address: running.boundAddress });
     });
   }
 
   #refusal(listener: Listener): string | undefined {
     if (!this.#ceiling.allowsListenerHost(listener.bindHost)) return "bind address beyond this host's ceiling";
-    if (!isLoopbackHost(listener.bindHost) && listener.allowedSources.length === 0) return "a listener beyond loopback needs allowed sources";
+    if (!isLoopbackHost(listener.bindHost) && listener.allowedSources.length === 0)
+      return "a listener beyond loopback needs allowed sources";
     return undefined;
   }
 
@@ -153,7 +175,10 @@ export class EntryListeners {
       if (gone.signal.aborted) channel.destroy();
       else pipeToSource(channel, socket);
     } catch (thrown) {
-      if (!gone.signal.aborted) this.#ports.log.info("connection not carried", { reason: thrown instanceof WeftError ? thrown.detail : messageOf(thrown) });
+      if (!gone.signal.aborted)
+        this.#ports.log.info("connection not carried", {
+          reason: thrown instanceof WeftError ? thrown.detail : messageOf(thrown),
+        });
       socket.resetAndDestroy();
     }
   }

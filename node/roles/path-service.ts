@@ -4,11 +4,15 @@
  * restart of the client, at this entry, while the entry runs.
  */
 
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { askHash, verifyAsk } from "../../fabric/path/ask.ts";
-import { type OpenClientPathResponse, OpenClientPathResponseSchema, type PathService } from "../../gen/weft/access/v1/access_pb.ts";
+import {
+  type OpenClientPathResponse,
+  OpenClientPathResponseSchema,
+  type PathService,
+} from "../../gen/weft/access/v1/access_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { clientOf, kCaller } from "../../rpc/caller.ts";
@@ -84,16 +88,21 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
       const caller = context.values.get(kCaller);
       const { clientId, clusterId } = clientOf(caller);
       const clientSpki = caller.spkiDer;
-      if (clientSpki === undefined) throw new WeftError("unauthenticated", "the client's key is not known", { detail: "CLIENT_KEY" });
+      if (clientSpki === undefined)
+        throw new WeftError("unauthenticated", "the client's key is not known", { detail: "CLIENT_KEY" });
       const signed = { ask: request.ask, signature: request.askSignature };
       const ask = verifyAsk(signed, { clientSpki, clusterId, clientId, nowMs: ports.clock.nowMs() });
       const organizationId = caller.organizationId ?? "";
       const resource = routes.resource(ask.resource, organizationId);
-      if (resource === undefined) throw new WeftError("not_found", "there is no such resource", { detail: "UNKNOWN_RESOURCE" });
+      if (resource === undefined)
+        throw new WeftError("not_found", "there is no such resource", { detail: "UNKNOWN_RESOURCE" });
       const held = handles.get(Buffer.from(request.resumeHandle).toString("hex"));
-      const resumed = held !== undefined && held.clientId === clientId && held.poolId === resource.poolId ? held.farEdge : undefined;
-      const farEdges = resumed === undefined ? routes.egresses(resource.poolId, organizationId, resource.defaultClass) : [resumed];
-      const purpose = resumed !== undefined ? PathPurpose.RESUME : request.standby ? PathPurpose.STANDBY : PathPurpose.NEW;
+      const resumed =
+        held !== undefined && held.clientId === clientId && held.poolId === resource.poolId ? held.farEdge : undefined;
+      const farEdges =
+        resumed === undefined ? routes.egresses(resource.poolId, organizationId, resource.defaultClass) : [resumed];
+      const purpose =
+        resumed !== undefined ? PathPurpose.RESUME : request.standby ? PathPurpose.STANDBY : PathPurpose.NEW;
       let last: unknown;
       for (const farEdge of farEdges) {
         const route = routes.paths(farEdge, organizationId, resource.defaultClass)[0];
@@ -111,7 +120,11 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
             signal: context.signal,
           });
           const resumeHandle = remember({ clientId, poolId: resource.poolId, farEdge });
-          yield* follow(leg, { case: "ready", value: { legToken: leg.legToken, resumeHandle, poolId: resource.poolId } }, context.signal);
+          yield* follow(
+            leg,
+            { case: "ready", value: { legToken: leg.legToken, resumeHandle, poolId: resource.poolId } },
+            context.signal,
+          );
           return;
         } catch (thrown) {
           if (context.signal.aborted) throw thrown;

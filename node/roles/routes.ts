@@ -78,14 +78,24 @@ export class Routes {
     for (const [key, untilMs] of this.#failed) if (untilMs <= nowMs) this.#failed.delete(key);
   }
 
-  #ordered(snapshot: Snapshot, toNodeIds: readonly string[], organizationId: string, channelClass: ChannelClass): (readonly string[])[] {
+  #ordered(
+    snapshot: Snapshot,
+    toNodeIds: readonly string[],
+    organizationId: string,
+    channelClass: ChannelClass,
+  ): (readonly string[])[] {
     const key = [...toNodeIds, organizationId, channelClass].join("|");
     const nowMs = this.#deps.clock.monoMs();
     const down = this.#deps.downNeighbours();
     const before = this.#decisions.get(key);
     const fresh =
-      before !== undefined && before.snapshot === snapshot && before.down === down.join() && nowMs - before.atMs < limits.routeSampleEveryMs;
-    const decision = fresh ? before : this.#decide({ snapshot, toNodeIds, organizationId, channelClass, down, nowMs }, before?.state);
+      before !== undefined &&
+      before.snapshot === snapshot &&
+      before.down === down.join() &&
+      nowMs - before.atMs < limits.routeSampleEveryMs;
+    const decision = fresh
+      ? before
+      : this.#decide({ snapshot, toNodeIds, organizationId, channelClass, down, nowMs }, before?.state);
     this.#decisions.set(key, decision);
     const resting = (hops: readonly string[]): boolean => (this.#failed.get(hops.join()) ?? 0) > nowMs;
     return [...decision.ordered.filter((hops) => !resting(hops)), ...decision.ordered.filter(resting)];

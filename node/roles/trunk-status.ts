@@ -2,7 +2,12 @@
 
 import { create } from "@bufbuild/protobuf";
 import type { TrunkRunner } from "../../edge/trunk-runner.ts";
-import { type ExplainChannelResponse, ExplainChannelResponseSchema, type TrunkStatus, TrunkStatusSchema } from "../../gen/weft/node/v1/node_pb.ts";
+import {
+  type ExplainChannelResponse,
+  ExplainChannelResponseSchema,
+  type TrunkStatus,
+  TrunkStatusSchema,
+} from "../../gen/weft/node/v1/node_pb.ts";
 
 function statusOf(trunk: TrunkRunner, initiator: boolean): TrunkStatus {
   const stats = trunk.stats();
