@@ -107,7 +107,9 @@ async function nearEdge(bytesEachWay: number): Promise<void> {
   const nearCpu = seconds(process.cpuUsage()) - nearBefore;
   const farUsed = (await farCpu()) - farBefore;
   const windowBytes = pool.trunks()[0]?.stats().windowBytes;
-  const small = await smallMessages(await Promise.all(Array.from({ length: 16 }, () => open("sink", ChannelClass.BULK))));
+  const small = await smallMessages(
+    await Promise.all(Array.from({ length: 16 }, () => open("sink", ChannelClass.BULK))),
+  );
   const pingPong = await pingPongUs(await open("echo", ChannelClass.INTERACTIVE), 2_000);
   process.stdout.write(
     `${JSON.stringify({
