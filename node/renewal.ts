@@ -61,17 +61,15 @@ async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<"renew
   } else {
     const enrolled = keyPairFromPem(held.leaf.keyPem);
     const statement = Buffer.concat([Buffer.from("weft/recover/v1\0"), csr, Buffer.from(String(nowMs))]);
-    const answer = await deps
-      .recoveryClient()
-      .recover(
-        {
-          expiredCertificateDer: held.leaf.certificateDer,
-          csr,
-          issuedAtMs: BigInt(nowMs),
-          signature: signEs256(enrolled.privateKey, statement),
-        },
-        { signal, timeoutMs: limits.rpcDeadlineMaxMs },
-      );
+    const answer = await deps.recoveryClient().recover(
+      {
+        expiredCertificateDer: held.leaf.certificateDer,
+        csr,
+        issuedAtMs: BigInt(nowMs),
+        signature: signEs256(enrolled.privateKey, statement),
+      },
+      { signal, timeoutMs: limits.rpcDeadlineMaxMs },
+    );
     if (answer.identity === undefined) throw new Error("control answered a recovery without an identity");
     deps.identity.replace(identityFrom(answer.identity, keyPem, []));
   }

@@ -104,16 +104,19 @@ class AccessCall {
     try {
       request = fromBinary(ConnectRequestSchema, bytes);
     } catch {
-      this.#fail(new WeftError("invalid_argument", "a message does not decode", { detail: "ACCESS_MESSAGE" })); return;
+      this.#fail(new WeftError("invalid_argument", "a message does not decode", { detail: "ACCESS_MESSAGE" }));
+      return;
     }
     const { message } = request;
     if (message.case === "open") {
-      if (this.#state !== "waiting")
-        { this.#fail(
+      if (this.#state !== "waiting") {
+        this.#fail(
           new WeftError("invalid_argument", "a stream carries one channel: open came twice", {
             detail: "ACCESS_OPEN_TWICE",
           }),
-        ); return; }
+        );
+        return;
+      }
       this.#state = "opening";
       // Data behind the open waits in the stream's window until the channel stands.
       this.#stream.pause();
@@ -121,10 +124,10 @@ class AccessCall {
     } else if (this.#state === "waiting") {
       this.#fail(new WeftError("invalid_argument", "the first message must be open", { detail: "ACCESS_OPEN_FIRST" }));
     } else if (message.case === "data") {
-      if (this.#clientDone)
-        { this.#fail(
-          new WeftError("invalid_argument", "data after half-close", { detail: "ACCESS_AFTER_HALF_CLOSE" }),
-        ); return; }
+      if (this.#clientDone) {
+        this.#fail(new WeftError("invalid_argument", "data after half-close", { detail: "ACCESS_AFTER_HALF_CLOSE" }));
+        return;
+      }
       this.#early.push(message.value);
       this.#flush();
     } else if (message.case === "halfClose") {
@@ -218,10 +221,10 @@ class AccessCall {
   #endOfClient(): void {
     if (this.#clientDone || this.#state === "over") return;
     this.#clientDone = true;
-    if (this.#state === "waiting")
-      { this.#fail(
-        new WeftError("invalid_argument", "the stream ended before open", { detail: "ACCESS_OPEN_FIRST" }),
-      ); return; }
+    if (this.#state === "waiting") {
+      this.#fail(new WeftError("invalid_argument", "the stream ended before open", { detail: "ACCESS_OPEN_FIRST" }));
+      return;
+    }
     this.#flush();
   }
 

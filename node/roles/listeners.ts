@@ -100,19 +100,26 @@ export class EntryListeners {
     };
     this.#running.set(listener.listenerId, running);
     const refusal = this.#refusal(listener);
-    if (refusal !== undefined) { this.#fail(running, refusal); return; }
+    if (refusal !== undefined) {
+      this.#fail(running, refusal);
+      return;
+    }
     let sources: BlockList;
     try {
       sources = sourceList(listener.allowedSources);
     } catch {
-      this.#fail(running, "allowed sources are no list of networks"); return;
+      this.#fail(running, "allowed sources are no list of networks");
+      return;
     }
     const anySource = listener.allowedSources.length === 0;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? "";
       const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
       const allowed = anySource || sources.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4");
-      if (!allowed || this.#ports.drain.draining()) { socket.resetAndDestroy(); return; }
+      if (!allowed || this.#ports.drain.draining()) {
+        socket.resetAndDestroy();
+        return;
+      }
       running.sockets.add(socket);
       socket.once("close", () => running.sockets.delete(socket));
       void this.#serve(listener, socket);
