@@ -111,7 +111,7 @@ function servesAt(nodes: readonly ViewNode[], entryNodeId: string, organizationI
 }
 
 /** The cluster's unrevoked nodes with the roles they may use now, by id. */
-export async function readNodes(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly ViewNode[]> {
+async function readNodes(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly ViewNode[]> {
   const grants = Map.groupBy(await listRoles(q, seal, clusterId), (row) => row.nodeId);
   const members = await listMemberships(q, seal, clusterId);
   const active = new Set(members.filter((row) => row.status === "active").map((row) => row.nodeId));

@@ -20,7 +20,7 @@ import { capabilities, healths, roles } from "../store/vocabulary.ts";
 import { invalid } from "./service-context.ts";
 
 /** The stored text of a role from the wire. Throws `invalid_argument`. */
-export function roleText(role: NodeRole): string {
+function roleText(role: NodeRole): string {
   const text = roles.text(role);
   if (text === undefined) throw invalid("role", "no such role");
   return text;

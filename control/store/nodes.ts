@@ -4,7 +4,6 @@
  */
 
 import { type Health, healthOf } from "../domain/health.ts";
-import type { GrantRow } from "../domain/placement.ts";
 import { insertMembership, type MembershipStatus, nodeNotFound } from "./memberships.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
@@ -219,11 +218,4 @@ export async function nodeStatuses(
 /** Health of a node from its reported state. */
 export function healthOfStatus(status: NodeStatusRow | undefined): Health {
   return healthOf({ beatAgeMs: status?.beatAgeMs ?? undefined, draining: status?.draining ?? false });
-}
-
-/** A node with everything a list shows. */
-export interface NodeView {
-  readonly node: NodeRow;
-  readonly status: NodeStatusRow | undefined;
-  readonly grants: readonly GrantRow[];
 }

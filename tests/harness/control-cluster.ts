@@ -140,7 +140,7 @@ export async function addNode(cluster: ControlCluster, name: string, wish: NodeW
 }
 
 /** The caller a node is once its certificate was judged. */
-export function nodeCaller(cluster: ControlCluster, id: string, clusterId = cluster.clusterId): Caller {
+function nodeCaller(cluster: ControlCluster, id: string, clusterId = cluster.clusterId): Caller {
   const spiffeId = { trustDomain: cluster.trustDomain, clusterId, kind: "node", id } as const;
   return {
     kind: "node",
