@@ -55,8 +55,3 @@ export function formatSpiffe(id: SpiffeId): string {
 export function clusterSegment(kind: SpiffeKind, clusterId: string): string {
   return kind === "operator" ? INSTALLATION : clusterId;
 }
-
-/** Whether two ids name the same peer. */
-export function sameSpiffe(a: SpiffeId, b: SpiffeId): boolean {
-  return a.trustDomain === b.trustDomain && a.clusterId === b.clusterId && a.kind === b.kind && a.id === b.id;
-}

@@ -81,5 +81,3 @@ export const linkPolicy = through("link");
 export const clientEntryPolicy = through("client-name");
 /** What operators may call. */
 export const operatorPolicy = through("operator-port");
-/** What the other end of a path may call. */
-export const pathEndPolicy = through("path");

@@ -40,14 +40,6 @@ export const joinHttp2: Http2Profile = {
 /** Between neighbours: signalling, probes, Echo. */
 export const linkHttp2: Http2Profile = { ...rpcHttp2, streamsMaxCount: limits.linkStreamsMaxCount };
 
-/** Between the edges of a trunk: set to the cap, never tuned. */
-export const pathHttp2: Http2Profile = {
-  ...rpcHttp2,
-  streamWindowBytes: limits.pathStreamWindowBytes,
-  connectionWindowBytes: limits.pathConnectionWindowBytes,
-  sessionMemoryMaxBytes: limits.pathSessionMemoryMaxBytes,
-};
-
 function sessionOptions(profile: Http2Profile): http2.SecureServerOptions {
   return {
     settings: {
