@@ -122,7 +122,7 @@ export function nodePortTls(
   if (cluster === undefined) {
     throw new WeftError(
       "failed_precondition",
-      'the operator context does not know that cluster; refresh it with "weft cluster list --refresh"',
+      "the operator context holds no roots of that cluster, so its nodes cannot be verified with it",
       { detail: "CONTEXT_CLUSTER_UNKNOWN" },
     );
   }
