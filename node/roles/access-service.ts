@@ -22,8 +22,8 @@ import { respondError } from "../../rpc/errors.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
 
-/** Field tag and length of the `data` field. */
-const dataOverheadBytes = 8;
+/** Field tag and length of a `data` field at its limit: one byte and a varint of three. */
+const dataOverheadBytes = 4;
 const prefixBytes = 5;
 
 function frame(response: ConnectResponse): Buffer {
