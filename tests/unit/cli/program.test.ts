@@ -1,0 +1,104 @@
+import type { Command, Option } from "commander";
+import { describe, expect, it } from "vitest";
+import { buildProgram } from "../../../cli/program.ts";
+
+interface Leaf {
+  readonly path: string;
+  readonly command: Command;
+}
+
+function leaves(command: Command, path: string): Leaf[] {
+  if (command.commands.length === 0) return [{ path, command }];
+  return command.commands.flatMap((child) => leaves(child, `${path} ${child.name()}`));
+}
+
+const program = buildProgram();
+const all = leaves(program, "weft");
+
+/** Everything a command prints for --help. */
+function helpOf(command: Command): string {
+  let text = "";
+  command.configureOutput({
+    writeOut: (part) => {
+      text += part;
+    },
+  });
+  command.outputHelp();
+  return text;
+}
+
+const secret = /token|key|secret|password|passphrase|credential|private/i;
+/** Options that name a place, not the secret itself. */
+const place = /(-file|-out|-dir)$|^--(out|dir|data|state|state-dir|context)$/;
+
+describe.each(all)("$path", ({ path, command }) => {
+  it("says what it is for, with an example of itself that parses", () => {
+    expect(command.description()).not.toBe("");
+    const help = helpOf(command);
+    expect(help).toMatch(/Examples?:\n/);
+    const examples = help
+      .slice(help.search(/Examples?:\n/))
+      .split("\n")
+      .map((line) => line.trim());
+    const own = examples.find((line) => line === path || line.startsWith(`${path} `));
+    expect(own, `an example that starts with "${path}"`).toBeDefined();
+    const named = new Set([...command.options, ...program.options].map(({ long }) => long));
+    for (const [flag] of (own ?? "").matchAll(/(?<= )--[a-z-]+/g)) expect([...named]).toContain(flag);
+  });
+
+  it("takes no secret as a word of its command line: others on the host can read those", () => {
+    const taking = (option: Option): boolean => option.required || option.optional;
+    const bad = command.options.filter(
+      (option) => taking(option) && secret.test(option.long ?? "") && !place.test(option.long ?? ""),
+    );
+    expect(bad.map(({ flags }) => flags)).toEqual([]);
+    const words = command.registeredArguments.map((argument) => argument.name());
+    expect(words.filter((word) => secret.test(word))).toEqual([]);
+  });
+
+  it("describes every option", () => {
+    expect(command.options.filter(({ description }) => description === "").map(({ flags }) => flags)).toEqual([]);
+  });
+});
+
+describe("the tree", () => {
+  it("knows the commands operators need", () => {
+    const paths = all.map(({ path }) => path);
+    for (const path of [
+      "weft join",
+      "weft token create",
+      "weft request approve",
+      "weft node run",
+      "weft route explain",
+      "weft audit list",
+    ]) {
+      expect(paths).toContain(path);
+    }
+  });
+
+  it("takes global options before and after a command", () => {
+    for (const { path, command } of all) {
+      const named = [...command.options, ...program.options].map(({ long }) => long);
+      for (const global of ["--json", "--context", "--cluster"]) expect(named, path).toContain(global);
+    }
+  });
+
+  it("refuses numbers that are none before anything is sent", async () => {
+    for (const words of [
+      ["token", "create", "--uses", "x"],
+      ["token", "create", "--life", "10"],
+      ["listener", "add", "a", "--resource", "r", "--entry", "e", "--port", "70000"],
+      ["audit", "list", "--limit", "-1"],
+    ]) {
+      const fresh = buildProgram();
+      const quiet = (command: Command): void => {
+        command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
+        for (const child of command.commands) quiet(child);
+      };
+      quiet(fresh);
+      await expect(fresh.parseAsync(words, { from: "user" }), words.join(" ")).rejects.toMatchObject({
+        code: "commander.invalidArgument",
+      });
+    }
+  });
+});

@@ -1,0 +1,115 @@
+import { Command } from "commander";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { parseDuration, parseRoles } from "../../../cli/commands/token.ts";
+import { action, contextDir, pick } from "../../../cli/session.ts";
+import { wholeNumber } from "../../../cli/whole-number.ts";
+import { NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
+import { WeftError } from "../../../lib/errors.ts";
+import { detailOf } from "../fabric/snapshot/stage.ts";
+
+const items = [
+  { id: "nd-1", name: "relay-1" },
+  { id: "nd-2", name: "relay-2" },
+  { id: "nd-3", name: "egress" },
+  { id: "nd-4", name: "egress" },
+  { id: "nd-5", name: "nd-1" },
+];
+
+describe("finding by id or name", () => {
+  it("takes the id first, then the one with the name", () => {
+    expect(pick(items, "nd-1", "node").name).toBe("relay-1");
+    expect(pick(items, "relay-2", "node").id).toBe("nd-2");
+    expect(detailOf(() => pick(items, "egress", "node"))).toBe("CLI_AMBIGUOUS");
+    expect(pick(items, "nd-4", "node").id).toBe("nd-4");
+  });
+
+  it.each([
+    ["relay1", 'did you mean "relay-1"?'],
+    ["egres", 'did you mean "egress"?'],
+  ])("suggests the nearest name for %s", (wanted, hint) => {
+    expect(() => pick(items, wanted, "node")).toThrow(hint);
+    expect(detailOf(() => pick(items, wanted, "node"))).toBe("CLI_NOT_FOUND");
+  });
+
+  it("suggests nothing that is far away, or when there is nothing", () => {
+    const message = (act: () => unknown): string => {
+      try {
+        act();
+      } catch (thrown) {
+        return (thrown as Error).message;
+      }
+      return "";
+    };
+    expect(message(() => pick(items, "completely-different", "node"))).toBe('there is no node "completely-different"');
+    expect(message(() => pick([], "x", "pool"))).toBe('there is no pool "x"');
+  });
+});
+
+describe("values on the command line", () => {
+  it.each([
+    ["250ms", 250],
+    ["90s", 90_000],
+    ["10m", 600_000],
+    ["24h", 86_400_000],
+    ["1d", 86_400_000],
+  ])("%s is %d ms", (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+  });
+
+  it.each(["", "10", "m", "1.5h", "-1s", "10 m", "1w", "1h30m", "0x1s"])("%j is no duration", (text) => {
+    expect(() => parseDuration(text)).toThrow("write a number and a unit");
+  });
+
+  it("reads roles, with spaces", () => {
+    expect(parseRoles("relay, entry")).toEqual([NodeRole.RELAY, NodeRole.ENTRY]);
+    expect(() => parseRoles("relay,")).toThrow("is no role");
+  });
+
+  it.each(["", "x", "1.5", "-1", "1e3", "0x10", " 1", "11"])("%j is no whole number up to 10", (text) => {
+    expect(() => wholeNumber(10)(text)).toThrow("whole number");
+  });
+
+  it("whole numbers up to their bound are", () => {
+    expect([wholeNumber(10)("10"), wholeNumber()("0"), wholeNumber()("007")]).toEqual([10, 0, 7]);
+  });
+});
+
+describe("a command's action", () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    process.exitCode = undefined;
+  });
+
+  it("gets global options and its arguments, in that order", async () => {
+    const seen: unknown[] = [];
+    const program = new Command().option("--json").exitOverride();
+    program
+      .command("do <a> [b]")
+      .option("--x <x>")
+      .action(
+        action(async (options, ...rest) => {
+          seen.push({ ...options }, ...rest);
+        }),
+      );
+    await program.parseAsync(["--json", "do", "1", "--x", "y"], { from: "user" });
+    expect(seen).toEqual([{ json: true, x: "y" }, "1", undefined]);
+  });
+
+  it("that fails becomes the exit code, and is said", async () => {
+    const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    const program = new Command().exitOverride();
+    program.command("do").action(action(async () => Promise.reject(new WeftError("unavailable", "away"))));
+    await program.parseAsync(["do"], { from: "user" });
+    expect(process.exitCode).toBe(69);
+    expect(said.mock.calls.join()).toContain("away");
+    said.mockRestore();
+  });
+
+  it("takes its context from the flag, then the environment, then the home folder", () => {
+    vi.stubEnv("WEFT_CONTEXT", "/env");
+    expect(contextDir({ context: "/flag" })).toBe("/flag");
+    expect(contextDir({})).toBe("/env");
+    vi.stubEnv("WEFT_CONTEXT", undefined);
+    expect(contextDir({})).toMatch(/\/\.weft$/);
+  });
+});
