@@ -26,6 +26,9 @@ export interface PathServiceDeps {
   readonly paths: () => PathOpener;
 }
 
+/** How many ways to one egress are tried before the next egress of the pool. */
+const pathAttemptsMaxCount = 3;
+
 interface Handle {
   readonly clientId: string;
   readonly poolId: string;
@@ -85,6 +88,7 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
 
   return {
     async *openClientPath(request, context) {
+      if (ports.drain.draining()) throw new WeftError("unavailable", "the node is draining", { detail: "DRAINING" });
       const caller = context.values.get(kCaller);
       const { clientId, clusterId } = clientOf(caller);
       const clientSpki = caller.spkiDer;
@@ -104,12 +108,13 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
       const purpose =
         resumed !== undefined ? PathPurpose.RESUME : request.standby ? PathPurpose.STANDBY : PathPurpose.NEW;
       let last: unknown;
-      for (const farEdge of farEdges) {
-        const route = routes.paths(farEdge, organizationId, resource.defaultClass)[0];
-        if (route === undefined) continue;
+      const ways = farEdges.flatMap((far) =>
+        routes.paths(far, organizationId, resource.defaultClass).slice(0, pathAttemptsMaxCount),
+      );
+      for (const { hops, farEdge } of ways) {
         try {
           const leg = await deps.paths().openForClient({
-            hops: route.hops,
+            hops,
             purpose,
             trunkId: ask.trunkId,
             class: resource.defaultClass,
@@ -129,7 +134,7 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
         } catch (thrown) {
           if (context.signal.aborted) throw thrown;
           last = thrown;
-          routes.failed(route.hops);
+          routes.failed(hops);
         }
       }
       // Which hop failed, and how, is for operators: the cause stays here (LAW-C3).

@@ -1,0 +1,262 @@
+import { create } from "@bufbuild/protobuf";
+import { createContextValues, type HandlerContext } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { generateP256 } from "../../../../certs/keys.ts";
+import { askHash, signAsk } from "../../../../fabric/path/ask.ts";
+import {
+  type OpenClientPathRequest,
+  OpenClientPathRequestSchema,
+  type OpenClientPathResponse,
+} from "../../../../gen/weft/access/v1/access_pb.ts";
+import { ChannelClass } from "../../../../gen/weft/fabric/v1/role_pb.ts";
+import { PathPurpose } from "../../../../gen/weft/relay/v1/relay_pb.ts";
+import { WeftError } from "../../../../lib/errors.ts";
+import type { ClientPathRequest, PathOpener } from "../../../../node/paths.ts";
+import { pathService } from "../../../../node/roles/path-service.ts";
+import type { Routes } from "../../../../node/roles/routes.ts";
+import { type Caller, kCaller } from "../../../../rpc/caller.ts";
+import { clusterId, nowMs, selfId, testPorts } from "../stage.ts";
+
+type Leg = Awaited<ReturnType<PathOpener["openForClient"]>>;
+type LegEvent = Parameters<Parameters<Leg["onEvent"]>[0]>[0];
+
+const keys = generateP256();
+const caller: Caller = {
+  kind: "client",
+  id: { trustDomain: "weft.test", clusterId, kind: "client", id: "ct-1" },
+  spiffe: "spiffe://weft.test/client/ct-1",
+  spkiDer: keys.spkiDer,
+  sourceAddress: "192.0.2.7",
+  arrivedBy: "client-name",
+  clusterId,
+  organizationId: "org-1",
+};
+
+function askWith(fields: object = {}, by = keys) {
+  return signAsk(by.privateKey, {
+    clusterId,
+    clientId: "ct-1",
+    resource: "web",
+    trunkId: new Uint8Array(16).fill(3),
+    nonce: new Uint8Array(16).fill(4),
+    issuedAtMs: BigInt(nowMs),
+    expiresAtMs: BigInt(nowMs + 5_000),
+    ...fields,
+  });
+}
+
+function requestWith(
+  fields: Omit<Partial<OpenClientPathRequest>, "$typeName"> = {},
+  ask = askWith(),
+): OpenClientPathRequest {
+  return create(OpenClientPathRequestSchema, { ask: ask.ask, askSignature: ask.signature, ...fields });
+}
+
+function stage(ways: readonly string[] = ["r1"]) {
+  const ports = testPorts();
+  const opened: ClientPathRequest[] = [];
+  const failed: string[] = [];
+  const listeners = new Set<(event: LegEvent) => void>();
+  let fail: (request: ClientPathRequest) => Error | undefined = () => undefined;
+  const routes = {
+    resource: (name: string, organizationId: string) =>
+      name === "web" && organizationId === "org-1" ? { poolId: "pl-1", defaultClass: ChannelClass.BULK } : undefined,
+    egresses: () => ["e1", "e2"],
+    paths: (farEdge: string) => ways.map((relay) => ({ hops: [selfId, relay, farEdge], farEdge })),
+    failed: (hops: readonly string[]) => failed.push(hops.join()),
+  } as unknown as Routes;
+  const paths = {
+    openForClient: async (request: ClientPathRequest) => {
+      opened.push(request);
+      const thrown = fail(request);
+      if (thrown !== undefined) throw thrown;
+      return {
+        legToken: new Uint8Array(32).fill(opened.length),
+        pathTag: "tag",
+        onEvent: (listener: (event: LegEvent) => void) => {
+          listeners.add(listener);
+          return () => listeners.delete(listener);
+        },
+        close: () => {},
+      };
+    },
+  } as unknown as PathOpener;
+  const service = pathService({ ports, routes, paths: () => paths });
+  const call = (request: OpenClientPathRequest, as: Caller = caller) => {
+    const leaving = new AbortController();
+    const values = createContextValues().set(kCaller, as);
+    const context = { values, signal: leaving.signal } as unknown as HandlerContext;
+    const answers = (
+      service.openClientPath as (
+        request: OpenClientPathRequest,
+        context: HandlerContext,
+      ) => AsyncIterable<OpenClientPathResponse>
+    )(request, context)[Symbol.asyncIterator]();
+    return {
+      next: async () => (await answers.next()).value as OpenClientPathResponse | undefined,
+      leave: () => leaving.abort(),
+    };
+  };
+  const ready = async (request: OpenClientPathRequest, as?: Caller) => {
+    const event = (await call(request, as).next())?.event;
+    if (event?.case !== "ready") throw new Error(`no leg but ${event?.case}`);
+    return event.value;
+  };
+  return {
+    ports,
+    opened,
+    failed,
+    listeners,
+    call,
+    ready,
+    emit: (event: LegEvent) => {
+      for (const listener of [...listeners]) listener(event);
+    },
+    failWith: (next: typeof fail) => {
+      fail = next;
+    },
+  };
+}
+
+async function thrownBy(work: Promise<unknown>): Promise<WeftError> {
+  const thrown: unknown = await work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(thrown instanceof WeftError)) throw new Error(`expected a WeftError, not ${String(thrown)}`);
+  return thrown;
+}
+
+describe("PathService/OpenClientPath", () => {
+  it("opens a leg to the pool of the resource for what the client signed", async () => {
+    const { ready, opened } = stage();
+    const ask = askWith();
+    const leg = await ready(requestWith({}, ask));
+    expect(leg).toMatchObject({ poolId: "pl-1", legToken: new Uint8Array(32).fill(1) });
+    expect(leg.resumeHandle).toHaveLength(16);
+    expect(opened).toMatchObject([
+      {
+        hops: [selfId, "r1", "e1"],
+        purpose: PathPurpose.NEW,
+        class: ChannelClass.BULK,
+        organizationId: "org-1",
+        poolId: "pl-1",
+        clientId: "ct-1",
+      },
+    ]);
+    expect(Buffer.from(opened[0]?.askHash ?? [])).toEqual(Buffer.from(askHash(ask)));
+    expect(opened[0]?.trunkId).toEqual(new Uint8Array(16).fill(3));
+  });
+
+  it("says when a leg is to be a standby", async () => {
+    const { ready, opened } = stage();
+    await ready(requestWith({ standby: true }));
+    expect(opened[0]?.purpose).toBe(PathPurpose.STANDBY);
+  });
+
+  it("leads back to the same egress with a resume handle, and only for the client it was given to", async () => {
+    const { ready, opened, failWith } = stage();
+    failWith(({ hops }) => (hops.at(-1) === "e1" ? new WeftError("unavailable", "away") : undefined));
+    const { resumeHandle } = await ready(requestWith());
+    expect(opened.at(-1)?.hops.at(-1)).toBe("e2");
+    failWith(() => undefined);
+    await ready(requestWith({ resumeHandle }));
+    expect(opened.at(-1)).toMatchObject({ hops: [selfId, "r1", "e2"], purpose: PathPurpose.RESUME });
+    const thief: Caller = { ...caller, id: { trustDomain: "weft.test", clusterId, kind: "client", id: "ct-2" } };
+    await ready(requestWith({ resumeHandle }, askWith({ clientId: "ct-2" })), thief);
+    expect(opened.at(-1)).toMatchObject({ hops: [selfId, "r1", "e1"], purpose: PathPurpose.NEW });
+    await ready(requestWith({ resumeHandle: new Uint8Array(16) }));
+    expect(opened.at(-1)).toMatchObject({ purpose: PathPurpose.NEW });
+  });
+
+  it("tries the next egress when the first cannot be reached, and remembers which way failed", async () => {
+    const { ready, opened, failed, failWith } = stage();
+    failWith(({ hops }) => (hops.at(-1) === "e1" ? new WeftError("unavailable", "away") : undefined));
+    await ready(requestWith());
+    expect(opened.map(({ hops }) => hops.at(-1))).toEqual(["e1", "e2"]);
+    expect(failed).toEqual([`${selfId},r1,e1`]);
+  });
+
+  it("tries another way to the egress a client resumes, and never another egress", async () => {
+    const { ready, call, opened, failWith } = stage(["r1", "r2", "r3", "r4"]);
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    failWith(({ hops }) => (hops[1] === "r1" ? new WeftError("unavailable", "away") : undefined));
+    await ready(requestWith({ resumeHandle }));
+    expect(opened.map(({ hops }) => hops.slice(1))).toEqual([
+      ["r1", "e1"],
+      ["r2", "e1"],
+    ]);
+    opened.length = 0;
+    failWith(() => new WeftError("unavailable", "away"));
+    await thrownBy(call(requestWith({ resumeHandle })).next());
+    expect(opened.map(({ hops }) => hops.slice(1).join())).toEqual(["r1,e1", "r2,e1", "r3,e1"]);
+  });
+
+  it("opens nothing while the node drains", async () => {
+    const { ports, call, opened } = stage();
+    ports.drain.set(true);
+    expect((await thrownBy(call(requestWith()).next())).detail).toBe("DRAINING");
+    expect(opened).toEqual([]);
+  });
+
+  it("LAW-C3 tells neither hop nor node when no way could be opened", async () => {
+    const { call, failWith } = stage();
+    failWith(
+      () => new WeftError("permission_denied", "nd-relay said no", { detail: "PATH_REFUSED", metadata: { hop: "2" } }),
+    );
+    const thrown = await thrownBy(call(requestWith()).next());
+    expect(thrown).toMatchObject({ reason: "unavailable", detail: "NO_PATH", metadata: {} });
+    expect(thrown.message).not.toContain("nd-");
+  });
+
+  it.each<[string, () => OpenClientPathRequest, Partial<Caller>, string]>([
+    ["a resource nobody knows", () => requestWith({}, askWith({ resource: "none" })), {}, "UNKNOWN_RESOURCE"],
+    ["a resource of another organization", () => requestWith(), { organizationId: "org-2" }, "UNKNOWN_RESOURCE"],
+    ["an ask of another client", () => requestWith({}, askWith({ clientId: "ct-2" })), {}, "ASK_WRONG_CLIENT"],
+    ["an ask of another cluster", () => requestWith({}, askWith({ clusterId: "cl-b" })), {}, "ASK_WRONG_CLUSTER"],
+    ["an ask signed by another key", () => requestWith({}, askWith({}, generateP256())), {}, "ASK_SIGNATURE"],
+    [
+      "an ask that has run out",
+      () => requestWith({}, askWith({ issuedAtMs: BigInt(nowMs - 60_000), expiresAtMs: BigInt(nowMs - 55_000) })),
+      {},
+      "ASK_OUT_OF_DATE",
+    ],
+    ["no ask", () => requestWith({ ask: new Uint8Array() }), {}, "ASK_SIGNATURE"],
+    ["a node that calls", () => requestWith(), { kind: "node" }, "CALLER_KIND"],
+  ])("refuses %s without opening anything", async (_what, make, over, detail) => {
+    const { call, opened } = stage();
+    const thrown = await thrownBy(call(make(), { ...caller, ...over }).next());
+    expect(thrown.detail).toBe(detail);
+    expect(opened).toEqual([]);
+  });
+});
+
+describe("the events of a leg", () => {
+  it("follow until it closes, and say what, never where", async () => {
+    const { call, emit, listeners } = stage();
+    const events = call(requestWith());
+    await events.next();
+    const draining = events.next();
+    await Promise.resolve();
+    emit({ kind: "draining", nodeId: "nd-relay" } as unknown as LegEvent);
+    const first = await draining;
+    expect(first?.event).toMatchObject({ case: "draining", value: { reason: "draining" } });
+    emit({ kind: "closing", reason: "peer_closed" } as unknown as LegEvent);
+    expect((await events.next())?.event).toMatchObject({ case: "closing", value: { reason: "peer_closed" } });
+    expect(await events.next()).toBeUndefined();
+    expect(listeners.size).toBe(0);
+  });
+
+  it("end when the client leaves, keeping no subscription", async () => {
+    const { call, listeners } = stage();
+    const events = call(requestWith());
+    await events.next();
+    const next = events.next();
+    await Promise.resolve();
+    expect(listeners.size).toBe(1);
+    events.leave();
+    expect(await next).toBeUndefined();
+    expect(listeners.size).toBe(0);
+  });
+});
