@@ -1,10 +1,10 @@
 // `npm start` and `npm run weft`: installs the pinned toolchain if needed, then becomes `weft <args>` under it.
 
-import { become, ensureInstalled, main, pinnedNode, root } from "./toolchain.mjs";
+import { becomeWeft, ensureInstalled, main } from "./toolchain.mjs";
 
 await main(() => {
   ensureInstalled();
   // npm sets INIT_CWD to where the user stood; file arguments are relative to that.
   const cwd = process.env.INIT_CWD ?? process.cwd();
-  become(pinnedNode, [`${root}/cli/bin.ts`, ...process.argv.slice(2)], { cwd });
+  becomeWeft(process.argv.slice(2), { cwd });
 });

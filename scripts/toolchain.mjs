@@ -140,3 +140,10 @@ export async function main(work) {
     process.exitCode = 1;
   }
 }
+
+/** Becomes the `weft` command. A node carries bytes: it gets the data plane's runtime flags (docs/decisions/0004). */
+export function becomeWeft(args, options = {}) {
+  const { config } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const flags = args[0] === "node" && args[1] === "run" ? config.dataPlaneFlags : [];
+  become(pinnedNode, [...flags, join(root, "cli", "bin.ts"), ...args], options);
+}

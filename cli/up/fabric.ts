@@ -12,6 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { writeSecretFile } from "../../certs/secret-file.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { replaceFile } from "../../lib/files.ts";
+import packageFacts from "../../package.json" with { type: "json" };
 import { type Session, withSession } from "../session.ts";
 import { type Layout, layoutOf, type NodePlan, openPlan, type Plan } from "./layout.ts";
 import { type Child, runChild, startChild } from "./processes.ts";
@@ -124,6 +125,7 @@ async function startNode(
       name: node.name,
       role: node.role,
       script: "node/bin.ts",
+      runtimeFlags: packageFacts.config.dataPlaneFlags,
       args: ["--config", file],
       logs: layout.logs,
       onLine: (line) => {
@@ -234,6 +236,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
           name: "targets",
           role: "target",
           script: "cli/up/targets.ts",
+          runtimeFlags: packageFacts.config.dataPlaneFlags,
           args: [String(plan.targets.webPort), String(plan.targets.echoPort)],
           logs: layout.logs,
         },

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { WeftError } from "../../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../../lib/files.ts";
+import { randomInt, systemRandom } from "../../lib/random.ts";
 
 const nodePlan = z.object({
   name: z.string(),
@@ -65,7 +66,7 @@ function isFree(port: number): Promise<boolean> {
 /** `count` different free loopback ports, searched from a random start. */
 export async function freePorts(count: number): Promise<number[]> {
   const span = lastPort - firstPort;
-  const start = Math.floor(Math.random() * span);
+  const start = randomInt(systemRandom, span);
   const found: number[] = [];
   for (let step = 0; step < span && found.length < count; step += 1) {
     const port = firstPort + ((start + step) % span);

@@ -16,6 +16,8 @@ export interface ChildSpec {
   readonly role: string;
   /** Relative to the repository. */
   readonly script: string;
+  /** Flags of the runtime itself. */
+  readonly runtimeFlags?: readonly string[];
   readonly args: readonly string[];
   readonly logs: string;
   /** Called for every line before the ready line. */
@@ -86,7 +88,7 @@ function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
   const logFile = join(spec.logs, `${spec.name}.log`);
   const log = openSync(logFile, "a", 0o600);
   // A process group of its own: Ctrl-C reaches the command alone, which then ends its children in order.
-  const child = spawn(process.execPath, [join(repository, spec.script), ...spec.args], {
+  const child = spawn(process.execPath, [...(spec.runtimeFlags ?? []), join(repository, spec.script), ...spec.args], {
     stdio: ["ignore", "pipe", log],
     env: environment(),
     detached: true,

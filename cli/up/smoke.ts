@@ -51,21 +51,22 @@ const chunkBytes = MiB / 4;
 /** How long the transfer may stand still before it counts as failed. */
 const silenceMaxMs = 20_000;
 
-/** Random bytes in slices of a few fresh buffers; a buffer is refilled only when the kernel has taken what it held. */
-function randomChunk(): Buffer {
-  return randomFillSync(Buffer.allocUnsafe(chunkBytes));
-}
-
+/** Fresh random bytes in a ring of buffers: one is refilled only after the kernel has taken what it held. */
 function sendAll(socket: Socket, bytes: number, hash: ReturnType<typeof createHash>): void {
+  const free = Array.from({ length: 4 }, () => Buffer.allocUnsafeSlow(chunkBytes));
   let left = bytes;
   const more = (): void => {
-    while (left > 0) {
-      const chunk = left >= chunkBytes ? randomChunk() : randomChunk().subarray(0, left);
+    for (let buffer = free.pop(); buffer !== undefined && left > 0; buffer = free.pop()) {
+      const used = buffer;
+      const chunk = randomFillSync(used).subarray(0, Math.min(left, chunkBytes));
       left -= chunk.length;
       hash.update(chunk);
-      if (!socket.write(chunk)) return void socket.once("drain", more);
+      socket.write(chunk, () => {
+        free.push(used);
+        if (left > 0) more();
+      });
     }
-    socket.end();
+    if (left === 0 && !socket.writableEnded) socket.end();
   };
   more();
 }
