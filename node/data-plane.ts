@@ -58,6 +58,8 @@ export interface DataPlane {
   readonly judge: PeerJudge;
   /** What the offline mode allows now. */
   newChannelsAllowed(): boolean;
+  /** Brings counters that are kept by sweeps up to now. */
+  refreshCounters(): void;
   status(): { readonly links: LinkState[]; readonly pathsLive: number };
   close(): Promise<void>;
 }
@@ -128,6 +130,7 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     doors,
     judge,
     newChannelsAllowed: () => hops.offline().newChannels,
+    refreshCounters: () => splices.tellBytes(),
     status: () => ({ links: links.status(), pathsLive: counters.pathsLive }),
     close: () => opened.close(),
   };

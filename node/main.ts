@@ -326,6 +326,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       rssPeakBytes: overrides.rssPeakBytes,
       controlHeardMsAgo: () => (heardMonoMs === undefined ? undefined : ports.clock.monoMs() - heardMonoMs),
       links: () => roles.plane.links.wireStatus(),
+      refreshCounters: () => roles.plane.refreshCounters(),
       listeners: () => roles.listeners.status(),
       trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
       explainChannel: (trunkId, channelId) =>

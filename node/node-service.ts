@@ -33,6 +33,8 @@ export interface NodeServiceDeps {
   readonly feed: FeedStore;
   readonly events: NodeEvents;
   readonly counters: NodeCounters;
+  /** Called before counters are read. */
+  readonly refreshCounters?: () => void;
   readonly drain: DrainState;
   readonly clock: Clock;
   readonly bootId: string;
@@ -86,6 +88,7 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
       const identity = deps.identity.current();
       const snapshot = deps.snapshot.current();
       const heard = deps.controlHeardMsAgo();
+      deps.refreshCounters?.();
       const counters = deps.counters;
       return create(GetStatusResponseSchema, {
         nodeId: identity.nodeId,

@@ -83,6 +83,13 @@ export class Splices {
     return pair;
   }
 
+  /** Tells `onBytes` now what it would be told at the next sweep. */
+  tellBytes(): void {
+    let moved = 0;
+    for (const pair of this.#pairs) moved += pair.newBytes();
+    if (moved > 0) this.#options.onBytes(moved);
+  }
+
   /** Resets every pair. */
   close(): void {
     for (const pair of [...this.#pairs]) pair.cut("shutdown");
