@@ -11,6 +11,7 @@ import { buildProgram } from "../cli/program.ts";
 import { loadControlConfig } from "../control/config.ts";
 import { loadNodeConfig } from "../node/config.ts";
 import packageFacts from "../package.json" with { type: "json" };
+import { handWritten } from "./house/source.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
@@ -87,6 +88,20 @@ function commandProblem(words: readonly string[]): string | undefined {
   return missing.length === 0 ? undefined : `${command.name()} needs ${missing.map(({ long }) => long).join(", ")}`;
 }
 
+function helpOf(command: Command): string {
+  let help = "";
+  command.configureOutput({ writeOut: (text) => (help += text) });
+  command.outputHelp();
+  return help;
+}
+
+/** Of words that begin with a command that has subcommands: why the second is none of them. */
+function missingCommand([first = "", second]: readonly string[]): string[] {
+  const command = buildProgram().commands.find((candidate) => candidate.name() === first);
+  if (command === undefined || command.commands.length === 0 || second === undefined) return [];
+  return command.commands.some((child) => child.name() === second) ? [] : [`there is no "weft ${first} ${second}"`];
+}
+
 const shellLines = documents
   .flatMap((document) => fencesOf(document))
   .filter(({ language }) => language === "sh" || language === "console")
@@ -132,19 +147,33 @@ describe("commands in the documents", () => {
     expect(inTable.filter((path) => !leaves.includes(path))).toEqual([]);
   });
 
-  it("have an example in their own help", () => {
-    const withoutExample: string[] = [];
+  it("have an example in their own help, and it would work", () => {
+    const problems: string[] = [];
     const visit = (command: Command, path: string): void => {
-      let help = "";
-      command.configureOutput({ writeOut: (text) => (help += text) });
       if (command.commands.length === 0) {
-        command.outputHelp();
-        if (!/Examples?:\n {2}weft /.test(help)) withoutExample.push(path);
+        const examples = helpOf(command)
+          .split("\n")
+          .filter((line) => line.startsWith("  weft "))
+          .map((line) => wordsOf(line.trim().split(/ {3,}/)[0] ?? "").slice(1));
+        if (examples.length === 0) problems.push(`${path}: no example`);
+        problems.push(...examples.flatMap((words) => commandProblem(words) ?? []).map((why) => `${path}: ${why}`));
       }
       for (const child of command.commands) visit(child, `${path} ${child.name()}`);
     };
     visit(buildProgram(), "weft");
-    expect(withoutExample).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+
+  it("that messages tell people to run exist", () => {
+    const hints = handWritten()
+      .filter(({ path }) => !path.startsWith("tests/"))
+      .flatMap(({ path, text }) =>
+        [...text.matchAll(/\(?weft ((?:[a-z]+ )*[a-z]+)/g)]
+          .map((match) => (match[1] ?? "").split(" "))
+          .filter(([first = ""]) => buildProgram().commands.some((command) => command.name() === first))
+          .flatMap((words) => missingCommand(words).map((why) => `${path}: ${why}`)),
+      );
+    expect(hints).toEqual([]);
   });
 
   it("that are wrong would be found", () => {

@@ -99,7 +99,7 @@ export interface Simulation {
   readonly moves: boolean;
 }
 
-/** Plays the failure of nodes, with the decision the node itself would make (`weft route simulate --fail NODE`). */
+/** Plays the failure of nodes, with the decision the node itself would make. */
 export function simulateFailure(
   graph: MeshGraph,
   need: RouteNeed,
