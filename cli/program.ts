@@ -2,14 +2,22 @@
 
 import { Command } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
-import { addConfigCommands, addControlCommands } from "./commands/control.ts";
+import { addAuditCommands } from "./commands/audit.ts";
+import { addClusterCommands } from "./commands/cluster.ts";
+import { addConfigCommands } from "./commands/config.ts";
+import { addControlCommands } from "./commands/control.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
-import { addJoinCommand, addNodeCommands } from "./commands/node.ts";
-import { addClusterCommands, addOrganizationCommands } from "./commands/organization.ts";
-import { addListenerCommands, addPoolCommands, addResourceCommands } from "./commands/pool.ts";
-import { addMembershipCommands, addRoleCommands } from "./commands/role.ts";
-import { addAuditCommands, addRouteCommands } from "./commands/route.ts";
-import { addRequestCommands, addTokenCommands } from "./commands/token.ts";
+import { addJoinCommand } from "./commands/join.ts";
+import { addListenerCommands } from "./commands/listener.ts";
+import { addMembershipCommands } from "./commands/membership.ts";
+import { addNodeCommands } from "./commands/node.ts";
+import { addOrganizationCommands } from "./commands/organization.ts";
+import { addPoolCommands } from "./commands/pool.ts";
+import { addRequestCommands } from "./commands/request.ts";
+import { addResourceCommands } from "./commands/resource.ts";
+import { addRoleCommands } from "./commands/role.ts";
+import { addRouteCommands } from "./commands/route.ts";
+import { addTokenCommands } from "./commands/token.ts";
 import { addUpCommand } from "./commands/up.ts";
 
 export function buildProgram(): Command {

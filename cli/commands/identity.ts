@@ -28,8 +28,7 @@ function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
 }
 
 /** What a client needs: its key and leaf, and the roots of entries (nodes) and of pools. */
-function writeClient(dir: string, answer: AddIdentityResponse, keyPem: string): void {
-  createSecretFile(join(dir, "client.key"), keyPem);
+function writeClient(dir: string, answer: AddIdentityResponse): void {
   replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
   replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
   replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
@@ -48,6 +47,38 @@ function writeOperator(dir: string, context: OperatorContext, answer: AddIdentit
   saveOperatorContext(dir, file, { keyPem, certificatePem: certificatePem(answer.certificateDer) });
 }
 
+async function addIdentity(options: AddOptions, kindName: string, name: string): Promise<void> {
+  const kind: IdentityKind = enumValue(IdentityKind, kindName, "kind of identity");
+  const { organization, out: dir = "" } = options;
+  if (kind === IdentityKind.CLIENT && organization === undefined) {
+    throw new WeftError("invalid_argument", "a client belongs to an organization: name it with --organization", {
+      detail: "CLI_ORGANIZATION_MISSING",
+    });
+  }
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  // The key is on disk before control knows of it: what control adds can be used, whatever happens here.
+  const keys = await generateP256Async();
+  const keyPem = privateKeyPem(keys.privateKey);
+  createSecretFile(join(dir, `${kindName.toLowerCase()}.key`), keyPem);
+  const answer = await withSession(options, async (session) => {
+    const added = await session.client(IdentityService).addIdentity({
+      kind,
+      name,
+      csr: await makeCsr(keys),
+      clusterId: await session.clusterId(),
+      organizationId: organization === undefined ? "" : (await findOrganization(session, organization)).id,
+    });
+    if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
+    else writeClient(dir, added);
+    return added;
+  });
+  print(
+    options,
+    { identity: answer.identity, dir },
+    () => `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}`,
+  );
+}
+
 export function addIdentityCommands(program: Command): void {
   const identity = program.command("identity").description("client and operator identities");
   identity
@@ -59,38 +90,7 @@ export function addIdentityCommands(program: Command): void {
       "after",
       "\nExamples:\n  weft identity add client laptop --organization acme --out ./laptop\n  weft identity add operator alice --out ./alice",
     )
-    .action(
-      action(async (options: AddOptions, kindName: string, name: string) => {
-        const kind = enumValue(IdentityKind, kindName, "kind of identity") as IdentityKind;
-        if (kind === IdentityKind.CLIENT && options.organization === undefined) {
-          throw new WeftError("invalid_argument", "a client belongs to an organization: name it with --organization", {
-            detail: "CLI_ORGANIZATION_MISSING",
-          });
-        }
-        const dir = options.out ?? "";
-        mkdirSync(dir, { recursive: true, mode: 0o700 });
-        const keys = await generateP256Async();
-        const answer = await withSession(options, async (session) => {
-          const added = await session.client(IdentityService).addIdentity({
-            kind,
-            name,
-            csr: await makeCsr(keys),
-            clusterId: await session.clusterId(),
-            organizationId:
-              options.organization === undefined ? "" : (await findOrganization(session, options.organization)).id,
-          });
-          if (kind === IdentityKind.OPERATOR)
-            writeOperator(dir, session.context, added, privateKeyPem(keys.privateKey));
-          else writeClient(dir, added, privateKeyPem(keys.privateKey));
-          return added;
-        });
-        print(
-          options,
-          { identity: answer.identity, dir },
-          () => `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}`,
-        );
-      }),
-    );
+    .action(action(addIdentity));
   identity
     .command("list")
     .description("list operators, and the clients of the cluster")

@@ -1,8 +1,6 @@
-/** `weft node`, `weft join`: hosts as operators see them, and becoming one. */
+/** `weft node`: hosts as operators see them, and running one. */
 
-import { readFileSync } from "node:fs";
-import { hostname, platform, release } from "node:os";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { NodeService } from "../../gen/weft/node/v1/node_pb.ts";
@@ -13,7 +11,6 @@ import { nodePortTls } from "../../rpc/operator-context.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
 import { enumName, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, withSession } from "../session.ts";
-import { parseRoles } from "./token.ts";
 
 function rolesText(node: Node): string {
   return node.roles
@@ -21,104 +18,6 @@ function rolesText(node: Node): string {
       ({ role, organizationId }) => `${enumName(NodeRole, role)}${organizationId === "" ? "" : `@${organizationId}`}`,
     )
     .join(",");
-}
-
-/** host:port, repeated or comma-separated. */
-function parseAddresses(text: string, before: { host: string; port: number }[] = []): { host: string; port: number }[] {
-  const parsed = text.split(",").map((word) => {
-    const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(word.trim());
-    if (match === null) throw new InvalidArgumentError("write host:port");
-    return { host: match[1] ?? match[2] ?? "", port: Number(match[3]) };
-  });
-  return [...before, ...parsed];
-}
-
-/** The join token, from a file or standard input; never from the command line (LAW-I2). */
-function readToken(file: string): string {
-  return readFileSync(file === "-" ? 0 : file, "utf8").trim();
-}
-
-interface JoinOptions extends GlobalOptions {
-  readonly control?: { host: string; port: number }[];
-  readonly tokenFile?: string;
-  readonly state?: string;
-  readonly name?: string;
-  readonly roles?: string;
-  readonly address?: { host: string; port: number }[];
-  readonly dialOutOnly?: boolean;
-  readonly region?: string;
-}
-
-async function join(options: JoinOptions): Promise<void> {
-  const dialOutOnly = options.dialOutOnly === true;
-  const addresses = options.address ?? [];
-  if (!dialOutOnly && addresses.length === 0) {
-    throw new WeftError(
-      "invalid_argument",
-      "say where other nodes dial this one with --address host:port, or --dial-out-only",
-      { detail: "CLI_ADDRESS_MISSING" },
-    );
-  }
-  const { defaultCapabilities, joinCluster } = await import("../../node/join.ts");
-  const interrupt = new AbortController();
-  const onSignal = (): void => interrupt.abort();
-  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
-  try {
-    const stored = await joinCluster(
-      {
-        stateDir: options.state ?? "",
-        control: options.control ?? [],
-        clock: systemClock,
-        onPending: ({ requestId, keyFingerprint }) =>
-          process.stderr.write(
-            `request ${requestId} is pending\nkey fingerprint: ${keyFingerprint}\nan operator approves it with: weft request approve ${requestId} --fingerprint "${keyFingerprint}"\n`,
-          ),
-      },
-      readToken(options.tokenFile ?? "-"),
-      {
-        name:
-          options.name ??
-          hostname()
-            .toLowerCase()
-            .replace(/[^a-z0-9-]/g, "-"),
-        roles: options.roles === undefined ? [] : parseRoles(options.roles),
-        capabilities: defaultCapabilities(dialOutOnly),
-        addresses: dialOutOnly ? [] : addresses,
-        dialOutOnly,
-        region: options.region ?? "",
-        facts: { hostname: hostname(), platform: platform(), kernel: release(), node: process.version },
-      },
-      interrupt.signal,
-    );
-    const { nodeId, name, clusterSlug } = stored.identity;
-    print(
-      options,
-      { nodeId, name, cluster: clusterSlug, state: options.state },
-      () =>
-        `joined cluster ${clusterSlug} as ${name} (${nodeId}); run it with: weft node run --state-dir ${options.state}`,
-    );
-  } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
-  }
-}
-
-export function addJoinCommand(program: Command): void {
-  program
-    .command("join")
-    .description("make this host a node: sends a request under a join token and waits for approval")
-    .requiredOption("--control <host:port>", "control's public address; repeat for replicas", parseAddresses)
-    .requiredOption("--token-file <file>", "file holding the join token; - reads standard input")
-    .requiredOption("--state <dir>", "folder for this membership's identity")
-    .option("--name <name>", "name to ask for (default: the host's)")
-    .option("--roles <roles>", "roles to ask for, comma-separated")
-    .option("--address <host:port>", "where other nodes dial this one; repeat for several", parseAddresses)
-    .option("--dial-out-only", "no inbound port: links are kept from inside")
-    .option("--region <region>", "region")
-    .addHelpText(
-      "after",
-      "\nExample:\n  weft join --control control.example:7443 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444",
-    )
-    .action(action(join));
 }
 
 async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
@@ -174,8 +73,7 @@ async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
   });
 }
 
-export function addNodeCommands(program: Command): void {
-  const node = program.command("node").description("nodes");
+function addRun(node: Command): void {
   node
     .command("run")
     .description("run the node agent of a joined membership")
@@ -198,6 +96,11 @@ export function addNodeCommands(program: Command): void {
         await runNodeProcess(options);
       }),
     );
+}
+
+export function addNodeCommands(program: Command): void {
+  const node = program.command("node").description("nodes");
+  addRun(node);
   node
     .command("list")
     .description("list nodes with their health")

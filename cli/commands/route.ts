@@ -1,13 +1,10 @@
-/** `weft route`, `weft audit`: why bytes go where they go, and who changed what. */
+/** `weft route`: why bytes go where they go. */
 
 import type { Command } from "commander";
-import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Candidate, type RouteExplanation, RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
-import { limits } from "../../lib/limits.ts";
-import { enumValue, print, table, when } from "../output.ts";
+import { enumValue, print } from "../output.ts";
 import { action, findNode, findResource, type GlobalOptions, withSession } from "../session.ts";
-import { wholeNumber } from "../whole-number.ts";
 
 function number(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 3 : 1);
@@ -53,41 +50,6 @@ export function addRouteCommands(program: Command): void {
           });
         });
         print(options, answer, () => explanationText(answer.routes));
-      }),
-    );
-}
-
-export function addAuditCommands(program: Command): void {
-  const audit = program.command("audit").description("the audit log");
-  audit
-    .command("list")
-    .description("newest records, or those after a sequence number")
-    .option("--after <seq>", "records after this one", wholeNumber(), 0)
-    .option("--limit <count>", "at most this many (500)", wholeNumber(limits.listPageMaxCount), 100)
-    .option("--all-clusters", "of the whole installation")
-    .addHelpText("after", "\nExample:\n  weft audit list --limit 20")
-    .action(
-      action(async (options: GlobalOptions & { after?: number; limit?: number; allClusters?: boolean }) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(AuditService).listAudit({
-            clusterId: options.allClusters === true ? "" : await session.clusterId(),
-            afterSeq: BigInt(options.after ?? 0),
-            limit: options.limit ?? 100,
-          }),
-        );
-        print(options, answer, () =>
-          table(
-            ["SEQ", "AT", "ACTION", "OBJECT", "RESULT", "ACTOR"],
-            answer.records.map((row) => [
-              String(row.seq),
-              when(row.atMs),
-              row.action,
-              row.object,
-              row.result,
-              row.actor,
-            ]),
-          ),
-        );
       }),
     );
 }

@@ -1,8 +1,7 @@
 import { Command } from "commander";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { parseDuration, parseRoles } from "../../../cli/commands/token.ts";
+import { durationMs, rolesOf, wholeNumber } from "../../../cli/arguments.ts";
 import { action, contextDir, pick } from "../../../cli/session.ts";
-import { wholeNumber } from "../../../cli/whole-number.ts";
 import { NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../../lib/errors.ts";
 import { detailOf } from "../fabric/snapshot/stage.ts";
@@ -53,16 +52,16 @@ describe("values on the command line", () => {
     ["24h", 86_400_000],
     ["1d", 86_400_000],
   ])("%s is %d ms", (text, ms) => {
-    expect(parseDuration(text)).toBe(ms);
+    expect(durationMs(text)).toBe(ms);
   });
 
   it.each(["", "10", "m", "1.5h", "-1s", "10 m", "1w", "1h30m", "0x1s"])("%j is no duration", (text) => {
-    expect(() => parseDuration(text)).toThrow("write a number and a unit");
+    expect(() => durationMs(text)).toThrow("write a number and a unit");
   });
 
   it("reads roles, with spaces", () => {
-    expect(parseRoles("relay, entry")).toEqual([NodeRole.RELAY, NodeRole.ENTRY]);
-    expect(() => parseRoles("relay,")).toThrow("is no role");
+    expect(rolesOf("relay, entry")).toEqual([NodeRole.RELAY, NodeRole.ENTRY]);
+    expect(() => rolesOf("relay,")).toThrow("is no role");
   });
 
   it.each(["", "x", "1.5", "-1", "1e3", "0x10", " 1", "11"])("%j is no whole number up to 10", (text) => {

@@ -1,0 +1,46 @@
+/** Words of the command line as values: a typing error is told before anything is sent. */
+
+import { InvalidArgumentError } from "commander";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import { enumValue } from "./output.ts";
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A parser for an option that takes a whole number up to `max`: digits and nothing else. */
+export function wholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value > max) throw new InvalidArgumentError(`write a whole number, at most ${max}`);
+    return value;
+  };
+}
+
+/** `10m`, `90s`, `24h` or `1d` in milliseconds. */
+export function durationMs(text: string): number {
+  const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
+  const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+  const unit = units[match?.[2] ?? ""];
+  if (match === null || unit === undefined) throw new InvalidArgumentError("write a number and a unit: 90s, 10m, 24h");
+  return Number(match[1]) * unit;
+}
+
+/** `db.internal:5432` or `[::1]:22`. */
+export function hostPort(text: string): HostPort {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text.trim());
+  const port = Number(match?.[3]);
+  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError("write host:port");
+  return { host: match[1] ?? match[2] ?? "", port };
+}
+
+/** host:port, repeated or comma-separated. */
+export function hostPorts(text: string, before: readonly HostPort[] = []): HostPort[] {
+  return [...before, ...text.split(",").map(hostPort)];
+}
+
+/** Roles as people write them: `relay,entry`. */
+export function rolesOf(text: string): NodeRole[] {
+  return text.split(",").map((name) => enumValue(NodeRole, name.trim(), "role"));
+}

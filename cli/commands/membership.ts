@@ -1,0 +1,55 @@
+/** `weft membership`: whether a node takes part in its cluster. */
+
+import type { Command } from "commander";
+import { MembershipService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { print, table, when } from "../output.ts";
+import { action, findNode, withSession } from "../session.ts";
+
+export function addMembershipCommands(program: Command): void {
+  const membership = program.command("membership").description("memberships of nodes in a cluster");
+  membership
+    .command("list")
+    .description("list memberships")
+    .addHelpText("after", "\nExample:\n  weft membership list")
+    .action(
+      action(async (options) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(MembershipService).listMemberships({ clusterId: await session.clusterId() }),
+        );
+        print(options, answer, () =>
+          table(
+            ["NODE", "ID", "STATUS", "JOINED", "LAST SEEN"],
+            answer.memberships.map((row) => [
+              row.nodeName,
+              row.nodeId,
+              row.status,
+              when(row.joinedAtMs),
+              when(row.lastSeenAtMs),
+            ]),
+          ),
+        );
+      }),
+    );
+  for (const verb of ["disable", "enable"] as const) {
+    membership
+      .command(`${verb} <node>`)
+      .description(
+        verb === "disable"
+          ? "take a node out of its cluster without revoking its identity"
+          : "let a disabled node work again",
+      )
+      .addHelpText("after", `\nExample:\n  weft membership ${verb} relay-1`)
+      .action(
+        action(async (options, node: string) => {
+          const answer = await withSession(options, async (session) => {
+            const request = { clusterId: await session.clusterId(), nodeId: (await findNode(session, node)).id };
+            const client = session.client(MembershipService);
+            return verb === "disable"
+              ? await client.disableMembership(request)
+              : await client.enableMembership(request);
+          });
+          print(options, answer, () => `membership of ${node} is ${answer.membership?.status}`);
+        }),
+      );
+  }
+}

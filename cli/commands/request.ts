@@ -1,0 +1,122 @@
+/** `weft request`: join requests, approved exactly as they were seen. */
+
+import type { Command } from "commander";
+import { type JoinRequest, RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
+import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { rolesOf } from "../arguments.ts";
+import { enumName, enumValue, print, table, when } from "../output.ts";
+import { action, type GlobalOptions, type Session, withSession } from "../session.ts";
+
+const requestHeaders = ["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"] as const;
+
+/** One line per request; the key as joining nodes print it. */
+function requestRows(requests: readonly JoinRequest[]): string[][] {
+  return requests.map((row) => [
+    row.id,
+    row.nodeName,
+    enumName(RequestState, row.state),
+    row.requestedRoles.map(({ role }) => enumName(NodeRole, role)).join(","),
+    row.dialOutOnly ? "dial-out only" : row.addresses.map(({ host, port }) => `${host}:${port}`).join(","),
+    row.keyFingerprint,
+    when(row.createdAtMs),
+  ]);
+}
+
+async function getRequest(session: Session, requestId: string): Promise<JoinRequest> {
+  const answer = await session.client(RequestService).getRequest({ clusterId: await session.clusterId(), requestId });
+  if (answer.request === undefined)
+    throw new WeftError("not_found", "there is no such request", { detail: "REQUEST_UNKNOWN" });
+  return answer.request;
+}
+
+async function showRequest(options: GlobalOptions, id: string): Promise<void> {
+  const row = await withSession(options, (session) => getRequest(session, id));
+  const [cells = []] = requestRows([row]);
+  print(options, { request: row }, () =>
+    table(
+      ["FIELD", "VALUE"],
+      [
+        ...requestHeaders.map((header, column) => [header.toLowerCase(), cells[column] ?? ""]),
+        ["region", row.region],
+        ["reason", row.reason],
+        ...Object.entries(row.facts).map(([key, value]) => [`fact ${key}`, value]),
+      ],
+    ),
+  );
+}
+
+interface ApproveOptions extends GlobalOptions {
+  readonly fingerprint?: string;
+  readonly roles?: string;
+  readonly name?: string;
+}
+
+async function approveRequest(options: ApproveOptions, id: string): Promise<void> {
+  const { fingerprint } = options;
+  const answer = await withSession(options, async (session) => {
+    const seen = await getRequest(session, id);
+    if (fingerprint !== undefined && fingerprint.replaceAll(" ", "") !== seen.keyFingerprint.replaceAll(" ", "")) {
+      throw new WeftError("failed_precondition", `the request's key is ${seen.keyFingerprint}, not ${fingerprint}`, {
+        detail: "FINGERPRINT_DIFFERS",
+      });
+    }
+    return await session.client(RequestService).approveRequest({
+      clusterId: seen.clusterId,
+      requestId: id,
+      keyHash: seen.keyHash,
+      addresses: seen.addresses,
+      roles: options.roles === undefined ? seen.requestedRoles : rolesOf(options.roles).map((role) => ({ role })),
+      name: options.name ?? seen.nodeName,
+    });
+  });
+  print(options, answer, () => `approved: node ${answer.request?.nodeName} has id ${answer.request?.nodeId}`);
+}
+
+export function addRequestCommands(program: Command): void {
+  const request = program.command("request").description("join requests");
+  request
+    .command("list")
+    .description("list join requests")
+    .option("--state <state>", "pending, approved, rejected or expired")
+    .addHelpText("after", "\nExample:\n  weft request list --state pending")
+    .action(
+      action(async (options: GlobalOptions & { state?: string }) => {
+        const state =
+          options.state === undefined ? RequestState.UNSPECIFIED : enumValue(RequestState, options.state, "state");
+        const answer = await withSession(options, async (session) =>
+          session.client(RequestService).listRequests({ clusterId: await session.clusterId(), state }),
+        );
+        print(options, answer, () => table(requestHeaders, requestRows(answer.requests)));
+      }),
+    );
+  request
+    .command("show <id>")
+    .description("show everything a request says; compare the key with what the node printed")
+    .addHelpText("after", "\nExample:\n  weft request show 3kq…")
+    .action(action(showRequest));
+  request
+    .command("approve <id>")
+    .description("approve a request exactly as it stands")
+    .option("--fingerprint <text>", "fail unless the request's key has this fingerprint")
+    .option("--roles <roles>", "roles to assign (default: those asked for)")
+    .option("--name <name>", "name to give (default: the one asked for)")
+    .addHelpText("after", '\nExample:\n  weft request approve 3kq… --fingerprint "1a2b 3c4d 5e6f 7a8b 9c0d"')
+    .action(action(approveRequest));
+  request
+    .command("reject <id>")
+    .description("reject a request")
+    .requiredOption("--reason <text>", "told to the joining node")
+    .addHelpText("after", '\nExample:\n  weft request reject 3kq… --reason "unknown host"')
+    .action(
+      action(async (options: GlobalOptions & { reason?: string }, requestId: string) => {
+        const answer = await withSession(options, async (session) =>
+          session
+            .client(RequestService)
+            .rejectRequest({ clusterId: await session.clusterId(), requestId, reason: options.reason ?? "" }),
+        );
+        print(options, answer, () => `rejected ${requestId}`);
+      }),
+    );
+}

@@ -1,0 +1,100 @@
+/** `weft resource`: what clients ask for by name. */
+
+import type { Command } from "commander";
+import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
+import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { type HostPort, hostPort } from "../arguments.ts";
+import { enumName, enumValue, print, table } from "../output.ts";
+import { action, findPool, findResource, type GlobalOptions, withSession } from "../session.ts";
+
+interface ResourceOptions extends GlobalOptions {
+  readonly pool?: string;
+  readonly target?: HostPort;
+  readonly unix?: string;
+  readonly kind?: string;
+  readonly service?: string;
+  readonly class?: string;
+  readonly allowClass?: string[];
+  readonly assurance?: string;
+}
+
+async function addResource(options: ResourceOptions, name: string): Promise<void> {
+  const answer = await withSession(options, async (session) => {
+    const pool = await findPool(session, options.pool ?? "");
+    return await session.client(ResourceService).addResource({
+      clusterId: await session.clusterId(),
+      organizationId: pool.organizationId,
+      name,
+      poolId: pool.id,
+      kind: enumValue(ResourceKind, options.kind ?? "tcp", "kind"),
+      defaultClass:
+        options.class === undefined ? ChannelClass.UNSPECIFIED : enumValue(ChannelClass, options.class, "class"),
+      allowedClasses: (options.allowClass ?? []).map((word) => enumValue(ChannelClass, word, "class")),
+      minimumAssurance: enumValue(OriginAssurance, options.assurance ?? "anonymous", "assurance"),
+      host: options.target?.host ?? "",
+      port: options.target?.port ?? 0,
+      unixPath: options.unix ?? "",
+      service: options.service ?? "",
+    });
+  });
+  print(options, answer, () => `resource ${answer.resource?.name} has id ${answer.resource?.id}`);
+}
+
+export function addResourceCommands(program: Command): void {
+  const resource = program.command("resource").description("resources: what clients ask for by name");
+  resource
+    .command("add <name>")
+    .description("add a resource behind a pool")
+    .requiredOption("--pool <pool>", "the egress pool that reaches it")
+    .option("--target <host:port>", "where the egress dials", hostPort)
+    .option("--unix <path>", "a Unix socket instead (kind message)")
+    .option("--kind <kind>", "tcp or message", "tcp")
+    .option("--service <service>", "ssh, rdp, vnc, database, http, ...: sets the default class")
+    .option("--class <class>", "default class: bulk, interactive, droppable")
+    .option("--allow-class <class...>", "further classes an opener may choose")
+    .option("--assurance <assurance>", "least assurance of who asks: anonymous, entry-asserted, proved", "anonymous")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft resource add db --pool office --target db.internal:5432 --service database",
+    )
+    .action(action(addResource));
+  resource
+    .command("list")
+    .description("list resources")
+    .addHelpText("after", "\nExample:\n  weft resource list --json")
+    .action(
+      action(async (options) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(ResourceService).listResources({ clusterId: await session.clusterId() }),
+        );
+        print(options, answer, () =>
+          table(
+            ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL"],
+            answer.resources.map((row) => [
+              row.id,
+              row.name,
+              enumName(ResourceKind, row.kind),
+              enumName(ChannelClass, row.defaultClass),
+              row.unixPath || `${row.host}:${row.port}`,
+              row.poolId,
+            ]),
+          ),
+        );
+      }),
+    );
+  resource
+    .command("remove <resource>")
+    .description("remove a resource")
+    .addHelpText("after", "\nExample:\n  weft resource remove db")
+    .action(
+      action(async (options, wanted: string) => {
+        const answer = await withSession(options, async (session) =>
+          session.client(ResourceService).removeResource({
+            clusterId: await session.clusterId(),
+            resourceId: (await findResource(session, wanted)).id,
+          }),
+        );
+        print(options, answer, () => `removed ${wanted}`);
+      }),
+    );
+}
