@@ -42,73 +42,73 @@ function farPeerOf(id: SpiffeId | undefined): FarPeer | undefined {
   return undefined;
 }
 
+/** Whether a trunk's peer may (still) hold a trunk here for this organization. */
+function mayHold(ports: DataPlanePorts, end: PathEnd, organizationId: string): boolean {
+  const snapshot = ports.snapshot.current();
+  const peer = farPeerOf(end.caller.id);
+  if (snapshot === undefined || peer === undefined) return false;
+  const { serialHex = "", keyHashHex = "", issuerKeyIdHex = "", spiffe } = end.caller;
+  if (ports.feed.isRevoked({ serialHex, keyHashHex, issuerKeyIdHex, spiffe })) return false;
+  if (!hasRole(snapshot.self?.roles ?? [], NodeRole.EGRESS, organizationId)) return false;
+  if (peer.kind === "client")
+    return snapshot.clients.some(
+      (grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId,
+    );
+  return hasRole(memberById(snapshot, peer.nodeId)?.roles ?? [], NodeRole.ENTRY, organizationId);
+}
+
+async function connectChannel(deps: EgressDeps, channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
+  const { ports } = deps;
+  const snapshot = ports.snapshot.current();
+  const peer = farPeerOf(end.caller.id);
+  if (snapshot === undefined || peer === undefined) return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
+  const decision = admitChannel({
+    open,
+    snapshot,
+    peer,
+    selfNodeId: ports.identity.current().nodeId,
+    organizationId: end.offer.organizationId,
+    draining: ports.drain.draining(),
+    newChannels: deps.newChannels(),
+  });
+  const log = ports.log.child({ sub: "egress", resource: open.resource, requestId: open.correlationId });
+  if (!decision.ok) {
+    log.info("channel refused", { reason: decision.why });
+    channel.refuse(decision.end, ChannelStage.EGRESS);
+    return;
+  }
+  const gone = new AbortController();
+  channel.once("close", () => gone.abort());
+  const outcome = await dialTarget({ ceiling: deps.ceiling, clock: ports.clock }, decision.target, gone.signal);
+  if (!outcome.ok) {
+    if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
+    log.info("target not connected", { reason: outcome.why });
+    channel.refuse(outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
+    return;
+  }
+  if (channel.destroyed) {
+    outcome.socket.destroy();
+    return;
+  }
+  ports.counters.channelsOpened += 1;
+  ports.counters.channelsLive += 1;
+  channel.once("close", () => {
+    ports.counters.channelsLive -= 1;
+  });
+  channel.accept();
+  pipeToTarget(channel, outcome.socket);
+}
+
 export function createEgressRole(deps: EgressDeps): EgressRole {
   const { ports } = deps;
-
-  /** Whether a trunk's peer may (still) hold a trunk here for this organization. */
-  function mayHold(end: PathEnd, organizationId: string): boolean {
-    const snapshot = ports.snapshot.current();
-    const peer = farPeerOf(end.caller.id);
-    if (snapshot === undefined || peer === undefined) return false;
-    const { serialHex = "", keyHashHex = "", issuerKeyIdHex = "", spiffe } = end.caller;
-    if (ports.feed.isRevoked({ serialHex, keyHashHex, issuerKeyIdHex, spiffe })) return false;
-    if (!hasRole(snapshot.self?.roles ?? [], NodeRole.EGRESS, organizationId)) return false;
-    if (peer.kind === "client")
-      return snapshot.clients.some(
-        (grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId,
-      );
-    return hasRole(memberById(snapshot, peer.nodeId)?.roles ?? [], NodeRole.ENTRY, organizationId);
-  }
-
-  async function connectChannel(channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
-    const snapshot = ports.snapshot.current();
-    const peer = farPeerOf(end.caller.id);
-    if (snapshot === undefined || peer === undefined)
-      return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
-    const decision = admitChannel({
-      open,
-      snapshot,
-      peer,
-      selfNodeId: ports.identity.current().nodeId,
-      organizationId: end.offer.organizationId,
-      draining: ports.drain.draining(),
-      newChannels: deps.newChannels(),
-    });
-    const log = ports.log.child({ sub: "egress", resource: open.resource, requestId: open.correlationId });
-    if (!decision.ok) {
-      log.info("channel refused", { reason: decision.why });
-      channel.refuse(decision.end, ChannelStage.EGRESS);
-      return;
-    }
-    const gone = new AbortController();
-    channel.once("close", () => gone.abort());
-    const outcome = await dialTarget({ ceiling: deps.ceiling, clock: ports.clock }, decision.target, gone.signal);
-    if (!outcome.ok) {
-      if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
-      log.info("target not connected", { reason: outcome.why });
-      channel.refuse(outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
-      return;
-    }
-    if (channel.destroyed) {
-      outcome.socket.destroy();
-      return;
-    }
-    ports.counters.channelsOpened += 1;
-    ports.counters.channelsLive += 1;
-    channel.once("close", () => {
-      ports.counters.channelsLive -= 1;
-    });
-    channel.accept();
-    pipeToTarget(channel, outcome.socket);
-  }
 
   const acceptor = new TrunkAcceptor<PathEnd>({
     clock: ports.clock,
     log: ports.log,
     processPool: deps.processPool,
-    accept: (info: TrunkInfo<PathEnd>) => !ports.drain.draining() && mayHold(info.context, info.organizationId),
+    accept: (info: TrunkInfo<PathEnd>) => !ports.drain.draining() && mayHold(ports, info.context, info.organizationId),
     onChannel: (channel, open, _trunk, end) => {
-      connectChannel(channel, open, end).catch((thrown: unknown) => {
+      connectChannel(deps, channel, open, end).catch((thrown: unknown) => {
         ports.log.error("channel failed", { error: messageOf(thrown) });
         channel.destroy();
       });
@@ -127,14 +127,14 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
 
   /** Cuts what lost its right: by the socket, so that nothing queued leaves any more. */
   function rejudge(): void {
-    for (const end of paths) if (!mayHold(end, end.offer.organizationId)) end.raw.resetAndDestroy();
+    for (const end of paths) if (!mayHold(ports, end, end.offer.organizationId)) end.raw.resetAndDestroy();
   }
   const unsubscribe = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge)];
 
   return {
     onPathEnd(end) {
       const organizationId = end.offer.organizationId;
-      if (ports.drain.draining() || !mayHold(end, organizationId)) {
+      if (ports.drain.draining() || !mayHold(ports, end, organizationId)) {
         end.raw.resetAndDestroy();
         return;
       }

@@ -1,30 +1,16 @@
 import { once } from "node:events";
-import http2, {
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-} from "node:http2";
+import http2, { type ClientHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { ConnectError } from "@connectrpc/connect";
-import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { channelError } from "../../edge/channel-error.ts";
-import { GrpcDeframer } from "../../fabric/trunk/grpc-frames.ts";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import {
-  ConnectRequestSchema,
-  type ConnectResponse,
-  ConnectResponseSchema,
-} from "../../gen/weft/access/v1/access_pb.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { serveAccess } from "../../node/roles/access-service.ts";
 import type { ChannelWish, EntryRole } from "../../node/roles/entry.ts";
 import type { Caller } from "../../rpc/caller.ts";
+import { Call, data, framed, halfClose, open } from "../harness/access-call.ts";
 import { eventually, throughout } from "../harness/eventually.ts";
 import { makeTrunks, type Trunks } from "../unit/node/roles/channel-pair.ts";
 import { selfId, snapshotWith, testPorts } from "../unit/node/stage.ts";
@@ -83,83 +69,6 @@ afterAll(async () => {
 });
 openChannel = accepting;
 
-type Request = NonNullable<MessageInitShape<typeof ConnectRequestSchema>["message"]>;
-const open: Request = { case: "open", value: { resource: "web" } };
-const data = (text: string | Uint8Array): Request => ({
-  case: "data",
-  value: typeof text === "string" ? Buffer.from(text) : text,
-});
-const halfClose: Request = { case: "halfClose", value: {} };
-
-function framed(...messages: Request[]): Buffer {
-  return Buffer.concat(
-    messages.map((message) => {
-      const body = toBinary(
-        ConnectRequestSchema,
-        create(ConnectRequestSchema, { message } as MessageInitShape<typeof ConnectRequestSchema>),
-      );
-      const head = Buffer.alloc(5);
-      head.writeUInt32BE(body.length, 1);
-      return Buffer.concat([head, body]);
-    }),
-  );
-}
-
-class Call {
-  readonly stream: ClientHttp2Stream = session.request({
-    ":method": "POST",
-    ":path": "/weft.access.v1.AccessService/Connect",
-  });
-  readonly messages: ConnectResponse[] = [];
-  trailers: IncomingHttpHeaders | undefined;
-  closed = false;
-
-  constructor() {
-    const deframer = new GrpcDeframer(1 << 20, (bytes) => this.messages.push(fromBinary(ConnectResponseSchema, bytes)));
-    this.stream.on("data", (chunk: Buffer) => void deframer.push(chunk));
-    this.stream.on("trailers", (trailers) => {
-      this.trailers = trailers;
-    });
-    this.stream.on("error", () => {});
-    this.stream.on("close", () => {
-      this.closed = true;
-    });
-  }
-
-  send(...messages: Request[]): this {
-    this.stream.write(framed(...messages));
-    return this;
-  }
-
-  get kinds(): (string | undefined)[] {
-    return this.messages.map(({ message }) => message.case);
-  }
-
-  get text(): string {
-    return this.messages
-      .map(({ message }) => (message.case === "data" ? Buffer.from(message.value).toString() : ""))
-      .join("");
-  }
-
-  opened(): Promise<unknown> {
-    return eventually(() => this.kinds[0] === "opened", { what: "opened" });
-  }
-
-  async status(): Promise<string | undefined> {
-    return String(await eventually(() => this.trailers?.["grpc-status"], { what: "trailers" }));
-  }
-
-  /** The failure as a gRPC client reads it. */
-  async failure(): Promise<{ code: number; detail: string; metadata: Record<string, string>; text: string }> {
-    await this.status();
-    const headers = new Headers(Object.entries(this.trailers ?? {}).map(([name, value]) => [name, String(value)]));
-    const error = ConnectError.from(findTrailerError(headers));
-    const info = error.findDetails(ErrorInfoSchema)[0];
-    const text = JSON.stringify([error.message, info?.reason, info?.metadata, this.trailers?.["grpc-message"]]);
-    return { code: error.code, detail: info?.reason ?? "", metadata: info?.metadata ?? {}, text };
-  }
-}
-
 const collect = (channel: EdgeChannel): { text: string; ended: boolean } => {
   const seen = { text: "", ended: false };
   channel.on("data", (chunk: Buffer) => (seen.text += chunk.toString("latin1")));
@@ -169,7 +78,7 @@ const collect = (channel: EdgeChannel): { text: string; ended: boolean } => {
 
 describe("AccessService/Connect", () => {
   it("carries a channel both ways and ends with status 0", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const [far] = fars as [EdgeChannel];
     const seen = collect(far);
@@ -188,7 +97,7 @@ describe("AccessService/Connect", () => {
   });
 
   it("asks the entry in the client's own name, as asserted by this node", async () => {
-    const call = new Call().send({ case: "open", value: { resource: "db", class: ChannelClass.BULK } });
+    const call = new Call(session).send({ case: "open", value: { resource: "db", class: ChannelClass.BULK } });
     await call.opened();
     expect(wishes[0]).toMatchObject({
       resource: "db",
@@ -206,7 +115,7 @@ describe("AccessService/Connect", () => {
   });
 
   it("takes what comes in the same chunk as the open, and an end of the stream for a half-close", async () => {
-    const call = new Call();
+    const call = new Call(session);
     call.stream.end(framed(open, data("early"), data("bird")));
     await call.opened();
     const seen = collect(fars[0] as EdgeChannel);
@@ -217,7 +126,7 @@ describe("AccessService/Connect", () => {
   });
 
   it("keeps the half-close of the target: the client may go on", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const [far] = fars as [EdgeChannel];
     const seen = collect(far);
@@ -230,7 +139,7 @@ describe("AccessService/Connect", () => {
   });
 
   it("cuts what a target sends into messages of at most 64 KiB, none lost", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const bytes = 5 * 64 * 1024 + 17;
     fars[0]?.end(Buffer.alloc(bytes, "z"));
@@ -256,7 +165,7 @@ describe("AccessService/Connect refuses", () => {
     ["a message that is too long", framed(open, data(tooLong)), 8, "ACCESS_MESSAGE"],
     ["a compressed message", Buffer.from([1, 0, 0, 0, 0]), 8, "ACCESS_MESSAGE"],
   ])("%s", async (_what, bytes, code, detail) => {
-    const call = new Call();
+    const call = new Call(session);
     call.stream.write(bytes);
     expect(await call.failure()).toMatchObject({ code, detail });
     call.stream.end();
@@ -265,16 +174,16 @@ describe("AccessService/Connect refuses", () => {
   });
 
   it("a stream that ends inside a message, or before anything", async () => {
-    const cut = new Call();
+    const cut = new Call(session);
     cut.stream.end(framed(open).subarray(0, 7));
     expect(await cut.failure()).toMatchObject({ code: INVALID, detail: "ACCESS_TRUNCATED" });
-    const empty = new Call();
+    const empty = new Call(session);
     empty.stream.end();
     expect(await empty.failure()).toMatchObject({ code: INVALID, detail: "ACCESS_OPEN_FIRST" });
   });
 
   it("a message of exactly the limit is no offence", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const seen = collect(fars[0] as EdgeChannel);
     call.send(data(Buffer.alloc(limits.accessMessageMaxBytes, "a")));
@@ -284,7 +193,7 @@ describe("AccessService/Connect refuses", () => {
 
   it("a client this node's snapshot does not know, without asking the entry", async () => {
     calling = { ...caller, id: { trustDomain: "weft.test", clusterId: "cl-a", kind: "client", id: "ct-9" } };
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     expect(await call.failure()).toMatchObject({ code: 7, detail: "CLIENT_UNKNOWN" });
     expect(wishes).toEqual([]);
     call.stream.end();
@@ -303,7 +212,7 @@ describe("LAW-C3 what a client is told", () => {
         cause,
       });
     };
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     const failure = await call.failure();
     expect(failure).toMatchObject({
       code: 14,
@@ -316,7 +225,7 @@ describe("LAW-C3 what a client is told", () => {
 
   it("nothing of a bug", async () => {
     openChannel = () => Promise.reject(new Error(`bug at ${selfId}`));
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     const failure = await call.failure();
     expect(failure.code).toBe(13);
     expect(failure.text).not.toContain("nd-");
@@ -324,7 +233,7 @@ describe("LAW-C3 what a client is told", () => {
   });
 
   it("how the target ended, also after bytes went through", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     fars[0]?.write("some");
     await eventually(() => call.text === "some");
@@ -339,7 +248,7 @@ describe("LAW-C3 what a client is told", () => {
       far.refuse(ChannelEnd.TARGET_REFUSED, ChannelStage.TARGET);
       return near;
     };
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     expect(await call.failure()).toMatchObject({ code: 14, detail: "TARGET_REFUSED" });
     expect(call.messages).toEqual([]);
     call.stream.end();
@@ -348,7 +257,7 @@ describe("LAW-C3 what a client is told", () => {
 
 describe("a client that leaves", () => {
   it("takes its channel with it", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const failed = once(fars[0] as EdgeChannel, "error") as Promise<[{ detail: string }]>;
     call.stream.close(http2.constants.NGHTTP2_CANCEL);
@@ -361,7 +270,7 @@ describe("a client that leaves", () => {
       await late.promise;
       return await accepting();
     };
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await eventually(() => wishes.length === 1);
     call.stream.close(http2.constants.NGHTTP2_CANCEL);
     await eventually(() => wishes[0]?.signal?.aborted);
@@ -375,7 +284,7 @@ describe("a client that leaves", () => {
       await late.promise;
       return await accepting();
     };
-    const call = new Call().send(open, open);
+    const call = new Call(session).send(open, open);
     expect(await call.failure()).toMatchObject({ detail: "ACCESS_OPEN_TWICE" });
     late.resolve();
     await eventually(() => fars.length === 1 && fars[0]?.destroyed, { what: "the late channel given up" });
@@ -386,7 +295,7 @@ describe("a client that leaves", () => {
 
 describe("back-pressure", () => {
   it("a client that reads nothing stops the channel, and the target, and loses nothing", async () => {
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const [far] = fars as [EdgeChannel];
     call.stream.pause();
@@ -422,7 +331,7 @@ describe("back-pressure", () => {
     const warnings: string[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning.name);
     process.on("warning", onWarning);
-    const call = new Call().send(open);
+    const call = new Call(session).send(open);
     await call.opened();
     const piece = framed(...Array.from({ length: 2_000 }, () => data("12345678901234567890")));
     let written = 0;
