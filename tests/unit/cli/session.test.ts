@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { durationMs, rolesOf, wholeNumber } from "../../../cli/arguments.ts";
+import { durationMs, hostPort, hostPorts, rolesOf, wholeNumber } from "../../../cli/arguments.ts";
 import { action, contextDir, pick } from "../../../cli/session.ts";
 import { NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../../lib/errors.ts";
@@ -57,6 +57,18 @@ describe("values on the command line", () => {
 
   it.each(["", "10", "m", "1.5h", "-1s", "10 m", "1w", "1h30m", "0x1s"])("%j is no duration", (text) => {
     expect(() => durationMs(text)).toThrow("write a number and a unit");
+  });
+
+  it.each(["", "a", "a:", ":1", "a:0", "a:65536", "::1:22", "a:b:1", "http://a:1"])("%j is no host:port", (text) => {
+    expect(() => hostPort(text)).toThrow("write host:port");
+  });
+
+  it("reads addresses, several at once and repeated", () => {
+    expect(hostPorts("b:2,[::1]:3", [{ host: "a", port: 1 }])).toEqual([
+      { host: "a", port: 1 },
+      { host: "b", port: 2 },
+      { host: "::1", port: 3 },
+    ]);
   });
 
   it("reads roles, with spaces", () => {

@@ -32,13 +32,8 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity } = {}) {
-  const clock = new ManualClock(nowMs);
-  const control: Control = { failWith: undefined, calls: [], pools: [], skewMs: 0 };
-  let wanted: string[] = over.pools ?? [];
-  let changed = Promise.withResolvers<void>();
-  let held: NodeIdentity = over.start ?? identity;
-  const replaced: NodeIdentity[] = [];
+/** Control's hands: issues for whatever key asks, under its own clock. */
+function issuer(clock: ManualClock, control: Control) {
   const issue = async (csr: Uint8Array, kind: "node" | "pool", id: string): Promise<Uint8Array> => {
     const spkiDer = judgeCsr(csr).spkiDer;
     const leafId = { trustDomain: pki.trustDomain, clusterId, kind, id };
@@ -66,6 +61,17 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
       bundle: bundleOf(pki),
     });
   };
+  return { issue, serve };
+}
+
+function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity } = {}) {
+  const clock = new ManualClock(nowMs);
+  const control: Control = { failWith: undefined, calls: [], pools: [], skewMs: 0 };
+  let wanted: string[] = over.pools ?? [];
+  let changed = Promise.withResolvers<void>();
+  let held: NodeIdentity = over.start ?? identity;
+  const replaced: NodeIdentity[] = [];
+  const { issue, serve } = issuer(clock, control);
   const recoveries: {
     expiredCertificateDer: Uint8Array;
     csr: Uint8Array;
