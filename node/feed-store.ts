@@ -37,20 +37,42 @@ export interface OwnFeedStore extends FeedStore {
   newestIssuedMs(): number;
 }
 
+const signedPath = (deps: FeedStoreDeps): string => join(deps.stateDir, "feed.bin");
+/** The union of everything ever revoked and still alive: more than the newest signed statement may say. */
+const unionPath = (deps: FeedStoreDeps): string => join(deps.stateDir, "revoked.bin");
+
+function nowMs(deps: FeedStoreDeps): number {
+  return Math.max(deps.clock.nowMs(), deps.snapshot.newestSignedMs());
+}
+
+function expectation(deps: FeedStoreDeps): Parameters<typeof verifyFeed>[1] {
+  return {
+    installationSpki: deps.installationKeySpki,
+    clusterId: deps.identity.current().clusterId,
+    nowMs: nowMs(deps),
+  };
+}
+
+/** The union first: a crash between the two leaves more revoked, never less. */
+function persist(deps: FeedStoreDeps, feed: SignedFeed, merged: KnownRevocations): void {
+  const union = create(RevocationFeedSchema, {
+    clusterId: deps.identity.current().clusterId,
+    epoch: merged.epoch,
+    seq: merged.seq,
+    issuedAtMs: merged.issuedAtMs,
+    revocations: [...merged.revocations],
+  });
+  replaceFile(unionPath(deps), toBinary(RevocationFeedSchema, union));
+  replaceFile(signedPath(deps), toBinary(SignedFeedSchema, feed));
+}
+
 export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
-  const signedPath = join(deps.stateDir, "feed.bin");
-  // The union of everything ever revoked and still alive: more than the newest signed statement may say.
-  const unionPath = join(deps.stateDir, "revoked.bin");
   const listeners = new Listeners<void>((thrown) =>
     deps.log.error("feed listener failed", { error: messageOf(thrown) }),
   );
   let signed: SignedFeed | undefined;
   let known: KnownRevocations | undefined;
   let index: RevocationIndex = indexRevocations([]);
-
-  function nowMs(): number {
-    return Math.max(deps.clock.nowMs(), deps.snapshot.newestSignedMs());
-  }
 
   function keep(feed: SignedFeed, merged: KnownRevocations): void {
     signed = feed;
@@ -59,24 +81,8 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
     deps.snapshot.sawSignedMs(Number(merged.issuedAtMs));
   }
 
-  function persist(feed: SignedFeed, merged: KnownRevocations): void {
-    const union = create(RevocationFeedSchema, {
-      clusterId: deps.identity.current().clusterId,
-      epoch: merged.epoch,
-      seq: merged.seq,
-      issuedAtMs: merged.issuedAtMs,
-      revocations: [...merged.revocations],
-    });
-    replaceFile(unionPath, toBinary(RevocationFeedSchema, union));
-    replaceFile(signedPath, toBinary(SignedFeedSchema, feed));
-  }
-
-  function expectation(): Parameters<typeof verifyFeed>[1] {
-    return { installationSpki: deps.installationKeySpki, clusterId: deps.identity.current().clusterId, nowMs: nowMs() };
-  }
-
   function restoreUnion(): void {
-    const union = readFileIfAny(unionPath);
+    const union = readFileIfAny(unionPath(deps));
     if (union === undefined) return;
     const stored = fromBinary(RevocationFeedSchema, union);
     known = stored;
@@ -84,10 +90,10 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
   }
 
   function restoreStatement(): void {
-    const statement = readFileIfAny(signedPath);
+    const statement = readFileIfAny(signedPath(deps));
     if (statement === undefined) return;
     const feed = fromBinary(SignedFeedSchema, statement);
-    keep(feed, mergeFeed(known, verifyFeed(feed, expectation()), nowMs()).known);
+    keep(feed, mergeFeed(known, verifyFeed(feed, expectation(deps)), nowMs(deps)).known);
   }
 
   // Each by itself: one damaged file must not take the other's revocations away.
@@ -107,14 +113,14 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
     onChange: (listener) => listeners.add(listener),
     offer(feed) {
       try {
-        const { outcome, known: merged } = mergeFeed(known, verifyFeed(feed, expectation()), nowMs());
+        const { outcome, known: merged } = mergeFeed(known, verifyFeed(feed, expectation(deps)), nowMs(deps));
         if (outcome === "known") return "known";
         if (outcome === "fork") {
           deps.events.emit("feed_refused", { reason: "an equal position with other content" });
           return "refused";
         }
         // A renewed statement changes dates only: not worth a disk write every ten seconds.
-        if (outcome === "newer") persist(feed, merged);
+        if (outcome === "newer") persist(deps, feed, merged);
         keep(feed, merged);
         if (outcome === "newer")
           deps.events.emit("feed_applied", { epoch: String(merged.epoch), seq: String(merged.seq) });

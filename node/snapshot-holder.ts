@@ -42,6 +42,16 @@ function hashOf(payload: Uint8Array): string {
   return createHash("sha256").update(payload).digest("hex");
 }
 
+function verify(deps: SnapshotHolderDeps, envelope: SnapshotEnvelope, newestSignedMs: number): Snapshot {
+  const identity = deps.identity.current();
+  return verifySnapshot(envelope, {
+    installationSpki: deps.installationKeySpki,
+    clusterId: identity.clusterId,
+    nodeId: identity.nodeId,
+    nowMs: Math.max(deps.clock.nowMs(), newestSignedMs),
+  });
+}
+
 /** Opens the holder with what the state folder keeps; a damaged file is left as it is and nothing is held. */
 export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder {
   const path = join(deps.stateDir, "snapshot.bin");
@@ -50,16 +60,6 @@ export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder 
   );
   let held: Held | undefined;
   let newestSignedMs = 0;
-
-  function verified(envelope: SnapshotEnvelope): Snapshot {
-    const identity = deps.identity.current();
-    return verifySnapshot(envelope, {
-      installationSpki: deps.installationKeySpki,
-      clusterId: identity.clusterId,
-      nodeId: identity.nodeId,
-      nowMs: Math.max(deps.clock.nowMs(), newestSignedMs),
-    });
-  }
 
   function refuse(reason: string): "refused" {
     deps.log.warn("snapshot refused", { reason });
@@ -76,7 +76,7 @@ export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder 
   if (stored !== undefined) {
     try {
       const envelope = fromBinary(SnapshotEnvelopeSchema, stored);
-      keep(verified(envelope), hashOf(envelope.payload));
+      keep(verify(deps, envelope, newestSignedMs), hashOf(envelope.payload));
     } catch (thrown) {
       refuse(messageOf(thrown));
     }
@@ -92,7 +92,7 @@ export function openSnapshotHolder(deps: SnapshotHolderDeps): OwnSnapshotHolder 
     offer(envelope) {
       let snapshot: Snapshot;
       try {
-        snapshot = verified(envelope);
+        snapshot = verify(deps, envelope, newestSignedMs);
       } catch (thrown) {
         return refuse(messageOf(thrown));
       }

@@ -64,11 +64,26 @@ function issuer(clock: ManualClock, control: Control) {
   return { issue, serve };
 }
 
+/** The pools a snapshot names, and waiting for the next one. */
+function poolSwitch(first: string[]) {
+  let current = first;
+  let change = Promise.withResolvers<void>();
+  return {
+    current: () => current,
+    changed: (signal: AbortSignal) =>
+      Promise.race([change.promise, new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()))]),
+    set: (pools: string[]) => {
+      current = pools;
+      change.resolve();
+      change = Promise.withResolvers<void>();
+    },
+  };
+}
+
 function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity } = {}) {
   const clock = new ManualClock(nowMs);
   const control: Control = { failWith: undefined, calls: [], pools: [], skewMs: 0 };
-  let wanted: string[] = over.pools ?? [];
-  let changed = Promise.withResolvers<void>();
+  const pools = poolSwitch(over.pools ?? []);
   let held: NodeIdentity = over.start ?? identity;
   const replaced: NodeIdentity[] = [];
   const { issue, serve } = issuer(clock, control);
@@ -104,12 +119,8 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
         replaced.push(next);
       },
     },
-    poolIds: () => wanted,
-    poolsChanged: (signal: AbortSignal) =>
-      Promise.race([
-        changed.promise,
-        new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve())),
-      ]),
+    poolIds: pools.current,
+    poolsChanged: pools.changed,
     clock,
     random: middle,
     log: silentLog,
@@ -128,12 +139,7 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
     replaced,
     recoveries,
     held: () => held,
-    setPools: (pools: string[]) => {
-      wanted = pools;
-      const before = changed;
-      changed = Promise.withResolvers<void>();
-      before.resolve();
-    },
+    setPools: pools.set,
     waiting: () => eventually(() => clock.nextDueInMs(), { everyMs: 1 }),
     calls: (count: number) =>
       eventually(() => control.calls.length >= count && clock.nextDueInMs() !== undefined, { everyMs: 1 }),
