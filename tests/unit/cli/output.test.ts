@@ -124,6 +124,7 @@ const expected: Partial<Record<Reason, number>> = {
   invalid_argument: 2,
   unavailable: 69,
   deadline_exceeded: 69,
+  canceled: 69,
   permission_denied: 77,
   unauthenticated: 77,
 };
