@@ -13,6 +13,8 @@ const exitByReason: Partial<Record<Reason, number>> = {
   invalid_argument: exitCodes.usage,
   unavailable: exitCodes.unavailable,
   deadline_exceeded: exitCodes.unavailable,
+  // No command cancels its own calls: the other side hung up.
+  canceled: exitCodes.unavailable,
   permission_denied: exitCodes.denied,
   unauthenticated: exitCodes.denied,
 };
@@ -21,6 +23,8 @@ const exitByReason: Partial<Record<Reason, number>> = {
 const hintByReason: Partial<Record<Reason, string>> = {
   unavailable: "is control running, and is the address in the context right? (weft config show)",
   deadline_exceeded: "control did not answer in time; try again, or look at its log",
+  canceled:
+    "the connection was closed: the operator certificate may have expired, been renewed elsewhere, or been revoked",
   permission_denied: "this identity may not do that",
   unauthenticated: "the operator certificate was not accepted; it may have expired or been revoked",
 };
@@ -95,6 +99,11 @@ export function table(headers: readonly string[], rows: readonly (readonly strin
 export function when(ms: bigint | number): string {
   const value = Number(ms);
   return value === 0 ? "-" : new Date(value).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** An identity as people tell it apart: `operator/op-…` of its SPIFFE URI; other words as they are. */
+export function actorName(spiffe: string): string {
+  return /^spiffe:\/\/[^/]+\/cluster\/[^/]+\/([a-z]+\/[^/]+)$/.exec(spiffe)?.[1] ?? spiffe;
 }
 
 /** `NODE_ROLE_ENTRY`'s short name is `entry`: the enum key in lower case with dashes. */

@@ -3,8 +3,9 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
-import type { Client } from "@connectrpc/connect";
+import type { Client, Transport } from "@connectrpc/connect";
 import type { Command } from "commander";
+import type { ClientTlsOptions } from "../certs/tls-options.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
 import { NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
@@ -13,8 +14,10 @@ import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
 import { systemClock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { rpcClient } from "../rpc/client.ts";
-import { controlPortTls, loadOperatorContext, type OperatorContext } from "../rpc/operator-context.ts";
+import { controlPortTls, loadOperatorContext, nodePortTls, type OperatorContext } from "../rpc/operator-context.ts";
 import { operatorTransport } from "../rpc/operator-transport.ts";
+import { learnClusters } from "./cluster-roots.ts";
+import { withLivingLeaf } from "./operator-leaf.ts";
 import { type OutputOptions, report } from "./output.ts";
 
 export interface GlobalOptions extends OutputOptions {
@@ -23,10 +26,15 @@ export interface GlobalOptions extends OutputOptions {
 }
 
 export interface Session {
+  /** As it is now: it grows when the session learns roots. */
   readonly context: OperatorContext;
   client<S extends DescService>(service: S): Client<S>;
   /** The id of the cluster the command is about. */
   clusterId(): Promise<string>;
+  /** TLS options to reach the operator port of exactly one node, whatever cluster it is in. */
+  nodeTls(clusterId: string, nodeId: string): Promise<ClientTlsOptions>;
+  /** Fetches the roots of clusters and keeps them in the context. */
+  learn(slugs: readonly string[]): Promise<void>;
 }
 
 /** The context folder: flag, `WEFT_CONTEXT`, else `~/.weft`. */
@@ -34,29 +42,45 @@ export function contextDir(options: GlobalOptions): string {
   return options.context ?? process.env.WEFT_CONTEXT ?? join(homedir(), ".weft");
 }
 
-/** Runs `work` with a session to control's operator port. */
+/** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
-  const context = loadOperatorContext(contextDir(options));
-  const transport = operatorTransport({
-    address: context.operatorAddress,
-    tls: controlPortTls(context, () => systemClock.nowMs()),
-  });
-  const client = <S extends DescService>(service: S): Client<S> => rpcClient(service, transport);
+  const context = await withLivingLeaf(loadOperatorContext(contextDir(options)));
+  const nowMs = (): number => systemClock.nowMs();
+  const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, nowMs) });
   try {
-    return await work({
-      context,
-      client,
-      async clusterId() {
-        const wanted = options.cluster ?? context.defaultCluster;
-        const known = context.clusters.find(({ id, slug }) => id === wanted || slug === wanted);
-        if (known !== undefined) return known.id;
-        const answer = await client(ClusterService).getCluster({ clusterId: wanted });
-        return answer.cluster?.id ?? "";
-      },
-    });
+    return await work(sessionOver(transport, context, options.cluster ?? context.defaultCluster));
   } finally {
     transport.close();
   }
+}
+
+function sessionOver(transport: Transport, start: OperatorContext, wanted: string): Session {
+  let context = start;
+  const client = <S extends DescService>(service: S): Client<S> => rpcClient(service, transport);
+  const clusterOf = async (wantedId: string): Promise<{ readonly id: string; readonly slug: string }> => {
+    const { cluster } = await client(ClusterService).getCluster({ clusterId: wantedId });
+    if (cluster === undefined)
+      throw new WeftError("not_found", `there is no cluster "${wantedId}"`, { detail: "CLUSTER_NOT_FOUND" });
+    return cluster;
+  };
+  const learn = async (slugs: readonly string[]): Promise<void> => {
+    context = await learnClusters(context, slugs);
+  };
+  return {
+    get context() {
+      return context;
+    },
+    client,
+    learn,
+    async clusterId() {
+      const known = context.clusters.find(({ id, slug }) => id === wanted || slug === wanted);
+      return known?.id ?? (await clusterOf(wanted)).id;
+    },
+    async nodeTls(clusterId, nodeId) {
+      if (!context.clusters.some(({ id }) => id === clusterId)) await learn([(await clusterOf(clusterId)).slug]);
+      return nodePortTls(context, clusterId, nodeId, () => systemClock.nowMs());
+    },
+  };
 }
 
 /** Turns an async command into a commander action: failures are reported and become the exit code. */

@@ -64,6 +64,13 @@ export function saveOperatorContext(
   writeSecretFile(join(dir, "context.json"), `${JSON.stringify(context, null, 2)}\n`);
 }
 
+/** Replaces the clusters a context folder knows; key and certificate stay as they are. */
+export function saveOperatorClusters(context: OperatorContext, clusters: readonly OperatorCluster[]): void {
+  const { dir, leaf: _leaf, ...file } = context;
+  replaceFile(join(dir, "servers.pem"), serverRootsPem(clusters), 0o644);
+  writeSecretFile(join(dir, "context.json"), `${JSON.stringify({ ...file, clusters }, null, 2)}\n`);
+}
+
 /**
  * Reads a context folder.
  * @throws WeftError failed_precondition (CONTEXT_MISSING, CONTEXT_DAMAGED) or what reading a secret file says.

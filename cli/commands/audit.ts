@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { wholeNumber } from "../arguments.ts";
-import { print, table, when } from "../output.ts";
+import { actorName, print, table, when } from "../output.ts";
 import { action, type GlobalOptions, withSession } from "../session.ts";
 
 export function addAuditCommands(program: Command): void {
@@ -34,7 +34,7 @@ export function addAuditCommands(program: Command): void {
               row.action,
               row.object,
               row.result,
-              row.actor,
+              actorName(row.actor),
             ]),
           ),
         );

@@ -5,6 +5,39 @@ import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { print, table, when } from "../output.ts";
 import { action, type GlobalOptions, withSession } from "../session.ts";
 
+async function createCluster(options: GlobalOptions & { name?: string; region?: string }, slug: string): Promise<void> {
+  const answer = await withSession(options, async (session) => {
+    const made = await session
+      .client(ClusterService)
+      .createCluster({ slug, name: options.name ?? slug, region: options.region ?? "" });
+    // Its nodes can be verified at once. Whoever cannot reach the public port learns the roots when they are needed.
+    await session.learn([slug]).catch(() => {});
+    return made;
+  });
+  print(options, answer, () => `cluster ${answer.cluster?.slug} has id ${answer.cluster?.id}`);
+}
+
+async function listClusters(options: GlobalOptions & { refresh?: boolean }): Promise<void> {
+  const { clusters, known } = await withSession(options, async (session) => {
+    const answer = await session.client(ClusterService).listClusters({});
+    if (options.refresh === true) await session.learn(answer.clusters.map(({ slug }) => slug));
+    return { clusters: answer.clusters, known: new Set(session.context.clusters.map(({ id }) => id)) };
+  });
+  print(options, { clusters: clusters.map((row) => ({ ...row, rootsKnown: known.has(row.id) })) }, () =>
+    table(
+      ["ID", "SLUG", "NAME", "STATUS", "SNAPSHOT", "ROOTS"],
+      clusters.map((row) => [
+        row.id,
+        row.slug,
+        row.name,
+        row.status,
+        `${row.snapshotEpoch}.${row.snapshotVersion}`,
+        known.has(row.id) ? "known" : "not fetched",
+      ]),
+    ),
+  );
+}
+
 export function addClusterCommands(program: Command): void {
   const cluster = program.command("cluster").description("control and trust domains");
   cluster
@@ -13,37 +46,13 @@ export function addClusterCommands(program: Command): void {
     .option("--name <name>", "name for people")
     .option("--region <region>", "region", "")
     .addHelpText("after", '\nExample:\n  weft cluster create lab --name "Test lab"')
-    .action(
-      action(async (options: GlobalOptions & { name?: string; region?: string }, slug: string) => {
-        const answer = await withSession(options, (session) =>
-          session
-            .client(ClusterService)
-            .createCluster({ slug, name: options.name ?? slug, region: options.region ?? "" }),
-        );
-        print(options, answer, () => `cluster ${answer.cluster?.slug} has id ${answer.cluster?.id}`);
-      }),
-    );
+    .action(action(createCluster));
   cluster
     .command("list")
     .description("list clusters")
+    .option("--refresh", "fetch the roots of every cluster into the context")
     .addHelpText("after", "\nExample:\n  weft cluster list")
-    .action(
-      action(async (options) => {
-        const answer = await withSession(options, (session) => session.client(ClusterService).listClusters({}));
-        print(options, answer, () =>
-          table(
-            ["ID", "SLUG", "NAME", "STATUS", "SNAPSHOT"],
-            answer.clusters.map((row) => [
-              row.id,
-              row.slug,
-              row.name,
-              row.status,
-              `${row.snapshotEpoch}.${row.snapshotVersion}`,
-            ]),
-          ),
-        );
-      }),
-    );
+    .action(action(listClusters));
   cluster
     .command("show [cluster]")
     .description("show one cluster, by slug or id")

@@ -1,19 +1,24 @@
 /** `weft identity`: client and operator identities. The key is made here and stays here; only a CSR travels (LAW-I1). */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256Async, privateKeyPem } from "../../certs/keys.ts";
 import { certificatePem } from "../../certs/material.ts";
 import { createSecretFile } from "../../certs/secret-file.ts";
-import { type AddIdentityResponse, IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
+import {
+  type AddIdentityResponse,
+  type Identity,
+  IdentityKind,
+  IdentityService,
+} from "../../gen/weft/admin/v1/identity_pb.ts";
 import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { replaceFile } from "../../lib/files.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
 import { enumName, enumValue, print, table, when } from "../output.ts";
-import { action, findOrganization, type GlobalOptions, pick, withSession } from "../session.ts";
+import { action, findOrganization, type GlobalOptions, pick, type Session, withSession } from "../session.ts";
 
 interface AddOptions extends GlobalOptions {
   readonly organization?: string;
@@ -47,6 +52,13 @@ function writeOperator(dir: string, context: OperatorContext, answer: AddIdentit
   saveOperatorContext(dir, file, { keyPem, certificatePem: certificatePem(answer.certificateDer) });
 }
 
+/** Operators belong to the installation, clients to the cluster the command is about. */
+async function listIdentities(session: Session): Promise<Identity[]> {
+  const clusterId = await session.clusterId();
+  const { identities } = await session.client(IdentityService).listIdentities({ clusterId: "" });
+  return identities.filter((row) => row.kind === IdentityKind.OPERATOR || row.clusterId === clusterId);
+}
+
 async function addIdentity(options: AddOptions, kindName: string, name: string): Promise<void> {
   const kind: IdentityKind = enumValue(IdentityKind, kindName, "kind of identity");
   const { organization, out: dir = "" } = options;
@@ -59,7 +71,8 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
   // The key is on disk before control knows of it: what control adds can be used, whatever happens here.
   const keys = await generateP256Async();
   const keyPem = privateKeyPem(keys.privateKey);
-  createSecretFile(join(dir, `${kindName.toLowerCase()}.key`), keyPem);
+  const keyFile = join(dir, kind === IdentityKind.OPERATOR ? "operator.key" : "client.key");
+  createSecretFile(keyFile, keyPem);
   const answer = await withSession(options, async (session) => {
     const added = await session.client(IdentityService).addIdentity({
       kind,
@@ -71,6 +84,9 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
     if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
     else writeClient(dir, added);
     return added;
+  }).catch((thrown: unknown) => {
+    rmSync(keyFile, { force: true });
+    throw thrown;
   });
   print(
     options,
@@ -97,13 +113,11 @@ export function addIdentityCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft identity list --json")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(IdentityService).listIdentities({ clusterId: await session.clusterId() }),
-        );
-        print(options, answer, () =>
+        const identities = await withSession(options, listIdentities);
+        print(options, { identities }, () =>
           table(
             ["ID", "KIND", "NAME", "ORGANIZATION", "STATUS", "CERTIFICATE ENDS"],
-            answer.identities.map((row) => [
+            identities.map((row) => [
               row.id,
               enumName(IdentityKind, row.kind),
               row.name,
@@ -124,8 +138,7 @@ export function addIdentityCommands(program: Command): void {
       action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
         const answer = await withSession(options, async (session) => {
           const clusterId = await session.clusterId();
-          const { identities } = await session.client(IdentityService).listIdentities({ clusterId });
-          const found = pick(identities, wanted, "identity");
+          const found = pick(await listIdentities(session), wanted, "identity");
           return await session
             .client(IdentityService)
             .revokeIdentity({ identityId: found.id, clusterId, reason: options.reason ?? "" });

@@ -3,14 +3,12 @@
 import type { Command } from "commander";
 import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { NodeService } from "../../gen/weft/node/v1/node_pb.ts";
-import { systemClock } from "../../lib/clock.ts";
-import { WeftError } from "../../lib/errors.ts";
+import { type GetStatusResponse, NodeService } from "../../gen/weft/node/v1/node_pb.ts";
+import { messageOf, WeftError } from "../../lib/errors.ts";
 import { rpcClient } from "../../rpc/client.ts";
-import { nodePortTls } from "../../rpc/operator-context.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
 import { enumName, print, table, when } from "../output.ts";
-import { action, findNode, type GlobalOptions, withSession } from "../session.ts";
+import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
 
 function rolesText(node: Node): string {
   return node.roles
@@ -20,57 +18,79 @@ function rolesText(node: Node): string {
     .join(",");
 }
 
-async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
-  const { node, status } = await withSession(options, async (session) => {
-    const clusterId = await session.clusterId();
-    const { id } = await findNode(session, wanted);
-    const answer = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
-    if (answer.node === undefined)
-      throw new WeftError("not_found", "there is no such node", { detail: "NODE_UNKNOWN" });
-    if (answer.node.operatorAddress === "") return { node: answer.node, status: undefined };
-    const transport = operatorTransport({
-      address: answer.node.operatorAddress,
-      tls: nodePortTls(session.context, clusterId, id, () => systemClock.nowMs()),
-    });
+function addressesText(node: Node): string {
+  return node.dialOutOnly ? "dial-out only" : node.addresses.map(({ host, port }) => `${host}:${port}`).join(",");
+}
+
+interface Shown {
+  readonly node: Node;
+  /** What the node itself says. */
+  readonly status?: GetStatusResponse;
+  /** Why it did not say anything. */
+  readonly statusError?: string;
+}
+
+/** What control knows of a node, and what the node says when its operator port is within reach from here. */
+async function lookAt(session: Session, wanted: string): Promise<Shown> {
+  const clusterId = await session.clusterId();
+  const { id } = await findNode(session, wanted);
+  const { node } = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
+  if (node === undefined) throw new WeftError("not_found", "there is no such node", { detail: "NODE_UNKNOWN" });
+  if (node.operatorAddress === "") return { node, statusError: "it has not reported an operator port" };
+  try {
+    const transport = operatorTransport({ address: node.operatorAddress, tls: await session.nodeTls(clusterId, id) });
     try {
-      return { node: answer.node, status: await rpcClient(NodeService, transport).getStatus({}, { timeoutMs: 3_000 }) };
-    } catch {
-      // The node is out of reach from here: what control knows is still worth showing.
-      return { node: answer.node, status: undefined };
+      return { node, status: await rpcClient(NodeService, transport).getStatus({}, { timeoutMs: 3_000 }) };
     } finally {
       transport.close();
     }
-  });
-  print(options, { node, status }, () => {
-    const rows = [
-      ["id", node.id],
-      ["name", node.name],
-      ["health", enumName(NodeHealth, node.health)],
-      ["identity", node.identityStatus],
-      ["membership", node.membershipStatus],
-      ["roles", rolesText(node)],
-      [
-        "addresses",
-        node.dialOutOnly ? "dial-out only" : node.addresses.map(({ host, port }) => `${host}:${port}`).join(","),
-      ],
-      ["operator port", node.operatorAddress || "-"],
-      ["certificate", `${node.certificateSerial} until ${when(node.certificateNotAfterMs)}`],
-      ["snapshot", `${node.snapshotEpoch}.${node.snapshotVersion}`],
-      ["last seen", when(node.lastSeenAtMs)],
-      ["load", node.load.toFixed(2)],
-      ["clock skew", `${node.skewMs.toFixed(1)} ms`],
-      ...(status?.links.map((link) => [
-        `link ${link.peerName || link.peerNodeId}`,
-        `${link.state}${link.reverse ? " (reverse)" : ""} ${link.rttMs?.toFixed(2) ?? "-"} ms`,
-      ]) ?? []),
-      ...(status?.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]) ??
-        []),
-      ...(status?.counters === undefined
-        ? []
-        : [["paths", `${status.counters.pathsLive} live, ${status.counters.bytesSpliced} bytes spliced`]]),
-    ];
-    return table(["FIELD", "VALUE"], rows);
-  });
+  } catch (thrown) {
+    // What control knows is still worth showing.
+    return { node, statusError: messageOf(thrown) };
+  }
+}
+
+function nodeRows(node: Node): string[][] {
+  return [
+    ["id", node.id],
+    ["name", node.name],
+    ["health", enumName(NodeHealth, node.health)],
+    ["identity", node.identityStatus],
+    ["membership", node.membershipStatus],
+    ["roles", rolesText(node)],
+    ["addresses", addressesText(node)],
+    ["operator port", node.operatorAddress || "-"],
+    ["certificate", `${node.certificateSerial} until ${when(node.certificateNotAfterMs)}`],
+    ["snapshot", `${node.snapshotEpoch}.${node.snapshotVersion}`],
+    ["last seen", when(node.lastSeenAtMs)],
+    ["load", node.load.toFixed(2)],
+    ["clock skew", `${node.skewMs.toFixed(1)} ms`],
+  ];
+}
+
+function statusRows(status: GetStatusResponse): string[][] {
+  const { counters } = status;
+  return [
+    ...status.links.map((link) => [
+      `link ${link.peerName || link.peerNodeId}`,
+      `${link.state}${link.reverse ? " (reverse)" : ""} ${link.rttMs?.toFixed(2) ?? "-"} ms`,
+    ]),
+    ...status.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]),
+    ...(counters === undefined
+      ? []
+      : [["paths", `${counters.pathsLive} live, ${counters.bytesSpliced} bytes spliced`]]),
+  ];
+}
+
+async function showNode(options: GlobalOptions, wanted: string): Promise<void> {
+  const shown = await withSession(options, (session) => lookAt(session, wanted));
+  const { node, status, statusError } = shown;
+  print(options, shown, () =>
+    table(
+      ["FIELD", "VALUE"],
+      [...nodeRows(node), ...(status === undefined ? [["own status", `none: ${statusError}`]] : statusRows(status))],
+    ),
+  );
 }
 
 function addRun(node: Command): void {
@@ -118,7 +138,7 @@ export function addNodeCommands(program: Command): void {
               row.id,
               row.identityStatus === "revoked" ? "revoked" : enumName(NodeHealth, row.health),
               rolesText(row),
-              row.dialOutOnly ? "dial-out only" : row.addresses.map(({ host, port }) => `${host}:${port}`).join(","),
+              addressesText(row),
               `${row.snapshotEpoch}.${row.snapshotVersion}`,
               when(row.lastSeenAtMs),
             ]),

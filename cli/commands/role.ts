@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { enumName, enumValue, print, table, when } from "../output.ts";
+import { actorName, enumName, enumValue, print, table, when } from "../output.ts";
 import { action, findNode, findOrganization, type GlobalOptions, type Session, withSession } from "../session.ts";
 
 type RoleOptions = GlobalOptions & { organization?: string };
@@ -74,7 +74,7 @@ export function addRoleCommands(program: Command): void {
               enumName(NodeRole, row.grant?.role ?? 0),
               row.grant?.organizationId || "every",
               when(row.assignedAtMs),
-              row.assignedBy,
+              actorName(row.assignedBy),
             ]),
           ),
         );

@@ -8,7 +8,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { durationMs, rolesOf, wholeNumber } from "../arguments.ts";
-import { enumName, print, table, when } from "../output.ts";
+import { actorName, enumName, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, withSession } from "../session.ts";
 
 interface CreateOptions extends GlobalOptions {
@@ -73,7 +73,7 @@ export function addTokenCommands(program: Command): void {
               `${row.usedCount}/${row.maxUses}`,
               when(row.expiresAtMs),
               when(row.revokedAtMs),
-              row.createdBy,
+              actorName(row.createdBy),
             ]),
           ),
         );
