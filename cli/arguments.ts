@@ -40,6 +40,11 @@ export function hostPorts(text: string, before: readonly HostPort[] = []): HostP
   return [...before, ...text.split(",").map(hostPort)];
 }
 
+/** As `hostPort` reads it. */
+export function hostPortText({ host, port }: HostPort): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** Roles as people write them: `relay,entry`. */
 export function rolesOf(text: string): NodeRole[] {
   return text.split(",").map((name) => enumValue(NodeRole, name.trim(), "role"));

@@ -7,7 +7,15 @@ import { ConfigError } from "../lib/config.ts";
 import { messageOf, type Reason, WeftError } from "../lib/errors.ts";
 
 /** Exit codes, after sysexits where it has one. */
-export const exitCodes = { ok: 0, failure: 1, usage: 2, unavailable: 69, denied: 77, config: 78 } as const;
+export const exitCodes = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  unavailable: 69,
+  denied: 77,
+  config: 78,
+  interrupted: 130,
+} as const;
 
 const exitByReason: Partial<Record<Reason, number>> = {
   invalid_argument: exitCodes.usage,
@@ -61,6 +69,11 @@ export function safeText(text: string): string {
   return Array.from(text, (character) =>
     isUnsafe(character.codePointAt(0) ?? 0) ? escaped(character) : character,
   ).join("");
+}
+
+/** The same for text of several lines, such as the end of a log. */
+export function safeLines(text: string): string {
+  return text.split("\n").map(safeText).join("\n");
 }
 
 /** C0 and C1 controls, marks and overrides of writing direction. */
@@ -149,7 +162,7 @@ export function report(thrown: unknown, options: OutputOptions): number {
   }
   const hint = error === undefined ? undefined : hintByReason[error.reason];
   process.stderr.write(
-    `weft: ${safeText(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`,
+    `weft: ${safeLines(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`,
   );
   return (error === undefined ? undefined : exitByReason[error.reason]) ?? exitCodes.failure;
 }

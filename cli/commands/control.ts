@@ -20,6 +20,7 @@ function withControlSettings(command: Command): Command {
     .option("--public-port <port>", "public port: nodes")
     .option("--operator-host <host>", "address to bind the operator port to")
     .option("--operator-port <port>", "operator port")
+    .option("--allow-remote-operators", "let the operator port leave loopback")
     .option("--advertised-hosts <list>", "names and addresses this replica is reached by, comma-separated")
     .option("--log-level <level>", "debug, info, warn, error or silent");
 }

@@ -3,9 +3,11 @@
 import { readFileSync } from "node:fs";
 import { hostname, platform, release } from "node:os";
 import type { Command } from "commander";
+import { parseJoinToken } from "../../certs/join-token.ts";
 import { systemClock } from "../../lib/clock.ts";
+import { isLoopbackHost } from "../../lib/config.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { type HostPort, hostPorts, rolesOf } from "../arguments.ts";
+import { type HostPort, hostPorts, hostPortText, rolesOf } from "../arguments.ts";
 import { print } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
@@ -25,6 +27,16 @@ interface JoinOptions extends GlobalOptions {
   readonly region?: string;
 }
 
+/** What runs the node that these options made. */
+function runCommand({ control = [], state = "", address = [], dialOutOnly }: JoinOptions): string {
+  const words = ["weft node run --state-dir", state, "--control", control.map(hostPortText).join(",")];
+  const [first] = address;
+  if (dialOutOnly === true) words.push("--dial-out-only");
+  else if (first !== undefined && isLoopbackHost(first.host)) words.push("--public-port", String(first.port));
+  else words.push("--public-host 0.0.0.0 --public-port", String(first?.port ?? 0));
+  return words.join(" ");
+}
+
 async function join(options: JoinOptions): Promise<void> {
   const dialOutOnly = options.dialOutOnly === true;
   const addresses = options.address ?? [];
@@ -36,6 +48,12 @@ async function join(options: JoinOptions): Promise<void> {
     );
   }
   const { defaultCapabilities, joinCluster } = await import("../../node/join.ts");
+  const token = readToken(options.tokenFile ?? "-");
+  const slug = parseJoinToken(token)?.clusterSlug;
+  if (slug === undefined)
+    throw new WeftError("invalid_argument", `${options.tokenFile} does not hold a join token`, {
+      detail: "JOIN_TOKEN",
+    });
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort();
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
@@ -47,10 +65,10 @@ async function join(options: JoinOptions): Promise<void> {
         clock: systemClock,
         onPending: ({ requestId, keyFingerprint }) =>
           process.stderr.write(
-            `request ${requestId} is pending\nkey fingerprint: ${keyFingerprint}\nan operator approves it with: weft request approve ${requestId} --fingerprint "${keyFingerprint}"\n`,
+            `request ${requestId} is pending\nkey fingerprint: ${keyFingerprint}\nan operator approves it with: weft --cluster ${slug} request approve ${requestId} --fingerprint "${keyFingerprint}"\n`,
           ),
       },
-      readToken(options.tokenFile ?? "-"),
+      token,
       {
         name:
           options.name ??
@@ -70,8 +88,7 @@ async function join(options: JoinOptions): Promise<void> {
     print(
       options,
       { nodeId, name, cluster: clusterSlug, state: options.state },
-      () =>
-        `joined cluster ${clusterSlug} as ${name} (${nodeId}); run it with: weft node run --state-dir ${options.state}`,
+      () => `joined cluster ${clusterSlug} as ${name} (${nodeId}); run it with: ${runCommand(options)}`,
     );
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);

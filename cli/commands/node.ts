@@ -7,6 +7,7 @@ import { type GetStatusResponse, NodeService } from "../../gen/weft/node/v1/node
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
+import { hostPortText } from "../arguments.ts";
 import { enumName, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
 
@@ -19,7 +20,7 @@ function rolesText(node: Node): string {
 }
 
 function addressesText(node: Node): string {
-  return node.dialOutOnly ? "dial-out only" : node.addresses.map(({ host, port }) => `${host}:${port}`).join(",");
+  return node.dialOutOnly ? "dial-out only" : node.addresses.map(hostPortText).join(",");
 }
 
 interface Shown {
@@ -105,6 +106,7 @@ function addRun(node: Command): void {
     .option("--operator-host <host>", "address to bind the operator port to")
     .option("--operator-port <port>", "operator port")
     .option("--dial-out-only", "no inbound port")
+    .option("--allow-remote-operators", "let the operator port leave loopback")
     .option("--log-level <level>", "debug, info, warn, error or silent")
     .addHelpText(
       "after",

@@ -1,11 +1,13 @@
 /** `weft up`: a whole fabric on this machine, to look at or to prove with `--smoke`. */
 
 import type { Command } from "commander";
-import { messageOf } from "../../lib/errors.ts";
+import { messageOf, WeftError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/limits.ts";
-import { exitCodes, print, table } from "../output.ts";
+import { wholeNumber } from "../arguments.ts";
+import { exitCodes, print, safeLines, table } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 import { type Fabric, startFabric } from "../up/fabric.ts";
+import { endedError } from "../up/processes.ts";
 import { pathInUse, runSmoke } from "../up/smoke.ts";
 
 interface UpOptions extends GlobalOptions {
@@ -15,11 +17,16 @@ interface UpOptions extends GlobalOptions {
   readonly logLevel?: "debug" | "info" | "warn" | "error";
 }
 
+/** How often the operator's certificate is looked at. */
+const keepFreshMs = 1_800_000;
+
+type Signals = ReturnType<typeof onSignals>;
+
 function progress(line: string): void {
   process.stderr.write(`weft: ${line}\n`);
 }
 
-/** Aborts at the first signal; a second one ends the command at once. */
+/** Aborts at the first signal; a second one ends the command and everything it started at once. */
 function onSignals(): { readonly signal: AbortSignal; readonly asked: Promise<void>; readonly off: () => void } {
   const controller = new AbortController();
   let resolveAsked: () => void = () => {};
@@ -27,9 +34,9 @@ function onSignals(): { readonly signal: AbortSignal; readonly asked: Promise<vo
     resolveAsked = resolve;
   });
   const onSignal = (): void => {
-    if (controller.signal.aborted) return;
-    progress("stopping; everything is drained first");
-    controller.abort(new Error("interrupted"));
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
+    progress("stopping; everything is drained first (again: at once)");
+    controller.abort(new WeftError("canceled", "interrupted", { detail: "UP_INTERRUPTED" }));
     resolveAsked();
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
@@ -48,12 +55,16 @@ async function describe(fabric: Fabric): Promise<string> {
     String(child.pid),
     addressOf(fabric, child.name),
   ]);
-  const path = await pathInUse(fabric, "entry-1");
+  const path = await pathInUse(fabric, "entry-1").then(
+    (hops) => hops.join(" -> "),
+    // Not worth ending a fabric that carries bytes: after a long rest the operator's certificate has ended.
+    (thrown: unknown) => `unknown (${messageOf(thrown)})`,
+  );
   const web = fabric.listenerPort("web-entry-1");
   return [
     table(["NODE", "ROLE", "PID", "ADDRESS"], rows),
     "",
-    `path in use: ${path.join(" -> ")}`,
+    `path in use: ${path}`,
     `up after ${(fabric.upMs / 1000).toFixed(1)} s; files are in ${fabric.root}`,
     "",
     "things to try, in another terminal:",
@@ -67,18 +78,19 @@ async function describe(fabric: Fabric): Promise<string> {
   ].join("\n");
 }
 
-async function smoke(options: UpOptions, signal: AbortSignal): Promise<void> {
+async function smoke(options: UpOptions, signals: Signals): Promise<void> {
   let fabric: Fabric | undefined;
   let result: object = { ok: false };
   let ok = false;
   try {
-    fabric = await startFabric({ ...fabricOptions(options), signal });
-    const report = await runSmoke(fabric, options.bytes ?? 256 * MiB, progress);
+    fabric = await startFabric({ ...fabricOptions(options), signal: signals.signal });
+    const interrupted = signals.asked.then(() => Promise.reject(signals.signal.reason));
+    const report = await Promise.race([runSmoke(fabric, options.bytes ?? 256 * MiB, progress), interrupted]);
     ok = report.ok;
     result = report;
   } catch (thrown) {
     result = { ok: false, error: messageOf(thrown) };
-    progress(messageOf(thrown));
+    progress(safeLines(messageOf(thrown)));
   } finally {
     await fabric?.stop();
   }
@@ -94,31 +106,52 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
   };
 }
 
+/**
+ * Says what ends while the fabric stands. A node that somebody killed is what a fabric is made to survive; one that failed by
+ * itself is a fault: resolves with what to say about it.
+ */
+function firstFailure(fabric: Fabric): Promise<string> {
+  return new Promise((resolve) => {
+    for (const { name, exited, lastWords } of fabric.processes) {
+      void exited.then(({ code, signal }) => {
+        if (signal === null) resolve(endedError(name, lastWords(), code, signal).message);
+        else progress(`${name} was ended by ${signal}; the rest goes on until Ctrl-C`);
+      });
+    }
+  });
+}
+
+function factsOf(fabric: Fabric): object {
+  return {
+    up_ms: Math.round(fabric.upMs),
+    root: fabric.root,
+    context: fabric.contextDir,
+    processes: fabric.processes.map(({ name, role, pid, facts }) => ({ name, role, pid, address: facts.public })),
+  };
+}
+
+/** Stands until asked to end; the exit code says whether a part of it failed first. */
+async function stand(options: UpOptions, fabric: Fabric, asked: Promise<void>): Promise<void> {
+  const text = await describe(fabric);
+  print(options, factsOf(fabric), () => text);
+  // Any session renews the operator's certificate when that is due: it must not end while the fabric stands.
+  const keepFresh = setInterval(() => {
+    fabric.withSession(async () => {}).catch((thrown: unknown) => progress(safeLines(messageOf(thrown))));
+  }, keepFreshMs);
+  const failure = await Promise.race([asked, firstFailure(fabric)]);
+  clearInterval(keepFresh);
+  if (typeof failure !== "string") return;
+  progress(safeLines(failure));
+  process.exitCode = exitCodes.failure;
+}
+
 async function up(options: UpOptions): Promise<void> {
   const signals = onSignals();
   try {
-    if (options.smoke === true) return await smoke(options, signals.signal);
+    if (options.smoke === true) return await smoke(options, signals);
     const fabric = await startFabric({ ...fabricOptions(options), signal: signals.signal });
     try {
-      const facts = {
-        up_ms: Math.round(fabric.upMs),
-        root: fabric.root,
-        context: fabric.contextDir,
-        processes: fabric.processes.map(({ name, role, pid, facts: { public: address } }) => ({
-          name,
-          role,
-          pid,
-          address,
-        })),
-      };
-      const text = await describe(fabric);
-      print(options, facts, () => text);
-      const died = Promise.race(fabric.processes.map(({ exited, name }) => exited.then(() => name)));
-      const ended = await Promise.race([signals.asked, died]);
-      if (typeof ended === "string" && !signals.signal.aborted) {
-        progress(`${ended} ended by itself; the rest goes on until Ctrl-C (log: ${fabric.root}/logs/${ended}.log)`);
-        await signals.asked;
-      }
+      await stand(options, fabric, signals.asked);
     } finally {
       await fabric.stop();
       progress("stopped");
@@ -134,7 +167,7 @@ export function addUpCommand(program: Command): void {
     .description("bring up a whole fabric on this machine: control, entries, relays, egresses, demo targets")
     .option("--data <dir>", "keep identities and stores here; a second start reuses them")
     .option("--smoke", "send random bytes both ways through the fabric, check them, print a report and stop")
-    .option("--bytes <count>", "with --smoke: bytes each way", Number, 256 * MiB)
+    .option("--bytes <count>", "with --smoke: bytes each way", wholeNumber(), 256 * MiB)
     .option("--log-level <level>", "of the processes' logs: debug, info, warn or error", "info")
     .addHelpText("after", "\nExamples:\n  weft up\n  weft up --data ./fabric\n  weft up --smoke --json")
     .action(action(up));

@@ -14,8 +14,8 @@ import { WeftError } from "../../lib/errors.ts";
 import { replaceFile } from "../../lib/files.ts";
 import packageFacts from "../../package.json" with { type: "json" };
 import { type Session, withSession } from "../session.ts";
-import { type Layout, layoutOf, type NodePlan, openPlan, type Plan } from "./layout.ts";
-import { type Child, runChild, startChild } from "./processes.ts";
+import { type Layout, layoutOf, markFinished, type NodePlan, openPlan, type Plan } from "./layout.ts";
+import { type Child, endedError, runChild, startChild } from "./processes.ts";
 import { approve, provisionNodes, provisionResources, tokenFor } from "./provision.ts";
 
 export interface FabricOptions {
@@ -48,12 +48,16 @@ const readyWithinMs = 60_000;
 /** Everything that was started, so that a failed start leaves nothing behind. */
 class Started {
   readonly #stops: { name: string; stop: () => Promise<void> }[] = [];
+  #isStopping = false;
 
   add = (child: { name: string; stop: () => Promise<void> }): void => {
     this.#stops.push(child);
+    // A start that was given up may still be on its way to the next process.
+    if (this.#isStopping) void child.stop();
   };
 
   async stopAll(): Promise<void> {
+    this.#isStopping = true;
     // Nodes drain side by side; control and targets go when nobody needs them any more.
     const last = this.#stops.filter(({ name }) => name === "control" || name === "targets");
     const first = this.#stops.filter(({ name }) => name !== "control" && name !== "targets");
@@ -211,46 +215,86 @@ async function enrollAll(
   });
 }
 
+interface Standing {
+  readonly plan: Plan;
+  readonly processes: readonly Child[];
+}
+
+function startTargets(layout: Layout, plan: Plan, started: Started): Promise<Child> {
+  return startChild(
+    {
+      name: "targets",
+      role: "target",
+      script: "cli/up/targets.ts",
+      runtimeFlags: packageFacts.config.dataPlaneFlags,
+      args: [String(plan.targets.webPort), String(plan.targets.echoPort)],
+      logs: layout.logs,
+    },
+    started.add,
+  );
+}
+
+/** Rejects as soon as one of them ends: nobody waits for a path that cannot come to stand. */
+function firstEnd(processes: readonly Child[]): Promise<never> {
+  return Promise.race(
+    processes.map(async ({ name, exited, lastWords }) => {
+      const { code, signal } = await exited;
+      throw endedError(name, lastWords(), code, signal);
+    }),
+  );
+}
+
+async function bringUp(layout: Layout, options: FabricOptions, started: Started): Promise<Standing> {
+  const say = options.onProgress ?? ((): void => {});
+  const { plan, isNew } = await openPlan(layout);
+  say(isNew ? `starting control in ${layout.root}` : `starting what ${layout.root} holds`);
+  const [control] = await Promise.all([
+    startControl(layout, plan, isNew, options, started),
+    startTargets(layout, plan, started),
+  ]);
+  options.signal?.throwIfAborted();
+  say(`control is up; starting ${plan.nodes.length} nodes`);
+  const nodes = isNew
+    ? await enrollAll(layout, plan, options, started, say)
+    : await Promise.all(plan.nodes.map((node) => startNode(layout, plan, node, options, undefined, started)));
+  if (isNew) markFinished(layout, plan);
+  say("waiting for the first bytes through both entries");
+  const processes = [control, ...nodes];
+  await Promise.race([untilCarrying(plan, options), firstEnd(processes)]);
+  return { plan, processes };
+}
+
+/** Rejects with the signal's reason once it is given. */
+function givenUp(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted === true) reject(signal.reason);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
 /**
  * Brings a fabric up and resolves once bytes come back through every entry.
  * @throws WeftError when a part does not start; everything that did start has ended by then.
  */
 export async function startFabric(options: FabricOptions = {}): Promise<Fabric> {
   const startedMs = performance.now();
-  const say = options.onProgress ?? ((): void => {});
   const root = options.data === undefined ? await mkdtemp(join(tmpdir(), "weft-")) : resolve(options.data);
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const layout = layoutOf(root);
   const started = new Started();
-  const stop = async (): Promise<void> => {
-    await started.stopAll();
+  const removeTemporary = (): void => {
     if (options.data === undefined) rmSync(root, { recursive: true, force: true });
   };
+  // For an exit that waits for nothing; the processes are ended by cli/up/processes.ts.
+  process.on("exit", removeTemporary);
+  const stop = async (): Promise<void> => {
+    await started.stopAll();
+    removeTemporary();
+    process.off("exit", removeTemporary);
+  };
   try {
-    const { plan, isNew } = await openPlan(layout);
-    say(isNew ? `starting control in ${root}` : `starting what ${root} holds`);
-    const [control] = await Promise.all([
-      startControl(layout, plan, isNew, options, started),
-      startChild(
-        {
-          name: "targets",
-          role: "target",
-          script: "cli/up/targets.ts",
-          runtimeFlags: packageFacts.config.dataPlaneFlags,
-          args: [String(plan.targets.webPort), String(plan.targets.echoPort)],
-          logs: layout.logs,
-        },
-        started.add,
-      ),
-    ]);
-    options.signal?.throwIfAborted();
-    say(`control is up; starting ${plan.nodes.length} nodes`);
-    const nodes = isNew
-      ? await enrollAll(layout, plan, options, started, say)
-      : await Promise.all(plan.nodes.map((node) => startNode(layout, plan, node, options, undefined, started)));
-    say("waiting for the first bytes through both entries");
-    await untilCarrying(plan, options);
-    const processes = [control, ...nodes];
+    const standing = bringUp(layout, options, started);
+    const { plan, processes } = await Promise.race([standing, givenUp(options.signal)]);
     return {
       root,
       contextDir: layout.context,

@@ -3,6 +3,7 @@
  * `--data` finds the same names, ports and identities.
  */
 
+import { rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
@@ -24,6 +25,8 @@ const planSchema = z.object({
     z.object({ name: z.string(), entry: z.string(), resource: z.enum(["web", "echo"]), port: z.number() }),
   ),
   nodes: z.array(nodePlan),
+  /** Whether every node got its identity; a start that did not get so far is begun anew. */
+  finished: z.boolean().default(true),
 });
 
 export type Plan = z.output<typeof planSchema>;
@@ -76,6 +79,30 @@ export async function freePorts(count: number): Promise<number[]> {
   return found;
 }
 
+function portsOf(plan: Plan): number[] {
+  return [
+    ...Object.values(plan.control),
+    ...Object.values(plan.targets),
+    ...plan.listeners.map(({ port }) => port),
+    ...plan.nodes.flatMap(({ publicPort }) => publicPort ?? []),
+  ];
+}
+
+/**
+ * The ports are part of the identities: they cannot be chosen anew.
+ * @throws WeftError failed_precondition naming those that somebody else holds.
+ */
+async function requireFree(root: string, plan: Plan): Promise<void> {
+  const taken: number[] = [];
+  for (const port of portsOf(plan)) if (!(await isFree(port))) taken.push(port);
+  if (taken.length === 0) return;
+  throw new WeftError(
+    "failed_precondition",
+    `the ports ${taken.join(", ")} that ${root} was made with are taken; is "weft up" running on this folder? End what holds them, or use another --data folder`,
+    { detail: "UP_PORTS_TAKEN" },
+  );
+}
+
 /** Two entries, three relays, two egresses of which one only dials out, two demo targets, two listeners at each entry. */
 async function makePlan(): Promise<Plan> {
   const ports = await freePorts(14);
@@ -98,27 +125,52 @@ async function makePlan(): Promise<Plan> {
       ...inbound.map(([name, role]) => ({ name, role, publicPort: next() })),
       { name: "egress-2", role: "egress" as const },
     ],
+    finished: false,
   };
 }
 
-/**
- * The plan kept in the folder, or a new one.
- * @throws WeftError failed_precondition when the folder's plan is damaged.
- */
-export async function openPlan(layout: Layout): Promise<{ readonly plan: Plan; readonly isNew: boolean }> {
-  const path = join(layout.root, "fabric.json");
-  const stored = readFileIfAny(path);
-  if (stored === undefined) {
-    const plan = await makePlan();
-    replaceFile(path, `${JSON.stringify(plan, null, 2)}\n`);
-    return { plan, isNew: true };
-  }
+function planPath(layout: Layout): string {
+  return join(layout.root, "fabric.json");
+}
+
+function savePlan(layout: Layout, plan: Plan): void {
+  replaceFile(planPath(layout), `${JSON.stringify(plan, null, 2)}\n`);
+}
+
+/** Notes that everything has its identity: from now on starts reuse what the folder holds. */
+export function markFinished(layout: Layout, plan: Plan): void {
+  savePlan(layout, { ...plan, finished: true });
+}
+
+function storedPlan(layout: Layout): Plan | undefined {
+  const stored = readFileIfAny(planPath(layout));
+  if (stored === undefined) return undefined;
   try {
-    return { plan: planSchema.parse(JSON.parse(stored.toString())), isNew: false };
+    return planSchema.parse(JSON.parse(stored.toString()));
   } catch (cause) {
-    throw new WeftError("failed_precondition", `${path} is damaged; use another --data folder`, {
+    throw new WeftError("failed_precondition", `${planPath(layout)} is damaged; use another --data folder`, {
       detail: "UP_PLAN",
       cause,
     });
   }
+}
+
+/** Takes away what a start that never finished has left; nothing else in the folder is touched. */
+function clearUnfinished(layout: Layout): void {
+  for (const name of ["control", "keys", "nodes", "operator", "logs"])
+    rmSync(join(layout.root, name), { recursive: true, force: true });
+}
+
+/**
+ * The plan kept in the folder, or a new one.
+ * @throws WeftError failed_precondition when the folder's plan is damaged or its ports are taken.
+ */
+export async function openPlan(layout: Layout): Promise<{ readonly plan: Plan; readonly isNew: boolean }> {
+  const stored = storedPlan(layout);
+  if (stored !== undefined) await requireFree(layout.root, stored);
+  if (stored?.finished === true) return { plan: stored, isNew: false };
+  if (stored !== undefined) clearUnfinished(layout);
+  const plan = await makePlan();
+  savePlan(layout, plan);
+  return { plan, isNew: true };
 }

@@ -24,13 +24,21 @@ export interface ChildSpec {
   readonly onLine?: (line: Readonly<Record<string, unknown>>) => void;
 }
 
+/** How a process ended: by itself with a code, or by a signal. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
 export interface Child {
   readonly name: string;
   readonly role: string;
   readonly pid: number;
   /** The ready line. */
   readonly facts: Readonly<Record<string, unknown>>;
-  readonly exited: Promise<void>;
+  readonly exited: Promise<Ended>;
+  /** The end of its log. */
+  lastWords(): string;
   /** Asks it to end, and insists after a while. */
   stop(): Promise<void>;
 }
@@ -65,9 +73,15 @@ function lastWords(logFile: string): string {
   }
 }
 
-function stopper(child: ChildProcess, exited: Promise<void>): () => Promise<void> {
+/** Children that run: ended by force when this process exits before it has stopped them. */
+const living = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of living) child.kill("SIGKILL");
+});
+
+function stopper(child: ChildProcess, exited: Promise<Ended>): () => Promise<void> {
   return async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGTERM");
     const insist = setTimeout(() => child.kill("SIGKILL"), insistAfterMs);
     await exited;
@@ -79,7 +93,7 @@ interface Spawned {
   readonly child: ChildProcess;
   readonly stdout: Readable;
   readonly logFile: string;
-  readonly exited: Promise<void>;
+  readonly exited: Promise<Ended>;
   readonly stop: () => Promise<void>;
 }
 
@@ -95,24 +109,30 @@ function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
   });
   closeSync(log);
   if (child.stdout === null) throw new Error("a pipe was asked for");
-  const exited = new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
-    child.once("error", () => resolve());
+  living.add(child);
+  const exited = new Promise<Ended>((resolve) => {
+    const ended = (code: number | null, signal: string | null): void => {
+      living.delete(child);
+      resolve({ code, signal });
+    };
+    child.once("exit", ended);
+    child.once("error", () => ended(null, null));
   });
   const stop = stopper(child, exited);
   onSpawn({ name: spec.name, stop });
   return { child, stdout: child.stdout, logFile, exited, stop };
 }
 
-function endedError(name: string, logFile: string, code: number | null, signal: string | null): WeftError {
-  return new WeftError("unavailable", `${name} ended (${signal ?? `exit ${code}`})\n${lastWords(logFile)}`, {
+/** A process that ended while it was needed, with the end of its log. */
+export function endedError(name: string, words: string, code: number | null, signal: string | null): WeftError {
+  return new WeftError("aborted", `${name} ended (${signal ?? `exit ${code}`})${words === "" ? "" : `: ${words}`}`, {
     detail: "UP_CHILD_ENDED",
   });
 }
 
 /**
  * Runs a child to its end.
- * @throws WeftError unavailable when it fails, with its last words.
+ * @throws WeftError aborted when it fails, with its last words.
  */
 export function runChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<void> {
   const { child, stdout, logFile } = spawnChild(spec, onSpawn);
@@ -122,14 +142,14 @@ export function runChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<void> {
       reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })),
     );
     child.once("exit", (code, signal) =>
-      code === 0 ? resolve() : reject(endedError(spec.name, logFile, code, signal)),
+      code === 0 ? resolve() : reject(endedError(spec.name, lastWords(logFile), code, signal)),
     );
   });
 }
 
 /**
  * Starts a child and resolves with its ready line.
- * @throws WeftError unavailable when it ends before it is ready, with its last words.
+ * @throws WeftError aborted when it ends before it is ready, with its last words.
  */
 export function startChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<Child> {
   const { child, stdout, logFile, exited, stop } = spawnChild(spec, onSpawn);
@@ -137,11 +157,19 @@ export function startChild(spec: ChildSpec, onSpawn: OnSpawn): Promise<Child> {
     child.once("error", (cause) =>
       reject(new WeftError("unavailable", `${spec.name} did not start`, { detail: "UP_SPAWN", cause })),
     );
-    child.once("exit", (code, signal) => reject(endedError(spec.name, logFile, code, signal)));
+    child.once("exit", (code, signal) => reject(endedError(spec.name, lastWords(logFile), code, signal)));
     createInterface({ input: stdout }).on("line", (text) => {
       const line = parseLine(text);
       if (line?.ready === true)
-        resolve({ name: spec.name, role: spec.role, pid: child.pid ?? 0, facts: line, exited, stop });
+        resolve({
+          name: spec.name,
+          role: spec.role,
+          pid: child.pid ?? 0,
+          facts: line,
+          exited,
+          lastWords: () => lastWords(logFile),
+          stop,
+        });
       else if (line !== undefined) spec.onLine?.(line);
     });
   });

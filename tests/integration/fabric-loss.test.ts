@@ -34,7 +34,7 @@ async function heldConnection(): Promise<{ socket: Socket; ended: Promise<string
   return { socket, ended };
 }
 
-function kill(name: string): Promise<void> {
+function kill(name: string): Promise<unknown> {
   const { pid, exited } = world.fabric.process(name);
   process.kill(pid, "SIGKILL");
   return exited;
