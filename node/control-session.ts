@@ -3,6 +3,7 @@
 import type { Client } from "@connectrpc/connect";
 import { rootsOf } from "../certs/bundle.ts";
 import type { Expectation } from "../certs/judge.ts";
+import { formatSpiffe } from "../certs/spiffe.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
 import { joinServerName } from "../fabric/server-names.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
@@ -57,7 +58,7 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
           issuerKeyIdHex: peer.issuerKeyId,
           serialHex: peer.serialHex,
           keyHashHex: peer.keyHash,
-          spiffe: "",
+          spiffe: formatSpiffe(peer.id),
         }),
     };
   };
@@ -75,6 +76,7 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
   });
   const unsubscribe = deps.identity.onChange(() => transport.rotate());
   let recoveryTransport: ReturnType<typeof joinTransport> | undefined;
+  let recoveries = 0;
   return {
     beats: rpcClient(HeartbeatService, transport),
     control: rpcClient(ControlService, transport),
@@ -83,9 +85,10 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
     leases: rpcClient(LeaseService, transport),
     recovery() {
       recoveryTransport?.close();
-      const first = deps.addresses[0];
+      // Each attempt asks the next replica: the caller retries, and one of them may be gone.
+      const next = deps.addresses[recoveries++ % deps.addresses.length];
       recoveryTransport = joinTransport({
-        address: first === undefined ? "" : hostPort(first),
+        address: next === undefined ? "" : hostPort(next),
         tls: tlsOptions("dial-join", {
           expect: expectControl(),
           serverName: joinServerName(deps.identity.current().clusterSlug),

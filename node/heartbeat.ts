@@ -3,7 +3,9 @@
  * retried at the next period; nothing in the data plane waits for one.
  */
 
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
+import type { ControlService, WorkloadReportSchema } from "../gen/weft/control/v1/control_pb.ts";
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
@@ -22,6 +24,9 @@ export interface HeartbeatDeps {
   readonly log: Log;
   readonly facts: () => BeatFacts;
   readonly links: () => readonly RouteLink[];
+  readonly control: () => Client<typeof ControlService>;
+  /** The built-in roles this node runs, reported when they change and now and then. */
+  readonly workloads: () => readonly MessageInitShape<typeof WorkloadReportSchema>[];
   readonly onAnswer: (answer: BeatResponse) => void;
 }
 
@@ -30,6 +35,7 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
   let seq = 0n;
   let lastRoundTripMs = 0;
   let failing = false;
+  let reported = "";
   while (!signal.aborted) {
     let waitMs: number = limits.beatEveryMs;
     const startedMs = deps.clock.monoMs();
@@ -49,6 +55,12 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
       failing = false;
       deps.onAnswer(answer);
       const links = deps.links();
+      const workloads = deps.workloads();
+      // Every twelfth beat repeats what did not change: a control that lost its store hears it again within a minute.
+      if (JSON.stringify(workloads) !== reported || seq % 12n === 0n) {
+        await deps.control().reportWorkloads({ workloads: [...workloads] }, { signal, timeoutMs: limits.beatEveryMs });
+        reported = JSON.stringify(workloads);
+      }
       if (links.length > 0)
         await deps.routing().reportLinks({ links: [...links] }, { signal, timeoutMs: limits.beatEveryMs });
     } catch (thrown) {

@@ -156,7 +156,8 @@ function clientSurface(parts: Parts, entry: EntryRole, paths: () => DataPlane["p
     judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
   return createSurface({
     arrivedBy: "client-name",
-    routes: (router) => void router.service(PathService, pathService({ ports, routes, paths })),
+    routes: (router) =>
+      void router.service(PathService, pathService({ ports, routes, paths, newChannels: parts.newChannels })),
     raw: [{ method: AccessService.method.connect, handle: serveAccess(ports, entry) }],
     policy: clientEntryPolicy,
     judge: rejudge,

@@ -1,6 +1,8 @@
 /** The loops of a node: beats, snapshots, renewal. Each runs until stopped and never ends the process by failing. */
 
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type WorkloadReportSchema, WorkloadState } from "../gen/weft/control/v1/control_pb.ts";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
@@ -63,6 +65,33 @@ function ownPools(deps: TaskDeps): string[] {
     .map((pool) => pool.poolId);
 }
 
+/** The built-in roles this node runs. One role for several organizations is one workload. */
+function builtIns(deps: TaskDeps): MessageInitShape<typeof WorkloadReportSchema>[] {
+  const roles = [...new Set((deps.snapshot.current()?.self?.roles ?? []).map(({ role }) => role))].sort();
+  const names = { [NodeRole.ENTRY]: "entry", [NodeRole.RELAY]: "relay", [NodeRole.EGRESS]: "egress" } as const;
+  return roles.map((role) => {
+    const name = names[role as keyof typeof names];
+    const failed = role === NodeRole.ENTRY ? deps.listeners().filter(({ error }) => error !== "") : [];
+    if (name === undefined)
+      return {
+        name: `role-${role}`,
+        role,
+        state: WorkloadState.DEGRADED,
+        reason: "this agent does not run the role",
+        version: deps.version,
+      };
+    if (failed.length > 0)
+      return {
+        name,
+        role,
+        state: WorkloadState.DEGRADED,
+        reason: `${failed.length} listeners failed`,
+        version: deps.version,
+      };
+    return { name, role, state: WorkloadState.RUNNING, reason: "", version: deps.version };
+  });
+}
+
 /** Resolves at the next snapshot, or on abort. */
 function nextSnapshot(deps: TaskDeps, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -90,6 +119,8 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       log,
       facts: () => beatFacts(deps),
       links: deps.links,
+      control: () => session.control,
+      workloads: () => builtIns(deps),
       onAnswer: deps.heard,
     },
     signal,

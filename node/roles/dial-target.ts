@@ -71,6 +71,25 @@ function attempt(
   });
 }
 
+/** The host's addresses, or why there are none. The system's resolver takes no signal: a late answer is dropped. */
+function resolveWithin(
+  deps: DialTargetDeps,
+  host: string,
+  signal: AbortSignal,
+): Promise<readonly string[] | "unknown" | "late"> {
+  return new Promise((resolve) => {
+    const onAbort = (): void => resolve("late");
+    const timer = deps.clock.after(limits.targetConnectMs, onAbort);
+    signal.addEventListener("abort", onAbort, { once: true });
+    (deps.resolve ?? resolveHost)(host)
+      .then(resolve, () => resolve("unknown"))
+      .finally(() => {
+        timer.cancel();
+        signal.removeEventListener("abort", onAbort);
+      });
+  });
+}
+
 /** Dials a target under the ceiling. Resolves with what happened; never rejects. */
 export async function dialTarget(
   deps: DialTargetDeps,
@@ -82,12 +101,9 @@ export async function dialTarget(
       return failed(ChannelEnd.NOT_ALLOWED, "unix socket beyond the ceiling", true);
     return await attempt(deps.clock, { path: target.unixPath }, signal);
   }
-  let addresses: readonly string[];
-  try {
-    addresses = isIP(target.host) > 0 ? [target.host] : await (deps.resolve ?? resolveHost)(target.host);
-  } catch {
-    return failed(ChannelEnd.TARGET_UNREACHABLE, "the name does not resolve");
-  }
+  const addresses = isIP(target.host) > 0 ? [target.host] : await resolveWithin(deps, target.host, signal);
+  if (addresses === "late") return failed(ChannelEnd.TARGET_TIMEOUT, "the name was not resolved in time");
+  if (addresses === "unknown") return failed(ChannelEnd.TARGET_UNREACHABLE, "the name does not resolve");
   const allowed = addresses.filter((address) => deps.ceiling.allowsTarget(address, target.port));
   if (allowed.length === 0) return failed(ChannelEnd.NOT_ALLOWED, "target beyond the ceiling", true);
   let last: DialOutcome = failed(ChannelEnd.TARGET_UNREACHABLE, "no address");

@@ -24,6 +24,8 @@ export interface PathServiceDeps {
   readonly ports: DataPlanePorts;
   readonly routes: Routes;
   readonly paths: () => PathOpener;
+  /** What the offline mode says about new legs right now. */
+  readonly newChannels: () => boolean;
 }
 
 /** How many ways to one egress are tried before the next egress of the pool. */
@@ -89,6 +91,8 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
   return {
     async *openClientPath(request, context) {
       if (ports.drain.draining()) throw new WeftError("unavailable", "the node is draining", { detail: "DRAINING" });
+      if (!deps.newChannels())
+        throw new WeftError("unavailable", "the offline policy stops new channels", { detail: "OFFLINE" });
       const caller = context.values.get(kCaller);
       const { clientId, clusterId } = clientOf(caller);
       const clientSpki = caller.spkiDer;

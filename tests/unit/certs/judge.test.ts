@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { createRoot, issueLeaf } from "../../../certs/ca.ts";
 import { type Expectation, judgeCertificate, judgePeer } from "../../../certs/judge.ts";
-import { generateEd25519, generateP256 } from "../../../certs/keys.ts";
+import { generateEd25519, generateP256, keyHash as keyHashOf } from "../../../certs/keys.ts";
 import { rootsOfKind } from "../../../certs/material.ts";
 import { spiffeKinds } from "../../../certs/spiffe.ts";
 import { systemClock } from "../../../lib/clock.ts";
@@ -55,7 +55,8 @@ describe("the judge of certificates", () => {
       const { issued } = await pki.issue(kind, "x1");
       const verdict = judgeCertificate(issued.certificateDer, pki.expect(kind));
       const { serialHex, issuerKeyId, keyHash, notAfterMs, notBeforeMs, id } = issued;
-      expect(verdict).toEqual({ ok: true, id, serialHex, issuerKeyId, keyHash, notAfterMs, notBeforeMs });
+      expect(verdict).toMatchObject({ ok: true, id, serialHex, issuerKeyId, keyHash, notAfterMs, notBeforeMs });
+      expect(verdict.ok && keyHashOf(verdict.spkiDer)).toBe(keyHash);
       for (const other of spiffeKinds.filter((name) => name !== kind)) {
         expect(whyOf(issued.certificateDer, pki.expect(other))).toBe("PEER_WRONG_KIND");
       }

@@ -21,6 +21,8 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
   const beats: Beat[] = [];
   const reports: number[] = [];
   const warnings: string[] = [];
+  const workloadReports: string[][] = [];
+  let workloads = [{ name: "relay" }];
   let answered = 0;
   let links = [create(RouteLinkSchema, { fromNodeId: "a", toNodeId: "b", rttMs: 1 })];
   const deps = {
@@ -44,6 +46,13 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
     },
     facts: () => ({ bootId: "b" }) as BeatFacts,
     links: () => links,
+    control: () => ({
+      reportWorkloads: async (request: { workloads: { name: string }[] }) => {
+        workloadReports.push(request.workloads.map(({ name }) => name));
+        return {};
+      },
+    }),
+    workloads: () => workloads,
     onAnswer: () => {
       answered += 1;
     },
@@ -56,6 +65,10 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
     reports,
     warnings,
     answered: () => answered,
+    workloadReports,
+    run: (...names: string[]) => {
+      workloads = names.map((name) => ({ name }));
+    },
     noLinks: () => {
       links = [];
     },
@@ -94,6 +107,20 @@ describe("beats", () => {
     }
     await eventually(() => loop.answered() === 3, { everyMs: 1 });
     expect(loop.warnings).toEqual(["beat failed", "control answers again"]);
+    await loop.stop();
+  });
+
+  it("report what runs at the first beat, at every change and every twelfth beat", async () => {
+    const loop = stage(() => 5_000n);
+    for (let beat = 1; beat <= 12; beat += 1) {
+      await eventually(() => loop.beats.length === beat, { everyMs: 1 });
+      await loop.waiting();
+      if (beat === 1) expect(loop.workloadReports).toEqual([["relay"]]);
+      if (beat === 2) loop.run("relay", "egress");
+      loop.clock.advance(limits.beatEveryMs);
+    }
+    await eventually(() => loop.beats.length === 13, { everyMs: 1 });
+    expect(loop.workloadReports).toEqual([["relay"], ["relay", "egress"], ["relay", "egress"]]);
     await loop.stop();
   });
 

@@ -100,6 +100,17 @@ describe("a target is dialled", () => {
 });
 
 describe("LAW-C6 the ceiling judges addresses, not names", () => {
+  it("a name that is never resolved ends in time, without the resolver's help", async () => {
+    const clock = new ManualClock();
+    const dialling = dialTarget(
+      { ceiling: createCeilingJudge(closed), clock, resolve: () => new Promise(() => {}) },
+      create(ResourceTargetSchema, { host: "slow.example", port: 80 }),
+      new AbortController().signal,
+    );
+    clock.advance(limits.targetConnectMs);
+    expect(await dialling).toMatchObject({ ok: false, end: ChannelEnd.TARGET_TIMEOUT });
+  });
+
   it("a name that first means a public and then a guarded address: asked once, the judged address is dialled", async () => {
     const clock = new ManualClock();
     const asked: string[] = [];

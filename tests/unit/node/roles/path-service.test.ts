@@ -57,6 +57,7 @@ function stage(ways: readonly string[] = ["r1"]) {
   const opened: ClientPathRequest[] = [];
   const failed: string[] = [];
   const listeners = new Set<(event: LegEvent) => void>();
+  let online = true;
   let fail: (request: ClientPathRequest) => Error | undefined = () => undefined;
   const routes = {
     resource: (name: string, organizationId: string) =>
@@ -81,7 +82,7 @@ function stage(ways: readonly string[] = ["r1"]) {
       };
     },
   } as unknown as PathOpener;
-  const service = pathService({ ports, routes, paths: () => paths });
+  const service = pathService({ ports, routes, paths: () => paths, newChannels: () => online });
   const call = (request: OpenClientPathRequest, as: Caller = caller) => {
     const leaving = new AbortController();
     const values = createContextValues().set(kCaller, as);
@@ -111,6 +112,9 @@ function stage(ways: readonly string[] = ["r1"]) {
     ready,
     emit: (event: LegEvent) => {
       for (const listener of [...listeners]) listener(event);
+    },
+    goOffline: () => {
+      online = false;
     },
     failWith: (next: typeof fail) => {
       fail = next;
@@ -197,6 +201,13 @@ describe("PathService/OpenClientPath", () => {
     const { ports, call, opened } = stage();
     ports.drain.set(true);
     expect((await thrownBy(call(requestWith()).next())).detail).toBe("DRAINING");
+    expect(opened).toEqual([]);
+  });
+
+  it("opens nothing once the offline policy has run out", async () => {
+    const { goOffline, call, opened } = stage();
+    goOffline();
+    expect((await thrownBy(call(requestWith()).next())).detail).toBe("OFFLINE");
     expect(opened).toEqual([]);
   });
 
