@@ -159,3 +159,9 @@ export async function findResource(
   const { resources } = await session.client(ResourceService).listResources({ clusterId: await session.clusterId() });
   return pick(resources, wanted, "resource");
 }
+
+/** Names of ids, for people: an id that none of these has stays as it is. */
+export function namer(items: readonly Named[]): (id: string) => string {
+  const names = new Map(items.map(({ id, name }) => [id, name]));
+  return (id) => names.get(id) ?? id;
+}

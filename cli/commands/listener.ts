@@ -2,9 +2,11 @@
 
 import type { Command } from "commander";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
+import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { wholeNumber } from "../arguments.ts";
 import { print, table } from "../output.ts";
-import { action, findNode, findResource, type GlobalOptions, pick, withSession } from "../session.ts";
+import { action, findNode, findResource, type GlobalOptions, namer, pick, withSession } from "../session.ts";
 
 interface ListenerOptions extends GlobalOptions {
   readonly resource?: string;
@@ -49,17 +51,23 @@ export function addListenerCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft listener list")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(ListenerService).listListeners({ clusterId: await session.clusterId() }),
-        );
-        print(options, answer, () =>
+        const { listeners, nodes, resources } = await withSession(options, async (session) => {
+          const clusterId = await session.clusterId();
+          return {
+            ...(await session.client(ListenerService).listListeners({ clusterId })),
+            nodes: (await session.client(NodeAdminService).listNodes({ clusterId })).nodes,
+            resources: (await session.client(ResourceService).listResources({ clusterId })).resources,
+          };
+        });
+        const [nodeName, resourceName] = [namer(nodes), namer(resources)];
+        print(options, { listeners }, () =>
           table(
             ["ID", "NAME", "ENTRY", "RESOURCE", "LISTENS AT", "ERROR"],
-            answer.listeners.map((row) => [
+            listeners.map((row) => [
               row.id,
               row.name,
-              row.entryNodeId,
-              row.resourceId,
+              nodeName(row.entryNodeId),
+              resourceName(row.resourceId),
               row.boundAddress || `${row.bindHost}:${row.bindPort}`,
               row.error,
             ]),

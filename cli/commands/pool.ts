@@ -1,9 +1,11 @@
 /** `weft pool`: egress pools, where bytes leave the fabric. */
 
 import type { Command } from "commander";
+import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { print, table } from "../output.ts";
-import { action, findNode, findOrganization, findPool, type GlobalOptions, withSession } from "../session.ts";
+import { action, findNode, findOrganization, findPool, type GlobalOptions, namer, withSession } from "../session.ts";
 
 export function addPoolCommands(program: Command): void {
   const pool = program.command("pool").description("egress pools");
@@ -30,13 +32,24 @@ export function addPoolCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft pool list")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(PoolService).listPools({ clusterId: await session.clusterId() }),
-        );
-        print(options, answer, () =>
+        const { pools, nodes, organizations } = await withSession(options, async (session) => {
+          const clusterId = await session.clusterId();
+          return {
+            ...(await session.client(PoolService).listPools({ clusterId })),
+            nodes: (await session.client(NodeAdminService).listNodes({ clusterId })).nodes,
+            organizations: (await session.client(OrganizationService).listOrganizations({ clusterId })).organizations,
+          };
+        });
+        const [nodeName, organizationName] = [namer(nodes), namer(organizations)];
+        print(options, { pools }, () =>
           table(
             ["ID", "NAME", "ORGANIZATION", "NODES"],
-            answer.pools.map((row) => [row.id, row.name, row.organizationId, row.nodeIds.join(",")]),
+            pools.map((row) => [
+              row.id,
+              row.name,
+              organizationName(row.organizationId),
+              row.nodeIds.map(nodeName).join(","),
+            ]),
           ),
         );
       }),

@@ -1,11 +1,12 @@
 /** `weft resource`: what clients ask for by name. */
 
 import type { Command } from "commander";
+import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type HostPort, hostPort } from "../arguments.ts";
 import { enumName, enumValue, print, table } from "../output.ts";
-import { action, findPool, findResource, type GlobalOptions, withSession } from "../session.ts";
+import { action, findPool, findResource, type GlobalOptions, namer, withSession } from "../session.ts";
 
 interface ResourceOptions extends GlobalOptions {
   readonly pool?: string;
@@ -64,19 +65,24 @@ export function addResourceCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft resource list --json")
     .action(
       action(async (options) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(ResourceService).listResources({ clusterId: await session.clusterId() }),
-        );
-        print(options, answer, () =>
+        const { resources, pools } = await withSession(options, async (session) => {
+          const clusterId = await session.clusterId();
+          return {
+            ...(await session.client(ResourceService).listResources({ clusterId })),
+            pools: (await session.client(PoolService).listPools({ clusterId })).pools,
+          };
+        });
+        const poolName = namer(pools);
+        print(options, { resources }, () =>
           table(
             ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL"],
-            answer.resources.map((row) => [
+            resources.map((row) => [
               row.id,
               row.name,
               enumName(ResourceKind, row.kind),
               enumName(ChannelClass, row.defaultClass),
               row.unixPath || `${row.host}:${row.port}`,
-              row.poolId,
+              poolName(row.poolId),
             ]),
           ),
         );

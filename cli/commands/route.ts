@@ -12,8 +12,9 @@ function number(value: number): string {
 
 function candidateLines(candidate: Candidate): string[] {
   const total = candidate.total === undefined ? "-" : number(candidate.total);
-  const shared =
-    candidate.sharedHops.length === 0 ? "" : ` (shares ${candidate.sharedHops.join(", ")} with the primary)`;
+  // What it shares with the primary is among its own hops.
+  const sharedNames = candidate.sharedHops.map((hop) => candidate.names[candidate.nodeIds.indexOf(hop)] ?? hop);
+  const shared = sharedNames.length === 0 ? "" : ` (shares ${sharedNames.join(", ")} with the primary)`;
   const head = `  ${candidate.outcome.padEnd(8)} ${candidate.names.join(" -> ")}  score ${total}${shared}${candidate.reason === "" ? "" : `: ${candidate.reason}`}`;
   const parts = candidate.parts.map(
     (part) =>

@@ -36,7 +36,7 @@ function onSignals(): { readonly signal: AbortSignal; readonly asked: Promise<vo
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(exitCodes.interrupted);
     progress("stopping; everything is drained first (again: at once)");
-    controller.abort(new WeftError("canceled", "interrupted", { detail: "UP_INTERRUPTED" }));
+    controller.abort(new WeftError("aborted", "interrupted", { detail: "UP_INTERRUPTED" }));
     resolveAsked();
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
@@ -107,15 +107,15 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
 }
 
 /**
- * Says what ends while the fabric stands. A node that somebody killed is what a fabric is made to survive; one that failed by
+ * Says what ends while the fabric stands. A process that somebody ended is what a fabric is made to survive; one that failed by
  * itself is a fault: resolves with what to say about it.
  */
 function firstFailure(fabric: Fabric): Promise<string> {
   return new Promise((resolve) => {
     for (const { name, exited, lastWords } of fabric.processes) {
       void exited.then(({ code, signal }) => {
-        if (signal === null) resolve(endedError(name, lastWords(), code, signal).message);
-        else progress(`${name} was ended by ${signal}; the rest goes on until Ctrl-C`);
+        if (signal === null && code !== 0) resolve(endedError(name, lastWords(), code, signal).message);
+        else progress(`${name} was ended${signal === null ? "" : ` by ${signal}`}; the rest goes on until Ctrl-C`);
       });
     }
   });
@@ -156,6 +156,10 @@ async function up(options: UpOptions): Promise<void> {
       await fabric.stop();
       progress("stopped");
     }
+  } catch (thrown) {
+    if (!signals.signal.aborted) throw thrown;
+    print(options, { ok: false, error: "interrupted" }, () => "stopped before the fabric stood");
+    process.exitCode = exitCodes.interrupted;
   } finally {
     signals.off();
   }
