@@ -4,6 +4,7 @@
  * PK1. A usable path is left only for a real gain: 20 % and 1 ms, in three consecutive samples (S3).
  * PK2. An unusable path is left at once.
  * PK3. What is not measured is no gain: a path with more unmeasured links never displaces one with fewer.
+ * PK4. The first choice is among the paths with the fewest relays; a longer one has to prove itself by PK1.
  */
 
 import { limits } from "../../lib/limits.ts";
@@ -107,7 +108,8 @@ export function chooseRoute(
   const current = rescore(before.primary);
   const warm = rescore(before.standby);
   const lost = before.primary !== undefined && current === undefined;
-  const primary = decide(before.primary, current, lost && warm !== undefined ? warm : ranked[0]);
+  const best = before.primary === undefined ? shortest(ranked) : ranked[0];
+  const primary = decide(before.primary, current, lost && warm !== undefined ? warm : best);
   const standby = chooseStandby(graph, need, prices, primary.chosen, before.standby, warm);
   return {
     state: {
@@ -120,6 +122,15 @@ export function chooseRoute(
     standbyMoved: standby.moved,
     ranked,
   };
+}
+
+/**
+ * The best of the paths with the fewest relays: the first choice (PK4). Right after a start some links are measured and
+ * others are not yet, and a detour that happens to be measured has proved nothing against the straight way.
+ */
+function shortest(ranked: readonly ScoredPath[]): ScoredPath | undefined {
+  const fewest = Math.min(...ranked.map((path) => path.nodeIds.length));
+  return ranked.find((path) => path.nodeIds.length === fewest);
 }
 
 /** A standby is kept like a primary, as long as it is as disjoint as the mesh allows and leads to the same far edge. */
