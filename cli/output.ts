@@ -4,7 +4,7 @@
  */
 
 import { ConfigError } from "../lib/config.ts";
-import { messageOf, type Reason, WeftError } from "../lib/errors.ts";
+import { errnoOf, messageOf, type Reason, WeftError } from "../lib/errors.ts";
 
 /** Exit codes, after sysexits where it has one. */
 export const exitCodes = {
@@ -160,9 +160,11 @@ export function report(thrown: unknown, options: OutputOptions): number {
       `${JSON.stringify({ ok: false, error: error?.reason ?? "internal", detail: error?.detail ?? "INTERNAL", message })}\n`,
     );
   }
-  const hint = error === undefined ? undefined : hintByReason[error.reason];
+  // A refused certificate is seen as a connection that breaks off: TLS 1.3 tells the client after its handshake.
+  const reason = errnoOf(thrown) === "ECONNRESET" ? "canceled" : error?.reason;
+  const hint = reason === undefined ? undefined : hintByReason[reason];
   process.stderr.write(
     `weft: ${safeLines(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`,
   );
-  return (error === undefined ? undefined : exitByReason[error.reason]) ?? exitCodes.failure;
+  return (reason === undefined ? undefined : exitByReason[reason]) ?? exitCodes.failure;
 }

@@ -58,10 +58,12 @@ function sessionOver(transport: Transport, start: OperatorContext, wanted: strin
   let context = start;
   const client = <S extends DescService>(service: S): Client<S> => rpcClient(service, transport);
   const clusterOf = async (wantedId: string): Promise<{ readonly id: string; readonly slug: string }> => {
-    const { cluster } = await client(ClusterService).getCluster({ clusterId: wantedId });
-    if (cluster === undefined)
-      throw new WeftError("not_found", `there is no cluster "${wantedId}"`, { detail: "CLUSTER_NOT_FOUND" });
-    return cluster;
+    const { clusters } = await client(ClusterService).listClusters({});
+    return pick(
+      clusters.map(({ id, slug }) => ({ id, slug, name: slug })),
+      wantedId,
+      "cluster",
+    );
   };
   const learn = async (slugs: readonly string[]): Promise<void> => {
     context = await learnClusters(context, slugs);

@@ -1,6 +1,6 @@
 /** `weft identity`: client and operator identities. The key is made here and stays here; only a CSR travels (LAW-I1). */
 
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { makeCsr } from "../../certs/csr.ts";
@@ -67,11 +67,13 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
       detail: "CLI_ORGANIZATION_MISSING",
     });
   }
+  const keyFile = join(dir, kind === IdentityKind.OPERATOR ? "operator.key" : "client.key");
+  if (existsSync(keyFile))
+    throw new WeftError("already_exists", `${keyFile} exists; name another folder`, { detail: "CLI_FILE_EXISTS" });
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   // The key is on disk before control knows of it: what control adds can be used, whatever happens here.
   const keys = await generateP256Async();
   const keyPem = privateKeyPem(keys.privateKey);
-  const keyFile = join(dir, kind === IdentityKind.OPERATOR ? "operator.key" : "client.key");
   createSecretFile(keyFile, keyPem);
   const answer = await withSession(options, async (session) => {
     const added = await session.client(IdentityService).addIdentity({
