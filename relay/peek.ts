@@ -3,8 +3,9 @@
  * handed on, the bytes themselves are put back, so that whoever takes the socket reads from the first one.
  *
  * PK1. A socket is looked at for `deadlineMs` at most, and holds `maxBytes` plus one read (64 KiB) at most.
- * PK2. No more than `socketsMaxCount` are looked at, no more than `perSourceMaxCount` from one source prefix; one more is
- *      closed before anything is allocated for it.
+ * PK2. No more than `socketsMaxCount` are looked at, no more than `perSourceMaxCount` from one source prefix. One more takes
+ *      the place of the one that has said nothing for longest: who has a token or a name says so at once, so strangers
+ *      that hold their places in silence keep nobody out.
  * PK3. Whatever is refused is counted with its reason and destroyed; a handed-over socket carries no listener of ours.
  */
 
@@ -50,7 +51,8 @@ export class Peeker {
   readonly #limits: PeekLimits;
   readonly #onRefused: (why: PeekRefusal) => void;
   readonly #looking = new Map<Socket, (why: PeekRefusal) => void>();
-  readonly #perSource = new Map<string, number>();
+  /** Oldest first, as in `#looking`. */
+  readonly #perSource = new Map<string, Set<Socket>>();
 
   constructor(options: PeekerOptions) {
     this.#clock = options.clock;
@@ -66,11 +68,15 @@ export class Peeker {
   /** Looks at `socket` and calls `decide` once with what its first bytes say, or destroys it (PK3). */
   look(socket: Socket, decide: (opening: Opening) => void): void {
     const source = sourcePrefix(socket.remoteAddress);
-    const held = this.#perSource.get(source) ?? 0;
-    if (this.#looking.size >= this.#limits.socketsMaxCount) return void this.#turnAway(socket, "capacity");
-    if (held >= this.#limits.perSourceMaxCount) return void this.#turnAway(socket, "source_capacity");
-    this.#perSource.set(source, held + 1);
+    const ofSource = this.#perSource.get(source) ?? new Set();
+    if (ofSource.size >= this.#limits.perSourceMaxCount) this.#displace(ofSource, "source_capacity");
+    if (this.#looking.size >= this.#limits.socketsMaxCount) this.#displace(this.#looking.keys(), "capacity");
+    this.#perSource.set(source, ofSource.add(socket));
     this.#watch(socket, source, decide);
+  }
+
+  #displace([oldest]: Iterable<Socket>, why: PeekRefusal): void {
+    if (oldest !== undefined) this.#looking.get(oldest)?.(why);
   }
 
   /** Refuses every socket being looked at. */
@@ -83,7 +89,7 @@ export class Peeker {
     const finish = (): void => {
       timer.cancel();
       this.#looking.delete(socket);
-      this.#release(source);
+      this.#release(socket, source);
       socket.off("readable", onReadable).off("end", onEnd).off("error", onEnd).off("close", onEnd);
     };
     const refuse = (why: PeekRefusal): void => {
@@ -114,10 +120,10 @@ export class Peeker {
     this.#onRefused(why);
   }
 
-  #release(source: string): void {
-    const held = (this.#perSource.get(source) ?? 1) - 1;
-    if (held > 0) this.#perSource.set(source, held);
-    else this.#perSource.delete(source);
+  #release(socket: Socket, source: string): void {
+    const held = this.#perSource.get(source);
+    held?.delete(socket);
+    if (held?.size === 0) this.#perSource.delete(source);
   }
 }
 

@@ -60,7 +60,7 @@ export class Door<K extends ServerKind> implements AnyDoor {
     raw.on("error", () => {});
     const deadline = this.#options.clock.after(limits.handshakeDeadlineMs, () => raw.destroy()); // D2
     const key = keyOf(raw);
-    const entered = this.#options.queue.enter(raw.remoteAddress ?? "", (leave) => {
+    const leaveLine = this.#options.queue.enter(raw.remoteAddress ?? "", (leave) => {
       if (raw.destroyed || key === undefined) return leave();
       this.#shaking.set(key, () => {
         deadline.cancel();
@@ -70,7 +70,7 @@ export class Door<K extends ServerKind> implements AnyDoor {
       raw.once("close", () => this.#shaking.get(key)?.());
       this.#server.emit("connection", raw);
     });
-    if (entered) return;
+    if (leaveLine !== undefined) return void raw.once("close", leaveLine);
     deadline.cancel();
     raw.destroy();
   }

@@ -17,7 +17,9 @@ import { parseServerName } from "../../fabric/server-names.ts";
 import type { Timer } from "../../lib/clock.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { anonymousCaller } from "../../rpc/caller.ts";
+import { anonymousCaller, type Verdict } from "../../rpc/caller.ts";
+import { sourcePrefix } from "../../rpc/rate-limits.ts";
+import type { Surface } from "../../rpc/surface.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 import type { Authority } from "../domain/authority.ts";
 import { controlLeafOrder, issueAndRecord } from "../domain/issue.ts";
@@ -177,7 +179,7 @@ export class ControlDoors {
       ...shared,
       kind: "join",
       material: { identity: trust.leaf },
-      judge: async (socket) => anonymousCaller(socket.remoteAddress ?? "", "join", cluster.id),
+      judge: async (socket) => joiner(socket.remoteAddress ?? "", cluster.id, surfaces.join),
       surface: surfaces.join,
     });
     const nodes = new Door({
@@ -245,4 +247,14 @@ export class ControlDoors {
     );
     return leafOfKind("control", privateKeyPem(keys.privateKey), leaf.certificateDer);
   }
+}
+
+/** A stranger costs a session for as long as it may last: a bounded number is held, in all and per source (LAW-R3). */
+function joiner(address: string, clusterId: string, surface: Surface): Verdict {
+  const source = sourcePrefix(address);
+  let ofSource = 0;
+  for (const { caller } of surface.sessions()) if (sourcePrefix(caller.sourceAddress) === source) ofSource += 1;
+  const full = surface.sessionCount() >= limits.joiningSessionsMaxCount;
+  if (full || ofSource >= limits.joiningSessionsPerSourceMaxCount) return { refused: "JOIN_SESSIONS" };
+  return anonymousCaller(address, "join", clusterId);
 }

@@ -1,6 +1,9 @@
 /**
  * TLS handshakes of control take turns: a bounded number at a time in all and per source, the rest wait in a bounded line.
  * Waiting is better than refusing here: after an outage every node of a site comes back at once, from one address.
+ *
+ * HQ1. One source holds a bounded part of the line: it can delay itself, never keep others from waiting.
+ * HQ2. Who leaves the line frees its place at once.
  */
 
 import { limits } from "../../lib/limits.ts";
@@ -19,12 +22,17 @@ export class HandshakeQueue {
   #line: Waiting[] = [];
   #runningCount = 0;
 
-  /** Calls `start` when it is this source's turn, perhaps at once. False when the line is full. */
-  enter(address: string, start: (leave: Leave) => void): boolean {
-    if (this.#line.length >= limits.peekSocketsMaxCount) return false;
-    this.#line.push({ source: sourcePrefix(address), start });
+  /** Calls `start` when it is this source's turn, perhaps at once. Returns how to leave the line; undefined when it is full. */
+  enter(address: string, start: (leave: Leave) => void): Leave | undefined {
+    const waiting: Waiting = { source: sourcePrefix(address), start };
+    const ofSource = this.#line.filter(({ source }) => source === waiting.source).length;
+    if (ofSource >= limits.handshakesWaitingPerSourceMaxCount) return undefined;
+    if (this.#line.length >= limits.peekSocketsMaxCount) return undefined;
+    this.#line.push(waiting);
     this.#next();
-    return true;
+    return () => {
+      this.#line = this.#line.filter((other) => other !== waiting);
+    };
   }
 
   get runningCount(): number {

@@ -1,6 +1,8 @@
 /**
  * The bounded, timed look at the first bytes of a connection to control: which server name does it ask for? The answer
  * selects a TLS server with one root before OpenSSL sees a byte; the bytes are put back. What is no TLS ClientHello is closed.
+ * A bounded number is looked at, in all and per source; one more takes the place of the one silent for longest, so
+ * strangers that hold their places in silence keep nobody out.
  */
 
 import type { Socket } from "node:net";
@@ -19,7 +21,8 @@ export class HelloPeek {
   readonly #clock: Clock;
   readonly #onRefused: (why: PeekRefusal) => void;
   readonly #looking = new Map<Socket, (why: PeekRefusal) => void>();
-  readonly #perSource = new Map<string, number>();
+  /** Oldest first, as in `#looking`. */
+  readonly #perSource = new Map<string, Set<Socket>>();
 
   constructor(clock: Clock, onRefused: (why: PeekRefusal) => void) {
     this.#clock = clock;
@@ -33,18 +36,15 @@ export class HelloPeek {
   /** Calls `decide` once with the hello, its bytes back on the socket; or destroys the socket. */
   look(socket: Socket, decide: (hello: Hello) => void): void {
     const source = sourcePrefix(socket.remoteAddress ?? "");
-    const held = this.#perSource.get(source) ?? 0;
-    const full = this.#looking.size >= limits.peekSocketsMaxCount;
-    if (full || held >= limits.peekPerSourceMaxCount) {
-      this.#refuse(socket, full ? "capacity" : "source_capacity");
-      return;
-    }
-    this.#perSource.set(source, held + 1);
+    const ofSource = this.#perSource.get(source) ?? new Set();
+    if (ofSource.size >= limits.peekPerSourceMaxCount) this.#displace(ofSource, "source_capacity");
+    if (this.#looking.size >= limits.peekSocketsMaxCount) this.#displace(this.#looking.keys(), "capacity");
+    this.#perSource.set(source, ofSource.add(socket));
     let seen = Buffer.alloc(0);
     const finish = (): void => {
       timer.cancel();
       this.#looking.delete(socket);
-      this.#release(source);
+      this.#release(socket, source);
       socket.off("readable", onReadable).off("end", onEnd).off("error", onEnd).off("close", onEnd);
     };
     const refuse = (why: PeekRefusal): void => {
@@ -82,9 +82,13 @@ export class HelloPeek {
     this.#onRefused(why);
   }
 
-  #release(source: string): void {
-    const left = (this.#perSource.get(source) ?? 1) - 1;
-    if (left > 0) this.#perSource.set(source, left);
-    else this.#perSource.delete(source);
+  #displace([oldest]: Iterable<Socket>, why: PeekRefusal): void {
+    if (oldest !== undefined) this.#looking.get(oldest)?.(why);
+  }
+
+  #release(socket: Socket, source: string): void {
+    const held = this.#perSource.get(source);
+    held?.delete(socket);
+    if (held?.size === 0) this.#perSource.delete(source);
   }
 }

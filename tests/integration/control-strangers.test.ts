@@ -95,15 +95,53 @@ describe("LAW-R3 strangers", () => {
     expect(performance.now() - startedMs).toBeLessThan(limits.peekDeadlineMs * 2);
   });
 
-  test("one source holds a bounded number of looks, and is served again when they end", async () => {
+  test("one source holds a bounded number of looks, and silence keeps nobody out", async () => {
     const idle = await Promise.all(Array.from({ length: limits.peekPerSourceMaxCount }, () => connect()));
     const beyond = await connect();
-    await once(beyond, "close");
-    for (const socket of idle) socket.destroy();
+    await Promise.race(idle.map((socket) => once(socket, "close")));
+    expect(beyond.destroyed).toBe(false);
+    await stillServing();
+    for (const socket of [...idle, beyond]) socket.destroy();
+  });
+
+  test("one source that stalls its handshakes takes no more than its part of the line", async () => {
+    const hello = await clientHello(joinServerName("default"));
+    const most = limits.handshakesWaitingPerSourceMaxCount;
+    const stalled = await Promise.all(Array.from({ length: most + 60 }, () => connect()));
+    let closedCount = 0;
+    for (const socket of stalled) {
+      socket.once("close", () => {
+        closedCount += 1;
+      });
+      socket.write(hello);
+    }
+    await eventually(() => closedCount >= 40, { what: "the surplus refused" });
+    expect(closedCount).toBeLessThanOrEqual(60);
+    for (const socket of stalled) socket.destroy();
     await eventually(async () => {
       await stillServing();
       return true;
     });
+  });
+
+  test("one source holds a bounded number of joining sessions", async () => {
+    const sessions = Array.from({ length: limits.joiningSessionsPerSourceMaxCount + 20 }, () =>
+      http2.connect(`https://${control.running.publicAddress}`, {
+        servername: joinServerName("default"),
+        rejectUnauthorized: false,
+      }),
+    );
+    let closedCount = 0;
+    for (const session of sessions) {
+      session.on("error", () => {});
+      session.once("close", () => {
+        closedCount += 1;
+      });
+    }
+    await eventually(() => closedCount >= 20, { what: "the surplus refused" });
+    expect(control.running.surfaces.join.sessionCount()).toBe(limits.joiningSessionsPerSourceMaxCount);
+    for (const session of sessions) session.destroy();
+    await eventually(() => control.running.surfaces.join.sessionCount() === 0, { what: "every session gone" });
   });
 
   test("a right hello and then FIN leaves nothing behind within a second", async () => {

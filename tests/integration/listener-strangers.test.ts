@@ -142,3 +142,19 @@ it("links live through all of it", async () => {
   await once(end.tls, "data");
   path.close();
 });
+
+it("LAW-R3 strangers that hold every look in silence keep no path out", async () => {
+  const base = handles();
+  const sockets = await Promise.all(
+    Array.from({ length: limits.peekPerSourceMaxCount + 20 }, () => knock(relay.address, Buffer.from("WEF"))),
+  );
+  const { ends } = cluster.node("eg-1");
+  const endsBefore = ends.length;
+  const path = await cluster.node("en-1").plane.paths.open(cluster.request(["en-1", "re-1", "eg-1"]));
+  path.tls.write("through");
+  const end = await eventually(() => ends[endsBefore]);
+  expect(String((await once(end.tls, "data"))[0])).toBe("through");
+  path.close();
+  for (const socket of sockets) socket.destroy();
+  await back(base);
+});
