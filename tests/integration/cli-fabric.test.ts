@@ -1,0 +1,222 @@
+/** The `weft` command as its users meet it: the real process against a whole fabric, its words, its JSON, its exit codes. */
+
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { withLivingLeaf } from "../../cli/operator-leaf.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { loadOperatorContext } from "../../rpc/operator-context.ts";
+import { eventually } from "../harness/eventually.ts";
+import { fabricWithinMs, type Ran, repository, run, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+
+let world: TestFabric;
+
+beforeAll(async () => {
+  world = await startTestFabric();
+}, fabricWithinMs);
+afterAll(() => world?.stop(), fabricWithinMs);
+
+/** Runs a command that must succeed; its standard output. */
+async function ok(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await world.weft(...args);
+  expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: "" });
+  return stdout;
+}
+
+/** The one JSON object on the one line of standard output. */
+function only(stdout: string): Record<string, never> {
+  expect(stdout.endsWith("\n")).toBe(true);
+  expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+  return JSON.parse(stdout);
+}
+
+async function json<T>(...args: readonly string[]): Promise<T> {
+  return only(await ok(...args, "--json")) as T;
+}
+
+interface Row {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+}
+
+/** A command that must fail with this code, and say it in JSON as well. */
+async function refused(code: number, detail: string, ...args: readonly string[]): Promise<string> {
+  const ran = await world.weft(...args, "--json");
+  expect({ args, code: ran.code }).toEqual({ args, code });
+  expect(only(ran.stdout)).toMatchObject({ ok: false, detail });
+  return ran.stderr;
+}
+
+describe("tenants and what they reach", () => {
+  it("are made, listed by name and taken away again", async () => {
+    expect(await ok("organization", "create", "acme")).toContain("organization acme has id org-");
+    await refused(1, "ORGANIZATION_EXISTS", "organization", "create", "acme");
+    expect(await ok("organization", "list")).toMatch(/^org-\S+\s+acme/m);
+    await ok("pool", "create", "office", "--organization", "acme");
+    await ok("pool", "add", "office", "egress-1");
+    expect(await ok("pool", "list")).toMatch(/^pl-\S+\s+office\s+acme\s+egress-1$/m);
+    await ok("resource", "add", "db", "--pool", "office", "--target", "127.0.0.1:5432", "--service", "database");
+    expect(await ok("resource", "list")).toMatch(/^rs-\S+\s+db\s+tcp\s+interactive\s+127.0.0.1:5432\s+office$/m);
+    await ok("listener", "add", "db-local", "--resource", "db", "--entry", "entry-1");
+    await refused(
+      2,
+      "commander.invalidArgument",
+      "listener",
+      "add",
+      "x",
+      "--resource",
+      "db",
+      "--entry",
+      "e",
+      "--port",
+      "x",
+    );
+    await eventually(async () => /db-local\s+entry-1\s+db\s+127.0.0.1:[1-9]/.test(await ok("listener", "list")), {
+      withinMs: 15_000,
+      everyMs: 500,
+    });
+    await ok("listener", "remove", "db-local");
+    await ok("resource", "remove", "db");
+    expect(await refused(1, "CLI_NOT_FOUND", "resource", "remove", "wbe")).toContain('did you mean "web"');
+  }, 60_000);
+
+  it("routes to them are explained by name, and changes are in the audit log", async () => {
+    expect(await ok("route", "explain", "web", "--from", "entry-1")).toMatch(
+      /^from entry-1\n\s+primary\s+entry-1 -> relay-\d -> egress-\d\s+score/,
+    );
+    const { records } = await json<{ records: { action: string; seq: number }[] }>("audit", "list", "--limit", "500");
+    expect(records.map(({ action }) => action)).toContain("organization.created");
+    expect(await ok("audit", "list", "--limit", "1")).toMatch(/operator\/op-\S+|system|node\/nd-/);
+  });
+});
+
+describe("nodes", () => {
+  it("are shown with what they say themselves", async () => {
+    const shown = await ok("node", "show", "egress-2");
+    expect(shown).toMatch(/^addresses\s+dial-out only$/m);
+    expect(shown).toMatch(/^link relay-1\s+up/m);
+    const { nodes } = await json<{ nodes: Row[] }>("node", "list");
+    expect(nodes.map(({ name }) => name)).toEqual(expect.arrayContaining(["entry-1", "relay-3", "egress-2"]));
+  });
+
+  it("lose and get roles and their place in the cluster", async () => {
+    await ok("role", "remove", "relay-3", "relay");
+    expect(await ok("role", "list", "relay-3")).toBe("(none)\n");
+    await ok("role", "assign", "relay-3", "relay");
+    expect(await ok("role", "list", "relay-3")).toMatch(/^relay-3\s+relay\s+every/m);
+    expect(await refused(2, "CLI_ENUM", "role", "assign", "relay-3", "king")).toContain("entry, relay, egress");
+    expect(await ok("membership", "disable", "relay-3")).toBe("membership of relay-3 is disabled\n");
+    expect(await ok("membership", "list")).toMatch(/^relay-3\s+\S+\s+disabled/m);
+    await ok("membership", "enable", "relay-3");
+    expect(await ok("node", "revoke", "relay-3", "--reason", "gone")).toContain("relay-3 is revoked");
+    expect(await ok("node", "list")).toMatch(/^relay-3\s+\S+\s+revoked/m);
+  });
+});
+
+describe("identities", () => {
+  it("LAW-I1 are made with keys that stay in their folder, and work until they are revoked", async () => {
+    const dir = join(world.scratch, "alice");
+    await ok("identity", "add", "operator", "alice", "--out", dir);
+    expect(statSync(join(dir, "operator.key")).mode & 0o777).toBe(0o600);
+    await ok("--context", dir, "cluster", "list");
+    await refused(1, "CLI_FILE_EXISTS", "identity", "add", "operator", "alice2", "--out", dir);
+    await refused(2, "CLI_ORGANIZATION_MISSING", "identity", "add", "client", "laptop", "--out", dir);
+    const { identities } = await json<{ identities: Row[] }>("identity", "list");
+    expect(identities.map(({ name }) => name)).toEqual(expect.arrayContaining(["admin", "alice"]));
+    await ok("identity", "revoke", "alice");
+    expect((await world.weft("--context", dir, "cluster", "list")).code).not.toBe(0);
+    await refused(1, "LAST_OPERATOR", "identity", "revoke", "admin");
+  });
+
+  it("a failed addition leaves no key behind", async () => {
+    const dir = join(world.scratch, "nobody");
+    await refused(1, "CLI_NOT_FOUND", "identity", "add", "client", "x", "--organization", "none", "--out", dir);
+    expect(existsSync(dir) ? readdirSync(dir) : []).toEqual([]);
+  });
+
+  it("an operator's certificate is renewed once half its life is over, by one of two that try", async () => {
+    const { contextDir } = world.fabric;
+    const before = loadOperatorContext(contextDir);
+    const lifeMs = before.leaf.notAfterMs - before.leaf.notBeforeMs;
+    const now = vi.spyOn(systemClock, "nowMs").mockImplementation(() => Date.now() + lifeMs * 0.6);
+    try {
+      await Promise.all([withLivingLeaf(before), withLivingLeaf(before)]);
+      const after = loadOperatorContext(contextDir);
+      expect(after.leaf.serialHex).not.toBe(before.leaf.serialHex);
+      expect(after.leaf.keyHash).toBe(before.leaf.keyHash);
+      now.mockImplementation(() => Date.now() + lifeMs * 1.1);
+      await expect(withLivingLeaf(before)).rejects.toMatchObject({ detail: "OPERATOR_EXPIRED" });
+    } finally {
+      now.mockRestore();
+    }
+    await ok("cluster", "list");
+    expect(readdirSync(contextDir)).not.toContain("writing.lock");
+  });
+});
+
+describe("a second cluster", () => {
+  async function join2(tokenFile: string, state: string): Promise<{ done: Promise<Ran>; requestId: string }> {
+    const { publicAddress } = loadOperatorContext(world.fabric.contextDir);
+    const args = ["join", "--control", publicAddress, "--token-file", tokenFile, "--state", state];
+    const wish = ["--name", "relay-1", "--roles", "relay", "--address", "127.0.0.1:17444", "--json"];
+    const done = run(process.execPath, [join(repository, "cli/bin.ts"), ...args, ...wish], { withinMs: 40_000 });
+    let requestId = "";
+    await eventually(
+      async () => {
+        const { requests } = await json<{ requests: Row[] }>(
+          "--cluster",
+          "lab",
+          "request",
+          "list",
+          "--state",
+          "pending",
+        );
+        requestId = requests[0]?.id ?? "";
+        return requestId !== "";
+      },
+      { withinMs: 20_000, everyMs: 300 },
+    );
+    return { done, requestId };
+  }
+
+  it("takes the host of a node of the first under an identity of its own", async () => {
+    await ok("cluster", "create", "lab");
+    expect(await ok("cluster", "list", "--refresh")).toMatch(/^cl-\S+\s+lab\s+lab\s+active\s+\S+\s+known$/m);
+    expect(await ok("cluster", "show", "lab")).toMatch(/^slug\s+lab$/m);
+    const token = join(world.scratch, "lab.token");
+    expect(await ok("--cluster", "lab", "token", "create", "--roles", "relay", "--out", token)).not.toContain("weft1.");
+    expect(statSync(token).mode & 0o777).toBe(0o600);
+    const { done, requestId } = await join2(token, join(world.scratch, "lab-state"));
+    expect(await ok("--cluster", "lab", "request", "show", requestId)).toMatch(/^state\s+pending$/m);
+    await refused(1, "FINGERPRINT_DIFFERS", "--cluster", "lab", "request", "approve", requestId, "--fingerprint", "00");
+    await refused(1, "REQUEST_NOT_FOUND", "request", "show", requestId);
+    await ok("--cluster", "lab", "request", "approve", requestId);
+    const { code, stdout, stderr } = await done;
+    expect(code).toBe(0);
+    expect(only(stdout)).toMatchObject({ name: "relay-1", cluster: "lab" });
+    expect(stderr).toContain(`weft --cluster lab request approve ${requestId} --fingerprint`);
+    expect(await ok("--cluster", "lab", "node", "show", "relay-1")).toMatch(/^roles\s+relay$/m);
+  }, 60_000);
+
+  it("refuses hosts and takes tokens back", async () => {
+    const token = join(world.scratch, "no.token");
+    await ok("--cluster", "lab", "token", "create", "--out", token);
+    const { done, requestId } = await join2(token, join(world.scratch, "no-state"));
+    await ok("--cluster", "lab", "request", "reject", requestId, "--reason", "unknown host");
+    expect((await done).code).not.toBe(0);
+    const { token: made } = await json<{ token: Row }>("token", "create", "--life", "1m");
+    await ok("token", "revoke", made.id);
+    expect(await ok("token", "list")).toMatch(new RegExp(`^${made.id}\\s+any\\s+0/1\\s+\\S+\\s+20`, "m"));
+    await refused(1, "CLI_NOT_FOUND", "--cluster", "lba", "node", "list");
+  }, 60_000);
+});
+
+describe("the operator's context", () => {
+  it("is shown without its key", async () => {
+    const shown = await json<Record<string, unknown>>("config", "show");
+    const key = readFileSync(join(world.fabric.contextDir, "operator.key"), "utf8").split("\n")[1] ?? "";
+    expect(JSON.stringify(shown)).not.toContain(key);
+    expect(await ok("config", "show")).toMatch(/^clusters\s+default, lab$/m);
+  });
+});
