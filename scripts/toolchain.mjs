@@ -141,7 +141,7 @@ export async function main(work) {
   }
 }
 
-/** Becomes the `weft` command. A node carries bytes: it gets the data plane's runtime flags (docs/decisions/0008). */
+/** Becomes the `weft` command. A node carries bytes: it gets the data plane's runtime flags (docs/decisions/0005). */
 export function becomeWeft(args, options = {}) {
   const { config } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const flags = args[0] === "node" && args[1] === "run" ? config.dataPlaneFlags : [];
