@@ -1,6 +1,6 @@
 /** `weft up`: a whole fabric on this machine, to look at or to prove with `--smoke`. */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/limits.ts";
 import { wholeNumber } from "../arguments.ts";
@@ -172,7 +172,11 @@ export function addUpCommand(program: Command): void {
     .option("--data <dir>", "keep identities and stores here; a second start reuses them")
     .option("--smoke", "send random bytes both ways through the fabric, check them, print a report and stop")
     .option("--bytes <count>", "with --smoke: bytes each way", wholeNumber(), 256 * MiB)
-    .option("--log-level <level>", "of the processes' logs: debug, info, warn or error", "info")
+    .addOption(
+      new Option("--log-level <level>", "of the processes' logs")
+        .choices(["debug", "info", "warn", "error"])
+        .default("info"),
+    )
     .addHelpText("after", "\nExamples:\n  weft up\n  weft up --data ./fabric\n  weft up --smoke --json")
     .action(action(up));
 }

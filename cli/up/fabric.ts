@@ -42,6 +42,9 @@ export interface Fabric {
   stop(): Promise<void>;
 }
 
+/** Leaves room for a socket's name in the 104 bytes that macOS gives its path. */
+const socketFolderMaxChars = 50;
+
 /** How long everything may take to stand. */
 const readyWithinMs = 60_000;
 
@@ -101,7 +104,15 @@ async function startControl(
     ["--log-level", options.logLevel ?? "info"],
   ].flat();
   mkdirSync(join(layout.sealingKey, ".."), { recursive: true, mode: 0o700 });
-  const control = { name: "control", role: "control", script: "control/bin.ts", logs: layout.logs };
+  const control = {
+    name: "control",
+    role: "control",
+    script: "control/bin.ts",
+    logs: layout.logs,
+    // The lock of its store is a socket: in a folder that goes away, it goes too, even when control is killed. Paths of
+    // sockets are short, so a folder somebody named is not used.
+    ...(options.data === undefined && layout.root.length <= socketFolderMaxChars ? { temporary: layout.root } : {}),
+  };
   if (isNew) {
     mkdirSync(layout.context, { recursive: true, mode: 0o700 });
     await runChild({ ...control, args: ["init", ...settings, "--dev", "--context-dir", layout.context] }, started.add);

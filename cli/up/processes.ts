@@ -19,6 +19,8 @@ export interface ChildSpec {
   /** Flags of the runtime itself. */
   readonly runtimeFlags?: readonly string[];
   readonly args: readonly string[];
+  /** Where it keeps what lives as long as it does (sockets); the system's folder when absent. */
+  readonly temporary?: string;
   readonly logs: string;
   /** Called for every line before the ready line. */
   readonly onLine?: (line: Readonly<Record<string, unknown>>) => void;
@@ -104,7 +106,7 @@ function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
   // A process group of its own: Ctrl-C reaches the command alone, which then ends its children in order.
   const child = spawn(process.execPath, [...(spec.runtimeFlags ?? []), join(repository, spec.script), ...spec.args], {
     stdio: ["ignore", "pipe", log],
-    env: environment(),
+    env: spec.temporary === undefined ? environment() : { ...environment(), TMPDIR: spec.temporary },
     detached: true,
   });
   closeSync(log);

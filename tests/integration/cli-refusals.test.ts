@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createSealingKeyFile } from "../../certs/seal.ts";
 import { type Ran, repository, run } from "../harness/fabric.ts";
 
 const bin = join(repository, "cli/bin.ts");
@@ -72,13 +73,7 @@ describe("control", () => {
     const made = await weft(["control", "init", ...control("sealing.key"), "--context-dir", join(dir, "op"), "--json"]);
     expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" });
     expect(JSON.parse(made.stdout)).toMatchObject({ cluster: { slug: "default" }, context: join(dir, "op") });
-    await run(
-      process.execPath,
-      [bin, "control", "init", ...control("other.key").with(1, join(dir, "data2"))].concat(
-        "--context-dir",
-        join(dir, "op2"),
-      ),
-    );
+    createSealingKeyFile(join(dir, "other.key"));
   }, 60_000);
 
   it("is made once", async () => {
