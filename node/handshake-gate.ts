@@ -7,7 +7,7 @@
  */
 
 import { limits } from "../lib/limits.ts";
-import { sourcePrefix } from "../relay/source-prefix.ts";
+import { sourcePrefix } from "../lib/source-prefix.ts";
 
 export interface GateLimits {
   readonly inFlightMaxCount: number;

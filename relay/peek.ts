@@ -14,7 +14,7 @@ import { parseClientHello } from "../fabric/client-hello.ts";
 import { decodeFirstBytes } from "../fabric/preamble.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
-import { sourcePrefix } from "./source-prefix.ts";
+import { sourcePrefix } from "../lib/source-prefix.ts";
 
 /** What a connection's first bytes turned out to be. A preamble has been taken off the socket, a hello has not. */
 export type Opening =

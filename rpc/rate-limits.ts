@@ -3,6 +3,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import { TokenBuckets } from "../lib/rate.ts";
+import { sourcePrefix } from "../lib/source-prefix.ts";
 import type { Caller } from "./caller.ts";
 import type { LimitClass } from "./policy.ts";
 
@@ -34,19 +35,4 @@ export class RateLimits {
     const key = byAddress ? sourcePrefix(caller.sourceAddress) : caller.spiffe;
     return this.#byClass.get(limitClass)?.take(key) ?? false;
   }
-}
-
-/** IPv4 addresses as they are (also when mapped into IPv6), IPv6 by their /64: one host owns at least that much. */
-export function sourcePrefix(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  if (!address.includes(":")) return address;
-  const [head = "", tail] = (address.split("%")[0] ?? "").toLowerCase().split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const groups =
-    tail === undefined
-      ? left
-      : [...left, ...Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0"), ...right];
-  return `${groups.slice(0, 4).join(":")}::/64`;
 }

@@ -7,7 +7,7 @@
  */
 
 import { limits } from "../../lib/limits.ts";
-import { sourcePrefix } from "../../rpc/rate-limits.ts";
+import { sourcePrefix } from "../../lib/source-prefix.ts";
 
 /** Ends a turn; idempotent. */
 export type Leave = () => void;

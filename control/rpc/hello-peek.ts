@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { parseClientHello } from "../../fabric/client-hello.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
-import { sourcePrefix } from "../../rpc/rate-limits.ts";
+import { sourcePrefix } from "../../lib/source-prefix.ts";
 
 export type PeekRefusal = "capacity" | "source_capacity" | "deadline" | "garbage" | "ended" | "stopped";
 

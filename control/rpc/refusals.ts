@@ -6,8 +6,8 @@
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { TokenBuckets } from "../../lib/rate.ts";
+import { sourcePrefix } from "../../lib/source-prefix.ts";
 import type { RefusedCall } from "../../rpc/admission.ts";
-import { sourcePrefix } from "../../rpc/rate-limits.ts";
 import { auditRefusal } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 

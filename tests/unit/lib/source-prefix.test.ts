@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { sourcePrefix } from "../../../relay/source-prefix.ts";
+import { sourcePrefix } from "../../../lib/source-prefix.ts";
 
 it("IPv4 goes by /24, mapped addresses too", () => {
   expect(sourcePrefix("203.0.113.7")).toBe("203.0.113.0/24");
