@@ -29,7 +29,8 @@ const exitByReason: Partial<Record<Reason, number>> = {
 
 /** What to do next, for failures whose cure is known. */
 const hintByReason: Partial<Record<Reason, string>> = {
-  unavailable: "is control running, and is the address in the context right? (weft config show)",
+  unavailable:
+    "is control running, and is its address right? (--control of weft join; weft config show for other commands)",
   deadline_exceeded: "control did not answer in time; try again, or look at its log",
   canceled:
     "the connection was closed: the operator certificate may have expired, been renewed elsewhere, or been revoked",

@@ -6,14 +6,21 @@ import type { Command } from "commander";
 import { parseJoinToken } from "../../certs/join-token.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { isLoopbackHost } from "../../lib/config.ts";
-import { WeftError } from "../../lib/errors.ts";
+import { errnoOf, WeftError } from "../../lib/errors.ts";
 import { type HostPort, hostPorts, hostPortText, rolesOf } from "../arguments.ts";
 import { print } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
 /** The join token, from a file or standard input; never from the command line (LAW-I2). */
 function readToken(file: string): string {
-  return readFileSync(file === "-" ? 0 : file, "utf8").trim();
+  try {
+    return readFileSync(file === "-" ? 0 : file, "utf8").trim();
+  } catch (cause) {
+    throw new WeftError("invalid_argument", `the token file ${file} cannot be read (${errnoOf(cause)})`, {
+      detail: "CLI_TOKEN_FILE",
+      cause,
+    });
+  }
 }
 
 interface JoinOptions extends GlobalOptions {
