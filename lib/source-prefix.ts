@@ -1,8 +1,20 @@
 /** The network a stranger's address belongs to, as far as limits per source are concerned: /24 of IPv4, /64 of IPv6. */
 
-import { isIPv4, isIPv6 } from "node:net";
-
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+
+function isIPv4(text: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split(".").every((part) => Number(part) <= 255);
+}
+
+/** Form only: eight groups, or fewer around one `::`, the last two perhaps a dotted quad. */
+function isIPv6(text: string): boolean {
+  const [front = "", back, ...more] = text.split("::");
+  const groups = [front, back ?? ""].flatMap((side) => (side === "" ? [] : side.split(":")));
+  const quad = groups.at(-1)?.includes(".") === true ? groups.pop() : undefined;
+  const count = groups.length + (quad === undefined ? 0 : 2);
+  const formed = groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group)) && (quad === undefined || isIPv4(quad));
+  return formed && more.length === 0 && (back === undefined ? count === 8 : count < 8);
+}
 
 /** The prefix's text; addresses of one prefix give the same text, anything that is no address gives "unknown". */
 export function sourcePrefix(address: string | undefined): string {
