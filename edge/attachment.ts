@@ -9,6 +9,12 @@ import { constants } from "node:http2";
 import { GrpcDeframer } from "../fabric/trunk/grpc-frames.ts";
 import { limits } from "../lib/limits.ts";
 
+/**
+ * How a stream is given up. Not CANCEL: Node (26.10) delays a reset with that code until what is queued has been packed, and
+ * packing the trailers of a stream that is destroyed by then aborts the whole process.
+ */
+const GIVEN_UP = constants.NGHTTP2_INTERNAL_ERROR;
+
 /** Whoever decides what this stream carries. */
 export interface AttachmentOwner {
   /** Unsequenced messages to write now. */
@@ -67,7 +73,7 @@ export class AttachmentStream {
   destroy(): void {
     this.#over = true;
     this.#deframer.stop();
-    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_CANCEL);
+    if (!this.#stream.destroyed) this.#stream.close(GIVEN_UP);
   }
 
   readonly #pump = (): void => {
@@ -122,6 +128,6 @@ export class AttachmentStream {
     this.#over = true;
     this.#deframer.stop();
     this.#owner.lost(violation);
-    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_CANCEL);
+    if (!this.#stream.destroyed) this.#stream.close(GIVEN_UP);
   }
 }

@@ -54,7 +54,8 @@ export function startExchange(request: ExchangeRequest): Exchange {
   return {
     fail(error, requestId) {
       if (isGrpc(headers)) respondError(stream, error, requestId);
-      else if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
+      // Never CANCEL on a stream that owes trailers: Node (26.10) packs them after it destroyed the stream, and aborts.
+      else if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       aborter.abort(new ConnectError("ended by the server", Code.Aborted));
     },
   };
