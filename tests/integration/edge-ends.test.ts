@@ -130,7 +130,7 @@ describe("a path end", () => {
     });
     stream.on("error", () => {});
     stream.write(Buffer.from([0, 0, 0, 0, 2, 0x2a, 0x00]));
-    await once(stream, "close");
+    await new Promise<void>((resolve) => stream.once("close", () => resolve()));
     expect(made.acceptor.trunks()).toEqual([]);
     session.destroy();
     path.raw.destroy();
