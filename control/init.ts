@@ -11,10 +11,10 @@ import { makeCsr } from "../certs/csr.ts";
 import { generateP256, privateKeyPem } from "../certs/keys.ts";
 import { certificatePem } from "../certs/material.ts";
 import { createSealingKeyFile, openSealingKeyFile, type SealingKey } from "../certs/seal.ts";
-import { RootKind } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { RootKind, type TrustBundle } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { Closers } from "../lib/closers.ts";
 import { WeftError } from "../lib/errors.ts";
-import { saveOperatorContext } from "../rpc/operator-context.ts";
+import { type OperatorContextFile, saveOperatorContext } from "../rpc/operator-context.ts";
 import type { ControlConfig } from "./config.ts";
 import { type InitOutcome, initializeControl } from "./domain/init.ts";
 import { type ControlOverrides, openContext, openOutside, openStore } from "./open-context.ts";
@@ -79,7 +79,11 @@ export async function initControl(
         keyPem: privateKeyPem(keys.privateKey),
         certificatePem: certificatePem(outcome.certificateDer),
       };
-      saveOperatorContext(order.contextDir, contextOf(config, order, outcome), leaf);
+      saveOperatorContext(
+        order.contextDir,
+        contextOf(config, order, { ...outcome, clusters: [{ ...outcome.cluster, bundle: outcome.bundle }] }),
+        leaf,
+      );
     }
     return outcome;
   } catch (error) {
@@ -106,19 +110,32 @@ async function sealedNothing(sql: Sql, keyId: string): Promise<boolean> {
   }
 }
 
-function contextOf(config: ControlConfig, order: ControlInitOrder, outcome: InitOutcome) {
-  const rootsOf = (kind: RootKind): string[] =>
-    outcome.bundle.roots
+/** The context file of an operator of these clusters. */
+export function contextOf(
+  config: ControlConfig,
+  order: Pick<ControlInitOrder, "operatorAddress" | "publicAddress">,
+  about: {
+    readonly trustDomain: string;
+    readonly installationKeyHash: string;
+    readonly clusters: readonly { readonly id: string; readonly slug: string; readonly bundle: TrustBundle }[];
+  },
+): OperatorContextFile {
+  const rootsOf = (bundle: TrustBundle, kind: RootKind): string[] =>
+    bundle.roots
       .filter((root) => root.kind === kind)
       .map((root) => Buffer.from(root.certificateDer).toString("base64"));
-  const { id, slug } = outcome.cluster;
   return {
     operatorAddress: order.operatorAddress ?? hostPort(config.operatorHost, config.operatorPort),
     publicAddress: order.publicAddress ?? hostPort(config.advertisedHosts[0] ?? config.publicHost, config.publicPort),
-    trustDomain: outcome.trustDomain,
-    installationKeyHash: outcome.installationKeyHash,
-    defaultCluster: slug,
-    clusters: [{ id, slug, controlRoots: rootsOf(RootKind.CONTROL), nodeRoots: rootsOf(RootKind.NODE) }],
+    trustDomain: about.trustDomain,
+    installationKeyHash: about.installationKeyHash,
+    defaultCluster: about.clusters[0]?.slug ?? "default",
+    clusters: about.clusters.map(({ id, slug, bundle }) => ({
+      id,
+      slug,
+      controlRoots: rootsOf(bundle, RootKind.CONTROL),
+      nodeRoots: rootsOf(bundle, RootKind.NODE),
+    })),
   };
 }
 

@@ -8,6 +8,7 @@
  *   context.json      operator address of control, trust domain, default cluster, roots by kind and cluster
  */
 
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { Expectation } from "../certs/judge.ts";
@@ -58,6 +59,7 @@ export function saveOperatorContext(
   context: OperatorContextFile,
   leaf: { readonly keyPem: string; readonly certificatePem: string },
 ): void {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
   writeSecretFile(join(dir, "operator.key"), leaf.keyPem);
   replaceFile(join(dir, "operator.crt"), leaf.certificatePem, 0o644);
   replaceFile(join(dir, "servers.pem"), serverRootsPem(context.clusters), 0o644);

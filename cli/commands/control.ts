@@ -34,18 +34,35 @@ function wordsOf(options: Flags, names: readonly string[]): string[] {
   });
 }
 
+async function loadConfig(options: Flags) {
+  const { controlSettings, loadControlConfig } = await import("../../control/config.ts");
+  return loadControlConfig(
+    {
+      env: process.env,
+      flags: Object.fromEntries(controlSettings.map((name) => [name, options[name]])),
+      ...(options.config === undefined ? {} : { file: options.config }),
+    },
+    { env: process.env, execArgv: process.execArgv },
+  );
+}
+
+async function recover(options: Flags & { operatorName?: string; contextDir?: string }): Promise<void> {
+  const { recoverControl } = await import("../../control/recover.ts");
+  const contextDir = options.contextDir ?? "";
+  const operatorName = options.operatorName ?? "";
+  const operatorId = await recoverControl(await loadConfig(options), { operatorName, contextDir });
+  print(
+    options,
+    { operatorId, context: contextDir },
+    () => `operator ${operatorName} (${operatorId}) is in ${contextDir}`,
+  );
+}
+
 async function init(
   options: Flags & { operatorName?: string; contextDir?: string; clusterSlug?: string; trustDomain?: string },
 ): Promise<void> {
-  const [{ controlSettings, loadControlConfig }, { initControl }] = await Promise.all([
-    import("../../control/config.ts"),
-    import("../../control/init.ts"),
-  ]);
-  const flags = Object.fromEntries(controlSettings.map((name) => [name, options[name]]));
-  const config = loadControlConfig(
-    { env: process.env, flags, ...(options.config === undefined ? {} : { file: options.config }) },
-    { env: process.env, execArgv: process.execArgv },
-  );
+  const { initControl } = await import("../../control/init.ts");
+  const config = await loadConfig(options);
   const dir = options.contextDir ?? "";
   const outcome = await initControl(config, {
     operatorName: options.operatorName ?? "admin",
@@ -84,6 +101,18 @@ export function addControlCommands(program: Command): void {
       "\nExample:\n  weft control init --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --context-dir ~/.weft --advertised-hosts control.example",
     )
     .action(action(init));
+  withControlSettings(
+    control
+      .command("recover")
+      .description("make a new operator when nobody can get in any more; local, on the control host"),
+  )
+    .requiredOption("--context-dir <dir>", "folder for the new operator's key, certificate and context")
+    .requiredOption("--operator-name <name>", "name of the new operator; a name in use is refused")
+    .addHelpText(
+      "after",
+      "\nExample, with control stopped when its store is embedded:\n  weft control recover --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --operator-name admin-2 --context-dir ~/.weft-2",
+    )
+    .action(action(recover));
   withControlSettings(control.command("run").description("run a control replica"))
     .addHelpText(
       "after",

@@ -16,6 +16,7 @@ import { tlsOptions } from "../../certs/tls-options.ts";
 import { loadControlConfig } from "../../control/config.ts";
 import { initControl } from "../../control/init.ts";
 import { startControl } from "../../control/main.ts";
+import { recoverControl } from "../../control/recover.ts";
 import { controlServerName, joinServerName } from "../../fabric/server-names.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
@@ -25,8 +26,9 @@ import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts
 import { silentLog } from "../../lib/log.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { joinTransport } from "../../rpc/join-transport.ts";
+import { loadOperatorContext } from "../../rpc/operator-context.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
-import { controlFlags, startTestControl, type TestControl } from "../harness/control-process.ts";
+import { controlFlags, operatorOf, startTestControl, type TestControl } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
 
 let control: TestControl;
@@ -181,6 +183,39 @@ describe("starting again", () => {
     createSealingKeyFile(elsewhere.sealingKeyFile);
     await expect(startControl(elsewhere, { log: silentLog })).rejects.toMatchObject({ detail: "SEALING_KEY_WRONG" });
     await again[Symbol.asyncDispose]();
+  });
+});
+
+describe("nobody can get in any more", () => {
+  test("a new operator is made on the control host, says so in the audit, and reaches every cluster", async () => {
+    const locked = await startTestControl();
+    await rpcClient(ClusterService, locked.operator()).createCluster({ slug: "lab", name: "lab" });
+    await locked.running.close(0);
+    const contextDir = join(locked.dir, "recovered");
+    const order = { operatorName: "admin", contextDir };
+    await expect(recoverControl(locked.config, order, { log: silentLog })).rejects.toMatchObject({
+      detail: "IDENTITY_EXISTS",
+    });
+    const operatorId = await recoverControl(locked.config, { ...order, operatorName: "second" }, { log: silentLog });
+    expect(loadOperatorContext(contextDir).clusters.map(({ slug }) => slug)).toEqual(["default", "lab"]);
+    await locked.restart();
+    const transport = operatorOf(contextDir, locked.running.operatorAddress);
+    const { records } = await rpcClient(AuditService, transport).listAudit({});
+    expect(records.filter(({ action }) => action === "operator.recovered")).toMatchObject([
+      { actor: "system", object: `operator/${operatorId}` },
+    ]);
+    transport.close();
+    await locked[Symbol.asyncDispose]();
+  });
+
+  test("a store without an installation has nothing to recover", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "weft-control-empty-"));
+    const config = loadControlConfig({ env: {}, flags: controlFlags(dir) });
+    const order = { operatorName: "second", contextDir: join(dir, "context") };
+    await expect(recoverControl(config, order, { log: silentLog })).rejects.toMatchObject({
+      detail: "INSTALLATION_MISSING",
+    });
+    rmSync(dir, { recursive: true, force: true });
   });
 });
 
