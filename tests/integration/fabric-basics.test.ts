@@ -223,10 +223,10 @@ describe("a second start with the same folder", () => {
     async () => {
       const before = await json<{ nodes: NodeRow[] }>("node", "list");
       const requests = await json<{ requests: object[] }>("request", "list");
-      const ports = world.fabric.plan;
+      const { finished: _before, ...ports } = world.fabric.plan;
       await world.stop();
       world = await startTestFabric({ data });
-      expect(world.fabric.plan).toEqual(ports);
+      expect(world.fabric.plan).toEqual({ ...ports, finished: true });
       const after = await json<{ nodes: NodeRow[] }>("node", "list");
       expect(identities(after.nodes)).toEqual(identities(before.nodes));
       expect((await json<{ requests: object[] }>("request", "list")).requests).toHaveLength(requests.requests.length);

@@ -127,7 +127,7 @@ describe("the README's deployment", () => {
     };
     expect(requests).toHaveLength(3);
     for (const { said, child } of joining) {
-      const [, id = "", fingerprint = ""] = /weft request approve (\S+) --fingerprint "([^"]+)"/.exec(said()) ?? [];
+      const [, id = "", fingerprint = ""] = /request approve (\S+) --fingerprint "([^"]+)"/.exec(said()) ?? [];
       expect(requests).toContainEqual(expect.objectContaining({ id, keyFingerprint: fingerprint }));
       const approval = command("request approve")
         .replace("REQUEST", id)
