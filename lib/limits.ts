@@ -170,6 +170,7 @@ export const limits = {
   snapshotMaxBytes: 4 * MiB,
   signingKeyStatementLifeMs: 7 * 24 * hourMs,
   feedEveryMs: 10 * secondMs,
+  feedPersistEveryMs: 300 * secondMs,
   feedMaxBytes: 1 * MiB,
   failClosedAfterMs: 60 * secondMs,
   continueForDefaultMs: 8 * hourMs,

@@ -17,6 +17,7 @@ import { RevocationFeedSchema, type SignedFeed, SignedFeedSchema } from "../gen/
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../lib/files.ts";
+import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { Listeners } from "./events.ts";
 import type { FeedStore, IdentityHolder, NodeEvents } from "./ports.ts";
@@ -66,6 +67,28 @@ function persist(deps: FeedStoreDeps, feed: SignedFeed, merged: KnownRevocations
   replaceFile(signedPath(deps), toBinary(SignedFeedSchema, feed));
 }
 
+/**
+ * What a restart finds. A renewed statement changes dates only: it is worth a write every few minutes, not every ten
+ * seconds, because its date is where the offline clock starts when the node restarts in an outage.
+ */
+class FeedDisk {
+  readonly #deps: FeedStoreDeps;
+  #issuedAtMs = 0;
+
+  constructor(deps: FeedStoreDeps) {
+    this.#deps = deps;
+  }
+
+  isStale(merged: KnownRevocations): boolean {
+    return Number(merged.issuedAtMs) - this.#issuedAtMs >= limits.feedPersistEveryMs;
+  }
+
+  write(feed: SignedFeed, merged: KnownRevocations): void {
+    persist(this.#deps, feed, merged);
+    this.#issuedAtMs = Number(merged.issuedAtMs);
+  }
+}
+
 export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
   const listeners = new Listeners<void>((thrown) =>
     deps.log.error("feed listener failed", { error: messageOf(thrown) }),
@@ -73,6 +96,7 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
   let signed: SignedFeed | undefined;
   let known: KnownRevocations | undefined;
   let index: RevocationIndex = indexRevocations([]);
+  const disk = new FeedDisk(deps);
 
   function keep(feed: SignedFeed, merged: KnownRevocations): void {
     signed = feed;
@@ -119,8 +143,7 @@ export function openFeedStore(deps: FeedStoreDeps): OwnFeedStore {
           deps.events.emit("feed_refused", { reason: "an equal position with other content" });
           return "refused";
         }
-        // A renewed statement changes dates only: not worth a disk write every ten seconds.
-        if (outcome === "newer") persist(deps, feed, merged);
+        if (outcome === "newer" || disk.isStale(merged)) disk.write(feed, merged);
         keep(feed, merged);
         if (outcome === "newer")
           deps.events.emit("feed_applied", { epoch: String(merged.epoch), seq: String(merged.seq) });

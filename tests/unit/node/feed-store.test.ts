@@ -133,6 +133,19 @@ describe("the revocation feed of a node", () => {
     expect(heard).toBe(2);
   });
 
+  it("a restart in an outage starts the offline clock where it was, to within minutes", () => {
+    using folder = stateFolder();
+    const { feed } = open(folder.dir);
+    feed.offer(feedWith(1n));
+    const lastMs = nowMs + limits.feedPersistEveryMs + 10_000;
+    for (let atMs = nowMs; atMs <= lastMs; atMs += 10_000) {
+      feed.offer(feedWith(1n, [], { issuedAtMs: BigInt(atMs + 10_000) }));
+    }
+    const again = open(folder.dir).feed;
+    expect(again.newestIssuedMs()).toBeGreaterThan(lastMs - limits.feedPersistEveryMs);
+    expect(again.newestIssuedMs()).toBeLessThanOrEqual(feed.newestIssuedMs());
+  });
+
   it("forgets an entry only when every certificate it can concern has ended, by signed time", () => {
     using folder = stateFolder();
     const { feed, ports } = open(folder.dir);
