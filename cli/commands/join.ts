@@ -116,7 +116,7 @@ export function addJoinCommand(program: Command): void {
     .option("--region <region>", "region")
     .addHelpText(
       "after",
-      "\nExample:\n  weft join --control control.example:7443 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444",
+      "\nExample:\n  weft join --control control.example:7400 --token-file relay.token --state /var/lib/weft/default --roles relay --address relay1.example:7444",
     )
     .action(action(join));
 }

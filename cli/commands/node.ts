@@ -61,7 +61,10 @@ function nodeRows(node: Node): string[][] {
     ["roles", rolesText(node)],
     ["addresses", addressesText(node)],
     ["operator port", node.operatorAddress || "-"],
-    ["certificate", `${node.certificateSerial} until ${when(node.certificateNotAfterMs)}`],
+    [
+      "certificate",
+      node.certificateSerial === "" ? "none" : `${node.certificateSerial} until ${when(node.certificateNotAfterMs)}`,
+    ],
     ["snapshot", `${node.snapshotEpoch}.${node.snapshotVersion}`],
     ["last seen", when(node.lastSeenAtMs)],
     ["load", node.load.toFixed(2)],
@@ -110,7 +113,7 @@ function addRun(node: Command): void {
     .option("--log-level <level>", "debug, info, warn, error or silent")
     .addHelpText(
       "after",
-      "\nExample:\n  weft node run --state-dir /var/lib/weft/default --control control.example:7443 --public-host 0.0.0.0 --public-port 7444",
+      "\nExample:\n  weft node run --state-dir /var/lib/weft/default --control control.example:7400 --public-host 0.0.0.0 --public-port 7444",
     )
     .action(
       action(async (options: GlobalOptions & Record<string, unknown>) => {

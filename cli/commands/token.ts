@@ -50,7 +50,7 @@ export function addTokenCommands(program: Command): void {
     .description("create a join token; its text is shown once")
     .option("--roles <roles>", "roles a request may ask for, comma-separated (default: any)")
     .option("--organization <name>", "only for roles of this organization")
-    .option("--life <duration>", "how long it may be used", durationMs, 600_000)
+    .option("--life <duration>", "how long it may be used (default: 10m)", durationMs)
     .option("--uses <count>", "how often it may be used", wholeNumber(limits.joinTokenUsesMaxCount), 1)
     .option("--out <file>", "write the text to a file (0600) instead of standard output")
     .addHelpText("after", "\nExample:\n  weft token create --roles relay --life 10m --out relay.token")

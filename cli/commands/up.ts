@@ -110,10 +110,12 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
  * Says what ends while the fabric stands. A process that somebody ended is what a fabric is made to survive; one that failed by
  * itself is a fault: resolves with what to say about it.
  */
-function firstFailure(fabric: Fabric): Promise<string> {
+function firstFailure(fabric: Fabric, stopping: AbortSignal): Promise<string> {
   return new Promise((resolve) => {
     for (const { name, exited, lastWords } of fabric.processes) {
       void exited.then(({ code, signal }) => {
+        // Asked to end, everything ends.
+        if (stopping.aborted) return;
         if (signal === null && code !== 0) resolve(endedError(name, lastWords(), code, signal).message);
         else progress(`${name} was ended${signal === null ? "" : ` by ${signal}`}; the rest goes on until Ctrl-C`);
       });
@@ -131,14 +133,14 @@ function factsOf(fabric: Fabric): object {
 }
 
 /** Stands until asked to end; the exit code says whether a part of it failed first. */
-async function stand(options: UpOptions, fabric: Fabric, asked: Promise<void>): Promise<void> {
+async function stand(options: UpOptions, fabric: Fabric, signals: Signals): Promise<void> {
   const text = await describe(fabric);
   print(options, factsOf(fabric), () => text);
   // Any session renews the operator's certificate when that is due: it must not end while the fabric stands.
   const keepFresh = setInterval(() => {
     fabric.withSession(async () => {}).catch((thrown: unknown) => progress(safeLines(messageOf(thrown))));
   }, keepFreshMs);
-  const failure = await Promise.race([asked, firstFailure(fabric)]);
+  const failure = await Promise.race([signals.asked, firstFailure(fabric, signals.signal)]);
   clearInterval(keepFresh);
   if (typeof failure !== "string") return;
   progress(safeLines(failure));
@@ -151,7 +153,7 @@ async function up(options: UpOptions): Promise<void> {
     if (options.smoke === true) return await smoke(options, signals);
     const fabric = await startFabric({ ...fabricOptions(options), signal: signals.signal });
     try {
-      await stand(options, fabric, signals.asked);
+      await stand(options, fabric, signals);
     } finally {
       await fabric.stop();
       progress("stopped");
@@ -177,6 +179,6 @@ export function addUpCommand(program: Command): void {
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     )
-    .addHelpText("after", "\nExamples:\n  weft up\n  weft up --data ./fabric\n  weft up --smoke --json")
+    .addHelpText("after", "\nExamples:\n  weft up\n  weft up --data ./.weft\n  weft up --smoke --json")
     .action(action(up));
 }
