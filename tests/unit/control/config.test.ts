@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { loadControlConfig } from "../../../control/config.ts";
 import { ConfigError } from "../../../lib/config.ts";
 import { unsafeStart } from "../../../lib/env.ts";
@@ -18,8 +18,13 @@ function problemsOf(flags: Record<string, unknown>, env: Record<string, string> 
   }
 }
 
+const dir = mkdtempSync(join(tmpdir(), "weft-config-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+let files = 0;
+
 function fileWith(content: unknown): string {
-  const file = join(mkdtempSync(join(tmpdir(), "weft-config-")), "control.json");
+  files += 1;
+  const file = join(dir, `control-${files}.json`);
   writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
   return file;
 }
