@@ -110,7 +110,7 @@ export function addControlCommands(program: Command): void {
     .requiredOption("--operator-name <name>", "name of the new operator; a name in use is refused")
     .addHelpText(
       "after",
-      "\nExample, with control stopped when its store is embedded:\n  weft control recover --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --operator-name admin-2 --context-dir ~/.weft-2",
+      "\nAn embedded store has one user: stop control first.\n\nExample:\n  weft control recover --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --operator-name admin-2 --context-dir ~/.weft-2",
     )
     .action(action(recover));
   withControlSettings(control.command("run").description("run a control replica"))

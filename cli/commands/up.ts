@@ -150,6 +150,9 @@ async function stand(options: UpOptions, fabric: Fabric, signals: Signals): Prom
 async function up(options: UpOptions): Promise<void> {
   const signals = onSignals();
   try {
+    if (options.bytes !== undefined && options.smoke !== true) {
+      throw new WeftError("invalid_argument", "--bytes says how much --smoke sends; give both", { detail: "UP_USAGE" });
+    }
     if (options.smoke === true) return await smoke(options, signals);
     const fabric = await startFabric({ ...fabricOptions(options), signal: signals.signal });
     try {
@@ -173,7 +176,7 @@ export function addUpCommand(program: Command): void {
     .description("bring up a whole fabric on this machine: control, entries, relays, egresses, demo targets")
     .option("--data <dir>", "keep identities and stores here; a second start reuses them")
     .option("--smoke", "send random bytes both ways through the fabric, check them, print a report and stop")
-    .option("--bytes <count>", "with --smoke: bytes each way", wholeNumber(), 256 * MiB)
+    .option("--bytes <count>", "with --smoke: bytes each way (default: 268435456)", wholeNumber())
     .addOption(
       new Option("--log-level <level>", "of the processes' logs")
         .choices(["debug", "info", "warn", "error"])

@@ -3,7 +3,7 @@
  * `--data` finds the same names, ports and identities.
  */
 
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
@@ -161,6 +161,14 @@ function clearUnfinished(layout: Layout): void {
     rmSync(join(layout.root, name), { recursive: true, force: true });
 }
 
+/** A folder that holds something else is somebody else's: keys and stores do not go there. */
+function requireOwn(root: string): void {
+  if (readdirSync(root).length === 0) return;
+  throw new WeftError("failed_precondition", `${root} holds other things; name an empty folder or a new one`, {
+    detail: "UP_DATA_FOREIGN",
+  });
+}
+
 /**
  * The plan kept in the folder, or a new one.
  * @throws WeftError failed_precondition when the folder's plan is damaged or its ports are taken.
@@ -170,6 +178,7 @@ export async function openPlan(layout: Layout): Promise<{ readonly plan: Plan; r
   if (stored !== undefined) await requireFree(layout.root, stored);
   if (stored?.finished === true) return { plan: stored, isNew: false };
   if (stored !== undefined) clearUnfinished(layout);
+  else requireOwn(layout.root);
   const plan = await makePlan();
   savePlan(layout, plan);
   return { plan, isNew: true };
