@@ -1,15 +1,26 @@
 /**
- * Runs once before and after the whole suite: makes sure the outside programs were looked for, and names at the end
- * what was skipped for the lack of one.
+ * Runs once before and after the whole suite: makes sure the outside programs were looked for, names at the end what was
+ * skipped for the lack of one, and gives the suite a folder for temporary files that goes with it.
  */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SkippedForPeer } from "./peers.ts";
 import { peersFile, skippedFile } from "./peers.ts";
 
+let temporary: string | undefined;
+
 export function setup(): void {
+  // Compiled code is worth keeping between runs; everything else that tests put into the temporary folder is not.
+  process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "weft-compile-cache");
+  // Short: paths of sockets in folders below it have to stay within their bound.
+  temporary = mkdtempSync(join(tmpdir(), "wt-"));
+  // A PostgreSQL started by root runs as another user and must get through to its own folder.
+  chmodSync(temporary, 0o711);
+  process.env["TMPDIR"] = temporary;
   rmSync(skippedFile, { force: true });
   if (!existsSync(peersFile)) {
     const script = fileURLToPath(new URL("../../scripts/peers.mjs", import.meta.url));
@@ -18,6 +29,7 @@ export function setup(): void {
 }
 
 export function teardown(): void {
+  if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
   if (!existsSync(skippedFile)) return;
   const lines = readFileSync(skippedFile, "utf8").trim().split("\n");
   console.error(`\n${lines.length} suite(s) SKIPPED for the lack of an outside program:`);
