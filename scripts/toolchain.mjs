@@ -141,9 +141,10 @@ export async function main(work) {
   }
 }
 
-/** Becomes the `weft` command. A node carries bytes: it gets the data plane's runtime flags (docs/decisions/0005). */
+/** Becomes the `weft` command, with the runtime flags of the long-lived processes (docs/decisions/0005). */
 export function becomeWeft(args, options = {}) {
   const { config } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const flags = args[0] === "node" && args[1] === "run" ? config.dataPlaneFlags : [];
+  const flagsOf = { "node run": config.dataPlaneFlags, "control run": config.controlFlags };
+  const flags = flagsOf[args.slice(0, 2).join(" ")] ?? [];
   become(pinnedNode, [...flags, join(root, "cli", "bin.ts"), ...args], options);
 }

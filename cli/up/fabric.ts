@@ -108,6 +108,7 @@ async function startControl(
     name: "control",
     role: "control",
     script: "control/bin.ts",
+    runtimeFlags: packageFacts.config.controlFlags,
     logs: layout.logs,
     // The lock of its store is a socket: in a folder that goes away, it goes too, even when control is killed. Paths of
     // sockets are short, so a folder somebody named is not used.
