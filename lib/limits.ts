@@ -12,7 +12,7 @@ const secondMs = 1_000;
 const hourMs = 3_600_000;
 
 export const limits = {
-  // First bytes of a connection on a node's public port (DESIGN 9).
+  // First bytes of a connection on a node's public port.
   peekMaxBytes: 16 * KiB,
   peekDeadlineMs: 2 * secondMs,
   peekSocketsMaxCount: 1_024,

@@ -5,7 +5,7 @@
  * - A name is a DNS label: it appears in lists, logs and client requests.
  * - A target is a host and port, or (for messages) a Unix socket path, never both. Whether the address may be dialled is
  *   decided by the egress after resolution, within its own ceiling; control does not resolve names.
- * - A listener binds an IP address, loopback unless a source list says who may connect (REVIEW-trust 13).
+ * - A listener binds an IP address, loopback unless a source list says who may connect.
  */
 
 import { isIP } from "node:net";
@@ -65,7 +65,7 @@ function checkUnixPath(path: string): string {
   return path;
 }
 
-/** Kinds of service whose users feel every millisecond (DESIGN 3). */
+/** Kinds of service whose users feel every millisecond. */
 const interactiveServices: ReadonlySet<string> = new Set(["ssh", "rdp", "vnc", "database"]);
 
 /** The class a resource gets when its operator names none. */

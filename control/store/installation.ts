@@ -1,7 +1,7 @@
 /**
  * The installation: one row, made once by `control init`, with the key everything else hangs on.
  *
- * - A second init is refused by the row's own key, whatever starts at the same time (REVIEW-trust 18).
+ * - A second init is refused by the row's own key, whatever starts at the same time.
  * - A control that finds sealed data and another sealing key stops: it neither reads nor replaces anything.
  */
 

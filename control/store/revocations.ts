@@ -1,5 +1,5 @@
 /**
- * Revocations: what a cluster's feed says (DESIGN 5, LAW-I4).
+ * Revocations: what a cluster's feed says (LAW-I4).
  *
  * N1. The feed is every row of the cluster; a row is added or dropped only together with a new (feed_epoch, feed_seq), so
  *     one position has one content, whichever replica signs it.

@@ -1,6 +1,6 @@
 /**
  * The egress's own decision about one channel, from its own snapshot: who asks, for what, in which class. An entry is
- * believed only about the listeners and organizations it holds (REVIEW-trust 13), never about anything else.
+ * believed only about the listeners and organizations it holds, never about anything else.
  */
 
 import { hasRole, memberById } from "../../fabric/members.ts";
