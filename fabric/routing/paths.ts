@@ -53,6 +53,8 @@ export interface SearchOptions {
   readonly maxCount?: number;
   /** Of the same graph, need and weights: to search twice for the price of one. */
   readonly prices?: Prices;
+  /** Relays to stay away from: paths with fewer of them come first, before any other rank (PA3). */
+  readonly awayFrom?: readonly string[];
 }
 
 const COST_QUANTUM = 1e-6;
@@ -89,7 +91,8 @@ export interface FoundPaths {
 export function findPaths(graph: MeshGraph, need: RouteNeed, options: SearchOptions = {}): FoundPaths {
   const weights = options.weights ?? weightsFor(need.class);
   const prices = options.prices ?? new Prices(graph, need, weights);
-  const search = openSearch(graph, need, prices, need.toNodeIds, []);
+  const awayFrom = options.awayFrom ?? [];
+  const search = openSearch(graph, need, prices, need.toNodeIds, awayFrom);
   const walks = searchWalks(search).sort((a, b) => compareWalks(search, a, b));
   const found = walks.slice(0, options.maxCount ?? limits.routeCandidatesMaxCount).map((walk) => idsOf(prices, walk));
   const known = new Set(found.map(pathKey));
@@ -98,7 +101,9 @@ export function findPaths(graph: MeshGraph, need: RouteNeed, options: SearchOpti
     const scored = scorePath(graph, need, nodeIds, weights);
     return typeof scored === "string" ? [] : [scored];
   });
-  return { ranked: ranked.sort((a, b) => comparePaths(need.fromNodeId, a, b)) };
+  const relays = new Set(awayFrom);
+  const shared = (path: ScoredPath): number => path.nodeIds.slice(1, -1).filter((id) => relays.has(id)).length;
+  return { ranked: ranked.sort((a, b) => shared(a) - shared(b) || comparePaths(need.fromNodeId, a, b)) };
 }
 
 /**

@@ -5,10 +5,12 @@
  * RO1. One decision is one sample: decisions are taken at most once a second per question, so that hysteresis counts
  *      samples of the network and not openings of channels (LAW-S3).
  * RO2. A path that could not be opened rests: it is tried after all others until it has rested.
+ * RO3. A path beside others is wanted apart from them: fewest common relays first, one of the others itself last.
  */
 
 import { poolById } from "../../fabric/members.ts";
-import { graphOf, linkKey } from "../../fabric/routing/graph.ts";
+import { graphOf, linkKey, type MeshGraph, type RouteNeed } from "../../fabric/routing/graph.ts";
+import { findPaths, pathKey } from "../../fabric/routing/paths.ts";
 import { chooseRoute, type RouteState } from "../../fabric/routing/pick.ts";
 import type { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute, RouteLink, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -29,6 +31,22 @@ export interface RouteDeps {
 export interface Route {
   readonly hops: readonly string[];
   readonly farEdge: string;
+}
+
+/** What the caller already has, and whom it must not use. */
+export interface PathsBeside {
+  /** Hop lists of the paths the new one is to stand beside (RO3). */
+  readonly beside?: readonly (readonly string[])[];
+  /** Nodes that drain or were revoked. */
+  readonly shun?: readonly string[];
+}
+
+interface Question {
+  readonly snapshot: Snapshot;
+  readonly toNodeIds: readonly string[];
+  readonly organizationId: string;
+  readonly channelClass: ChannelClass;
+  readonly down: readonly string[];
 }
 
 interface Decision {
@@ -64,11 +82,30 @@ export class Routes {
     return [...new Set(paths.map((hops) => hops.at(-1) ?? ""))].filter((id) => id !== "");
   }
 
-  /** Paths to one egress, best first. */
-  paths(farEdge: string, organizationId: string, channelClass: ChannelClass): Route[] {
+  /**
+   * Paths to one egress, best first; none over a shunned node. Beside other paths: those that share the fewest relays
+   * with them first, each group by rank, and a path that is one of them last (RO3).
+   */
+  paths(farEdge: string, organizationId: string, channelClass: ChannelClass, wish: PathsBeside = {}): Route[] {
     const snapshot = this.#deps.snapshot.current();
     if (snapshot === undefined) return [];
-    return this.#ordered(snapshot, [farEdge], organizationId, channelClass).map((hops) => ({ hops, farEdge }));
+    const { beside = [], shun = [] } = wish;
+    const ordered = this.#ordered(snapshot, [farEdge], organizationId, channelClass);
+    const relays = new Set(beside.flatMap((hops) => hops.slice(1, -1)));
+    const allowed = (hops: readonly string[]): boolean => !hops.some((id) => shun.includes(id));
+    // The ranked paths need not hold the most disjoint one, nor enough without the shunned: those are searched for.
+    const searched =
+      relays.size === 0 && shun.length === 0
+        ? []
+        : this.#searched({ snapshot, toNodeIds: [farEdge], organizationId, channelClass }, [...relays], shun);
+    const rank = rankBeside(beside, relays);
+    const byKey = new Map(
+      [...ordered.slice(0, 1), ...searched, ...ordered].filter(allowed).map((hops) => [pathKey(hops), hops]),
+    );
+    return [...byKey.values()]
+      .map((hops) => ({ hops, rank: rank(hops) + (this.#rests(hops) ? restingRank : 0) }))
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ hops }) => ({ hops, farEdge }));
   }
 
   /** Remembers that a path could not be opened just now (RO2). */
@@ -95,44 +132,62 @@ export class Routes {
       nowMs - before.atMs < limits.routeSampleEveryMs;
     const decision = fresh
       ? before
-      : this.#decide({ snapshot, toNodeIds, organizationId, channelClass, down, nowMs }, before?.state);
+      : this.#decide({ snapshot, toNodeIds, organizationId, channelClass, down }, nowMs, before?.state);
     this.#decisions.set(key, decision);
-    const resting = (hops: readonly string[]): boolean => (this.#failed.get(hops.join()) ?? 0) > nowMs;
+    const resting = (hops: readonly string[]): boolean => this.#rests(hops);
     return [...decision.ordered.filter((hops) => !resting(hops)), ...decision.ordered.filter(resting)];
   }
 
-  #decide(
-    question: {
-      readonly snapshot: Snapshot;
-      readonly toNodeIds: readonly string[];
-      readonly organizationId: string;
-      readonly channelClass: ChannelClass;
-      readonly down: readonly string[];
-      readonly nowMs: number;
-    },
-    before: RouteState | undefined,
-  ): Decision {
+  #rests(hops: readonly string[]): boolean {
+    return (this.#failed.get(hops.join()) ?? 0) > this.#deps.clock.monoMs();
+  }
+
+  #searched(
+    question: Omit<Question, "down">,
+    awayFrom: readonly string[],
+    shun: readonly string[],
+  ): (readonly string[])[] {
+    const { graph, need } = this.#posed({ ...question, down: this.#deps.downNeighbours() });
+    const avoid = new Map(shun.map((id) => [id, "shunned"] as const));
+    return findPaths(graph, { ...need, avoid }, { awayFrom }).ranked.map((path) => path.nodeIds);
+  }
+
+  #posed({ snapshot, toNodeIds, organizationId, channelClass, down }: Question): {
+    readonly graph: MeshGraph;
+    readonly need: RouteNeed;
+  } {
     const self = this.#deps.identity.current().nodeId;
-    const { snapshot, toNodeIds, organizationId, down } = question;
-    const choice = chooseRoute(
-      graphOf(snapshot, this.#deps.measurements()),
-      {
-        fromNodeId: self,
-        toNodeIds,
-        organizationId,
-        class: question.channelClass,
-        downLinks: new Set(down.map((neighbour) => linkKey(self, neighbour))),
-      },
-      before,
-    );
+    const downLinks = new Set(down.map((neighbour) => linkKey(self, neighbour)));
+    return {
+      graph: graphOf(snapshot, this.#deps.measurements()),
+      need: { fromNodeId: self, toNodeIds, organizationId, class: channelClass, downLinks },
+    };
+  }
+
+  #decide(question: Question, atMs: number, before: RouteState | undefined): Decision {
+    const { graph, need } = this.#posed(question);
+    const choice = chooseRoute(graph, need, before);
     const first = choice.primary;
     const rest = choice.ranked.filter((path) => path.key !== first?.key);
     return {
       state: choice.state,
       ordered: (first === undefined ? rest : [first, ...rest]).map((path) => path.nodeIds),
-      snapshot,
-      down: down.join(),
-      atMs: question.nowMs,
+      snapshot: question.snapshot,
+      down: question.down.join(),
+      atMs,
     };
   }
+}
+
+/** Behind every path that does not rest, however many relays that one shares. */
+const restingRank = 1_000;
+/** Behind those that rest, too: a second connection over the very same hops protects from nothing. */
+const identicalRank = 1_000_000;
+
+function rankBeside(
+  beside: readonly (readonly string[])[],
+  relays: ReadonlySet<string>,
+): (hops: readonly string[]) => number {
+  const own = new Set(beside.map(pathKey));
+  return (hops) => (own.has(pathKey(hops)) ? identicalRank : hops.slice(1, -1).filter((id) => relays.has(id)).length);
 }

@@ -1,8 +1,9 @@
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ChannelClass, NodeHealth, NodeRole } from "../../../../gen/weft/fabric/v1/role_pb.ts";
-import type { Snapshot } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { RouteLinkSchema, type Snapshot } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../../../lib/limits.ts";
-import { Routes } from "../../../../node/roles/routes.ts";
+import { type PathsBeside, Routes } from "../../../../node/roles/routes.ts";
 import { selfId, snapshotWith, testPorts } from "../stage.ts";
 
 const { INTERACTIVE } = ChannelClass;
@@ -150,5 +151,66 @@ describe("a path that just failed", () => {
     down.add("r2");
     routes.failed([selfId, "r1", "e1"]);
     expect(via()).toEqual(["r1"]);
+  });
+});
+
+describe("paths beside others", () => {
+  const besideOf = (routes: Routes, wish: PathsBeside): string[] =>
+    routes.paths("e1", "org-1", INTERACTIVE, wish).map(({ hops }) => hops.slice(1, -1).join(">"));
+
+  it("share as few relays with them as there are, then by rank, and are the same path last", () => {
+    const { routes } = stage();
+    expect(besideOf(routes, {})[0]).toBe("r1");
+    expect(besideOf(routes, { beside: [[selfId, "r1", "e1"]] })).toEqual(["r2", "r1"]);
+    expect(
+      besideOf(routes, {
+        beside: [
+          [selfId, "r1", "e1"],
+          [selfId, "r2", "e1"],
+        ],
+      }),
+    ).toEqual(["r1", "r2"]);
+  });
+
+  it("never lead over a shunned node, whatever was decided before", () => {
+    const { routes, via } = stage();
+    expect(via()[0]).toBe("r1");
+    expect(besideOf(routes, { shun: ["r1"] })).toEqual(["r2"]);
+    expect(besideOf(routes, { beside: [[selfId, "r2", "e1"]], shun: ["r1"] })).toEqual(["r2"]);
+    expect(besideOf(routes, { shun: ["r1", "r2"] })).toEqual([]);
+    expect(besideOf(routes, { shun: ["e1"] })).toEqual([]);
+    expect(via()[0]).toBe("r1");
+  });
+
+  it("that just failed come after those that did not, but before the very same path", () => {
+    const { routes } = stage();
+    routes.failed([selfId, "r2", "e1"]);
+    expect(besideOf(routes, { beside: [[selfId, "r1", "e1"]] })).toEqual(["r2", "r1"]);
+    expect(besideOf(routes, {})).toEqual(["r1", "r2"]);
+  });
+
+  it("are found although a cheaper path with the same last relay hides them among the ranked", () => {
+    const given = mesh({ r1: 10, r2: 50 });
+    const [r1] = given.graph?.nodes.filter(({ nodeId }) => nodeId === "r1") ?? [];
+    if (r1 === undefined) throw new Error("no r1");
+    const link = (fromNodeId: string, toNodeId: string, rttMs: number) =>
+      create(RouteLinkSchema, { fromNodeId, toNodeId, rttMs });
+    // Both ways to r3, the only relay of e1 here, are two relays long: the dearer one is no best walk of its length.
+    const snapshot = snapshotWith({
+      graph: {
+        nodes: [...(given.graph?.nodes ?? []), { ...r1, nodeId: "r3", name: "r3" }],
+        links: [
+          link(selfId, "r1", 1),
+          link(selfId, "r2", 20),
+          link("r1", "r3", 1),
+          link("r2", "r3", 20),
+          link("r3", "e1", 1),
+        ],
+      },
+      pools: given.pools,
+    });
+    const { routes } = stage(snapshot);
+    expect(besideOf(routes, {})).toEqual(["r1>r3"]);
+    expect(besideOf(routes, { beside: [[selfId, "r1", "r3", "e1"]] })).toEqual(["r2>r3", "r1>r3"]);
   });
 });
