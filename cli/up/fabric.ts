@@ -18,6 +18,18 @@ import { type Layout, layoutOf, markFinished, type NodePlan, openPlan, type Plan
 import { type Child, endedError, runChild, startChild } from "./processes.ts";
 import { approve, provisionNodes, provisionResources, tokenFor } from "./provision.ts";
 
+/** Where a node's process runs and how it is reached, when that is not simply this host's loopback. */
+export interface NodePlace {
+  /** Address its public port is bound to; loopback when absent. */
+  readonly host?: string;
+  /** What others are told to dial, when something stands in front of the port. */
+  readonly advertised?: { readonly host: string; readonly port: number };
+  /** Where it dials control, when something stands in between. */
+  readonly control?: string;
+  /** Program and arguments the process is started through, such as `ip netns exec NAME`. */
+  readonly through?: readonly string[];
+}
+
 export interface FabricOptions {
   /** Kept folder; a temporary one, removed at the end, when absent. */
   readonly data?: string;
@@ -25,6 +37,8 @@ export interface FabricOptions {
   /** One line per step. */
   readonly onProgress?: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** Asked once for every node before it starts: lets tests and benches stand between processes. */
+  readonly placeOf?: (node: NodePlan, plan: Plan) => Promise<NodePlace>;
 }
 
 export interface Fabric {
@@ -69,12 +83,13 @@ class Started {
   }
 }
 
-function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, options: FabricOptions): object {
-  const address = node.publicPort === undefined ? [] : [{ host: "127.0.0.1", port: node.publicPort }];
+function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace, options: FabricOptions): object {
+  const host = place.host ?? "127.0.0.1";
+  const address = node.publicPort === undefined ? [] : [place.advertised ?? { host, port: node.publicPort }];
   return {
     stateDir: join(layout.nodeDir(node.name), "state"),
-    control: [`127.0.0.1:${plan.control.publicPort}`],
-    ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicPort: node.publicPort }),
+    control: [place.control ?? `127.0.0.1:${plan.control.publicPort}`],
+    ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicHost: host, publicPort: node.publicPort }),
     region: "local",
     dev: true,
     logLevel: options.logLevel ?? "info",
@@ -130,7 +145,8 @@ async function startNode(
   started: Started,
 ): Promise<Child> {
   const file = join(layout.nodeDir(node.name), "node.json");
-  replaceFile(file, `${JSON.stringify(nodeConfig(layout, plan, node, options), null, 2)}\n`);
+  const place = (await options.placeOf?.(node, plan)) ?? {};
+  replaceFile(file, `${JSON.stringify(nodeConfig(layout, plan, node, place, options), null, 2)}\n`);
   let failed: (thrown: unknown) => void = () => {};
   const refused = new Promise<never>((_, reject) => {
     failed = reject;
@@ -143,6 +159,7 @@ async function startNode(
       script: "node/bin.ts",
       runtimeFlags: packageFacts.config.dataPlaneFlags,
       args: ["--config", file],
+      ...(place.through === undefined ? {} : { through: place.through }),
       logs: layout.logs,
       onLine: (line) => {
         if (line.pending !== true || enroll === undefined) return;

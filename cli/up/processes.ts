@@ -18,6 +18,8 @@ export interface ChildSpec {
   readonly script: string;
   /** Flags of the runtime itself. */
   readonly runtimeFlags?: readonly string[];
+  /** Program and arguments that become the process, such as `ip netns exec NAME`; none when absent. */
+  readonly through?: readonly string[];
   readonly args: readonly string[];
   /** Where it keeps what lives as long as it does (sockets); the system's folder when absent. */
   readonly temporary?: string;
@@ -104,7 +106,9 @@ function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
   const logFile = join(spec.logs, `${spec.name}.log`);
   const log = openSync(logFile, "a", 0o600);
   // A process group of its own: Ctrl-C reaches the command alone, which then ends its children in order.
-  const child = spawn(process.execPath, [...(spec.runtimeFlags ?? []), join(repository, spec.script), ...spec.args], {
+  const own = [process.execPath, ...(spec.runtimeFlags ?? []), join(repository, spec.script), ...spec.args];
+  const [program = process.execPath, ...args] = [...(spec.through ?? []), ...own];
+  const child = spawn(program, args, {
     stdio: ["ignore", "pipe", log],
     env: spec.temporary === undefined ? environment() : { ...environment(), TMPDIR: spec.temporary },
     detached: true,
