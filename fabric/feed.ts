@@ -72,7 +72,9 @@ export function verifyFeed(
   }
   const feed = decodeSigned(RevocationFeedSchema, signed.payload);
   if (feed.clusterId !== expect.clusterId) throw refuse("permission_denied", "FEED_NOT_OURS");
-  if (dateMs(feed.issuedAtMs) === undefined) throw refuse("invalid_argument", "FEED_DATES");
+  const issuedMs = dateMs(feed.issuedAtMs);
+  // A key signs nothing beyond its own end.
+  if (issuedMs === undefined || issuedMs >= signer.notAfterMs) throw refuse("invalid_argument", "FEED_DATES");
   if (feed.revocations.length > limits.revocationsMaxCount) throw refuse("invalid_argument", "FEED_SIZE");
   if (!feed.revocations.every(isWellFormed)) throw refuse("invalid_argument", "FEED_ENTRY");
   return feed;
@@ -108,6 +110,8 @@ export type FeedOutcome = "newer" | "renewed" | "known" | "fork";
 
 export interface MergedFeed {
   readonly outcome: FeedOutcome;
+  /** Whether it revokes something that was not held: possible with every outcome, and it counts with every outcome. */
+  readonly grown: boolean;
   readonly known: KnownRevocations;
 }
 
@@ -126,20 +130,24 @@ export function mergeFeed(held: KnownRevocations | undefined, incoming: Revocati
   if (revocations.length > limits.revocationsMaxCount) {
     throw new WeftError("resource_exhausted", "too many live revocations", { detail: "FEED_SIZE" });
   }
-  const outcome = outcomeOf(held, incoming, nowMs);
+  const grown = addsTo(held, incoming, nowMs);
+  const outcome = outcomeOf(held, incoming, grown);
   const newest = held === undefined || outcome === "newer" || outcome === "renewed" ? incoming : held;
   const { epoch, seq, issuedAtMs } = newest;
-  return { outcome, known: { epoch, seq, issuedAtMs, revocations } };
+  return { outcome, grown, known: { epoch, seq, issuedAtMs, revocations } };
 }
 
-function outcomeOf(held: KnownRevocations | undefined, incoming: RevocationFeed, nowMs: number): FeedOutcome {
+function addsTo(held: KnownRevocations | undefined, incoming: RevocationFeed, nowMs: number): boolean {
+  const keys = new Set(held?.revocations.map(entryKey));
+  return incoming.revocations.some((entry) => Number(entry.notAfterMs) > nowMs && !keys.has(entryKey(entry)));
+}
+
+function outcomeOf(held: KnownRevocations | undefined, incoming: RevocationFeed, grown: boolean): FeedOutcome {
   if (held === undefined) return "newer";
   const order = compareFeeds(incoming, held);
   if (order !== 0) return order > 0 ? "newer" : "known";
   // What is held may be more than its position says (RF2), so only an entry that is new here is a contradiction.
-  const keys = new Set(held.revocations.map(entryKey));
-  const live = incoming.revocations.filter((entry) => Number(entry.notAfterMs) > nowMs);
-  if (live.some((entry) => !keys.has(entryKey(entry)))) return "fork";
+  if (grown) return "fork";
   return incoming.issuedAtMs > held.issuedAtMs ? "renewed" : "known";
 }
 

@@ -96,9 +96,37 @@ export const limits = {
   ackEveryBulkBytes: 128 * KiB,
   writtenReportDelayMs: 100,
   windowDelaySlackMs: 25,
-  movesWithoutAckMaxCount: 3,
+  // Several paths may truly die within the span; a batch that kills what carries it goes through them in milliseconds.
+  movesWithoutAckMaxCount: 6,
   movesWithoutAckSpanMs: 2 * secondMs,
   trunkCloseGraceMs: 1 * secondMs,
+
+  // Messages: without the 4 bytes of length in front of each.
+  messageMaxBytes: 64 * KiB,
+  // Half of a channel's first credit, framed: one always fits once what was sent before is consumed.
+  droppableMessageMaxBytes: 8 * KiB - 4,
+  droppableQueueBytes: 64 * KiB,
+  droppableReplayMaxAgeMs: 250,
+  messageBlockBytes: 32 * KiB,
+
+  // Credit nobody uses.
+  creditIdleMs: 5 * secondMs,
+  creditSweepMs: 1 * secondMs,
+
+  // Survival of trunks: the detector and the keeping of standbys.
+  silenceLookMs: 25,
+  silencePingMs: 100,
+  silenceDeadMs: 300,
+  stuckDeadMs: 1 * secondMs,
+  standbyPingMs: 1 * secondMs,
+  peerOwesLifeMs: 1 * secondMs,
+  leftPathLingerMs: 1 * secondMs,
+  standbyDelayMaxMs: 2 * secondMs,
+  standbyImproveEveryMs: 5 * secondMs,
+  shunnedNodeMs: 30 * secondMs,
+  thirdPathEveryMs: 1 * secondMs,
+  heldOpenWaitMs: 300,
+  pathBytesMax: 256 * 1_024 * MiB,
 
   // RPC surfaces.
   rpcMessageMaxBytes: 1 * MiB,
@@ -172,6 +200,9 @@ export const limits = {
   feedEveryMs: 10 * secondMs,
   feedPersistEveryMs: 300 * secondMs,
   feedMaxBytes: 1 * MiB,
+  // A signed date further ahead of a node's own time than this does not count (node/time-floor.ts).
+  signedSkewMaxMs: 300 * secondMs,
+  forkEvidenceMaxCount: 16,
   failClosedAfterMs: 60 * secondMs,
   continueForDefaultMs: 8 * hourMs,
 
@@ -200,6 +231,14 @@ export const limits = {
   revocationLingerMs: 1 * hourMs,
   retentionSweepMs: 60 * secondMs,
   sweepRowsMaxCount: 10_000,
+
+  // Clients that are edges themselves (client/, node/roles/path-service.ts).
+  locatorPeriodMs: 24 * hourMs,
+  clientPathAttemptsMaxCount: 6,
+  clientDialMs: 2 * secondMs,
+  clientLegMs: 5 * secondMs,
+  entryRestMs: 5 * secondMs,
+  forwardedConnectionsMaxCount: 10_000,
 
   // Entry.
   failedPathRestMs: 2 * secondMs,
@@ -271,6 +310,16 @@ assert(
     limits.channelSendQueueBytes + limits.channelStreamHighWaterBytes + limits.channelCreditStartBytes,
   "what a producer can write to a channel that stalled at once",
 );
+assert(limits.messageMaxBytes <= limits.accessMessageMaxBytes, "a target's message fits into one message to a client");
+assert(
+  2 * (limits.droppableMessageMaxBytes + 4) <= limits.channelCreditStartBytes,
+  "the largest droppable message goes out under the floor of credit",
+);
+assert(
+  limits.batchTargetBytes + limits.droppableMessageMaxBytes + 4 + 16 * KiB <= limits.batchMaxBytes,
+  "a whole droppable message may overshoot a batch's target",
+);
+assert(limits.messageBlockBytes <= limits.channelSendQueueBytes, "a block of messages fits into a channel's queue");
 assert(2 * limits.ackEveryBulkBytes <= limits.bulkWindowStartBytes, "acks come before the window is full");
 assert(
   2 * limits.ackEveryInteractiveBytes <= limits.interactiveWindowStartBytes,
@@ -295,6 +344,10 @@ assert(limits.routeRelaysMaxCount + 2 <= limits.offerHopsMaxCount, "a route fits
 assert(limits.deafAfterMs >= 3 * limits.graphRefreshMs, "a replica must miss several looks before it counts as deaf");
 assert(limits.deafAfterMs < limits.offlineAfterMs, "an unheard minute must not look like an offline node");
 assert(2 * limits.snapshotRefreshMs < limits.snapshotLifeMs, "a snapshot is renewed long before it ends");
+assert(
+  limits.feedPersistEveryMs <= limits.signedSkewMaxMs,
+  "what the disk holds of the newest date still counts after a restart with the clock set back",
+);
 assert(limits.watchPollMs < limits.feedEveryMs, "a lost hint never delays a regular feed");
 assert(
   limits.openPathDeadlineMs - (limits.offerHopsMaxCount - 2) * limits.openPathHopMarginMs > limits.legDialDeadlineMs,

@@ -21,11 +21,12 @@ export async function exchangeFeed(client: Client<typeof RelayService>, feed: Fe
   if (answer.feed !== undefined) feed.offer(answer.feed);
 }
 
-/** The answering side: takes what is newer, hands over what is. */
+/** The answering side: takes what is newer, hands over what is newer or contradicts. */
 export function answerFeed(request: ExchangeFeedRequest, feed: FeedStore): ExchangeFeedResponse {
-  if (request.feed !== undefined) feed.offer(request.feed);
+  const outcome = request.feed === undefined ? "known" : feed.offer(request.feed);
   const { epoch, seq } = feed.position();
   const own = feed.current();
-  const newer = epoch > request.epoch || (epoch === request.epoch && seq > request.seq);
+  // Of a feed that forked, both sides must know both branches.
+  const newer = epoch > request.epoch || (epoch === request.epoch && seq > request.seq) || outcome === "forked";
   return create(ExchangeFeedResponseSchema, { epoch, seq, ...(newer && own !== undefined ? { feed: own } : {}) });
 }

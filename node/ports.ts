@@ -47,8 +47,11 @@ export interface RevocationSubject {
 export interface FeedStore {
   current(): SignedFeed | undefined;
   position(): { readonly epoch: bigint; readonly seq: bigint };
-  /** Verifies and keeps a feed that is newer than the own one. */
-  offer(feed: SignedFeed): "applied" | "known" | "refused";
+  /**
+   * Verifies and keeps a feed that is newer than the own one. `forked`: the own position with other content; what it
+   * revokes counts, the own statement stays.
+   */
+  offer(feed: SignedFeed): "applied" | "known" | "forked" | "refused";
   isRevoked(subject: RevocationSubject): boolean;
   onChange(listener: () => void): Unsubscribe;
 }
@@ -65,6 +68,8 @@ export type NodeEventKind =
   | "snapshot_refused"
   | "feed_applied"
   | "feed_refused"
+  | "feed_forked"
+  | "clock_skew"
   | "listener_up"
   | "listener_failed"
   | "certificate_renewed"

@@ -44,7 +44,9 @@ export function verifySnapshot(envelope: SnapshotEnvelope, expect: SnapshotExpec
   }
   const issuedMs = dateMs(snapshot.issuedAtMs);
   const notAfterMs = dateMs(snapshot.notAfterMs);
-  if (issuedMs === undefined || notAfterMs === undefined || notAfterMs <= issuedMs) {
+  const isOrdered = issuedMs !== undefined && notAfterMs !== undefined && notAfterMs > issuedMs;
+  // A key signs nothing beyond its own end.
+  if (!isOrdered || issuedMs >= signer.notAfterMs) {
     throw refuse("invalid_argument", "SNAPSHOT_DATES");
   }
   return snapshot;

@@ -1,9 +1,12 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createInstallationKey } from "../../../certs/installation.ts";
-import type { SignedFeed } from "../../../gen/weft/fabric/v1/feed_pb.ts";
+import { type SignedFeed, SignedFeedSchema } from "../../../gen/weft/fabric/v1/feed_pb.ts";
+import { ExchangeFeedRequestSchema } from "../../../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../../../lib/limits.ts";
+import { answerFeed } from "../../../node/feed-exchange.ts";
 import { type OwnFeedStore, openFeedStore } from "../../../node/feed-store.ts";
 import type { RevocationSubject } from "../../../node/ports.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "../../../node/snapshot-holder.ts";
@@ -33,6 +36,11 @@ const subject = (over: Partial<RevocationSubject>): RevocationSubject => ({
   ...over,
 });
 const named = (name: string): RevocationSubject => subject({ spiffe: `spiffe://weft.test/${name}` });
+
+function shownBy(feed: OwnFeedStore): { feed?: SignedFeed } {
+  const own = feed.current();
+  return own === undefined ? {} : { feed: own };
+}
 
 describe("the revocation feed of a node", () => {
   it("revokes by identity, by key and by certificate, and nothing next to them", () => {
@@ -108,13 +116,78 @@ describe("the revocation feed of a node", () => {
     expect(ports.kinds()).toEqual(["feed_refused"]);
   });
 
-  it("an equal position with other content is refused and said", () => {
+  it("LAW-I4 of a feed that forked both branches count: alarm, evidence, and the own statement stays", () => {
     using folder = stateFolder();
     const { feed, ports } = open(folder.dir);
-    feed.offer(feedWith(1n, [identityEntry("a")]));
-    expect(feed.offer(feedWith(1n, [identityEntry("b")]))).toBe("refused");
-    expect(ports.seen.at(-1)).toMatchObject({ kind: "feed_refused" });
+    const own = feedWith(1n, [identityEntry("a")]);
+    feed.offer(own);
+    let heard = 0;
+    feed.onChange(() => {
+      heard += 1;
+    });
+    const other = feedWith(1n, [identityEntry("b")]);
+    expect(feed.offer(other)).toBe("forked");
+    expect(ports.seen.at(-1)).toMatchObject({ kind: "feed_forked", facts: { epoch: "1", seq: "1" } });
+    expect(heard).toBe(1);
+    expect(Buffer.from(feed.current()?.payload ?? [])).toEqual(Buffer.from(own.payload));
+    const [evidence = ""] = readdirSync(folder.dir).filter((name) => name.startsWith("feed-fork-"));
+    const kept = fromBinary(SignedFeedSchema, readFileSync(join(folder.dir, evidence)));
+    expect(Buffer.from(kept.payload)).toEqual(Buffer.from(other.payload));
+    for (const each of [feed, open(folder.dir).feed])
+      expect([each.isRevoked(named("a")), each.isRevoked(named("b"))]).toEqual([true, true]);
+    // Known by now: no second alarm.
+    expect(feed.offer(other)).toBe("known");
+    expect(ports.kinds().filter((kind) => kind === "feed_forked")).toHaveLength(1);
+  });
+
+  it("LAW-I4 what an older statement revokes counts, across a restart too", () => {
+    using folder = stateFolder();
+    const { feed } = open(folder.dir);
+    feed.offer(feedWith(5n, [identityEntry("a")]));
+    expect(feed.offer(feedWith(4n, [identityEntry("b")]))).toBe("known");
+    for (const each of [feed, open(folder.dir).feed]) {
+      expect([each.isRevoked(named("a")), each.isRevoked(named("b"))]).toEqual([true, true]);
+      expect(each.position().seq).toBe(5n);
+    }
+  });
+
+  it("LAW-I4 a statement dated far ahead revokes, but its date counts for nothing", () => {
+    using folder = stateFolder();
+    const { feed, snapshot, ports } = open(folder.dir);
+    feed.offer(feedWith(1n));
+    const issuedAtMs = BigInt(nowMs + limits.signedSkewMaxMs + 1_000);
+    expect(feed.offer(feedWith(2n, [identityEntry("a")], { issuedAtMs }))).toBe("applied");
     expect(feed.isRevoked(named("a"))).toBe(true);
+    expect(feed.position().seq).toBe(2n);
+    expect([snapshot.newestSignedMs(), feed.newestIssuedMs()]).toEqual([nowMs + 1, nowMs + 1]);
+    expect(ports.kinds()).toEqual(["feed_applied", "clock_skew", "feed_applied"]);
+    // Shown again and again, it keeps no offline clock from starting; a true date does count.
+    expect(feed.offer(feedWith(2n, [identityEntry("a")], { issuedAtMs }))).toBe("known");
+    expect(feed.offer(feedWith(2n, [identityEntry("a")], { issuedAtMs: BigInt(nowMs + 10_000) }))).toBe("applied");
+    expect(feed.newestIssuedMs()).toBe(nowMs + 10_000);
+    expect(open(folder.dir).feed.isRevoked(named("a"))).toBe(true);
+  });
+
+  it("LAW-I4 revokes at once although the disk takes nothing", () => {
+    using folder = stateFolder();
+    const { feed } = open(folder.dir);
+    // A folder where the file should go: it cannot be replaced, whoever asks.
+    mkdirSync(join(folder.dir, "revoked.bin", "x"), { recursive: true });
+    expect(feed.offer(feedWith(1n, [identityEntry("a")]))).toBe("applied");
+    expect(feed.isRevoked(named("a"))).toBe(true);
+  });
+
+  it("both sides of a link end with both branches of a feed that forked", () => {
+    using here = stateFolder();
+    using there = stateFolder();
+    const [asking, answering] = [open(here.dir).feed, open(there.dir).feed];
+    asking.offer(feedWith(1n, [identityEntry("a")]));
+    answering.offer(feedWith(1n, [identityEntry("b")]));
+    const shown = create(ExchangeFeedRequestSchema, { ...asking.position(), ...shownBy(asking) });
+    const answer = answerFeed(shown, answering);
+    if (answer.feed !== undefined) asking.offer(answer.feed);
+    for (const feed of [asking, answering])
+      expect([feed.isRevoked(named("a")), feed.isRevoked(named("b"))]).toEqual([true, true]);
   });
 
   it("a statement renewed in date counts as heard, without an event for every ten seconds", () => {
@@ -135,12 +208,14 @@ describe("the revocation feed of a node", () => {
 
   it("a restart in an outage starts the offline clock where it was, to within minutes", () => {
     using folder = stateFolder();
-    const { feed } = open(folder.dir);
+    const { feed, ports } = open(folder.dir);
     feed.offer(feedWith(1n));
     const lastMs = nowMs + limits.feedPersistEveryMs + 10_000;
     for (let atMs = nowMs; atMs <= lastMs; atMs += 10_000) {
+      ports.clock.advance(10_000);
       feed.offer(feedWith(1n, [], { issuedAtMs: BigInt(atMs + 10_000) }));
     }
+    // With the clock set back to where it began.
     const again = open(folder.dir).feed;
     expect(again.newestIssuedMs()).toBeGreaterThan(lastMs - limits.feedPersistEveryMs);
     expect(again.newestIssuedMs()).toBeLessThanOrEqual(feed.newestIssuedMs());

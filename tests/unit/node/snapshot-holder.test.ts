@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
@@ -23,8 +23,9 @@ interface Opened {
   readonly holder: OwnSnapshotHolder;
 }
 
-function open(stateDir: string, limit: (snapshot: Snapshot) => Snapshot = (snapshot) => snapshot): Opened {
+function open(stateDir: string, limit = (snapshot: Snapshot): Snapshot => snapshot, startMs = nowMs): Opened {
   const ports = testPorts();
+  ports.clock.stepWall(startMs - nowMs);
   const { clock, log, events } = ports;
   const deps = {
     stateDir,
@@ -154,16 +155,129 @@ describe("the snapshot a node acts on", () => {
     expect(open(folder.dir).holder.current()?.self?.roles).toHaveLength(2);
   });
 
-  it("signed dates are a floor under the wall clock: a clock set back revives no statement that ended", () => {
+  it("LAW-I4 signed dates are a floor under the wall clock: a clock set back revives no statement that ended", () => {
     using folder = stateFolder();
     const { holder, ports } = open(folder.dir);
     holder.offer(envelopeWith({ version: 2n }));
     expect(holder.newestSignedMs()).toBe(nowMs + 2);
-    holder.sawSignedMs(nowMs + limits.signingKeyStatementLifeMs + 1);
-    holder.sawSignedMs(nowMs);
-    ports.clock.stepWall(-60_000);
+    ports.clock.advance(limits.signingKeyStatementLifeMs);
+    const lateMs = ports.clock.nowMs();
+    expect(holder.sawSignedMs(lateMs + 1)).toBe(true);
+    expect(holder.sawSignedMs(nowMs)).toBe(true);
+    ports.clock.stepWall(-limits.signingKeyStatementLifeMs);
     expect(holder.offer(envelopeWith({ version: 3n }))).toBe("refused");
-    expect(holder.newestSignedMs()).toBe(nowMs + limits.signingKeyStatementLifeMs + 1);
-    expect(open(folder.dir).holder.newestSignedMs()).toBe(nowMs + 2);
+    expect(holder.newestSignedMs()).toBe(lateMs + 1);
+    // After a restart too, with the clock still set back.
+    expect(open(folder.dir).holder.newestSignedMs()).toBe(lateMs + 1);
+  });
+
+  it("LAW-I4 a clock set back while running does not stop the floor", () => {
+    using folder = stateFolder();
+    const { holder, ports } = open(folder.dir);
+    ports.clock.stepWall(-3_600_000);
+    ports.clock.advance(60_000);
+    expect(holder.sawSignedMs(nowMs + 60_000)).toBe(true);
+    expect(holder.newestSignedMs()).toBe(nowMs + 60_000);
+  });
+
+  it("a date far ahead does not raise the floor, is said once, and the snapshot counts all the same", () => {
+    using folder = stateFolder();
+    const { holder, ports } = open(folder.dir);
+    const farMs = nowMs + limits.signedSkewMaxMs + 1;
+    expect(holder.offer(envelopeWith({ version: 2n, issuedAtMs: BigInt(farMs) }))).toBe("applied");
+    expect(holder.sawSignedMs(farMs)).toBe(false);
+    expect(holder.newestSignedMs()).toBe(0);
+    expect(ports.kinds()).toEqual(["clock_skew", "snapshot_applied"]);
+    expect(open(folder.dir).holder.newestSignedMs()).toBe(0);
+  });
+
+  it("many small steps ahead lead no further than one", () => {
+    using folder = stateFolder();
+    const { holder } = open(folder.dir);
+    for (let step = 1; step <= 100; step += 1) holder.sawSignedMs(nowMs + step * (limits.signedSkewMaxMs / 2));
+    expect(holder.newestSignedMs()).toBe(nowMs + limits.signedSkewMaxMs);
+  });
+
+  it("a date beyond the end of the key that signed it is refused", () => {
+    using folder = stateFolder();
+    const { holder } = open(folder.dir);
+    const endMs = BigInt(nowMs + limits.signingKeyStatementLifeMs);
+    const beyond = envelopeWith({ issuedAtMs: endMs, notAfterMs: endMs + 86_400_000n });
+    expect(holder.offer(beyond)).toBe("refused");
+  });
+});
+
+describe("THR-S1 the memory of the newest snapshot", () => {
+  const laterMs = nowMs + limits.signingKeyStatementLifeMs + 1;
+
+  /** A restart after so long an outage that nothing stored can be verified any more, and control's keys of that day. */
+  function afterOutage(stateDir: string) {
+    const { holder, ports } = open(stateDir, undefined, laterMs);
+    const by = signer("snapshot", "cl-a", installation, laterMs);
+    const dated = { issuedAtMs: BigInt(laterMs), notAfterMs: BigInt(laterMs + 86_400_000) };
+    return {
+      holder,
+      ports,
+      envelope: (version: bigint, more = {}) => envelopeWith({ ...dated, version, ...more }, by),
+    };
+  }
+
+  it("outlives what it remembers: an older one is refused although nothing is held", () => {
+    using folder = stateFolder();
+    open(folder.dir).holder.offer(envelopeWith({ version: 5n }));
+    const { holder, envelope } = afterOutage(folder.dir);
+    expect(holder.current()).toBeUndefined();
+    expect(holder.offer(envelope(4n))).toBe("refused");
+    expect(holder.offer(envelope(5n))).toBe("refused");
+    expect(readdirSync(folder.dir).filter((name) => name.startsWith("snapshot-fork-"))).toHaveLength(1);
+    expect(holder.offer(envelope(6n))).toBe("applied");
+    expect(holder.current()?.version).toBe(6n);
+  });
+
+  it("takes the very same content again under a new key", () => {
+    using folder = stateFolder();
+    const first = envelopeWith({ version: 5n });
+    open(folder.dir).holder.offer(first);
+    const { holder } = afterOutage(folder.dir);
+    const again = envelopeWith({ version: 5n }, signer("snapshot", "cl-a", installation, laterMs));
+    expect(Buffer.from(again.payload)).toEqual(Buffer.from(first.payload));
+    expect(holder.offer(again)).toBe("applied");
+    expect(holder.current()?.version).toBe(5n);
+  });
+
+  it("refuses a stored snapshot that somebody put back", () => {
+    using folder = stateFolder();
+    const path = join(folder.dir, "snapshot.bin");
+    const { holder } = open(folder.dir);
+    holder.offer(envelopeWith({ version: 4n }));
+    const older = readFileSync(path);
+    holder.offer(envelopeWith({ version: 5n }));
+    writeFileSync(path, older);
+    const again = open(folder.dir);
+    expect(again.holder.current()).toBeUndefined();
+    expect(again.ports.kinds()).toEqual(["snapshot_refused"]);
+    expect(again.holder.offer(envelopeWith({ version: 5n }))).toBe("applied");
+  });
+
+  it("is made from the stored snapshot where it is missing or damaged", () => {
+    using folder = stateFolder();
+    const path = join(folder.dir, "snapshot-mark.json");
+    open(folder.dir).holder.offer(envelopeWith({ version: 5n }));
+    for (const damage of [() => writeFileSync(path, "{"), () => rmSync(path)]) {
+      damage();
+      const { holder } = open(folder.dir);
+      expect(holder.current()?.version).toBe(5n);
+      expect(holder.offer(envelopeWith({ version: 4n }))).toBe("refused");
+      expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ epoch: "1", version: "5" });
+    }
+  });
+
+  it("a flood of contradictions fills no disk", () => {
+    using folder = stateFolder();
+    const { holder } = open(folder.dir);
+    for (let at = 0; at <= limits.forkEvidenceMaxCount + 3; at += 1)
+      holder.offer(envelopeWith({ version: 5n, clusterSlug: `c${at}` }));
+    const kept = readdirSync(folder.dir).filter((name) => name.startsWith("snapshot-fork-"));
+    expect(kept).toHaveLength(limits.forkEvidenceMaxCount);
   });
 });

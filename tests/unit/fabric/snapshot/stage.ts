@@ -12,9 +12,9 @@ import type { OnlineSigner } from "../../../../fabric/snapshot/sign.ts";
 export const nowMs = 1_800_000_000_000;
 export const installation = createInstallationKey();
 
-export function signer(use: SigningUse, clusterId = "cl-a", by: KeyPair = installation): OnlineSigner {
+export function signer(use: SigningUse, clusterId = "cl-a", by: KeyPair = installation, atMs = nowMs): OnlineSigner {
   const key = generateEd25519();
-  const statement = certifySigningKey(by.privateKey, { clusterId, signingSpki: key.spkiDer, use, nowMs });
+  const statement = certifySigningKey(by.privateKey, { clusterId, signingSpki: key.spkiDer, use, nowMs: atMs });
   return { keyId: signingKeyId(key.spkiDer), privateKey: key.privateKey, statement };
 }
 

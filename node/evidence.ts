@@ -1,0 +1,24 @@
+/** Signed statements that contradict each other, kept in the state folder for people to look at: a bounded number. */
+
+import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { replaceFile } from "../lib/files.ts";
+import { limits } from "../lib/limits.ts";
+
+/**
+ * Keeps `statement` as `<kind>-fork-<start of the payload's SHA-256>.bin`. When `limits.forkEvidenceMaxCount` of that kind
+ * are there, no more are kept: whoever can sign one contradiction can sign any number.
+ */
+export function keepForkEvidence(
+  stateDir: string,
+  kind: "snapshot" | "feed",
+  payload: Uint8Array,
+  statement: Uint8Array,
+): void {
+  const prefix = `${kind}-fork-`;
+  const name = `${prefix}${createHash("sha256").update(payload).digest("hex").slice(0, 8)}.bin`;
+  const kept = readdirSync(stateDir).filter((file) => file.startsWith(prefix));
+  if (kept.length >= limits.forkEvidenceMaxCount && !kept.includes(name)) return;
+  replaceFile(join(stateDir, name), statement);
+}
