@@ -121,7 +121,9 @@ export const limits = {
   standbyPingMs: 1 * secondMs,
   peerOwesLifeMs: 1 * secondMs,
   leftPathLingerMs: 1 * secondMs,
+  standbyFirstMs: 200,
   standbyDelayMaxMs: 2 * secondMs,
+  pathAgeMaxMs: 24 * hourMs,
   standbyImproveEveryMs: 5 * secondMs,
   shunnedNodeMs: 30 * secondMs,
   thirdPathEveryMs: 1 * secondMs,
@@ -241,6 +243,10 @@ export const limits = {
   forwardedConnectionsMaxCount: 10_000,
 
   // Entry.
+  channelOpenMaxMs: 5 * secondMs,
+  accessFirstMessageMs: 5 * secondMs,
+  listenerConnectionsMaxCount: 10_000,
+  entryConnectionsMaxCount: 20_000,
   failedPathRestMs: 2 * secondMs,
   routeSampleEveryMs: 1 * secondMs,
 
@@ -281,12 +287,21 @@ export const limits = {
   routeRelaysMaxCount: 4,
   routeCandidatesMaxCount: 64,
   routeExplainedMaxCount: 512,
+  routeJournalMaxCount: 65_536,
+  routeIdleEdgesMaxCount: 20_000,
+  routePlannersMaxCount: 32,
+  routeTablesMaxCount: 64,
+  routeRankingsMaxCount: 256,
   routeGainShare: 0.2,
   routeGainMinMs: 1,
   routeGainSamplesCount: 3,
   observationHalfLifeMs: 10 * secondMs,
   reliabilityHalfLifeMs: 300 * secondMs,
   failureHalfLifeMs: 60 * secondMs,
+
+  // Log lines that strangers can cause (lib/paced-log.ts).
+  pacedLinesPerSecond: 1,
+  pacedLinesBurstCount: 10,
 
   // Shutdown.
   drainGraceMs: 5 * secondMs,
@@ -339,6 +354,10 @@ assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be misse
 assert(
   limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs,
   "a revocation told to one replica reaches the others within a second",
+);
+assert(
+  limits.listenerConnectionsMaxCount < limits.entryConnectionsMaxCount,
+  "one listener never takes what the others of its entry need",
 );
 assert(limits.routeRelaysMaxCount + 2 <= limits.offerHopsMaxCount, "a route fits into an offer");
 assert(limits.deafAfterMs >= 3 * limits.graphRefreshMs, "a replica must miss several looks before it counts as deaf");

@@ -80,12 +80,32 @@ function passOn(error: unknown, hop: number): WeftError {
   const named = error.metadata["hop"];
   const at = named !== undefined && /^[0-5]$/.test(named) ? named : String(hop);
   const detail = known ? error.detail : "PATH_REFUSED";
+  const shared = error.metadata["shared"] ?? "";
   return new WeftError(error.reason, "the path could not be set up", {
     detail,
     retry: error.retry,
     cause: error,
-    metadata: { hop: at },
+    metadata: { hop: at, ...(/^[1-4](,[1-4]){0,3}$/.test(shared) ? { shared } : {}) },
   });
+}
+
+/**
+ * The far edge's refusal of a standby: positions on this path that another path of the trunk uses too. Every hop of the
+ * path knows these nodes already, so it tells nobody anything about the other path.
+ */
+export function sharesError(hop: number, positions: readonly number[]): WeftError {
+  return new WeftError("failed_precondition", "the path could not be set up", {
+    detail: "PATH_SHARES_RELAY",
+    retry: "later",
+    metadata: { hop: String(hop), shared: positions.join() },
+  });
+}
+
+/** The hops of a path that a failure says are shared; none when it failed for another reason. */
+export function sharedHops(error: Error, hops: readonly string[]): string[] {
+  if (!(error instanceof WeftError) || error.detail !== "PATH_SHARES_RELAY") return [];
+  const positions = (error.metadata["shared"] ?? "").split(",").map(Number);
+  return hops.slice(1, -1).filter((_hop, at) => positions.includes(at + 1));
 }
 
 function readyToken(answer: OpenPathResponse): Uint8Array | undefined {

@@ -3,11 +3,11 @@
  * snapshot) and treats the connection as if it had arrived with the token this node gave out.
  */
 
+import { dialTcp } from "../edge/dial.ts";
 import { encodeLegPreamble, LEG_TOKEN_BYTES } from "../fabric/preamble.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { LegTable } from "../relay/legs.ts";
-import { dialTcp } from "./dial.ts";
 import type { LegDesk } from "./leg-desk.ts";
 import { neighbourOf } from "./links.ts";
 import type { LegAction } from "./next-leg.ts";

@@ -12,7 +12,7 @@ import { type OfflineVerdict, offlineVerdict } from "../fabric/offline.ts";
 import { RevocationFeedSchema, type SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
 import { NodeRole, OfflineMode } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
-import type { PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
+import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../lib/limits.ts";
 import type { Admission } from "../relay/budget.ts";
 import { type ClosingReason, HopPath } from "./hop-path.ts";
@@ -77,6 +77,17 @@ export class Hops {
     });
     this.#paths.set(hop, path.initiatorDer);
     return hop;
+  }
+
+  /** Positions on an offered path of relays that live client paths of the same trunk go over already. */
+  sharedRelays(offer: PathOffer): number[] {
+    const used = new Set<string>();
+    for (const { offer: other, state } of this.#paths.keys()) {
+      if (state !== "live" || other.farEdge !== FarEdge.POOL) continue;
+      if (Buffer.compare(other.trunkId, offer.trunkId) !== 0) continue;
+      for (const relay of other.hops.slice(1, -1)) used.add(relay);
+    }
+    return offer.hops.flatMap((hop, at) => (at > 0 && at < offer.hops.length - 1 && used.has(hop) ? [at] : []));
   }
 
   /** What the signed policy allows now. */

@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { judgePeer } from "../certs/judge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
+import { dialTcp, startTls } from "../edge/dial.ts";
 import { encodeReversePreamble } from "../fabric/preamble.ts";
 import { linkServerName } from "../fabric/server-names.ts";
 import type { Neighbour } from "../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -18,7 +19,6 @@ import { Backoff, linkBackoff } from "../lib/backoff.ts";
 import type { Timer } from "../lib/clock.ts";
 import { errnoOf, messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
-import { dialTcp, startTls } from "./dial.ts";
 import type { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { serveEcho } from "../edge/echo.ts";
 import { hasRole } from "../fabric/members.ts";
-import { offlineVerdict } from "../fabric/offline.ts";
+import { type OfflineVerdict, offlineVerdict } from "../fabric/offline.ts";
 import { CreditPool } from "../fabric/trunk/credit.ts";
 import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
@@ -74,8 +74,11 @@ interface Parts {
   readonly feed: OwnFeedStore;
   readonly ceiling: CeilingJudge;
   readonly processPool: CreditPool;
+  readonly offline: () => Offline;
   readonly newChannels: () => boolean;
 }
+
+type Offline = Pick<OfflineVerdict, "newChannels" | "existing">;
 
 /** The grants a node may act on: what control assigned, within the ceiling. */
 function underCeiling(snapshot: Snapshot, ceiling: CeilingJudge, refused: (role: NodeRole) => void): Snapshot {
@@ -115,19 +118,17 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     counters: createNodeCounters(),
     drain: createDrainState(events, onThrow),
   };
-  const newChannels = (): boolean => {
+  const offline = (): Offline => {
     const current = snapshot.current();
-    return (
-      current !== undefined &&
-      offlineVerdict({
-        mode: current.offline?.mode ?? 0,
-        continueForMs: Number(current.offline?.continueForMs ?? 0n),
-        newestFeedMs: feed.newestIssuedMs() === 0 ? Number(current.issuedAtMs) : feed.newestIssuedMs(),
-        snapshotNotAfterMs: Number(current.notAfterMs),
-        leafNotAfterMs: identity.current().leaf.notAfterMs,
-        nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
-      }).newChannels
-    );
+    if (current === undefined) return { newChannels: false, existing: false };
+    return offlineVerdict({
+      mode: current.offline?.mode ?? 0,
+      continueForMs: Number(current.offline?.continueForMs ?? 0n),
+      newestFeedMs: feed.newestIssuedMs() === 0 ? Number(current.issuedAtMs) : feed.newestIssuedMs(),
+      snapshotNotAfterMs: Number(current.notAfterMs),
+      leafNotAfterMs: identity.current().leaf.notAfterMs,
+      nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
+    });
   };
   return {
     config,
@@ -136,7 +137,8 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     snapshot,
     feed,
     ceiling,
-    newChannels,
+    offline,
+    newChannels: () => offline().newChannels,
     processPool: new CreditPool(limits.processReceivePoolBytes),
   };
 }
@@ -156,8 +158,7 @@ function clientSurface(parts: Parts, entry: EntryRole, paths: () => DataPlane["p
     judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
   return createSurface({
     arrivedBy: "client-name",
-    routes: (router) =>
-      void router.service(PathService, pathService({ ports, routes, paths, newChannels: parts.newChannels })),
+    routes: (router) => void router.service(PathService, pathService({ ports, routes, paths, offline: parts.offline })),
     raw: [{ method: AccessService.method.connect, handle: serveAccess(ports, entry) }],
     policy: clientEntryPolicy,
     judge: rejudge,
@@ -312,6 +313,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     feed,
     clock: ports.clock,
     log: ports.log,
+    counters: ports.counters,
   });
   undo.add("control session", () => session.close());
   const roles = await startRoles(parts, load, undo);

@@ -4,6 +4,7 @@
  */
 
 import type { Socket } from "node:net";
+import { dialTcp } from "../edge/dial.ts";
 import { encodeLegPreamble } from "../fabric/preamble.ts";
 import type { NodeAddress } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Neighbour } from "../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -11,7 +12,6 @@ import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { LegTable } from "../relay/legs.ts";
 import { pathError } from "./ask-hop.ts";
-import { dialTcp } from "./dial.ts";
 import type { HopPath } from "./hop-path.ts";
 import type { Links } from "./links.ts";
 

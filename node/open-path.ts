@@ -15,17 +15,19 @@ import { verifyOffer } from "../fabric/path/offer.ts";
 import { ReplayWindow } from "../fabric/path/replay.ts";
 import {
   DialBackResponseSchema,
+  FarEdge,
   type OpenPathRequest,
   type OpenPathResponse,
   OpenPathResponseSchema,
   type PathOffer,
+  PathPurpose,
   type RelayService,
 } from "../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import type { Admission, PathBudget } from "../relay/budget.ts";
 import { type LegTable, legHash } from "../relay/legs.ts";
 import { kCaller, nodeOf } from "../rpc/caller.ts";
-import { askHop, pathError } from "./ask-hop.ts";
+import { askHop, pathError, sharesError } from "./ask-hop.ts";
 import { dialBack } from "./dial-back.ts";
 import { answerFeed, exchangeFeed } from "./feed-exchange.ts";
 import type { HopPath } from "./hop-path.ts";
@@ -161,6 +163,7 @@ class PathSetUp {
     if (decision.position === "far-edge" && !this.#deps.endsPaths) {
       throw pathError("failed_precondition", "PATH_NOT_AN_EDGE", at);
     }
+    if (decision.position === "far-edge") this.#requireApart(offer, at);
     const path = this.#deps.hops.add({
       offer,
       predecessor: callerId,
@@ -184,6 +187,13 @@ class PathSetUp {
       path.end("token_expired");
       throw error;
     }
+  }
+
+  /** A client's standby shares no relay with the trunk's other paths: nobody but this end knows both. */
+  #requireApart(offer: PathOffer, at: number): void {
+    if (offer.farEdge !== FarEdge.POOL || offer.purpose !== PathPurpose.STANDBY) return;
+    const shared = this.#deps.hops.sharedRelays(offer);
+    if (shared.length > 0) throw sharesError(at, shared);
   }
 
   async #askNext(request: OpenPathRequest, path: HopPath, nextHopId: string, hop: number): Promise<LegNext> {

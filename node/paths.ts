@@ -14,6 +14,7 @@ import type { TLSSocket } from "node:tls";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import type { LeafOf } from "../certs/material.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
+import { startTls } from "../edge/dial.ts";
 import { signOffer } from "../fabric/path/offer.ts";
 import type { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
 import {
@@ -28,7 +29,6 @@ import { limits } from "../lib/limits.ts";
 import { type LegTable, legHash } from "../relay/legs.ts";
 import { type Caller, isRefusal } from "../rpc/caller.ts";
 import { askHop, pathError } from "./ask-hop.ts";
-import { startTls } from "./dial.ts";
 import type { HopPath, PathEvent } from "./hop-path.ts";
 import type { Hops } from "./hops.ts";
 import { type Links, neighbourOf } from "./links.ts";

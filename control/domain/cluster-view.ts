@@ -26,6 +26,7 @@ import type { Queryable, Tx } from "../store/sql.ts";
 import type { TrustSeal } from "../store/trust.ts";
 import { assurances, classes, healths, offlineModes, resourceKinds, roles } from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
+import { locatorsOf } from "./locators.ts";
 import type { PublishedNode } from "./measurements.ts";
 import type { GrantRow } from "./placement.ts";
 
@@ -81,6 +82,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       name,
       organizationId,
       egressNodeIds: nodeIds,
+      locators: nodeIds.map((nodeId) => locatorsOf(seal, { clusterId, poolId: id, nodeId }, frame.changedAtMs)),
     })),
     resources: resources.map((row) => ({
       resourceId: row.id,

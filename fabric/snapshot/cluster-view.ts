@@ -9,6 +9,7 @@ import type {
 } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Grant } from "../members.ts";
+import type { EgressLocators } from "../path/handle.ts";
 
 export interface ViewAddress {
   readonly host: string;
@@ -48,6 +49,8 @@ export interface ViewPool {
   readonly name: string;
   readonly organizationId: string;
   readonly egressNodeIds: readonly string[];
+  /** One per egress: how resume handles of clients lead back to it (fabric/path/handle.ts). */
+  readonly locators: readonly EgressLocators[];
 }
 
 export interface ViewResource {

@@ -237,7 +237,7 @@ function resourceNameOf(view: ClusterView, resourceId: string, organizationId: s
   return view.resources.find((item) => item.resourceId === resourceId && item.organizationId === organizationId)?.name;
 }
 
-/** An entry learns a pool's usable egresses; an egress learns that it is in the pool, not who else is. */
+/** An entry learns a pool's usable egresses and their locators; an egress learns that it is in the pool, not who else is. */
 function poolFor(view: ClusterView, node: ViewNode, pool: ViewPool) {
   const usable = pool.egressNodeIds.filter((id) =>
     view.nodes.some((other) => other.nodeId === id && hasRole(other.roles, NodeRole.EGRESS, pool.organizationId)),
@@ -246,5 +246,11 @@ function poolFor(view: ClusterView, node: ViewNode, pool: ViewPool) {
   const egressNodeIds = routes ? usable : usable.filter((id) => id === node.nodeId);
   if (!routes && egressNodeIds.length === 0) return [];
   const { poolId, name, organizationId } = pool;
-  return [{ poolId, name, organizationId, egressNodeIds }];
+  // Only who hands handles out and takes them back needs to read them.
+  const locators = routes
+    ? pool.locators
+        .filter(({ egressNodeId }) => usable.includes(egressNodeId))
+        .map(({ egressNodeId, previous, current, next }) => ({ egressNodeId, previous, current, next }))
+    : [];
+  return [{ poolId, name, organizationId, egressNodeIds, locators }];
 }

@@ -1,21 +1,32 @@
 /**
  * PathService/OpenClientPath: a leg for a client that is an edge itself. The client names a resource; this entry chooses
- * pool member and path. The resume handle is random and names nothing: it leads back to the same egress through any
- * restart of the client, at this entry, while the entry runs.
+ * pool member and path, and hands out a handle that leads back to the same egress through any entry of the cluster
+ * (fabric/path/handle.ts). Nothing about handles is kept here: the snapshot says what they mean.
+ *
+ * PS1. A handle that leads nowhere is refused: another egress would not know the client's trunk.
+ * PS2. A standby avoids the relays of the trunk's other paths where there are others. The client does not know them and this
+ *      entry may not either: the egress refuses what it shares, and says which hops of this very offer are meant.
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
-import { askHash, verifyAsk } from "../../fabric/path/ask.ts";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { poolById } from "../../fabric/members.ts";
+import type { OfflineVerdict } from "../../fabric/offline.ts";
+import { askHash, type SignedAsk, verifyAsk } from "../../fabric/path/ask.ts";
+import { type EgressLocators, HANDLE_SALT_BYTES, makeHandle, readHandle } from "../../fabric/path/handle.ts";
 import {
+  type ClientAsk,
+  type OpenClientPathRequest,
   type OpenClientPathResponse,
   OpenClientPathResponseSchema,
   type PathService,
 } from "../../gen/weft/access/v1/access_pb.ts";
+import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { clientOf, kCaller } from "../../rpc/caller.ts";
+import { type Caller, clientOf, kCaller } from "../../rpc/caller.ts";
+import { sharedHops } from "../ask-hop.ts";
 import type { ClientLeg, PathEvent, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { Routes } from "./routes.ts";
@@ -24,35 +35,51 @@ export interface PathServiceDeps {
   readonly ports: DataPlanePorts;
   readonly routes: Routes;
   readonly paths: () => PathOpener;
-  /** What the offline mode says about new legs right now. */
-  readonly newChannels: () => boolean;
+  /** What the offline mode says right now. */
+  readonly offline: () => Pick<OfflineVerdict, "newChannels" | "existing">;
 }
 
 /** How many ways to one egress are tried before the next egress of the pool. */
 const pathAttemptsMaxCount = 3;
 
-interface Handle {
+/** A request whose ask was verified, and what this entry makes of it. */
+interface Wish {
   readonly clientId: string;
-  readonly poolId: string;
+  readonly organizationId: string;
+  readonly signed: SignedAsk;
+  readonly ask: ClientAsk;
+  readonly resource: ResourceRoute;
+  readonly purpose: PathPurpose;
+  /** Best first; one alone when the client comes back to it. */
+  readonly farEdges: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+interface Opened {
+  readonly leg: ClientLeg;
   readonly farEdge: string;
 }
 
 type Event = MessageInitShape<typeof OpenClientPathResponseSchema>["event"];
 
-function eventOf(event: PathEvent): Event {
-  // Clients learn what happened, never where (LAW-C3).
-  if (event.kind === "draining") return { case: "draining", value: { reason: "draining" } };
-  if (event.kind === "revoked") return { case: "revoked", value: { reason: "revoked" } };
-  return { case: "closing", value: { reason: event.reason } };
+/** Clients learn what happened, never where (LAW-C3); the entry they asked is the one node they know. */
+function eventOf(event: PathEvent, selfId: string): Event {
+  if (event.kind === "closing") return { case: "closing", value: { reason: event.reason } };
+  return { case: event.kind, value: { reason: event.nodeId === selfId ? "entry" : event.kind } };
 }
 
 /** The leg's events until it closes or the caller leaves; leaving ends nothing but the signalling. */
-async function* follow(leg: ClientLeg, first: Event, signal: AbortSignal): AsyncGenerator<OpenClientPathResponse> {
+async function* follow(
+  leg: ClientLeg,
+  first: Event,
+  selfId: string,
+  signal: AbortSignal,
+): AsyncGenerator<OpenClientPathResponse> {
   yield create(OpenClientPathResponseSchema, { event: first ?? { case: undefined } });
   const queue: Event[] = [];
   let wake: () => void = () => {};
   const unsubscribe = leg.onEvent((event) => {
-    queue.push(eventOf(event));
+    queue.push(eventOf(event, selfId));
     wake();
   });
   const onAbort = (): void => wake();
@@ -76,73 +103,150 @@ async function* follow(leg: ClientLeg, first: Event, signal: AbortSignal): Async
   }
 }
 
-export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathService> {
-  const { ports, routes } = deps;
-  const handles = new Map<string, Handle>();
+/** Ways over none of the avoided relays first, then by how many of them they share; otherwise in the order of routing. */
+function avoiding(ways: readonly (readonly string[])[], avoid: ReadonlySet<string>): (readonly string[])[] {
+  const shared = (hops: readonly string[]): number => hops.slice(1, -1).filter((hop) => avoid.has(hop)).length;
+  return ways.toSorted((a, b) => shared(a) - shared(b));
+}
 
-  function remember(handle: Handle): Uint8Array {
-    const id = ports.random.bytes(16);
-    handles.set(Buffer.from(id).toString("hex"), handle);
-    // The oldest goes: a client without a handle gets another pool member, not an error.
-    if (handles.size > limits.pathsMaxCount) handles.delete(handles.keys().next().value ?? "");
-    return id;
+class ClientPaths {
+  readonly #deps: PathServiceDeps;
+
+  constructor(deps: PathServiceDeps) {
+    this.#deps = deps;
   }
 
-  return {
-    async *openClientPath(request, context) {
-      if (ports.drain.draining()) throw new WeftError("unavailable", "the node is draining", { detail: "DRAINING" });
-      if (!deps.newChannels())
-        throw new WeftError("unavailable", "the offline policy stops new channels", { detail: "OFFLINE" });
-      const caller = context.values.get(kCaller);
-      const { clientId, clusterId } = clientOf(caller);
-      const clientSpki = caller.spkiDer;
-      if (clientSpki === undefined)
-        throw new WeftError("unauthenticated", "the client's key is not known", { detail: "CLIENT_KEY" });
-      const signed = { ask: request.ask, signature: request.askSignature };
-      const ask = verifyAsk(signed, { clientSpki, clusterId, clientId, nowMs: ports.clock.nowMs() });
-      const organizationId = caller.organizationId ?? "";
-      const resource = routes.resource(ask.resource, organizationId);
-      if (resource === undefined)
-        throw new WeftError("not_found", "there is no such resource", { detail: "UNKNOWN_RESOURCE" });
-      const held = handles.get(Buffer.from(request.resumeHandle).toString("hex"));
-      const resumed =
-        held !== undefined && held.clientId === clientId && held.poolId === resource.poolId ? held.farEdge : undefined;
-      const farEdges =
-        resumed === undefined ? routes.egresses(resource.poolId, organizationId, resource.defaultClass) : [resumed];
-      const purpose =
-        resumed !== undefined ? PathPurpose.RESUME : request.standby ? PathPurpose.STANDBY : PathPurpose.NEW;
-      let last: unknown;
-      const ways = farEdges.flatMap((far) =>
-        routes.paths(far, organizationId, resource.defaultClass).slice(0, pathAttemptsMaxCount),
-      );
-      for (const { hops, farEdge } of ways) {
-        try {
-          const leg = await deps.paths().openForClient({
-            hops,
-            purpose,
-            trunkId: ask.trunkId,
-            class: resource.defaultClass,
-            organizationId,
-            poolId: resource.poolId,
-            askHash: askHash(signed),
-            clientId,
-            signal: context.signal,
-          });
-          const resumeHandle = remember({ clientId, poolId: resource.poolId, farEdge });
-          yield* follow(
-            leg,
-            { case: "ready", value: { legToken: leg.legToken, resumeHandle, poolId: resource.poolId } },
-            context.signal,
-          );
-          return;
-        } catch (thrown) {
-          if (context.signal.aborted) throw thrown;
-          last = thrown;
-          routes.failed(hops);
-        }
+  get selfId(): string {
+    return this.#deps.ports.identity.current().nodeId;
+  }
+
+  /** What a request means here. Throws WeftError; nothing was opened then. */
+  judge(request: OpenClientPathRequest, caller: Caller, signal: AbortSignal): Wish {
+    const { ports, routes } = this.#deps;
+    if (ports.drain.draining()) throw new WeftError("unavailable", "the node is draining", { detail: "DRAINING" });
+    const returns = request.resumeHandle.length > 0;
+    const verdict = this.#deps.offline();
+    if (!(returns ? verdict.existing : verdict.newChannels))
+      throw new WeftError("unavailable", "the offline policy stops new channels", { detail: "OFFLINE" });
+    const { clientId, clusterId } = clientOf(caller);
+    const clientSpki = caller.spkiDer;
+    if (clientSpki === undefined)
+      throw new WeftError("unauthenticated", "the client's key is not known", { detail: "CLIENT_KEY" });
+    const signed = { ask: request.ask, signature: request.askSignature };
+    const ask = verifyAsk(signed, { clientSpki, clusterId, clientId, nowMs: ports.clock.nowMs() });
+    const organizationId = caller.organizationId ?? "";
+    const resource = routes.resource(ask.resource, organizationId);
+    if (resource === undefined)
+      throw new WeftError("not_found", "there is no such resource", { detail: "UNKNOWN_RESOURCE" });
+    const about = { clientId, organizationId, signed, ask, resource, signal };
+    if (!returns) {
+      if (request.standby) throw new WeftError("invalid_argument", "a standby needs a handle", { detail: "NO_HANDLE" });
+      const farEdges = routes.egresses(resource.poolId, organizationId, resource.defaultClass);
+      return { ...about, purpose: PathPurpose.NEW, farEdges };
+    }
+    const farEdge = readHandle(request.resumeHandle, { clientId, poolId: resource.poolId }, this.#locators(resource));
+    if (farEdge === undefined)
+      throw new WeftError("failed_precondition", "the handle leads nowhere", { detail: "HANDLE_UNKNOWN" });
+    return { ...about, purpose: request.standby ? PathPurpose.STANDBY : PathPurpose.RESUME, farEdges: [farEdge] };
+  }
+
+  /** Opens the best way that stands. Throws `unavailable` (NO_PATH), whatever hop failed (LAW-C3). */
+  async open(wish: Wish): Promise<Opened> {
+    const opened = wish.purpose === PathPurpose.STANDBY ? await this.#standby(wish) : await this.#first(wish);
+    if (opened instanceof Error) {
+      // Which hop failed, and how, is for operators: the cause stays here.
+      const facts = { detail: "NO_PATH", cause: opened };
+      throw new WeftError("unavailable", "no path to the resource could be opened", facts);
+    }
+    return opened;
+  }
+
+  /** A handle back to the egress; empty when this node's snapshot knows no locator of it yet. */
+  handle({ clientId, resource }: Wish, farEdge: string): Uint8Array {
+    const locators = this.#locators(resource).find(({ egressNodeId }) => egressNodeId === farEdge);
+    if (locators === undefined) return new Uint8Array();
+    const salt = this.#deps.ports.random.bytes(HANDLE_SALT_BYTES);
+    return makeHandle(locators, { clientId, poolId: resource.poolId }, salt);
+  }
+
+  #locators(resource: ResourceRoute): readonly EgressLocators[] {
+    const snapshot = this.#deps.ports.snapshot.current();
+    return (snapshot === undefined ? undefined : poolById(snapshot, resource.poolId))?.locators ?? [];
+  }
+
+  #ways(wish: Wish, farEdge: string): (readonly string[])[] {
+    const { organizationId, resource } = wish;
+    return this.#deps.routes.paths(farEdge, organizationId, resource.defaultClass).map(({ hops }) => hops);
+  }
+
+  async #first(wish: Wish): Promise<Opened | Error> {
+    let last = new Error("no way is known");
+    for (const farEdge of wish.farEdges) {
+      for (const hops of this.#ways(wish, farEdge).slice(0, pathAttemptsMaxCount)) {
+        const leg = await this.#leg(wish, hops, wish.purpose);
+        if (!(leg instanceof Error)) return { leg, farEdge };
+        last = leg;
       }
-      // Which hop failed, and how, is for operators: the cause stays here (LAW-C3).
-      throw new WeftError("unavailable", "no path to the resource could be opened", { detail: "NO_PATH", cause: last });
+    }
+    return last;
+  }
+
+  /** PS2: learns from refusals which relays to avoid; shares some only when every way does. */
+  async #standby(wish: Wish): Promise<Opened | Error> {
+    const farEdge = wish.farEdges[0] ?? "";
+    const avoid = new Set<string>();
+    const tried = new Set<string>();
+    let last = new Error("no way is known");
+    while (tried.size < limits.clientPathAttemptsMaxCount) {
+      // A way that shares what it must not comes last, and then as what it is: any second path is better than none.
+      const next = avoiding(this.#ways(wish, farEdge), avoid)
+        .map((hops) => ({
+          hops,
+          purpose: hops.some((hop) => avoid.has(hop)) ? PathPurpose.RESUME : PathPurpose.STANDBY,
+        }))
+        .find(({ hops, purpose }) => !tried.has(`${purpose} ${hops.join()}`));
+      if (next === undefined) break;
+      tried.add(`${next.purpose} ${next.hops.join()}`);
+      const leg = await this.#leg(wish, next.hops, next.purpose);
+      if (!(leg instanceof Error)) return { leg, farEdge };
+      last = leg;
+      for (const hop of sharedHops(leg, next.hops)) avoid.add(hop);
+    }
+    return last;
+  }
+
+  /** One attempt over one way; the failure of the way, remembered. Throws only when the caller left. */
+  async #leg(wish: Wish, hops: readonly string[], purpose: PathPurpose): Promise<ClientLeg | Error> {
+    const { resource, organizationId, signed, ask, clientId, signal } = wish;
+    try {
+      return await this.#deps.paths().openForClient({
+        hops,
+        purpose,
+        trunkId: ask.trunkId,
+        class: resource.defaultClass,
+        organizationId,
+        poolId: resource.poolId,
+        askHash: askHash(signed),
+        clientId,
+        signal,
+      });
+    } catch (thrown) {
+      if (signal.aborted || !(thrown instanceof Error)) throw thrown;
+      if (sharedHops(thrown, hops).length === 0) this.#deps.routes.failed(hops);
+      return thrown;
+    }
+  }
+}
+
+export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathService> {
+  const clientPaths = new ClientPaths(deps);
+  return {
+    async *openClientPath(request: OpenClientPathRequest, context: HandlerContext) {
+      const wish = clientPaths.judge(request, context.values.get(kCaller), context.signal);
+      const { leg, farEdge } = await clientPaths.open(wish);
+      const { poolId, defaultClass } = wish.resource;
+      const value = { legToken: leg.legToken, resumeHandle: clientPaths.handle(wish, farEdge), poolId, defaultClass };
+      yield* follow(leg, { case: "ready", value }, clientPaths.selfId, context.signal);
     },
   };
 }

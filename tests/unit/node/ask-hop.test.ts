@@ -5,7 +5,7 @@ import { OpenPathRequestSchema, RelayService } from "../../../gen/weft/relay/v1/
 import { ManualClock } from "../../../lib/clock.ts";
 import { WeftError } from "../../../lib/errors.ts";
 import { limits } from "../../../lib/limits.ts";
-import { askHop } from "../../../node/ask-hop.ts";
+import { askHop, sharedHops, sharesError } from "../../../node/ask-hop.ts";
 import type { PathEvent } from "../../../node/hop-path.ts";
 import { rpcClient } from "../../../rpc/client.ts";
 import { toConnectError } from "../../../rpc/errors.ts";
@@ -91,4 +91,25 @@ it("a refusal keeps its class and who failed; a stranger's words do not pass", a
     message: "the path could not be set up",
     metadata: { hop: "1" },
   });
+});
+
+const refusing = (error: WeftError) =>
+  async function* (): Answers {
+    yield* [];
+    throw toConnectError(error, "request");
+  };
+
+it("passes on which hops of the path are shared, as positions, and nothing that is none", async () => {
+  const thrown = await hop(refusing(sharesError(3, [1, 2]))).token.catch((error: unknown) => error);
+  expect(thrown).toMatchObject({ detail: "PATH_SHARES_RELAY", metadata: { hop: "3", shared: "1,2" } });
+  expect(sharedHops(thrown as WeftError, ["en", "re-1", "re-2", "re-3", "eg"])).toEqual(["re-1", "re-2"]);
+  const odd = new WeftError("failed_precondition", "no", { detail: "PATH_SHARES_RELAY", metadata: { shared: "nd-x" } });
+  const cleaned = await hop(refusing(odd)).token.catch((error: unknown) => error);
+  expect(cleaned).toMatchObject({ metadata: { hop: "1" } });
+  expect(sharedHops(cleaned as WeftError, ["en", "re-1", "eg"])).toEqual([]);
+});
+
+it("reads no shared hops out of another failure", () => {
+  const other = new WeftError("unavailable", "no", { detail: "PATH_DRAINING", metadata: { shared: "1" } });
+  expect(sharedHops(other, ["en", "re-1", "eg"])).toEqual([]);
 });

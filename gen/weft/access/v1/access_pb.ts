@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/access/v1/access.proto.
  */
 export const file_weft_access_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWZ0L2FjY2Vzcy92MS9hY2Nlc3MucHJvdG8SDndlZnQuYWNjZXNzLnYxIpABCg5Db25uZWN0UmVxdWVzdBIrCgRvcGVuGAEgASgLMhsud2VmdC5hY2Nlc3MudjEuQ29ubmVjdE9wZW5IABIOCgRkYXRhGAIgASgMSAASNgoKaGFsZl9jbG9zZRgDIAEoCzIgLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RIYWxmQ2xvc2VIAEIJCgdtZXNzYWdlIkwKC0Nvbm5lY3RPcGVuEhAKCHJlc291cmNlGAEgASgJEisKBWNsYXNzGAIgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzIhIKEENvbm5lY3RIYWxmQ2xvc2UilwEKD0Nvbm5lY3RSZXNwb25zZRIvCgZvcGVuZWQYASABKAsyHS53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0T3BlbmVkSAASDgoEZGF0YRgCIAEoDEgAEjgKC2hhbGZfY2xvc2VkGAMgASgLMiEud2VmdC5hY2Nlc3MudjEuQ29ubmVjdEhhbGZDbG9zZWRIAEIJCgdtZXNzYWdlIicKDUNvbm5lY3RPcGVuZWQSFgoOY29ycmVsYXRpb25faWQYASABKAkiEwoRQ29ubmVjdEhhbGZDbG9zZWQikgEKCUNsaWVudEFzaxISCgpjbHVzdGVyX2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIQCgh0cnVua19pZBgEIAEoDBINCgVub25jZRgFIAEoDBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyJjChVPcGVuQ2xpZW50UGF0aFJlcXVlc3QSCwoDYXNrGAEgASgMEhUKDWFza19zaWduYXR1cmUYAiABKAwSFQoNcmVzdW1lX2hhbmRsZRgDIAEoDBIPCgdzdGFuZGJ5GAQgASgIIvABChZPcGVuQ2xpZW50UGF0aFJlc3BvbnNlEjAKBXJlYWR5GAEgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aFJlYWR5SAASMwoIZHJhaW5pbmcYAiABKAsyHy53ZWZ0LmFjY2Vzcy52MS5DbGllbnRQYXRoRXZlbnRIABIyCgdyZXZva2VkGAMgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aEV2ZW50SAASMgoHY2xvc2luZxgEIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhFdmVudEgAQgcKBWV2ZW50IkwKD0NsaWVudFBhdGhSZWFkeRIRCglsZWdfdG9rZW4YASABKAwSFQoNcmVzdW1lX2hhbmRsZRgCIAEoDBIPCgdwb29sX2lkGAMgASgJIiEKD0NsaWVudFBhdGhFdmVudBIOCgZyZWFzb24YASABKAkyXwoNQWNjZXNzU2VydmljZRJOCgdDb25uZWN0Eh4ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdFJlcXVlc3QaHy53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0UmVzcG9uc2UoATABMnAKC1BhdGhTZXJ2aWNlEmEKDk9wZW5DbGllbnRQYXRoEiUud2VmdC5hY2Nlc3MudjEuT3BlbkNsaWVudFBhdGhSZXF1ZXN0GiYud2VmdC5hY2Nlc3MudjEuT3BlbkNsaWVudFBhdGhSZXNwb25zZTABYgZwcm90bzM", [file_weft_fabric_v1_role]);
+  fileDesc("Cht3ZWZ0L2FjY2Vzcy92MS9hY2Nlc3MucHJvdG8SDndlZnQuYWNjZXNzLnYxIpABCg5Db25uZWN0UmVxdWVzdBIrCgRvcGVuGAEgASgLMhsud2VmdC5hY2Nlc3MudjEuQ29ubmVjdE9wZW5IABIOCgRkYXRhGAIgASgMSAASNgoKaGFsZl9jbG9zZRgDIAEoCzIgLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RIYWxmQ2xvc2VIAEIJCgdtZXNzYWdlIkwKC0Nvbm5lY3RPcGVuEhAKCHJlc291cmNlGAEgASgJEisKBWNsYXNzGAIgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzIhIKEENvbm5lY3RIYWxmQ2xvc2UilwEKD0Nvbm5lY3RSZXNwb25zZRIvCgZvcGVuZWQYASABKAsyHS53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0T3BlbmVkSAASDgoEZGF0YRgCIAEoDEgAEjgKC2hhbGZfY2xvc2VkGAMgASgLMiEud2VmdC5hY2Nlc3MudjEuQ29ubmVjdEhhbGZDbG9zZWRIAEIJCgdtZXNzYWdlIicKDUNvbm5lY3RPcGVuZWQSFgoOY29ycmVsYXRpb25faWQYASABKAkiEwoRQ29ubmVjdEhhbGZDbG9zZWQikgEKCUNsaWVudEFzaxISCgpjbHVzdGVyX2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIQCgh0cnVua19pZBgEIAEoDBINCgVub25jZRgFIAEoDBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyJjChVPcGVuQ2xpZW50UGF0aFJlcXVlc3QSCwoDYXNrGAEgASgMEhUKDWFza19zaWduYXR1cmUYAiABKAwSFQoNcmVzdW1lX2hhbmRsZRgDIAEoDBIPCgdzdGFuZGJ5GAQgASgIIvABChZPcGVuQ2xpZW50UGF0aFJlc3BvbnNlEjAKBXJlYWR5GAEgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aFJlYWR5SAASMwoIZHJhaW5pbmcYAiABKAsyHy53ZWZ0LmFjY2Vzcy52MS5DbGllbnRQYXRoRXZlbnRIABIyCgdyZXZva2VkGAMgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aEV2ZW50SAASMgoHY2xvc2luZxgEIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhFdmVudEgAQgcKBWV2ZW50IoEBCg9DbGllbnRQYXRoUmVhZHkSEQoJbGVnX3Rva2VuGAEgASgMEhUKDXJlc3VtZV9oYW5kbGUYAiABKAwSDwoHcG9vbF9pZBgDIAEoCRIzCg1kZWZhdWx0X2NsYXNzGAQgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzIiEKD0NsaWVudFBhdGhFdmVudBIOCgZyZWFzb24YASABKAkyXwoNQWNjZXNzU2VydmljZRJOCgdDb25uZWN0Eh4ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdFJlcXVlc3QaHy53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0UmVzcG9uc2UoATABMnAKC1BhdGhTZXJ2aWNlEmEKDk9wZW5DbGllbnRQYXRoEiUud2VmdC5hY2Nlc3MudjEuT3BlbkNsaWVudFBhdGhSZXF1ZXN0GiYud2VmdC5hY2Nlc3MudjEuT3BlbkNsaWVudFBhdGhSZXNwb25zZTABYgZwcm90bzM", [file_weft_fabric_v1_role]);
 
 /**
  * @generated from message weft.access.v1.ConnectRequest
@@ -225,14 +225,15 @@ export type OpenClientPathRequest = Message<"weft.access.v1.OpenClientPathReques
   askSignature: Uint8Array;
 
   /**
-   * From an earlier answer: reach the same egress again, through any entry.
+   * From an earlier answer: reach the same egress again, through any entry. One that leads nowhere is refused: another
+   * egress does not know the trunk.
    *
    * @generated from field: bytes resume_handle = 3;
    */
   resumeHandle: Uint8Array;
 
   /**
-   * A second path beside the one in use.
+   * A second path beside the one in use: over other relays where there are others. Needs a handle.
    *
    * @generated from field: bool standby = 4;
    */
@@ -311,6 +312,13 @@ export type ClientPathReady = Message<"weft.access.v1.ClientPathReady"> & {
    * @generated from field: string pool_id = 3;
    */
   poolId: string;
+
+  /**
+   * What the resource's channels are carried as unless the client says otherwise.
+   *
+   * @generated from field: weft.fabric.v1.ChannelClass default_class = 4;
+   */
+  defaultClass: ChannelClass;
 };
 
 /**
@@ -325,6 +333,8 @@ export const ClientPathReadySchema: GenMessage<ClientPathReady> = /*@__PURE__*/
  */
 export type ClientPathEvent = Message<"weft.access.v1.ClientPathEvent"> & {
   /**
+   * A short constant. "entry": the entry that was asked is meant, and should not be asked again for now.
+   *
    * @generated from field: string reason = 1;
    */
   reason: string;

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { ChannelClass, NodeAddress, NodeHealth, OfflineMode, OriginAssurance, ResourceKind, RoleGrant } from "./role_pb.ts";
+import type { ChannelClass, IntentAction, NodeAddress, NodeHealth, OfflineMode, OriginAssurance, ResourceKind, RoleGrant, ServiceClass } from "./role_pb.ts";
 import { file_weft_fabric_v1_role } from "./role_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/fabric/v1/snapshot.proto.
  */
 export const file_weft_fabric_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEiTAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwingEKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIoCgVyb290cxgEIAMoCzIZLndlZnQuZmFicmljLnYxLlRydXN0Um9vdBIPCgd2ZXJzaW9uGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAyKwAQoTU2lnbmluZ0tleVN0YXRlbWVudBISCgpjbHVzdGVyX2lkGAEgASgJEg4KBmtleV9pZBgCIAEoCRIXCg9wdWJsaWNfa2V5X3Nwa2kYAyABKAwSLwoHcHVycG9zZRgEIAEoDjIeLndlZnQuZmFicmljLnYxLlNpZ25pbmdQdXJwb3NlEhUKDW5vdF9iZWZvcmVfbXMYBSABKAMSFAoMbm90X2FmdGVyX21zGAYgASgDIjgKEFNpZ25lZFNpZ25pbmdLZXkSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJ9ChBTbmFwc2hvdEVudmVsb3BlEg8KB3BheWxvYWQYASABKAwSDgoGa2V5X2lkGAIgASgJEhEKCXNpZ25hdHVyZRgDIAEoDBI1CgtzaWduaW5nX2tleRgEIAEoCzIgLndlZnQuZmFicmljLnYxLlNpZ25lZFNpZ25pbmdLZXkiJgoJQXVkaXRIZWFkEgsKA3NlcRgBIAEoBBIMCgRoYXNoGAIgASgMIrAGCghTbmFwc2hvdBIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVlcG9jaBgFIAEoBBIPCgd2ZXJzaW9uGAYgASgEEhQKDGlzc3VlZF9hdF9tcxgHIAEoAxIUCgxub3RfYWZ0ZXJfbXMYCCABKAMSLQoKYXVkaXRfaGVhZBgJIAEoCzIZLndlZnQuZmFicmljLnYxLkF1ZGl0SGVhZBIrCgZidW5kbGUYCiABKAsyGy53ZWZ0LmZhYnJpYy52MS5UcnVzdEJ1bmRsZRIuCgdvZmZsaW5lGAsgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeRImCgRzZWxmGAwgASgLMhgud2VmdC5mYWJyaWMudjEuTm9kZVNlbGYSLQoKbmVpZ2hib3VycxgNIAMoCzIZLndlZnQuZmFicmljLnYxLk5laWdoYm91chInCgdtZW1iZXJzGA4gAygLMhYud2VmdC5mYWJyaWMudjEuTWVtYmVyEikKBWdyYXBoGA8gASgLMhoud2VmdC5mYWJyaWMudjEuUm91dGVHcmFwaBI2Cg9yZXNvdXJjZV9yb3V0ZXMYECADKAsyHS53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVJvdXRlEisKCWxpc3RlbmVycxgRIAMoCzIYLndlZnQuZmFicmljLnYxLkxpc3RlbmVyEjgKEHJlc291cmNlX3RhcmdldHMYEiADKAsyHi53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVRhcmdldBIsCgdjbGllbnRzGBMgAygLMhsud2VmdC5mYWJyaWMudjEuQ2xpZW50R3JhbnQSNgoPbGlzdGVuZXJfZ3JhbnRzGBQgAygLMh0ud2VmdC5mYWJyaWMudjEuTGlzdGVuZXJHcmFudBIjCgVwb29scxgVIAMoCzIULndlZnQuZmFicmljLnYxLlBvb2wSJgoDcW9zGBYgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5IlMKDU9mZmxpbmVQb2xpY3kSKQoEbW9kZRgBIAEoDjIbLndlZnQuZmFicmljLnYxLk9mZmxpbmVNb2RlEhcKD2NvbnRpbnVlX2Zvcl9tcxgCIAEoAyKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIs0BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCCJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKwAgoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2Ui4AIKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJIpwBCghMaXN0ZW5lchITCgtsaXN0ZW5lcl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJEhEKCWJpbmRfaG9zdBgFIAEoCRIRCgliaW5kX3BvcnQYBiABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAcgAygJImsKDUxpc3RlbmVyR3JhbnQSEwoLbGlzdGVuZXJfaWQYASABKAkSFQoNZW50cnlfbm9kZV9pZBgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFQoNcmVzb3VyY2VfbmFtZRgEIAEoCSI5CgtDbGllbnRHcmFudBIRCgljbGllbnRfaWQYASABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAIgASgJIlcKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkifgoJUW9zUG9saWN5EisKBWNsYXNzGAEgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEhAKCHByaW9yaXR5GAIgASgNEh0KFXJhdGVfYnl0ZXNfcGVyX3NlY29uZBgDIAEoBBITCgtidXJzdF9ieXRlcxgEIAEoBCqSAQoIUm9vdEtpbmQSGQoVUk9PVF9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOUk9PVF9LSU5EX05PREUQARIVChFST09UX0tJTkRfQ09OVFJPTBACEhQKEFJPT1RfS0lORF9DTElFTlQQAxISCg5ST09UX0tJTkRfUE9PTBAEEhYKElJPT1RfS0lORF9PUEVSQVRPUhAFKmkKDlNpZ25pbmdQdXJwb3NlEh8KG1NJR05JTkdfUFVSUE9TRV9VTlNQRUNJRklFRBAAEhwKGFNJR05JTkdfUFVSUE9TRV9TTkFQU0hPVBABEhgKFFNJR05JTkdfUFVSUE9TRV9GRUVEEAJiBnByb3RvMw", [file_weft_fabric_v1_role]);
+  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEiTAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwingEKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIoCgVyb290cxgEIAMoCzIZLndlZnQuZmFicmljLnYxLlRydXN0Um9vdBIPCgd2ZXJzaW9uGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAyKwAQoTU2lnbmluZ0tleVN0YXRlbWVudBISCgpjbHVzdGVyX2lkGAEgASgJEg4KBmtleV9pZBgCIAEoCRIXCg9wdWJsaWNfa2V5X3Nwa2kYAyABKAwSLwoHcHVycG9zZRgEIAEoDjIeLndlZnQuZmFicmljLnYxLlNpZ25pbmdQdXJwb3NlEhUKDW5vdF9iZWZvcmVfbXMYBSABKAMSFAoMbm90X2FmdGVyX21zGAYgASgDIjgKEFNpZ25lZFNpZ25pbmdLZXkSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJ9ChBTbmFwc2hvdEVudmVsb3BlEg8KB3BheWxvYWQYASABKAwSDgoGa2V5X2lkGAIgASgJEhEKCXNpZ25hdHVyZRgDIAEoDBI1CgtzaWduaW5nX2tleRgEIAEoCzIgLndlZnQuZmFicmljLnYxLlNpZ25lZFNpZ25pbmdLZXkiJgoJQXVkaXRIZWFkEgsKA3NlcRgBIAEoBBIMCgRoYXNoGAIgASgMIpUHCghTbmFwc2hvdBIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVlcG9jaBgFIAEoBBIPCgd2ZXJzaW9uGAYgASgEEhQKDGlzc3VlZF9hdF9tcxgHIAEoAxIUCgxub3RfYWZ0ZXJfbXMYCCABKAMSLQoKYXVkaXRfaGVhZBgJIAEoCzIZLndlZnQuZmFicmljLnYxLkF1ZGl0SGVhZBIrCgZidW5kbGUYCiABKAsyGy53ZWZ0LmZhYnJpYy52MS5UcnVzdEJ1bmRsZRIuCgdvZmZsaW5lGAsgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeRImCgRzZWxmGAwgASgLMhgud2VmdC5mYWJyaWMudjEuTm9kZVNlbGYSLQoKbmVpZ2hib3VycxgNIAMoCzIZLndlZnQuZmFicmljLnYxLk5laWdoYm91chInCgdtZW1iZXJzGA4gAygLMhYud2VmdC5mYWJyaWMudjEuTWVtYmVyEikKBWdyYXBoGA8gASgLMhoud2VmdC5mYWJyaWMudjEuUm91dGVHcmFwaBI2Cg9yZXNvdXJjZV9yb3V0ZXMYECADKAsyHS53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVJvdXRlEisKCWxpc3RlbmVycxgRIAMoCzIYLndlZnQuZmFicmljLnYxLkxpc3RlbmVyEjgKEHJlc291cmNlX3RhcmdldHMYEiADKAsyHi53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVRhcmdldBIsCgdjbGllbnRzGBMgAygLMhsud2VmdC5mYWJyaWMudjEuQ2xpZW50R3JhbnQSNgoPbGlzdGVuZXJfZ3JhbnRzGBQgAygLMh0ud2VmdC5mYWJyaWMudjEuTGlzdGVuZXJHcmFudBIjCgVwb29scxgVIAMoCzIULndlZnQuZmFicmljLnYxLlBvb2wSJgoDcW9zGBYgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5Ei8KDHJlc291cmNlX3FvcxgXIAMoCzIZLndlZnQuZmFicmljLnYxLlFvc1BvbGljeRIyCg1yb3V0ZV9pbnRlbnRzGBggAygLMhsud2VmdC5mYWJyaWMudjEuUm91dGVJbnRlbnQiUwoNT2ZmbGluZVBvbGljeRIpCgRtb2RlGAEgASgOMhsud2VmdC5mYWJyaWMudjEuT2ZmbGluZU1vZGUSFwoPY29udGludWVfZm9yX21zGAIgASgDIq0BCghOb2RlU2VsZhIMCgRuYW1lGAEgASgJEigKBXJvbGVzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgDIAEoCRIuCglhZGRyZXNzZXMYBCADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAUgASgJEhUKDWRpYWxfb3V0X29ubHkYBiABKAgi7gEKCU5laWdoYm91chIPCgdub2RlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSKAoFcm9sZXMYAyADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb2xlR3JhbnQSDgoGcmVnaW9uGAQgASgJEi4KCWFkZHJlc3NlcxgFIAMoCzIbLndlZnQuZmFicmljLnYxLk5vZGVBZGRyZXNzEhIKCmxpbmtfbGFiZWwYBiABKAkSFQoNZGlhbF9vdXRfb25seRgHIAEoCBIMCgRkaWFsGAggASgIEh8KF2RpcmVjdF9vcmdhbml6YXRpb25faWRzGAkgAygJIkMKBk1lbWJlchIPCgdub2RlX2lkGAEgASgJEigKBXJvbGVzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50ImAKClJvdXRlR3JhcGgSKAoFbm9kZXMYASADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb3V0ZU5vZGUSKAoFbGlua3MYAiADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUxpbmsiwQEKCVJvdXRlTm9kZRIPCgdub2RlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSKAoFcm9sZXMYAyADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb2xlR3JhbnQSDgoGcmVnaW9uGAQgASgJEhMKC3RydXN0X2xldmVsGAUgASgNEhEKBGxvYWQYBiABKAFIAIgBARIqCgZoZWFsdGgYByABKA4yGi53ZWZ0LmZhYnJpYy52MS5Ob2RlSGVhbHRoQgcKBV9sb2FkIusCCglSb3V0ZUxpbmsSFAoMZnJvbV9ub2RlX2lkGAEgASgJEhIKCnRvX25vZGVfaWQYAiABKAkSEwoGcnR0X21zGAMgASgBSACIAQESFgoJaml0dGVyX21zGAQgASgBSAGIAQESFwoKbG9zc19zaGFyZRgFIAEoAUgCiAEBEh4KEXJlbGlhYmlsaXR5X3NoYXJlGAYgASgBSAOIAQESJwoaYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYByABKAFIBIgBARIcCg9yZWNlbnRfZmFpbHVyZXMYCCABKAFIBYgBARIWCg5tZWFzdXJlZF9hdF9tcxgJIAEoA0IJCgdfcnR0X21zQgwKCl9qaXR0ZXJfbXNCDQoLX2xvc3Nfc2hhcmVCFAoSX3JlbGlhYmlsaXR5X3NoYXJlQh0KG19iYW5kd2lkdGhfYnl0ZXNfcGVyX3NlY29uZEISChBfcmVjZW50X2ZhaWx1cmVzIuUCCg1SZXNvdXJjZVJvdXRlEhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIzCg1zZXJ2aWNlX2NsYXNzGAkgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzIuACCg5SZXNvdXJjZVRhcmdldBITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USDAoEaG9zdBgJIAEoCRIMCgRwb3J0GAogASgNEhEKCXVuaXhfcGF0aBgLIAEoCSKcAQoITGlzdGVuZXISEwoLbGlzdGVuZXJfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFQoNcmVzb3VyY2VfbmFtZRgEIAEoCRIRCgliaW5kX2hvc3QYBSABKAkSEQoJYmluZF9wb3J0GAYgASgNEhcKD2FsbG93ZWRfc291cmNlcxgHIAMoCSJrCg1MaXN0ZW5lckdyYW50EhMKC2xpc3RlbmVyX2lkGAEgASgJEhUKDWVudHJ5X25vZGVfaWQYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkiOQoLQ2xpZW50R3JhbnQSEQoJY2xpZW50X2lkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCSKGAQoEUG9vbBIPCgdwb29sX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhcKD2VncmVzc19ub2RlX2lkcxgEIAMoCRItCghsb2NhdG9ycxgFIAMoCzIbLndlZnQuZmFicmljLnYxLlBvb2xMb2NhdG9yIlYKC1Bvb2xMb2NhdG9yEhYKDmVncmVzc19ub2RlX2lkGAEgASgJEhAKCHByZXZpb3VzGAIgASgMEg8KB2N1cnJlbnQYAyABKAwSDAoEbmV4dBgEIAEoDCKsAQoJUW9zUG9saWN5EisKBWNsYXNzGAEgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEhAKCHByaW9yaXR5GAIgASgNEh0KFXJhdGVfYnl0ZXNfcGVyX3NlY29uZBgDIAEoBBITCgtidXJzdF9ieXRlcxgEIAEoBBIXCg9vcmdhbml6YXRpb25faWQYBSABKAkSEwoLcmVzb3VyY2VfaWQYBiABKAkioAIKC1JvdXRlSW50ZW50EhEKCWludGVudF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIWCg5zb3VyY2Vfbm9kZV9pZBgEIAEoCRIPCgdwb29sX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJEjMKDXNlcnZpY2VfY2xhc3MYByABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MSLAoGYWN0aW9uGAggASgOMhwud2VmdC5mYWJyaWMudjEuSW50ZW50QWN0aW9uEg8KB25vZGVfaWQYCSABKAkSDgoGcmVnaW9uGAogASgJEhUKDWV4cGlyZXNfYXRfbXMYCyABKAMqkgEKCFJvb3RLaW5kEhkKFVJPT1RfS0lORF9VTlNQRUNJRklFRBAAEhIKDlJPT1RfS0lORF9OT0RFEAESFQoRUk9PVF9LSU5EX0NPTlRST0wQAhIUChBST09UX0tJTkRfQ0xJRU5UEAMSEgoOUk9PVF9LSU5EX1BPT0wQBBIWChJST09UX0tJTkRfT1BFUkFUT1IQBSppCg5TaWduaW5nUHVycG9zZRIfChtTSUdOSU5HX1BVUlBPU0VfVU5TUEVDSUZJRUQQABIcChhTSUdOSU5HX1BVUlBPU0VfU05BUFNIT1QQARIYChRTSUdOSU5HX1BVUlBPU0VfRkVFRBACYgZwcm90bzM", [file_weft_fabric_v1_role]);
 
 /**
  * A root certificate. Several of one kind exist only while one replaces another.
@@ -351,11 +351,25 @@ export type Snapshot = Message<"weft.fabric.v1.Snapshot"> & {
   pools: Pool[];
 
   /**
-   * QoS per class, enforced by relays per path and by edges per lane.
+   * QoS of the cluster and of organizations, per class: enforced by relays per path and by edges per lane.
    *
    * @generated from field: repeated weft.fabric.v1.QosPolicy qos = 22;
    */
   qos: QosPolicy[];
+
+  /**
+   * Entries and egresses: QoS of single resources, per class. Edges enforce it for those resources' channels in a lane.
+   *
+   * @generated from field: repeated weft.fabric.v1.QosPolicy resource_qos = 23;
+   */
+  resourceQos: QosPolicy[];
+
+  /**
+   * Entries: what operators want of routes.
+   *
+   * @generated from field: repeated weft.fabric.v1.RouteIntent route_intents = 24;
+   */
+  routeIntents: RouteIntent[];
 };
 
 /**
@@ -482,6 +496,13 @@ export type Neighbour = Message<"weft.fabric.v1.Neighbour"> & {
    * @generated from field: bool dial = 8;
    */
   dial: boolean;
+
+  /**
+   * Organizations whose paths may lead between the two without a relay, because a route intent says so.
+   *
+   * @generated from field: repeated string direct_organization_ids = 9;
+   */
+  directOrganizationIds: string[];
 };
 
 /**
@@ -694,6 +715,13 @@ export type ResourceRoute = Message<"weft.fabric.v1.ResourceRoute"> & {
    * @generated from field: weft.fabric.v1.OriginAssurance minimum_assurance = 8;
    */
   minimumAssurance: OriginAssurance;
+
+  /**
+   * What route intents may name.
+   *
+   * @generated from field: weft.fabric.v1.ServiceClass service_class = 9;
+   */
+  serviceClass: ServiceClass;
 };
 
 /**
@@ -904,6 +932,13 @@ export type Pool = Message<"weft.fabric.v1.Pool"> & {
    * @generated from field: repeated string egress_node_ids = 4;
    */
   egressNodeIds: string[];
+
+  /**
+   * Entries only: how clients' resume handles lead back to an egress.
+   *
+   * @generated from field: repeated weft.fabric.v1.PoolLocator locators = 5;
+   */
+  locators: PoolLocator[];
 };
 
 /**
@@ -914,6 +949,44 @@ export const PoolSchema: GenMessage<Pool> = /*@__PURE__*/
   messageDesc(file_weft_fabric_v1_snapshot, 19);
 
 /**
+ * Random values that stand for one egress in one pool, the same at every entry. They change every day; the one before and
+ * the one after are known too, so that entries with snapshots of different age understand each other.
+ *
+ * @generated from message weft.fabric.v1.PoolLocator
+ */
+export type PoolLocator = Message<"weft.fabric.v1.PoolLocator"> & {
+  /**
+   * @generated from field: string egress_node_id = 1;
+   */
+  egressNodeId: string;
+
+  /**
+   * @generated from field: bytes previous = 2;
+   */
+  previous: Uint8Array;
+
+  /**
+   * @generated from field: bytes current = 3;
+   */
+  current: Uint8Array;
+
+  /**
+   * @generated from field: bytes next = 4;
+   */
+  next: Uint8Array;
+};
+
+/**
+ * Describes the message weft.fabric.v1.PoolLocator.
+ * Use `create(PoolLocatorSchema)` to create a new message.
+ */
+export const PoolLocatorSchema: GenMessage<PoolLocator> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 20);
+
+/**
+ * What a class of traffic may use. Of the policies that fit, the most specific one counts, whole: a resource's before its
+ * organization's before the cluster's.
+ *
  * @generated from message weft.fabric.v1.QosPolicy
  */
 export type QosPolicy = Message<"weft.fabric.v1.QosPolicy"> & {
@@ -923,23 +996,40 @@ export type QosPolicy = Message<"weft.fabric.v1.QosPolicy"> & {
   class: ChannelClass;
 
   /**
-   * Higher goes first.
+   * 1..64. Higher goes first: shares among channels that wait for the same lane are in proportion. Default: 8 for
+   * interactive, 4 for droppable, 1 for bulk.
    *
    * @generated from field: uint32 priority = 2;
    */
   priority: number;
 
   /**
-   * 0: unlimited.
+   * Each direction of a path, lane or resource by itself. 0: unlimited.
    *
    * @generated from field: uint64 rate_bytes_per_second = 3;
    */
   rateBytesPerSecond: bigint;
 
   /**
+   * What may pass at once above the rate. 0: what the rate gives in 100 ms, at least 256 KiB.
+   *
    * @generated from field: uint64 burst_bytes = 4;
    */
   burstBytes: bigint;
+
+  /**
+   * Empty: the cluster's own.
+   *
+   * @generated from field: string organization_id = 5;
+   */
+  organizationId: string;
+
+  /**
+   * Empty: the organization's (or the cluster's) own.
+   *
+   * @generated from field: string resource_id = 6;
+   */
+  resourceId: string;
 };
 
 /**
@@ -947,7 +1037,89 @@ export type QosPolicy = Message<"weft.fabric.v1.QosPolicy"> & {
  * Use `create(QosPolicySchema)` to create a new message.
  */
 export const QosPolicySchema: GenMessage<QosPolicy> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 20);
+  messageDesc(file_weft_fabric_v1_snapshot, 21);
+
+/**
+ * What an operator wants of routes. It holds for the paths of an organization that lead to what it names; resources behind
+ * one egress share their paths, so an intent for one of them holds for those paths.
+ *
+ * @generated from message weft.fabric.v1.RouteIntent
+ */
+export type RouteIntent = Message<"weft.fabric.v1.RouteIntent"> & {
+  /**
+   * @generated from field: string intent_id = 1;
+   */
+  intentId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Empty: every organization of the cluster.
+   *
+   * @generated from field: string organization_id = 3;
+   */
+  organizationId: string;
+
+  /**
+   * The entry it is for. Empty: every entry.
+   *
+   * @generated from field: string source_node_id = 4;
+   */
+  sourceNodeId: string;
+
+  /**
+   * The destination, at most one of the two. Neither: everything.
+   *
+   * @generated from field: string pool_id = 5;
+   */
+  poolId: string;
+
+  /**
+   * @generated from field: string resource_id = 6;
+   */
+  resourceId: string;
+
+  /**
+   * UNSPECIFIED: every class of service.
+   *
+   * @generated from field: weft.fabric.v1.ServiceClass service_class = 7;
+   */
+  serviceClass: ServiceClass;
+
+  /**
+   * @generated from field: weft.fabric.v1.IntentAction action = 8;
+   */
+  action: IntentAction;
+
+  /**
+   * PREFER and AVOID mean a node or a region, one of the two; REQUIRE_REGION a region; DIRECT neither.
+   *
+   * @generated from field: string node_id = 9;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string region = 10;
+   */
+  region: string;
+
+  /**
+   * 0: until it is removed.
+   *
+   * @generated from field: int64 expires_at_ms = 11;
+   */
+  expiresAtMs: bigint;
+};
+
+/**
+ * Describes the message weft.fabric.v1.RouteIntent.
+ * Use `create(RouteIntentSchema)` to create a new message.
+ */
+export const RouteIntentSchema: GenMessage<RouteIntent> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 22);
 
 /**
  * A kind of peer. Each kind has a root of its own; a TLS server trusts exactly one.

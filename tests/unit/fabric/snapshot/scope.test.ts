@@ -79,6 +79,12 @@ const view: ClusterView = {
     name: `poolname-${org}`,
     organizationId: org,
     egressNodeIds: ids("egress"),
+    locators: ids("egress").map((egressNodeId) => ({
+      egressNodeId,
+      previous: Buffer.from(`locator-${org}-before`),
+      current: Buffer.from(`locator-${org}-now`),
+      next: Buffer.from(`locator-${org}-after`),
+    })),
   })),
   resources: organizations.map((org) => ({
     resourceId: `resourceid-${org}`,
@@ -146,6 +152,7 @@ const markers: Readonly<Record<string, Buffer>> = {
       "bindhost",
       "source",
       "clientid",
+      "locator",
     ].map((name) => [name, Buffer.from(`${name}-`)]),
   ),
   ...Object.fromEntries(Object.entries(doubles).map(([name, value]) => [name, double(value)])),
@@ -164,6 +171,7 @@ const entryMarkers = [
   "bindhost",
   "source",
   "clientid",
+  "locator",
   "load",
   "qos",
   ...linkNumbers,
@@ -302,6 +310,11 @@ describe("A12 what the classes contain", () => {
     expect(got.pools.find((pool) => pool.organizationId === "orgx")?.egressNodeIds).toEqual([
       "nd-egress-all",
       "nd-egress-orgx",
+    ]);
+    // The locators of those, and not of a member that lost its role.
+    expect(got.pools.map((pool) => pool.locators.map(({ egressNodeId }) => egressNodeId))).toEqual([
+      ["nd-egress-all", "nd-egress-orgx"],
+      ["nd-egress-all", "nd-egress-orgy"],
     ]);
   });
 

@@ -11,11 +11,12 @@ import {
 import { ChannelClass } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { PathPurpose } from "../../../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../../../lib/errors.ts";
+import { sharesError } from "../../../../node/ask-hop.ts";
 import type { ClientPathRequest, PathOpener } from "../../../../node/paths.ts";
 import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
-import { clusterId, nowMs, selfId, testPorts } from "../stage.ts";
+import { clusterId, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
 
 type Leg = Awaited<ReturnType<PathOpener["openForClient"]>>;
 type LegEvent = Parameters<Parameters<Leg["onEvent"]>[0]>[0];
@@ -52,12 +53,30 @@ function requestWith(
   return create(OpenClientPathRequestSchema, { ask: ask.ask, askSignature: ask.signature, ...fields });
 }
 
+const locatorsOf = (egressNodeId: string, fill: number) => ({
+  egressNodeId,
+  previous: new Uint8Array(32).fill(fill),
+  current: new Uint8Array(32).fill(fill + 1),
+  next: new Uint8Array(32).fill(fill + 2),
+});
+/** What every entry of the cluster holds of the pool. */
+const snapshot = snapshotWith({
+  pools: [
+    {
+      poolId: "pl-1",
+      organizationId: "org-1",
+      egressNodeIds: ["e1", "e2"],
+      locators: [locatorsOf("e1", 10), locatorsOf("e2", 20)],
+    },
+  ],
+});
+
 function stage(ways: readonly string[] = ["r1"]) {
-  const ports = testPorts();
+  const ports = testPorts(snapshot);
   const opened: ClientPathRequest[] = [];
   const failed: string[] = [];
   const listeners = new Set<(event: LegEvent) => void>();
-  let online = true;
+  let offline = { newChannels: true, existing: true };
   let fail: (request: ClientPathRequest) => Error | undefined = () => undefined;
   const routes = {
     resource: (name: string, organizationId: string) =>
@@ -82,7 +101,7 @@ function stage(ways: readonly string[] = ["r1"]) {
       };
     },
   } as unknown as PathOpener;
-  const service = pathService({ ports, routes, paths: () => paths, newChannels: () => online });
+  const service = pathService({ ports, routes, paths: () => paths, offline: () => offline });
   const call = (request: OpenClientPathRequest, as: Caller = caller) => {
     const leaving = new AbortController();
     const values = createContextValues().set(kCaller, as);
@@ -113,8 +132,8 @@ function stage(ways: readonly string[] = ["r1"]) {
     emit: (event: LegEvent) => {
       for (const listener of [...listeners]) listener(event);
     },
-    goOffline: () => {
-      online = false;
+    goOffline: (existing: boolean) => {
+      offline = { newChannels: false, existing };
     },
     failWith: (next: typeof fail) => {
       fail = next;
@@ -136,8 +155,12 @@ describe("PathService/OpenClientPath", () => {
     const { ready, opened } = stage();
     const ask = askWith();
     const leg = await ready(requestWith({}, ask));
-    expect(leg).toMatchObject({ poolId: "pl-1", legToken: new Uint8Array(32).fill(1) });
-    expect(leg.resumeHandle).toHaveLength(16);
+    expect(leg).toMatchObject({
+      poolId: "pl-1",
+      legToken: new Uint8Array(32).fill(1),
+      defaultClass: ChannelClass.BULK,
+    });
+    expect(leg.resumeHandle).toHaveLength(32);
     expect(opened).toMatchObject([
       {
         hops: [selfId, "r1", "e1"],
@@ -152,25 +175,97 @@ describe("PathService/OpenClientPath", () => {
     expect(opened[0]?.trunkId).toEqual(new Uint8Array(16).fill(3));
   });
 
-  it("says when a leg is to be a standby", async () => {
-    const { ready, opened } = stage();
-    await ready(requestWith({ standby: true }));
-    expect(opened[0]?.purpose).toBe(PathPurpose.STANDBY);
-  });
-
-  it("leads back to the same egress with a resume handle, and only for the client it was given to", async () => {
+  it("leads back to the same egress with a resume handle, at any entry of the cluster", async () => {
     const { ready, opened, failWith } = stage();
     failWith(({ hops }) => (hops.at(-1) === "e1" ? new WeftError("unavailable", "away") : undefined));
     const { resumeHandle } = await ready(requestWith());
     expect(opened.at(-1)?.hops.at(-1)).toBe("e2");
-    failWith(() => undefined);
-    await ready(requestWith({ resumeHandle }));
-    expect(opened.at(-1)).toMatchObject({ hops: [selfId, "r1", "e2"], purpose: PathPurpose.RESUME });
-    const thief: Caller = { ...caller, id: { trustDomain: "weft.test", clusterId, kind: "client", id: "ct-2" } };
-    await ready(requestWith({ resumeHandle }, askWith({ clientId: "ct-2" })), thief);
-    expect(opened.at(-1)).toMatchObject({ hops: [selfId, "r1", "e1"], purpose: PathPurpose.NEW });
-    await ready(requestWith({ resumeHandle: new Uint8Array(16) }));
-    expect(opened.at(-1)).toMatchObject({ purpose: PathPurpose.NEW });
+    for (const entry of [stage(), stage(["r7"])]) {
+      const again = await entry.ready(requestWith({ resumeHandle }));
+      expect(entry.opened.at(-1)).toMatchObject({ purpose: PathPurpose.RESUME });
+      expect(entry.opened.at(-1)?.hops.at(-1)).toBe("e2");
+      // Another handle each time: nobody can tell that they mean the same.
+      expect(again.resumeHandle).not.toEqual((await entry.ready(requestWith({ resumeHandle }))).resumeHandle);
+    }
+  });
+
+  it.each<[string, (handle: Uint8Array) => OpenClientPathRequest, Partial<Caller>]>([
+    [
+      "of another client",
+      (resumeHandle) => requestWith({ resumeHandle }, askWith({ clientId: "ct-2" })),
+      { id: { trustDomain: "weft.test", clusterId, kind: "client", id: "ct-2" } },
+    ],
+    ["that was made up", () => requestWith({ resumeHandle: new Uint8Array(32) }), {}],
+    ["of another length", (handle) => requestWith({ resumeHandle: handle.subarray(1) }), {}],
+  ])("PS1 refuses a handle %s: another egress does not know the trunk", async (_what, make, over) => {
+    const { ready, call, opened } = stage();
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    const thrown = await thrownBy(call(make(resumeHandle), { ...caller, ...over }).next());
+    expect(thrown).toMatchObject({ reason: "failed_precondition", detail: "HANDLE_UNKNOWN" });
+    expect(opened).toEqual([]);
+  });
+
+  it("gives no handle while its snapshot knows no locators, and still opens", async () => {
+    const { ports, ready } = stage();
+    ports.show(snapshotWith({ version: 2n }));
+    expect((await ready(requestWith())).resumeHandle).toHaveLength(0);
+  });
+
+  it("opens no standby to nowhere in particular", async () => {
+    const { call, opened } = stage();
+    expect((await thrownBy(call(requestWith({ standby: true })).next())).detail).toBe("NO_HANDLE");
+    expect(opened).toEqual([]);
+  });
+
+  it("says when a leg is to be a standby", async () => {
+    const { ready, opened } = stage();
+    const { resumeHandle } = await ready(requestWith());
+    await ready(requestWith({ standby: true, resumeHandle }));
+    expect(opened[1]).toMatchObject({ purpose: PathPurpose.STANDBY, hops: [selfId, "r1", "e1"] });
+  });
+
+  it("PS2 goes around the relays the egress says are used already", async () => {
+    const { ready, opened, failed, failWith } = stage(["r1", "r2", "r3"]);
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    const used = ["r1", "r2"];
+    failWith(({ hops, purpose }) =>
+      purpose === PathPurpose.STANDBY && used.includes(hops[1] ?? "") ? sharesError(2, [1]) : undefined,
+    );
+    await ready(requestWith({ standby: true, resumeHandle }));
+    expect(opened.map(({ hops, purpose }) => [hops[1], purpose])).toEqual([
+      ["r1", PathPurpose.STANDBY],
+      ["r2", PathPurpose.STANDBY],
+      ["r3", PathPurpose.STANDBY],
+    ]);
+    // They are good ways, for anybody else.
+    expect(failed).toEqual([]);
+  });
+
+  it("PS2 shares a relay when there is no other", async () => {
+    const { ready, opened, failWith } = stage(["r1", "r2"]);
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    failWith(({ hops, purpose }) => {
+      if (hops[1] === "r2") return new WeftError("unavailable", "away");
+      return purpose === PathPurpose.STANDBY ? sharesError(2, [1]) : undefined;
+    });
+    await ready(requestWith({ standby: true, resumeHandle }));
+    expect(opened.map(({ hops, purpose }) => [hops[1], purpose])).toEqual([
+      ["r1", PathPurpose.STANDBY],
+      ["r2", PathPurpose.STANDBY],
+      ["r1", PathPurpose.RESUME],
+    ]);
+  });
+
+  it("PS2 gives a standby up after a few ways, whatever the egress says", async () => {
+    const { ready, call, opened, failWith } = stage(["r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"]);
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    failWith(() => sharesError(2, [1]));
+    expect((await thrownBy(call(requestWith({ standby: true, resumeHandle })).next())).detail).toBe("NO_PATH");
+    expect(opened).toHaveLength(6);
   });
 
   it("tries the next egress when the first cannot be reached, and remembers which way failed", async () => {
@@ -205,10 +300,16 @@ describe("PathService/OpenClientPath", () => {
   });
 
   it("opens nothing once the offline policy has run out", async () => {
-    const { goOffline, call, opened } = stage();
-    goOffline();
+    const { goOffline, ready, call, opened } = stage();
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    goOffline(true);
     expect((await thrownBy(call(requestWith()).next())).detail).toBe("OFFLINE");
     expect(opened).toEqual([]);
+    // What runs may go on, over another way as well.
+    await ready(requestWith({ resumeHandle }));
+    goOffline(false);
+    expect((await thrownBy(call(requestWith({ resumeHandle })).next())).detail).toBe("OFFLINE");
   });
 
   it("LAW-C3 tells neither hop nor node when no way could be opened", async () => {
@@ -253,6 +354,9 @@ describe("the events of a leg", () => {
     emit({ kind: "draining", nodeId: "nd-relay" } as unknown as LegEvent);
     const first = await draining;
     expect(first?.event).toMatchObject({ case: "draining", value: { reason: "draining" } });
+    const revoked = events.next();
+    emit({ kind: "revoked", nodeId: selfId });
+    expect((await revoked)?.event).toMatchObject({ case: "revoked", value: { reason: "entry" } });
     emit({ kind: "closing", reason: "peer_closed" } as unknown as LegEvent);
     expect((await events.next())?.event).toMatchObject({ case: "closing", value: { reason: "peer_closed" } });
     expect(await events.next()).toBeUndefined();

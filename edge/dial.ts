@@ -1,15 +1,20 @@
 /**
- * Dialling neighbours: TCP to an address of the own snapshot, then TLS as a client with exactly one identity expected.
- * A promise that rejects leaves no socket behind.
+ * Dialling nodes: TCP to one of its addresses, then TLS as a client with exactly one identity expected. A promise that
+ * rejects leaves no socket behind.
  */
 
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { ClientTlsOptions } from "../certs/tls-options.ts";
-import type { NodeAddress } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { errnoOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+
+/** Where a node listens. */
+export interface DialAddress {
+  readonly host: string;
+  readonly port: number;
+}
 
 export interface DialOptions {
   readonly clock: Clock;
@@ -18,7 +23,7 @@ export interface DialOptions {
 }
 
 /** A connected socket, half-open allowed, to the first of `addresses` that answers. Rejects `unavailable` (DIAL_FAILED). */
-export async function dialTcp(addresses: readonly NodeAddress[], options: DialOptions): Promise<Socket> {
+export async function dialTcp(addresses: readonly DialAddress[], options: DialOptions): Promise<Socket> {
   let last: unknown;
   for (const address of addresses) {
     try {
@@ -28,10 +33,10 @@ export async function dialTcp(addresses: readonly NodeAddress[], options: DialOp
       if (options.signal?.aborted === true) break;
     }
   }
-  throw new WeftError("unavailable", "a neighbour could not be reached", { detail: "DIAL_FAILED", cause: last });
+  throw new WeftError("unavailable", "the node could not be reached", { detail: "DIAL_FAILED", cause: last });
 }
 
-function dialOne(address: NodeAddress, options: DialOptions): Promise<Socket> {
+function dialOne(address: DialAddress, options: DialOptions): Promise<Socket> {
   const { host, port } = address;
   const socketOptions = { allowHalfOpen: true, noDelay: true, highWaterMark: limits.spliceHighWaterBytes };
   const socket = connectTcp({ host, port, ...socketOptions });
