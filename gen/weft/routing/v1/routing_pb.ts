@@ -8,7 +8,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { ChannelClass } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
-import type { RouteLink } from "../../fabric/v1/snapshot_pb.ts";
+import type { QosPolicy, RouteIntent, RouteLink } from "../../fabric/v1/snapshot_pb.ts";
 import { file_weft_fabric_v1_snapshot } from "../../fabric/v1/snapshot_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/routing/v1/routing.proto.
  */
 export const file_weft_routing_v1_routing: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L3JvdXRpbmcvdjEvcm91dGluZy5wcm90bxIPd2VmdC5yb3V0aW5nLnYxIpgBChRSZXNvbHZlUm91dGVzUmVxdWVzdBISCgpjbHVzdGVyX2lkGAEgASgJEhQKDGZyb21fbm9kZV9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIXCg9vcmdhbml6YXRpb25faWQYBCABKAkSKwoFY2xhc3MYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MiawoVUmVzb2x2ZVJvdXRlc1Jlc3BvbnNlEg8KB3ByaW1hcnkYASADKAkSDwoHc3RhbmRieRgCIAMoCRIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEIpcBChNFeHBsYWluUm91dGVSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkSFAoMZnJvbV9ub2RlX2lkGAIgASgJEhAKCHJlc291cmNlGAMgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgEIAEoCRIrCgVjbGFzcxgFIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcyJ7ChRFeHBsYWluUm91dGVSZXNwb25zZRIxCgZyb3V0ZXMYASADKAsyIS53ZWZ0LnJvdXRpbmcudjEuUm91dGVFeHBsYW5hdGlvbhIWCg5zbmFwc2hvdF9lcG9jaBgCIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAMgASgEImsKEFJvdXRlRXhwbGFuYXRpb24SFAoMZnJvbV9ub2RlX2lkGAEgASgJEhEKCWZyb21fbmFtZRgCIAEoCRIuCgpjYW5kaWRhdGVzGAMgAygLMhoud2VmdC5yb3V0aW5nLnYxLkNhbmRpZGF0ZSKrAQoJQ2FuZGlkYXRlEhAKCG5vZGVfaWRzGAEgAygJEg0KBW5hbWVzGAIgAygJEhIKBXRvdGFsGAMgASgBSACIAQESKQoFcGFydHMYBCADKAsyGi53ZWZ0LnJvdXRpbmcudjEuU2NvcmVQYXJ0Eg8KB291dGNvbWUYBSABKAkSDgoGcmVhc29uGAYgASgJEhMKC3NoYXJlZF9ob3BzGAcgAygJQggKBl90b3RhbCJkCglTY29yZVBhcnQSDQoFaW5wdXQYASABKAkSEgoFdmFsdWUYAiABKAFIAIgBARIMCgR1bml0GAMgASgJEg4KBndlaWdodBgEIAEoARIMCgRjb3N0GAUgASgBQggKBl92YWx1ZSI+ChJSZXBvcnRMaW5rc1JlcXVlc3QSKAoFbGlua3MYASADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUxpbmsiFQoTUmVwb3J0TGlua3NSZXNwb25zZTKnAgoOUm91dGluZ1NlcnZpY2USXgoNUmVzb2x2ZVJvdXRlcxIlLndlZnQucm91dGluZy52MS5SZXNvbHZlUm91dGVzUmVxdWVzdBomLndlZnQucm91dGluZy52MS5SZXNvbHZlUm91dGVzUmVzcG9uc2USWwoMRXhwbGFpblJvdXRlEiQud2VmdC5yb3V0aW5nLnYxLkV4cGxhaW5Sb3V0ZVJlcXVlc3QaJS53ZWZ0LnJvdXRpbmcudjEuRXhwbGFpblJvdXRlUmVzcG9uc2USWAoLUmVwb3J0TGlua3MSIy53ZWZ0LnJvdXRpbmcudjEuUmVwb3J0TGlua3NSZXF1ZXN0GiQud2VmdC5yb3V0aW5nLnYxLlJlcG9ydExpbmtzUmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("Ch13ZWZ0L3JvdXRpbmcvdjEvcm91dGluZy5wcm90bxIPd2VmdC5yb3V0aW5nLnYxIpgBChRSZXNvbHZlUm91dGVzUmVxdWVzdBISCgpjbHVzdGVyX2lkGAEgASgJEhQKDGZyb21fbm9kZV9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIXCg9vcmdhbml6YXRpb25faWQYBCABKAkSKwoFY2xhc3MYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MiawoVUmVzb2x2ZVJvdXRlc1Jlc3BvbnNlEg8KB3ByaW1hcnkYASADKAkSDwoHc3RhbmRieRgCIAMoCRIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEIpcBChNFeHBsYWluUm91dGVSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkSFAoMZnJvbV9ub2RlX2lkGAIgASgJEhAKCHJlc291cmNlGAMgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgEIAEoCRIrCgVjbGFzcxgFIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcyJ7ChRFeHBsYWluUm91dGVSZXNwb25zZRIxCgZyb3V0ZXMYASADKAsyIS53ZWZ0LnJvdXRpbmcudjEuUm91dGVFeHBsYW5hdGlvbhIWCg5zbmFwc2hvdF9lcG9jaBgCIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAMgASgEIv0BChBSb3V0ZUV4cGxhbmF0aW9uEhQKDGZyb21fbm9kZV9pZBgBIAEoCRIRCglmcm9tX25hbWUYAiABKAkSLgoKY2FuZGlkYXRlcxgDIAMoCzIaLndlZnQucm91dGluZy52MS5DYW5kaWRhdGUSLwoHaW50ZW50cxgEIAMoCzIeLndlZnQucm91dGluZy52MS5BcHBsaWVkSW50ZW50Ei0KCHBhdGhfcW9zGAUgASgLMhsud2VmdC5yb3V0aW5nLnYxLkFwcGxpZWRRb3MSMAoLY2hhbm5lbF9xb3MYBiABKAsyGy53ZWZ0LnJvdXRpbmcudjEuQXBwbGllZFFvcyKrAQoJQ2FuZGlkYXRlEhAKCG5vZGVfaWRzGAEgAygJEg0KBW5hbWVzGAIgAygJEhIKBXRvdGFsGAMgASgBSACIAQESKQoFcGFydHMYBCADKAsyGi53ZWZ0LnJvdXRpbmcudjEuU2NvcmVQYXJ0Eg8KB291dGNvbWUYBSABKAkSDgoGcmVhc29uGAYgASgJEhMKC3NoYXJlZF9ob3BzGAcgAygJQggKBl90b3RhbCJfCg1BcHBsaWVkSW50ZW50EisKBmludGVudBgBIAEoCzIbLndlZnQuZmFicmljLnYxLlJvdXRlSW50ZW50EhEKCXJlc291cmNlcxgCIAMoCRIOCgZlZmZlY3QYAyABKAkiRgoKQXBwbGllZFFvcxINCgVzY29wZRgBIAEoCRIpCgZwb2xpY3kYAiABKAsyGS53ZWZ0LmZhYnJpYy52MS5Rb3NQb2xpY3kiZAoJU2NvcmVQYXJ0Eg0KBWlucHV0GAEgASgJEhIKBXZhbHVlGAIgASgBSACIAQESDAoEdW5pdBgDIAEoCRIOCgZ3ZWlnaHQYBCABKAESDAoEY29zdBgFIAEoAUIICgZfdmFsdWUiPgoSUmVwb3J0TGlua3NSZXF1ZXN0EigKBWxpbmtzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIhUKE1JlcG9ydExpbmtzUmVzcG9uc2UypwIKDlJvdXRpbmdTZXJ2aWNlEl4KDVJlc29sdmVSb3V0ZXMSJS53ZWZ0LnJvdXRpbmcudjEuUmVzb2x2ZVJvdXRlc1JlcXVlc3QaJi53ZWZ0LnJvdXRpbmcudjEuUmVzb2x2ZVJvdXRlc1Jlc3BvbnNlElsKDEV4cGxhaW5Sb3V0ZRIkLndlZnQucm91dGluZy52MS5FeHBsYWluUm91dGVSZXF1ZXN0GiUud2VmdC5yb3V0aW5nLnYxLkV4cGxhaW5Sb3V0ZVJlc3BvbnNlElgKC1JlcG9ydExpbmtzEiMud2VmdC5yb3V0aW5nLnYxLlJlcG9ydExpbmtzUmVxdWVzdBokLndlZnQucm91dGluZy52MS5SZXBvcnRMaW5rc1Jlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
 
 /**
  * @generated from message weft.routing.v1.ResolveRoutesRequest
@@ -175,6 +175,25 @@ export type RouteExplanation = Message<"weft.routing.v1.RouteExplanation"> & {
    * @generated from field: repeated weft.routing.v1.Candidate candidates = 3;
    */
   candidates: Candidate[];
+
+  /**
+   * The route intents that applied, with what each did.
+   *
+   * @generated from field: repeated weft.routing.v1.AppliedIntent intents = 4;
+   */
+  intents: AppliedIntent[];
+
+  /**
+   * The policy that bounds the path and the lane, and the one of the resource's channels in it.
+   *
+   * @generated from field: weft.routing.v1.AppliedQos path_qos = 5;
+   */
+  pathQos?: AppliedQos | undefined;
+
+  /**
+   * @generated from field: weft.routing.v1.AppliedQos channel_qos = 6;
+   */
+  channelQos?: AppliedQos | undefined;
 };
 
 /**
@@ -240,6 +259,61 @@ export const CandidateSchema: GenMessage<Candidate> = /*@__PURE__*/
   messageDesc(file_weft_routing_v1_routing, 5);
 
 /**
+ * @generated from message weft.routing.v1.AppliedIntent
+ */
+export type AppliedIntent = Message<"weft.routing.v1.AppliedIntent"> & {
+  /**
+   * @generated from field: weft.fabric.v1.RouteIntent intent = 1;
+   */
+  intent?: RouteIntent | undefined;
+
+  /**
+   * The names of resources that make it count for this route.
+   *
+   * @generated from field: repeated string resources = 2;
+   */
+  resources: string[];
+
+  /**
+   * What it did: "avoids relay-2", "prefers region eu", ...
+   *
+   * @generated from field: string effect = 3;
+   */
+  effect: string;
+};
+
+/**
+ * Describes the message weft.routing.v1.AppliedIntent.
+ * Use `create(AppliedIntentSchema)` to create a new message.
+ */
+export const AppliedIntentSchema: GenMessage<AppliedIntent> = /*@__PURE__*/
+  messageDesc(file_weft_routing_v1_routing, 6);
+
+/**
+ * @generated from message weft.routing.v1.AppliedQos
+ */
+export type AppliedQos = Message<"weft.routing.v1.AppliedQos"> & {
+  /**
+   * Whose policy it is: "resource", "organization", "cluster", or "default" when nobody set one.
+   *
+   * @generated from field: string scope = 1;
+   */
+  scope: string;
+
+  /**
+   * @generated from field: weft.fabric.v1.QosPolicy policy = 2;
+   */
+  policy?: QosPolicy | undefined;
+};
+
+/**
+ * Describes the message weft.routing.v1.AppliedQos.
+ * Use `create(AppliedQosSchema)` to create a new message.
+ */
+export const AppliedQosSchema: GenMessage<AppliedQos> = /*@__PURE__*/
+  messageDesc(file_weft_routing_v1_routing, 7);
+
+/**
  * @generated from message weft.routing.v1.ScorePart
  */
 export type ScorePart = Message<"weft.routing.v1.ScorePart"> & {
@@ -280,7 +354,7 @@ export type ScorePart = Message<"weft.routing.v1.ScorePart"> & {
  * Use `create(ScorePartSchema)` to create a new message.
  */
 export const ScorePartSchema: GenMessage<ScorePart> = /*@__PURE__*/
-  messageDesc(file_weft_routing_v1_routing, 6);
+  messageDesc(file_weft_routing_v1_routing, 8);
 
 /**
  * @generated from message weft.routing.v1.ReportLinksRequest
@@ -297,7 +371,7 @@ export type ReportLinksRequest = Message<"weft.routing.v1.ReportLinksRequest"> &
  * Use `create(ReportLinksRequestSchema)` to create a new message.
  */
 export const ReportLinksRequestSchema: GenMessage<ReportLinksRequest> = /*@__PURE__*/
-  messageDesc(file_weft_routing_v1_routing, 7);
+  messageDesc(file_weft_routing_v1_routing, 9);
 
 /**
  * @generated from message weft.routing.v1.ReportLinksResponse
@@ -310,7 +384,7 @@ export type ReportLinksResponse = Message<"weft.routing.v1.ReportLinksResponse">
  * Use `create(ReportLinksResponseSchema)` to create a new message.
  */
 export const ReportLinksResponseSchema: GenMessage<ReportLinksResponse> = /*@__PURE__*/
-  messageDesc(file_weft_routing_v1_routing, 8);
+  messageDesc(file_weft_routing_v1_routing, 10);
 
 /**
  * @generated from service weft.routing.v1.RoutingService
