@@ -62,6 +62,7 @@ function serve(channel: EdgeChannel): void {
 async function farEdge(packed: Packed): Promise<void> {
   const acceptor = new TrunkAcceptor<string>({
     clock: systemClock,
+    random: systemRandom,
     log: silentLog,
     accept: () => true,
     onChannel: serve,

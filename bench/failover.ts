@@ -1,0 +1,233 @@
+/**
+ * `npm run bench -- failover --fault NAME`: a relay that carries connections is killed, frozen, cut off, drained or revoked,
+ * again and again, under an open-loop load; what the connections notice is measured at their sockets.
+ */
+
+import { parseArgs } from "node:util";
+import type { NodePlace } from "../cli/up/fabric.ts";
+import type { NodePlan, Plan } from "../cli/up/layout.ts";
+import { messageOf } from "../lib/errors.ts";
+import { eventually } from "../tests/harness/eventually.ts";
+import { type FaultName, type RelayFault, relayFaults } from "./failover/faults.ts";
+import { Gate } from "./failover/gate.ts";
+import { Namespaces, namespacesUnavailable } from "./failover/namespaces.ts";
+import { failoverRun, hasStandby, type RunOutcome } from "./failover/run.ts";
+import { EdgeWatch } from "./load/edge-watch.ts";
+import { Load } from "./load/load.ts";
+import { say, table } from "./load/progress.ts";
+import { egressName, entryName, Standing } from "./load/standing.ts";
+import { round, spreadOf } from "./load/statistics.ts";
+
+const usage = `usage: npm run bench -- failover --fault ${relayFaults.join("|")} [--runs 50] [--channels 50] [--json]
+  --fault     what happens to the relay that carries the active path
+  --runs      how often (default 50); a run takes about 8 s, with kill and revoke a little more
+  --channels  connections that share the load of 20 MB/s in messages of 1 KiB (default 50)
+  --window    seconds measured before and after the fault (default 2)
+Gaps are max(delivery - intended send) at the receiving socket minus the run's median, worst channel. One JSON object goes to
+standard output, everything else to standard error. Blackholes need root, ip and nft.`;
+
+const offeredBytesPerSecond = 20e6;
+const messageBytes = 1_024;
+
+interface Options {
+  readonly fault: RelayFault;
+  readonly runs: number;
+  readonly channels: number;
+  readonly windowMs: number;
+}
+
+function optionsOf(args: readonly string[]): Options | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      fault: { type: "string" },
+      runs: { type: "string", default: "50" },
+      channels: { type: "string", default: "50" },
+      window: { type: "string", default: "2" },
+      json: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  const fault = relayFaults.find((name) => name === values.fault);
+  const [runs, channels, window] = [values.runs, values.channels, values.window].map(Number);
+  if (values.help === true || fault === undefined) return undefined;
+  if (!(runs && runs > 0 && channels && channels > 0 && window && window >= 1)) return undefined;
+  return { fault, runs, channels, windowMs: window * 1_000 };
+}
+
+interface Stage {
+  readonly standing: Standing;
+  readonly load: Load;
+  readonly watch: EdgeWatch;
+  readonly gate: Gate | undefined;
+  readonly namespaces: Namespaces | undefined;
+  readonly port: number;
+}
+
+/** What the fault needs to stand between processes: a gate in front of control, namespaces for the relays. */
+async function placesFor(fault: FaultName): Promise<{
+  gate(): Gate | undefined;
+  readonly namespaces: Namespaces | undefined;
+  readonly placeOf: ((node: NodePlan, plan: Plan) => Promise<NodePlace>) | undefined;
+}> {
+  const isCut = fault === "blackhole" || fault === "oneway";
+  if (!isCut && fault !== "revoke") return { gate: () => undefined, namespaces: undefined, placeOf: undefined };
+  const unavailable = isCut ? namespacesUnavailable() : undefined;
+  if (unavailable !== undefined) throw new Error(`${fault} needs network namespaces and nftables: ${unavailable}`);
+  const namespaces = isCut ? new Namespaces() : undefined;
+  const host = namespaces?.hostAddress ?? "127.0.0.1";
+  let gate: Promise<Gate> | undefined;
+  let opened: Gate | undefined;
+  return {
+    gate: () => opened,
+    namespaces,
+    async placeOf(node, plan) {
+      gate ??= Gate.listen(host, plan.control.publicPort);
+      opened = await gate;
+      const behind = { control: opened.address };
+      if (namespaces === undefined) return behind;
+      if (node.role !== "relay") return { ...behind, host };
+      const { address, through } = namespaces.add(node.name);
+      return { ...behind, host: address, through };
+    },
+  };
+}
+
+async function setStage(options: Options): Promise<Stage> {
+  const places = await placesFor(options.fault);
+  if (places.namespaces !== undefined) say("packets are dropped by nftables in network namespaces of the relays");
+  try {
+    const standing = await Standing.start({
+      onProgress: say,
+      ...(places.placeOf === undefined ? {} : { placeOf: places.placeOf }),
+    });
+    const load = await Load.start();
+    const port = await standing.addResource({ name: "load", targetPort: load.targetPort });
+    const watch = new EdgeWatch([standing.node(entryName), standing.node(egressName)]);
+    const stage = { standing, load, watch, gate: places.gate(), namespaces: places.namespaces, port };
+    await openLoad(stage, options);
+    return stage;
+  } catch (thrown) {
+    places.namespaces?.remove();
+    throw thrown;
+  }
+}
+
+async function openLoad({ load, port }: Stage, { channels }: Options): Promise<void> {
+  const messagesPerSecond = offeredBytesPerSecond / messageBytes;
+  await load.open([{ port, channels, messageBytes, messagesPerSecond }]);
+  say(`${channels} channels are open`);
+}
+
+async function strike(stage: Stage): Promise<void> {
+  stage.watch.stop();
+  await stage.load.close();
+  // A stopped process would not hear that it is to end.
+  process.kill(stage.standing.control.pid, "SIGCONT");
+  await stage.standing.stop();
+  stage.gate?.stop();
+  stage.namespaces?.remove();
+}
+
+/** How long a trunk may take to have a standby again. */
+const standbyWithinMs = 15_000;
+
+class Tally {
+  readonly outcomes: RunOutcome[] = [];
+  bytesVerified = 0;
+  bytesLost = 0;
+  bytesDuplicated = 0;
+  #before = { verified: 0, lost: 0, duplicated: 0 };
+
+  /** Takes a run in; the verdict of a load counts from when its channels were opened. */
+  add(outcome: RunOutcome): void {
+    const { bytesVerified: verified, bytesLost: lost, bytesDuplicated: duplicated } = outcome.verdict;
+    this.outcomes.push(outcome);
+    this.bytesVerified += Math.max(0, verified - this.#before.verified);
+    this.bytesLost += Math.max(0, lost - this.#before.lost);
+    this.bytesDuplicated += Math.max(0, duplicated - this.#before.duplicated);
+    this.#before = { verified, lost, duplicated };
+  }
+
+  /** The channels were opened anew. */
+  startOver(): void {
+    this.#before = { verified: 0, lost: 0, duplicated: 0 };
+  }
+
+  report(options: Options): object {
+    const valid = this.outcomes.filter((outcome) => outcome.valid);
+    return {
+      fault: options.fault,
+      runs: options.runs,
+      runs_valid: valid.length,
+      failovers: valid.reduce((sum, { moves }) => sum + moves.length, 0),
+      channels: options.channels,
+      offered_mb_per_s: offeredBytesPerSecond / 1e6,
+      bytes_verified: this.bytesVerified,
+      gap_ms: spreadOf(valid.map(({ gapMs }) => gapMs)),
+      // The same statistic: the worst of as many windows of the same length.
+      baseline_ms: round(Math.max(0, ...valid.map(({ baselineMs }) => baselineMs))),
+      bytes_lost: this.bytesLost,
+      bytes_duplicated: this.bytesDuplicated,
+      control_rpcs: valid.reduce((sum, { controlRpcs }) => sum + controlRpcs, 0),
+    };
+  }
+}
+
+function rowOf(run: number, outcome: RunOutcome): string[] {
+  const { verdict, moves } = outcome;
+  const move = moves[0];
+  return [
+    String(run + 1),
+    outcome.relay,
+    outcome.valid ? "yes" : `no: ${outcome.why}`,
+    outcome.gapMs.toFixed(1),
+    outcome.baselineMs.toFixed(1),
+    move === undefined
+      ? "-"
+      : `${move.facts.cause} gap ${move.facts.gap_ms ?? "?"} replayed ${move.facts.replayed_bytes ?? "?"}`,
+    String(moves.length),
+    `${verdict.bytesLost}/${verdict.bytesDuplicated}${verdict.failures.count > 0 ? ` (${verdict.failures.count} channels failed: ${verdict.failures.first[0]})` : ""}`,
+  ];
+}
+
+const headings = ["RUN", "RELAY", "VALID", "GAP MS", "BASE MS", "FIRST MOVE", "MOVES", "LOST/DUP"];
+
+async function runOnce(stage: Stage, options: Options, run: number, tally: Tally): Promise<void> {
+  await eventually(() => hasStandby(stage.standing, "bulk"), {
+    withinMs: standbyWithinMs,
+    everyMs: 100,
+    what: "a standby",
+  }).catch(() => say(`run ${run + 1}: the trunk has no standby over other relays`));
+  const world = { standing: stage.standing, gate: stage.gate, namespaces: stage.namespaces, run };
+  const { load, watch } = stage;
+  const outcome = await failoverRun({ fault: options.fault, world, load, watch, windowMs: options.windowMs });
+  tally.add(outcome);
+  say(table(headings, [rowOf(run, outcome)], run > 0));
+  const { verdict } = outcome;
+  if (verdict.badChannels.length === 0 && verdict.failures.count === 0 && verdict.bytesLost === 0) return;
+  tally.startOver();
+  await eventually(() => openLoad(stage, options).then(() => true), {
+    withinMs: 40_000,
+    everyMs: 500,
+    what: "a new load",
+  });
+}
+
+const options = optionsOf(process.argv.slice(2));
+if (options === undefined) {
+  process.stderr.write(`${usage}\n`);
+  process.exitCode = 2;
+} else {
+  const stage = await setStage(options);
+  const tally = new Tally();
+  try {
+    for (let run = 0; run < options.runs; run += 1) await runOnce(stage, options, run, tally);
+  } catch (thrown) {
+    say(`stopped after ${tally.outcomes.length} runs: ${messageOf(thrown)}`);
+    process.exitCode = 1;
+  } finally {
+    await strike(stage);
+  }
+  process.stdout.write(`${JSON.stringify(tally.report(options))}\n`);
+}

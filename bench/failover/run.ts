@@ -1,0 +1,156 @@
+/**
+ * One run of the failover bench: a window without a fault, the fault, a window of the same length with it, and the proof
+ * that every byte arrived once.
+ *
+ * V1. A run counts only if the faulted relay carried the active path in the 200 ms before the fault, a move was recorded
+ *     after it, and no other move within the run's windows before it.
+ * V2. Control is stopped from 1 s before the fault until every byte is verified.
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { type EdgeWatch, movesOf, type SeenEvent } from "../load/edge-watch.ts";
+import type { Load, LoadVerdict } from "../load/load.ts";
+import { egressName, entryName, type Standing } from "../load/standing.ts";
+import { prepareFault, type RelayFault, type World } from "./faults.ts";
+
+export interface RunOutcome {
+  readonly valid: boolean;
+  /** Why it does not count. */
+  readonly why: string;
+  readonly relay: string;
+  readonly gapMs: number;
+  readonly baselineMs: number;
+  readonly medianMs: number;
+  readonly moves: readonly SeenEvent[];
+  readonly controlRpcs: number;
+  /** Everything since the channels were opened. */
+  readonly verdict: LoadVerdict;
+}
+
+export interface RunPlan {
+  readonly fault: RelayFault;
+  readonly world: World;
+  readonly load: Load;
+  readonly watch: EdgeWatch;
+  readonly windowMs: number;
+}
+
+/** How long the knowledge of the active path may be old when the fault is done. */
+const activeMaxAgeMs = 200;
+const controlStoppedBeforeMs = 1_000;
+const baselineWindow = 1;
+const faultWindow = 2;
+const restWindow = 3;
+
+/** Calls of upkeep, made on timers whatever trunks, paths and routes do. */
+const upkeepCalls = new Set([
+  "weft.heartbeat.v1.HeartbeatService/Beat",
+  "weft.control.v1.ControlService/WatchSnapshot",
+  "weft.control.v1.ControlService/ReportWorkloads",
+  "weft.enrollment.v1.EnrollmentService/Renew",
+  "weft.enrollment.v1.EnrollmentService/Recover",
+  "weft.routing.v1.RoutingService/ReportLinks",
+]);
+
+/** Calls to control the two edges have started that are not upkeep. */
+async function controlCalls(standing: Standing): Promise<number> {
+  const edges = [entryName, egressName].map((name) => standing.node(name).client.getStatus({}));
+  let count = 0;
+  for (const { counters } of await Promise.all(edges)) {
+    for (const [call, calls] of Object.entries(counters?.controlCalls ?? {})) {
+      if (!upkeepCalls.has(call)) count += Number(calls);
+    }
+  }
+  return count;
+}
+
+/** Names of the relays that carry the lane's active path. */
+export async function activeRelays(standing: Standing, lane: string): Promise<string[]> {
+  const trunk = await standing.trunk();
+  const active = trunk?.attachments.find((attachment) => attachment.lane === lane && attachment.active);
+  return (active?.hops ?? []).slice(1, -1).map((id) => standing.nodeById(id)?.name ?? id);
+}
+
+/** Whether the lane has an active path and a ready one over other relays. */
+export async function hasStandby(standing: Standing, lane: string): Promise<boolean> {
+  const trunk = await standing.trunk();
+  const ready = (trunk?.attachments ?? []).filter((attachment) => attachment.lane === lane && attachment.ready);
+  const active = ready.find((attachment) => attachment.active);
+  if (active === undefined) return false;
+  const relays = new Set(active.hops.slice(1, -1));
+  return ready.some((other) => !other.active && !other.hops.slice(1, -1).some((hop) => relays.has(hop)));
+}
+
+interface Done {
+  readonly why: string;
+  readonly firstEvent: number;
+  readonly calls: number;
+}
+
+/** Does the fault at the end of the window without one. */
+async function windows(plan: RunPlan, relay: string, fault: Awaited<ReturnType<typeof prepareFault>>): Promise<Done> {
+  const { world, load, watch, windowMs } = plan;
+  const { standing } = world;
+  await load.sendInto(0);
+  await delay(1_000);
+  const eventsBefore = watch.events.length;
+  await load.sendInto(baselineWindow);
+  await delay(Math.max(0, windowMs - controlStoppedBeforeMs));
+  process.kill(standing.control.pid, "SIGSTOP");
+  const callsBefore = await controlCalls(standing);
+  // The phase of the fault within whatever runs on timers is left to chance.
+  await delay(controlStoppedBeforeMs + Math.random() * 100);
+  const askedMs = performance.now();
+  const active = await activeRelays(standing, "bulk");
+  const movedBefore = movesOf(watch.events.slice(eventsBefore), { rotations: true }).length;
+  await load.sendInto(faultWindow);
+  const firstEvent = watch.events.length;
+  const ageMs = performance.now() - askedMs;
+  await fault.inject();
+  await delay(windowMs);
+  const calls = (await controlCalls(standing)) - callsBefore;
+  await load.sendInto(restWindow);
+  const why = !active.includes(relay)
+    ? `${relay} did not carry the active path any more`
+    : movedBefore > 0
+      ? "the trunk moved before the fault"
+      : ageMs > activeMaxAgeMs
+        ? `it was ${Math.round(ageMs)} ms ago that ${relay} was known to carry the active path`
+        : "";
+  return { why, firstEvent, calls };
+}
+
+/** Runs one fault against the relay that carries the bulk lane. Control runs again when this resolves or rejects. */
+export async function failoverRun(plan: RunPlan): Promise<RunOutcome> {
+  const { fault: name, world, load, watch } = plan;
+  const [relay = ""] = await activeRelays(world.standing, "bulk");
+  if (relay === "") throw new Error("the bulk lane has no active path");
+  await load.receiver.ask("clearWindows");
+  const fault = await prepareFault(name, world, relay);
+  try {
+    const { why, firstEvent, calls } = await windows(plan, relay, fault);
+    await fault.heal();
+    // What thaws or passes again now must not be delivered twice.
+    await delay(500);
+    await load.stop();
+    const verdict = await load.verify();
+    const report = await load.receiver.ask("report", [baselineWindow, faultWindow]);
+    const [baseline, faulted] = report.windows;
+    const moves = movesOf(watch.events.slice(firstEvent));
+    return {
+      valid: why === "" && moves.length > 0,
+      why: why !== "" ? why : moves.length > 0 ? "" : "no move was recorded",
+      relay,
+      gapMs: (faulted?.maxMs ?? 0) - report.medianMs,
+      baselineMs: (baseline?.maxMs ?? 0) - report.medianMs,
+      medianMs: report.medianMs,
+      moves,
+      controlRpcs: calls,
+      verdict,
+    };
+  } finally {
+    await load.sender.ask("stop");
+    process.kill(world.standing.control.pid, "SIGCONT");
+    await fault.restore();
+  }
+}
