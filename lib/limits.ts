@@ -118,7 +118,6 @@ export const limits = {
   silencePingMs: 100,
   silenceDeadMs: 300,
   stuckDeadMs: 1 * secondMs,
-  standbyPingMs: 1 * secondMs,
   peerOwesLifeMs: 1 * secondMs,
   leftPathLingerMs: 1 * secondMs,
   standbyFirstMs: 200,
@@ -127,6 +126,7 @@ export const limits = {
   standbyImproveEveryMs: 5 * secondMs,
   shunnedNodeMs: 30 * secondMs,
   thirdPathEveryMs: 1 * secondMs,
+  pathAttemptDelayMs: 250,
   heldOpenWaitMs: 300,
   pathBytesMax: 256 * 1_024 * MiB,
 
@@ -241,6 +241,19 @@ export const limits = {
   clientLegMs: 5 * secondMs,
   entryRestMs: 5 * secondMs,
   forwardedConnectionsMaxCount: 10_000,
+
+  // QoS policies. A rate is at least what a lane needs to keep its acks and pings flowing; a burst holds two reads.
+  qosPriorityMax: 64,
+  qosRateMinBytesPerSecond: 64 * KiB,
+  qosRateMaxBytesPerSecond: 1_000_000_000_000,
+  qosBurstMinBytes: 128 * KiB,
+  qosBurstDefaultMinBytes: 256 * KiB,
+  qosBurstMaxBytes: 1 * GiB,
+  qosLaneShare: 0.95,
+  qosChunkBytes: 16 * KiB,
+  qosSliceMs: 20,
+  qosPoliciesMaxCount: 10_000,
+  routeIntentsMaxCount: 1_000,
 
   // Entry.
   channelOpenMaxMs: 5 * secondMs,

@@ -5,8 +5,9 @@ import { type Candidate, CandidateSchema } from "../../gen/weft/routing/v1/routi
 import { limits } from "../../lib/limits.ts";
 import { farEdgeFault, needFault, pathFault, relayFault } from "./filter.ts";
 import type { MeshGraph, RouteNeed } from "./graph.ts";
-import { findPaths, type ScoredPath, sharedRelays } from "./paths.ts";
+import { findPaths, sharedRelays } from "./paths.ts";
 import { chooseRoute, isRealGain, type RouteChoice, type RouteState } from "./pick.ts";
+import type { ScoredPath } from "./scored-path.ts";
 
 /**
  * The candidates of a graph: chosen first, then by rank, then those that cannot be used; at most
@@ -68,7 +69,7 @@ function largestDifference(primary: ScoredPath, path: ScoredPath): string {
 /** One candidate for every relay and far edge that stands in the graph and cannot be used. */
 function filteredCandidates(graph: MeshGraph, need: RouteNeed): Candidate[] {
   const overall = needFault(graph, need);
-  const ids = [...graph.nodes.keys()].filter((id) => id !== need.fromNodeId);
+  const ids = [...graph.nodes.keys()].filter((id) => id !== need.fromNodeId).sort();
   const farEdges = need.toNodeIds.filter((id) => graph.nodes.has(id));
   const anyFarEdge = farEdges.find((id) => farEdgeFault(graph, need, id) === undefined) ?? farEdges[0];
   const relays = ids.filter((id) => !need.toNodeIds.includes(id));

@@ -1,4 +1,10 @@
-/** The mesh as the planner sees it: nodes and directed links by id, with numbers that can be trusted to be numbers. */
+/**
+ * The mesh as the planner sees it: nodes and directed links by id, with numbers that can be trusted to be numbers.
+ *
+ * GR1. The order of a snapshot's lists decides nothing.
+ * GR2. Whatever can change a price is written into the journal, by edge, so that a planner prices again what changed and
+ *      nothing else. A change of nothing that prices read is no change.
+ */
 
 import { create } from "@bufbuild/protobuf";
 import type { ChannelClass, RoleGrant } from "../../gen/weft/fabric/v1/role_pb.ts";
@@ -8,12 +14,13 @@ import {
   type RouteNode,
   type Snapshot,
 } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { limits } from "../../lib/limits.ts";
 
-export interface MeshGraph {
-  readonly clusterId: string;
-  /** Sorted by id: the order of a snapshot's lists decides nothing. */
-  readonly nodes: ReadonlyMap<string, RouteNode>;
-  readonly links: ReadonlyMap<string, RouteLink>;
+/** One direction between two numbered nodes. It stays when its link goes: a link that comes back finds its number. */
+export interface Edge {
+  readonly id: number;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** What a path is wanted for. */
@@ -42,6 +49,119 @@ export function linkKey(fromNodeId: string, toNodeId: string): string {
   return `${fromNodeId}>${toNodeId}`;
 }
 
+export class MeshGraph {
+  readonly clusterId: string;
+  readonly #nodes = new Map<string, RouteNode>();
+  readonly #links = new Map<string, RouteLink>();
+  readonly #numbers = new Map<string, number>();
+  readonly #edges = new Map<string, Edge>();
+  /** Node ids by number. */
+  readonly ids: string[] = [];
+  /** Edges into and out of each node, by number. */
+  readonly into: Edge[][] = [];
+  readonly out: Edge[][] = [];
+  #journal: Edge[] = [];
+  #journalStart = 0;
+
+  constructor(clusterId: string) {
+    this.clusterId = clusterId;
+  }
+
+  get nodes(): ReadonlyMap<string, RouteNode> {
+    return this.#nodes;
+  }
+
+  get links(): ReadonlyMap<string, RouteLink> {
+    return this.#links;
+  }
+
+  /** Grows with everything that can change a price. */
+  get revision(): number {
+    return this.#journalStart + this.#journal.length;
+  }
+
+  /** How many edges have no link any more. */
+  get idleEdges(): number {
+    return this.#edges.size - this.#links.size;
+  }
+
+  /** The number of a node here, or -1. */
+  numberOf(nodeId: string): number {
+    return this.#numbers.get(nodeId) ?? -1;
+  }
+
+  edge(fromNodeId: string, toNodeId: string): Edge | undefined {
+    return this.#edges.get(linkKey(fromNodeId, toNodeId));
+  }
+
+  /** Edges whose price may differ from what it was at `revision`; undefined when that is too long ago to tell. */
+  changedSince(revision: number): readonly Edge[] | undefined {
+    return revision < this.#journalStart ? undefined : this.#journal.slice(revision - this.#journalStart);
+  }
+
+  /** Adds or replaces a node. Returns whether anything a price reads is different. */
+  setNode(node: RouteNode): boolean {
+    const before = this.#nodes.get(node.nodeId);
+    this.#nodes.set(node.nodeId, node);
+    if (before !== undefined && sameNode(before, node)) return false;
+    const number = this.#number(node.nodeId);
+    this.#note(this.into[number] ?? []);
+    // Only a node's region is read on the links that leave it; a node that is new counts for both.
+    if (before?.region !== node.region) this.#note(this.out[number] ?? []);
+    return true;
+  }
+
+  /** Adds or replaces one direction of a link. Returns whether anything a price reads is different. */
+  setLink(link: RouteLink): boolean {
+    const key = linkKey(link.fromNodeId, link.toNodeId);
+    const before = this.#links.get(key);
+    this.#links.set(key, link);
+    if (before !== undefined && sameLink(before, link)) return false;
+    this.#note([this.#edge(key, link)]);
+    return true;
+  }
+
+  removeNode(nodeId: string): void {
+    if (!this.#nodes.delete(nodeId)) return;
+    const number = this.#number(nodeId);
+    this.#note(this.into[number] ?? []);
+    this.#note(this.out[number] ?? []);
+  }
+
+  removeLink(key: string): void {
+    const edge = this.#edges.get(key);
+    if (this.#links.delete(key) && edge !== undefined) this.#note([edge]);
+  }
+
+  #number(nodeId: string): number {
+    const known = this.#numbers.get(nodeId);
+    if (known !== undefined) return known;
+    const number = this.ids.push(nodeId) - 1;
+    this.#numbers.set(nodeId, number);
+    this.into.push([]);
+    this.out.push([]);
+    return number;
+  }
+
+  #edge(key: string, link: RouteLink): Edge {
+    const known = this.#edges.get(key);
+    if (known !== undefined) return known;
+    const edge = { id: this.#edges.size, from: this.#number(link.fromNodeId), to: this.#number(link.toNodeId) };
+    this.#edges.set(key, edge);
+    this.into[edge.to]?.push(edge);
+    this.out[edge.from]?.push(edge);
+    return edge;
+  }
+
+  #note(edges: readonly Edge[]): void {
+    if (this.#journal.length + edges.length > limits.routeJournalMaxCount) {
+      this.#journalStart += this.#journal.length + 1;
+      this.#journal = [];
+    }
+    for (const edge of edges) this.#journal.push(edge);
+  }
+}
+
 /** A graph of these nodes and links; `own` measurements replace those of the same direction. */
 export function openGraph(
   clusterId: string,
@@ -49,10 +169,10 @@ export function openGraph(
   links: readonly RouteLink[],
   own: readonly RouteLink[] = [],
 ): MeshGraph {
-  const byId = [...nodes].sort((a, b) => (a.nodeId < b.nodeId ? -1 : a.nodeId > b.nodeId ? 1 : 0));
-  const linksByKey = new Map<string, RouteLink>();
-  for (const link of [...links, ...own]) linksByKey.set(linkKey(link.fromNodeId, link.toNodeId), link);
-  return { clusterId, nodes: new Map(byId.map((node) => [node.nodeId, node])), links: linksByKey };
+  const graph = new MeshGraph(clusterId);
+  for (const node of nodes) graph.setNode(node);
+  for (const link of [...links, ...own]) graph.setLink(link);
+  return graph;
 }
 
 /** The graph of an entry's snapshot, with its own measurements on top. */
@@ -60,6 +180,35 @@ export function graphOf(snapshot: Snapshot, own: readonly RouteLink[] = []): Mes
   const known = new Set(snapshot.graph?.nodes.map((node) => node.nodeId));
   const usable = own.filter((link) => known.has(link.fromNodeId) && known.has(link.toNodeId));
   return openGraph(snapshot.clusterId, snapshot.graph?.nodes ?? [], snapshot.graph?.links ?? [], usable);
+}
+
+/** Whether two measurements price the same: when they were taken does not matter. */
+function sameLink(a: RouteLink, b: RouteLink): boolean {
+  return (
+    a === b ||
+    (a.rttMs === b.rttMs &&
+      a.jitterMs === b.jitterMs &&
+      a.lossShare === b.lossShare &&
+      a.reliabilityShare === b.reliabilityShare &&
+      a.bandwidthBytesPerSecond === b.bandwidthBytesPerSecond &&
+      a.recentFailures === b.recentFailures)
+  );
+}
+
+/** Whether two states of a node price and filter the same. */
+function sameNode(a: RouteNode, b: RouteNode): boolean {
+  return (
+    a === b ||
+    (a.region === b.region &&
+      a.trustLevel === b.trustLevel &&
+      a.load === b.load &&
+      a.health === b.health &&
+      a.roles.length === b.roles.length &&
+      a.roles.every(({ role, organizationId }, i) => {
+        const other = b.roles[i];
+        return role === other?.role && organizationId === other.organizationId;
+      }))
+  );
 }
 
 /** A measured number, or undefined when it is absent or cannot be one (not finite, negative). */

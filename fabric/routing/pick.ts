@@ -9,9 +9,10 @@
 
 import { limits } from "../../lib/limits.ts";
 import type { MeshGraph, RouteNeed } from "./graph.ts";
-import { findPaths, findStandby, pathKey, type ScoredPath, scorePath, sharedRelays } from "./paths.ts";
-import { Prices } from "./prices.ts";
+import { sharedRelays } from "./paths.ts";
+import { Planner } from "./planner.ts";
 import { type Weights, weightsFor } from "./score.ts";
+import { pathKey, type ScoredPath } from "./scored-path.ts";
 
 /** A path in use and for how many samples in a row another one was a real gain. */
 export interface HeldPath {
@@ -99,18 +100,20 @@ export function chooseRoute(
   before: RouteState = {},
   weights: Weights = weightsFor(need.class),
 ): RouteChoice {
-  const prices = new Prices(graph, need, weights);
-  const { ranked } = findPaths(graph, need, { weights, prices });
-  const rescore = (held: HeldPath | undefined): ScoredPath | undefined => {
-    const scored = held === undefined ? undefined : scorePath(graph, need, held.nodeIds, weights);
-    return typeof scored === "string" ? undefined : scored;
-  };
+  return chooseWith(new Planner(graph, need, weights), need, before);
+}
+
+/** The same with a planner of that need, which may have answered before. */
+export function chooseWith(planner: Planner, need: RouteNeed, before: RouteState): RouteChoice {
+  const ranked = planner.ranked(need.toNodeIds);
+  const rescore = (held: HeldPath | undefined): ScoredPath | undefined =>
+    held === undefined ? undefined : planner.score(held.nodeIds);
   const current = rescore(before.primary);
   const warm = rescore(before.standby);
   const lost = before.primary !== undefined && current === undefined;
   const best = before.primary === undefined ? shortest(ranked) : ranked[0];
   const primary = decide(before.primary, current, lost && warm !== undefined ? warm : best);
-  const standby = chooseStandby(graph, need, prices, primary.chosen, before.standby, warm);
+  const standby = chooseStandby(planner, primary.chosen, before.standby, warm);
   return {
     state: {
       ...(primary.held === undefined ? {} : { primary: primary.held }),
@@ -135,15 +138,13 @@ function shortest(ranked: readonly ScoredPath[]): ScoredPath | undefined {
 
 /** A standby is kept like a primary, as long as it is as disjoint as the mesh allows and leads to the same far edge. */
 function chooseStandby(
-  graph: MeshGraph,
-  need: RouteNeed,
-  prices: Prices,
+  planner: Planner,
   primary: ScoredPath | undefined,
   held: HeldPath | undefined,
   warm: ScoredPath | undefined,
 ): Decision {
   if (primary === undefined) return { moved: held !== undefined };
-  const best = findStandby(graph, need, primary.nodeIds, { weights: prices.weights, prices });
+  const best = planner.standby(primary.nodeIds);
   const sharedBy = (path: ScoredPath): number => sharedRelays(path.nodeIds, primary.nodeIds).length;
   const fits =
     warm !== undefined &&

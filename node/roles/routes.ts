@@ -9,9 +9,10 @@
  */
 
 import { poolById } from "../../fabric/members.ts";
-import { graphOf, linkKey, type MeshGraph, type RouteNeed } from "../../fabric/routing/graph.ts";
-import { findPaths, pathKey } from "../../fabric/routing/paths.ts";
-import { chooseRoute, type RouteState } from "../../fabric/routing/pick.ts";
+import { linkKey, type RouteNeed } from "../../fabric/routing/graph.ts";
+import type { RouteState } from "../../fabric/routing/pick.ts";
+import { type PublishedGraph, RouteCache } from "../../fabric/routing/route-cache.ts";
+import { pathKey } from "../../fabric/routing/scored-path.ts";
 import type { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute, RouteLink, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../../lib/clock.ts";
@@ -60,8 +61,10 @@ interface Decision {
 
 export class Routes {
   readonly #deps: RouteDeps;
+  readonly #cache = new RouteCache();
   readonly #decisions = new Map<string, Decision>();
   readonly #failed = new Map<string, number>();
+  #published: { readonly snapshot: Snapshot; readonly published: PublishedGraph } | undefined;
 
   constructor(deps: RouteDeps) {
     this.#deps = deps;
@@ -147,26 +150,27 @@ export class Routes {
     awayFrom: readonly string[],
     shun: readonly string[],
   ): (readonly string[])[] {
-    const { graph, need } = this.#posed({ ...question, down: this.#deps.downNeighbours() });
+    const need = this.#posed({ ...question, down: this.#deps.downNeighbours() });
     const avoid = new Map(shun.map((id) => [id, "shunned"] as const));
-    return findPaths(graph, { ...need, avoid }, { awayFrom }).ranked.map((path) => path.nodeIds);
+    return this.#cache.paths({ ...need, avoid }, awayFrom).map((path) => path.nodeIds);
   }
 
-  #posed({ snapshot, toNodeIds, organizationId, channelClass, down }: Question): {
-    readonly graph: MeshGraph;
-    readonly need: RouteNeed;
-  } {
+  /** The need of a question, with the cache up to date for it. */
+  #posed({ snapshot, toNodeIds, organizationId, channelClass, down }: Question): RouteNeed {
+    if (this.#published?.snapshot !== snapshot) {
+      const { clusterId, epoch, version, graph } = snapshot;
+      const published = { clusterId, epoch, version, nodes: graph?.nodes ?? [], links: graph?.links ?? [] };
+      this.#published = { snapshot, published };
+    }
+    this.#cache.publish(this.#published.published);
+    this.#cache.measure(this.#deps.measurements());
     const self = this.#deps.identity.current().nodeId;
     const downLinks = new Set(down.map((neighbour) => linkKey(self, neighbour)));
-    return {
-      graph: graphOf(snapshot, this.#deps.measurements()),
-      need: { fromNodeId: self, toNodeIds, organizationId, class: channelClass, downLinks },
-    };
+    return { fromNodeId: self, toNodeIds, organizationId, class: channelClass, downLinks };
   }
 
   #decide(question: Question, atMs: number, before: RouteState | undefined): Decision {
-    const { graph, need } = this.#posed(question);
-    const choice = chooseRoute(graph, need, before);
+    const choice = this.#cache.choose(this.#posed(question), before);
     const first = choice.primary;
     const rest = choice.ranked.filter((path) => path.key !== first?.key);
     return {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { findPaths, scorePath, tieHash } from "../../../../fabric/routing/paths.ts";
+import { findPaths } from "../../../../fabric/routing/paths.ts";
 import { chooseRoute, type RouteState } from "../../../../fabric/routing/pick.ts";
 import { inputRules, type ScoreInput, scoreInputs } from "../../../../fabric/routing/score.ts";
+import { scorePath } from "../../../../fabric/routing/scored-path.ts";
+import { tieHash } from "../../../../fabric/routing/walks.ts";
 import { ChannelClass, NodeHealth, NodeRole } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { seededRandom } from "../../../../lib/random.ts";
 import { runs } from "../../../harness/counts.ts";
