@@ -21,6 +21,8 @@ const ends: Readonly<Record<Exclude<keyof typeof ChannelEnd, number>, readonly [
   REVOKED: ["permission_denied", "the right to use the resource was withdrawn"],
   DRAINING: ["unavailable", "the node is draining"],
   INTERNAL: ["internal", "the channel failed"],
+  MESSAGE_TOO_LARGE: ["resource_exhausted", "a message is longer than the fabric carries"],
+  MESSAGE_TRUNCATED: ["data_loss", "a side ended in the middle of a message"],
 };
 
 function nameOf(table: Readonly<Record<string, number>>, value: number): string {

@@ -87,6 +87,11 @@ export class EdgeChannel extends Duplex {
     this.on("error", () => {});
   }
 
+  /** Whether this edge opened it. */
+  get initiated(): boolean {
+    return this.#channel.initiator;
+  }
+
   get writtenToTarget(): number {
     return this.#channel.initiator ? this.#channel.peerWrittenToTarget : this.#channel.writtenToTarget;
   }

@@ -1,15 +1,25 @@
-/** Joins a channel and its target's socket: bytes, half-closes, errors and the count of bytes the target's kernel took. */
+/**
+ * Joins a channel and its target's socket: bytes, half-closes, errors and the count of bytes the target's kernel took. For a
+ * message resource both directions are watched as they pass: whole messages within the bound, or an error that says so.
+ */
 
 import type { Socket } from "node:net";
+import { MessageGuard } from "../fabric/trunk/message-frames.ts";
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
+import { limits } from "../lib/limits.ts";
 import type { EdgeChannel } from "./channel.ts";
 
 /**
  * Carries both directions until both are done. The socket must have been opened with `allowHalfOpen`. An error of the target
- * ends the channel with TARGET_RESET; the channel's end by an error resets the target.
+ * ends the channel with TARGET_RESET; the channel's end by an error resets the target. `messages`: the resource's kind.
  */
-export function pipeToTarget(channel: EdgeChannel, target: Socket): void {
+export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = false): void {
   channel.copiesWrites = false;
+  const fromOpener = messages ? new MessageGuard(limits.messageMaxBytes) : undefined;
+  const fromTarget = messages ? new MessageGuard(limits.messageMaxBytes) : undefined;
+  // A Unix socket knows no reset, and asking it for one throws.
+  const isTcp = target.remoteFamily !== undefined;
+  const cut = (): void => void (isTcp ? target.resetAndDestroy() : target.destroy());
   let handedBytes = 0;
   let reportedBytes = 0;
   // Called in order, so what is still queued is what the kernel has not taken.
@@ -20,16 +30,30 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket): void {
     reportedBytes = doneBytes;
   };
   channel.on("data", (chunk: Buffer) => {
+    if (fromOpener?.accepts(chunk) === false) {
+      channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, ChannelStage.EGRESS);
+      return;
+    }
     handedBytes += chunk.length;
     if (!target.write(chunk, written)) channel.pause();
   });
   target.on("drain", () => channel.resume());
-  channel.once("end", () => target.end());
+  channel.once("end", () => {
+    if (fromOpener?.partial === true) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, ChannelStage.EGRESS);
+    else target.end();
+  });
   target.on("data", (chunk: Buffer) => {
+    if (fromTarget?.accepts(chunk) === false) {
+      channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, ChannelStage.TARGET);
+      return;
+    }
     if (!channel.write(chunk)) target.pause();
   });
   channel.on("drain", () => target.resume());
-  target.once("end", () => channel.end());
+  target.once("end", () => {
+    if (fromTarget?.partial === true) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, ChannelStage.TARGET);
+    else channel.end();
+  });
 
   target.on("error", () => channel.abort(ChannelEnd.TARGET_RESET, ChannelStage.TARGET));
   target.once("close", () => {
@@ -38,6 +62,6 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket): void {
   });
   channel.on("error", () => {});
   channel.once("close", () => {
-    if (!target.destroyed && !(channel.readableEnded && channel.writableFinished)) target.resetAndDestroy();
+    if (!target.destroyed && !(channel.readableEnded && channel.writableFinished)) cut();
   });
 }

@@ -1,12 +1,14 @@
 /**
- * AccessService/Connect on a raw HTTP/2 stream: one channel per call, back-pressured both ways. The entry vouches for the
- * client certificate it verified (ENTRY_ASSERTED). Failures leave as gRPC statuses with stage and reason class; nothing
- * here names a node (LAW-C3).
+ * AccessService/Connect on a raw HTTP/2 stream: one channel per call, back-pressured both ways. Of a message resource, one
+ * `data` is one message, in both directions; of any other, `data` are bytes and their cuts mean nothing. The entry vouches
+ * for the client certificate it verified (ENTRY_ASSERTED). Failures leave as gRPC statuses with stage and reason class;
+ * nothing here names a node (LAW-C3).
  */
 
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { EdgeChannel } from "../../edge/channel.ts";
+import { MessageChannel } from "../../edge/message-channel.ts";
 import { GrpcDeframer } from "../../fabric/trunk/grpc-frames.ts";
 import {
   type ConnectRequest,
@@ -21,6 +23,7 @@ import { type Caller, clientOf } from "../../rpc/caller.ts";
 import { respondError } from "../../rpc/errors.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
+import { carriesMessages } from "./resource-kind.ts";
 
 /** Field tag and length of a `data` field at its limit: one byte and a varint of three. */
 const dataOverheadBytes = 4;
@@ -53,10 +56,14 @@ class AccessCall {
   readonly #requestId: string;
   readonly #gone = new AbortController();
   #channel: EdgeChannel | undefined;
+  /** Of a message resource. */
+  #messages: MessageChannel | undefined;
   #state: "waiting" | "opening" | "open" | "over" = "waiting";
   #clientDone = false;
   /** The channel takes no more: the stream waits for its drain. */
   #full = false;
+  /** The client takes no more for now: the channel waits for the stream's drain. */
+  #behind = false;
 
   constructor(ports: DataPlanePorts, entry: EntryRole, stream: ServerHttp2Stream, caller: Caller, requestId: string) {
     this.#ports = ports;
@@ -143,8 +150,8 @@ class AccessCall {
     if (channel === undefined || channel.destroyed) return;
     let writable = true;
     for (let next = this.#early.shift(); next !== undefined; next = this.#early.shift())
-      writable = channel.write(next) && writable;
-    if (this.#clientDone) channel.end();
+      writable = (this.#messages?.send(next) ?? channel.write(next)) && writable;
+    if (this.#clientDone) (this.#messages ?? channel).end();
     else if (!writable && !this.#full) {
       this.#full = true;
       this.#stream.pause();
@@ -177,7 +184,8 @@ class AccessCall {
     // The client may have left, or broken the protocol, while the channel was on its way.
     if (this.#state !== "opening") return void channel.destroy();
     this.#channel = channel;
-    channel.copiesWrites = false;
+    if (carriesMessages(this.#ports.snapshot.current(), resource, organizationId)) this.#carryMessages(channel);
+    else channel.copiesWrites = false;
     channel.on("error", (thrown) => this.#fail(thrown));
     channel.once("close", () =>
       this.#fail(new WeftError("unavailable", "the channel ended", { detail: "TRUNK_LOST" })),
@@ -191,27 +199,50 @@ class AccessCall {
         value: { $typeName: "weft.access.v1.ConnectOpened", correlationId: channel.correlationId },
       }),
     );
-    this.#carryBack(channel);
+    if (this.#messages === undefined) this.#carryBytes(channel);
+    else channel.resume();
+    this.#carryEnd(channel);
     this.#flush();
     if (!this.#full) this.#stream.resume();
   }
 
-  /** Target to client. */
-  #carryBack(channel: EdgeChannel): void {
-    const stream = this.#stream;
+  /** Both directions of a message resource; what comes back waits until the client was told that the channel stands. */
+  #carryMessages(channel: EdgeChannel): void {
+    channel.pause();
+    let arrived: Buffer[] = [];
+    this.#messages = new MessageChannel(channel, (message) => arrived.push(say({ case: "data", value: message })));
+    // Behind the message channel's own listener: the messages of one chunk leave in one write.
+    channel.on("data", () => {
+      const said = arrived;
+      arrived = [];
+      if (said.length > 0) this.#answer(channel, Buffer.concat(said));
+    });
+  }
+
+  /** Target to client, where cuts mean nothing. */
+  #carryBytes(channel: EdgeChannel): void {
     channel.on("data", (chunk: Buffer) => {
-      let writable = true;
       for (let at = 0; at < chunk.length; at += limits.accessMessageMaxBytes) {
-        writable =
-          stream.write(say({ case: "data", value: chunk.subarray(at, at + limits.accessMessageMaxBytes) })) && writable;
-      }
-      if (!writable) {
-        channel.pause();
-        stream.once("drain", () => channel.resume());
+        this.#answer(channel, say({ case: "data", value: chunk.subarray(at, at + limits.accessMessageMaxBytes) }));
       }
     });
+  }
+
+  #answer(channel: EdgeChannel, bytes: Buffer): void {
+    if (this.#state !== "open" || this.#stream.write(bytes) || this.#behind) return;
+    this.#behind = true;
+    channel.pause();
+    this.#stream.once("drain", () => {
+      this.#behind = false;
+      channel.resume();
+    });
+  }
+
+  #carryEnd(channel: EdgeChannel): void {
+    const stream = this.#stream;
     channel.on("end", () => {
-      if (this.#state === "over") return;
+      // Destroyed: the end came inside a message, and the error says so.
+      if (this.#state === "over" || channel.destroyed) return;
       stream.write(say({ case: "halfClosed", value: { $typeName: "weft.access.v1.ConnectHalfClosed" } }));
       if (channel.writableFinished) this.#finish();
       else channel.once("finish", () => this.#finish());

@@ -6,7 +6,7 @@
 import { hasRole, memberById } from "../../fabric/members.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd } from "../../gen/weft/channel/v1/channel_pb.ts";
-import { ChannelClass, NodeRole, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { ChannelClass, NodeRole, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceTarget, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 
 /** Who is at the other edge of the trunk, as TLS proved it. */
@@ -76,6 +76,8 @@ function originFault({ open, snapshot, peer, organizationId }: ChannelQuestion):
 
 /** The class a channel runs in: the one asked for when the resource allows it, else its default. */
 function classFor(target: ResourceTarget, wanted: ChannelClass): ChannelClass | undefined {
+  // Dropping parts out of a byte stream would corrupt it, whatever the snapshot says.
+  if (wanted === ChannelClass.DROPPABLE && target.kind !== ResourceKind.MESSAGE) return undefined;
   if (wanted === ChannelClass.UNSPECIFIED || wanted === target.defaultClass) return target.defaultClass;
   return target.allowedClasses.includes(wanted) ? wanted : undefined;
 }

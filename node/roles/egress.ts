@@ -12,7 +12,7 @@ import { hasRole, memberById } from "../../fabric/members.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
-import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { NodeRole, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { PathEnd } from "../path-end.ts";
@@ -96,7 +96,7 @@ async function connectChannel(deps: EgressDeps, channel: EdgeChannel, open: Chan
     ports.counters.channelsLive -= 1;
   });
   channel.accept();
-  pipeToTarget(channel, outcome.socket);
+  pipeToTarget(channel, outcome.socket, decision.target.kind === ResourceKind.MESSAGE);
 }
 
 export function createEgressRole(deps: EgressDeps): EgressRole {

@@ -14,6 +14,7 @@ import type { CeilingJudge } from "../ceiling.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
 import { pipeToSource } from "./pipe-source.ts";
+import { carriesMessages } from "./resource-kind.ts";
 
 interface Running {
   readonly listener: Listener;
@@ -159,6 +160,10 @@ export class EntryListeners {
     for (const socket of running.sockets) socket.resetAndDestroy();
   }
 
+  #carriesMessages({ resourceName, organizationId }: Listener): boolean {
+    return carriesMessages(this.#ports.snapshot.current(), resourceName, organizationId);
+  }
+
   async #serve(listener: Listener, socket: Socket): Promise<void> {
     const gone = new AbortController();
     const onGone = (): void => gone.abort();
@@ -180,7 +185,7 @@ export class EntryListeners {
         signal: gone.signal,
       });
       if (gone.signal.aborted) channel.destroy();
-      else pipeToSource(channel, socket);
+      else pipeToSource(channel, socket, this.#carriesMessages(listener));
     } catch (thrown) {
       if (!gone.signal.aborted)
         this.#ports.log.info("connection not carried", {

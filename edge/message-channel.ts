@@ -1,0 +1,98 @@
+/**
+ * A channel to a message resource, message by message. What is sent is copied behind its length into a block, side by side
+ * with its neighbours, and the block is written once per turn of the loop or when it is full: small messages cost a copy
+ * each, not a write each. What arrives is handed out whole, or the channel ends with an error that says why not.
+ */
+
+import {
+  MESSAGE_HEAD_BYTES,
+  MessageDeframer,
+  messageTooLarge,
+  writeMessageHead,
+} from "../fabric/trunk/message-frames.ts";
+import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
+import { KiB, limits } from "../lib/limits.ts";
+import type { EdgeChannel } from "./channel.ts";
+
+const BLOCK_FIRST_BYTES = 1 * KiB;
+
+export class MessageChannel {
+  readonly channel: EdgeChannel;
+  #block: Buffer | undefined;
+  #used = 0;
+  #blockBytes = BLOCK_FIRST_BYTES;
+  #scheduled = false;
+  #writable = true;
+
+  /**
+   * Takes the channel over; its events (`drain`, `end`, `error`, `close`, `finish`) and its `opened` stay of use, and so do
+   * `pause` and `resume`. `onMessage` gets views that the caller may keep but not write to.
+   */
+  constructor(channel: EdgeChannel, onMessage: (message: Buffer) => void) {
+    this.channel = channel;
+    channel.copiesWrites = false;
+    const deframer = new MessageDeframer(limits.messageMaxBytes, onMessage);
+    const stage = channel.initiated ? ChannelStage.EGRESS : ChannelStage.ENTRY;
+    channel.on("data", (chunk: Buffer) => {
+      if (!deframer.push(chunk)) channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, stage);
+    });
+    // Before the owner's own listener, which finds the channel destroyed: an end inside a message is an error.
+    channel.prependListener("end", () => {
+      if (deframer.partial) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, stage);
+    });
+    channel.on("drain", () => {
+      this.#writable = true;
+    });
+  }
+
+  /**
+   * Sends one message, of any length up to the bound, none included; the caller may reuse `message` at once. Returns false
+   * when the channel's `drain` should be waited for before the next.
+   * @throws WeftError `resource_exhausted`, detail MESSAGE_TOO_LARGE; the channel lives.
+   */
+  send(message: Uint8Array): boolean {
+    const { length } = message;
+    if (length > limits.messageMaxBytes) throw messageTooLarge(limits.messageMaxBytes);
+    const needBytes = MESSAGE_HEAD_BYTES + length;
+    if (this.#block === undefined || this.#block.length - this.#used < needBytes) this.#nextBlock(needBytes);
+    const block = this.#block as Buffer;
+    const at = writeMessageHead(block, this.#used, length);
+    block.set(message, at);
+    this.#used = at + length;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      process.nextTick(this.#turn);
+    }
+    return this.#writable;
+  }
+
+  /** No more messages after those that were sent. */
+  end(): void {
+    this.#flush();
+    this.channel.end();
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    // A channel that sends little keeps small blocks.
+    if (this.#used < this.#blockBytes / 4) this.#blockBytes = Math.max(BLOCK_FIRST_BYTES, this.#blockBytes / 2);
+    this.#flush();
+  };
+
+  #nextBlock(needBytes: number): void {
+    if (this.#block !== undefined) this.#blockBytes = Math.min(limits.messageBlockBytes, this.#blockBytes * 2);
+    this.#flush();
+    this.#block = Buffer.allocUnsafe(Math.max(this.#blockBytes, needBytes));
+  }
+
+  #flush(): void {
+    const block = this.#block;
+    if (block === undefined) return;
+    this.#block = undefined;
+    const used = this.#used;
+    this.#used = 0;
+    const { channel } = this;
+    if (used > 0 && !channel.destroyed && !channel.writableEnded)
+      this.#writable = channel.write(block.subarray(0, used));
+  }
+}
