@@ -48,6 +48,7 @@ export function createNodeCounters(): NodeCounters {
     channelsLive: 0,
     trunksLive: 0,
     handshakesRefused: 0,
+    connectionsRefused: 0,
   };
 }
 

@@ -123,6 +123,8 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
           channelsLive: BigInt(counters.channelsLive),
           trunksLive: BigInt(counters.trunksLive),
           handshakesRefused: BigInt(counters.handshakesRefused),
+          connectionsRefused: BigInt(counters.connectionsRefused),
+          controlCalls: Object.fromEntries([...counters.controlCalls].map(([call, count]) => [call, BigInt(count)])),
         }),
       });
     },

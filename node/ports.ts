@@ -100,6 +100,7 @@ export interface NodeCounters {
   channelsLive: number;
   trunksLive: number;
   handshakesRefused: number;
+  connectionsRefused: number;
 }
 
 /** Whether this node takes new paths and channels. */

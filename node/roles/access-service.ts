@@ -17,12 +17,14 @@ import {
   ConnectResponseSchema,
 } from "../../gen/weft/access/v1/access_pb.ts";
 import { OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { Timer } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, clientOf } from "../../rpc/caller.ts";
 import { respondError } from "../../rpc/errors.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
+import { openInTime } from "./open-in-time.ts";
 import { carriesMessages } from "./resource-kind.ts";
 
 /** Field tag and length of a `data` field at its limit: one byte and a varint of three. */
@@ -64,6 +66,8 @@ class AccessCall {
   #full = false;
   /** The client takes no more for now: the channel waits for the stream's drain. */
   #behind = false;
+  /** A caller that asks for nothing holds a stream for a while only. */
+  #patience: Timer | undefined;
 
   constructor(ports: DataPlanePorts, entry: EntryRole, stream: ServerHttp2Stream, caller: Caller, requestId: string) {
     this.#ports = ports;
@@ -76,6 +80,10 @@ class AccessCall {
   run(): void {
     const stream = this.#stream;
     stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
+    this.#patience = this.#ports.clock.after(limits.accessFirstMessageMs, () => {
+      if (this.#state !== "waiting") return;
+      this.#fail(new WeftError("deadline_exceeded", "no open came in time", { detail: "ACCESS_OPEN_LATE" }));
+    });
     const deframer = new GrpcDeframer(limits.accessMessageMaxBytes + dataOverheadBytes, (bytes) =>
       this.#onMessage(bytes),
     );
@@ -99,6 +107,7 @@ class AccessCall {
     });
     stream.on("error", () => {});
     stream.on("close", () => {
+      this.#patience?.cancel();
       this.#gone.abort();
       if (this.#state !== "over") this.#channel?.destroy();
       this.#state = "over";
@@ -125,6 +134,7 @@ class AccessCall {
         return;
       }
       this.#state = "opening";
+      this.#patience?.cancel();
       // Data behind the open waits in the stream's window until the channel stands.
       this.#stream.pause();
       this.#open(message.value.resource, message.value.class).catch((thrown: unknown) => this.#fail(thrown));
@@ -167,7 +177,7 @@ class AccessCall {
     const organizationId = organizationOf(this.#ports, clientId);
     if (organizationId === undefined)
       throw new WeftError("permission_denied", "this client may not use this entry", { detail: "CLIENT_UNKNOWN" });
-    const channel = await this.#entry.open({
+    const channel = await openInTime(this.#entry, this.#ports.clock, {
       resource,
       organizationId,
       class: channelClass,
@@ -272,6 +282,7 @@ class AccessCall {
   #fail(thrown: unknown): void {
     if (this.#state === "over") return;
     this.#state = "over";
+    this.#patience?.cancel();
     this.#gone.abort();
     this.#channel?.destroy();
     respondError(this.#stream, thrown, this.#requestId);

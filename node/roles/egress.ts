@@ -14,6 +14,7 @@ import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
+import { PacedLog } from "../../lib/paced-log.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
@@ -57,7 +58,12 @@ function mayHold(ports: DataPlanePorts, end: PathEnd, organizationId: string): b
   return hasRole(memberById(snapshot, peer.nodeId)?.roles ?? [], NodeRole.ENTRY, organizationId);
 }
 
-async function connectChannel(deps: EgressDeps, channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
+interface ConnectDeps extends EgressDeps {
+  /** A peer's refused channels, as often as it likes. */
+  readonly paced: PacedLog;
+}
+
+async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
   const { ports } = deps;
   const snapshot = ports.snapshot.current();
   const peer = farPeerOf(end.caller.id);
@@ -71,9 +77,9 @@ async function connectChannel(deps: EgressDeps, channel: EdgeChannel, open: Chan
     draining: ports.drain.draining(),
     newChannels: deps.newChannels(),
   });
-  const log = ports.log.child({ sub: "egress", resource: open.resource, requestId: open.correlationId });
+  const about = { sub: "egress", resource: open.resource, requestId: open.correlationId };
   if (!decision.ok) {
-    log.info("channel refused", { reason: decision.why });
+    deps.paced.info("channel refused", { ...about, reason: decision.why });
     channel.refuse(decision.end, ChannelStage.EGRESS);
     return;
   }
@@ -82,7 +88,7 @@ async function connectChannel(deps: EgressDeps, channel: EdgeChannel, open: Chan
   const outcome = await dialTarget({ ceiling: deps.ceiling, clock: ports.clock }, decision.target, gone.signal);
   if (!outcome.ok) {
     if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
-    log.info("target not connected", { reason: outcome.why });
+    deps.paced.info("target not connected", { ...about, reason: outcome.why });
     channel.refuse(outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
     return;
   }
@@ -101,6 +107,7 @@ async function connectChannel(deps: EgressDeps, channel: EdgeChannel, open: Chan
 
 export function createEgressRole(deps: EgressDeps): EgressRole {
   const { ports } = deps;
+  const paced = new PacedLog(ports.clock, ports.log);
 
   const acceptor = new TrunkAcceptor<PathEnd>({
     clock: ports.clock,
@@ -108,7 +115,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     processPool: deps.processPool,
     accept: (info: TrunkInfo<PathEnd>) => !ports.drain.draining() && mayHold(ports, info.context, info.organizationId),
     onChannel: (channel, open, _trunk, end) => {
-      connectChannel(deps, channel, open, end).catch((thrown: unknown) => {
+      connectChannel({ ...deps, paced }, channel, open, end).catch((thrown: unknown) => {
         ports.log.error("channel failed", { error: messageOf(thrown) });
         channel.destroy();
       });

@@ -1,6 +1,7 @@
 /**
  * Plain TCP listeners of an entry: desired (snapshot within the ceiling) against running. A connection becomes one
- * channel whose origin is the listener and the source address, nothing more (ANONYMOUS).
+ * channel whose origin is the listener and the source address, nothing more (ANONYMOUS). Connections are bounded per
+ * listener and per process: one more is reset and counted.
  */
 
 import { BlockList, createServer, isIP, type Server, type Socket } from "node:net";
@@ -10,9 +11,12 @@ import type { Listener } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type ListenerStatus, ListenerStatusSchema } from "../../gen/weft/node/v1/node_pb.ts";
 import { isLoopbackHost } from "../../lib/config.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { PacedLog } from "../../lib/paced-log.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
+import { openInTime } from "./open-in-time.ts";
 import { pipeToSource } from "./pipe-source.ts";
 import { carriesMessages } from "./resource-kind.ts";
 
@@ -23,6 +27,8 @@ interface Running {
   server: Server | undefined;
   boundAddress: string;
   error: string;
+  /** Connections refused for want of room, or for their source. */
+  refused: number;
 }
 
 /** What about a listener, when changed, needs it to be bound anew. */
@@ -47,17 +53,36 @@ function sourceList(cidrs: readonly string[]): BlockList {
   return list;
 }
 
+/** How many connections there may be; tests make it small. */
+export interface ConnectionBounds {
+  readonly perListenerMaxCount: number;
+  readonly perProcessMaxCount: number;
+}
+
 export class EntryListeners {
   readonly #ports: DataPlanePorts;
   readonly #ceiling: CeilingJudge;
-  readonly #entry: EntryRole;
+  readonly #entry: Pick<EntryRole, "open">;
+  readonly #bounds: ConnectionBounds;
+  readonly #paced: PacedLog;
   readonly #running = new Map<string, Running>();
+  #connections = 0;
   #closed = false;
 
-  constructor(ports: DataPlanePorts, ceiling: CeilingJudge, entry: EntryRole) {
+  constructor(
+    ports: DataPlanePorts,
+    ceiling: CeilingJudge,
+    entry: Pick<EntryRole, "open">,
+    bounds: ConnectionBounds = {
+      perListenerMaxCount: limits.listenerConnectionsMaxCount,
+      perProcessMaxCount: limits.entryConnectionsMaxCount,
+    },
+  ) {
     this.#ports = ports;
     this.#ceiling = ceiling;
     this.#entry = entry;
+    this.#bounds = bounds;
+    this.#paced = new PacedLog(ports.clock, ports.log);
   }
 
   /** Starts what is wanted and not running, stops what runs and is not wanted. */
@@ -74,13 +99,15 @@ export class EntryListeners {
   }
 
   status(): ListenerStatus[] {
-    return [...this.#running.values()].map(({ listener, boundAddress, error }) =>
+    return [...this.#running.values()].map(({ listener, boundAddress, error, sockets, refused }) =>
       create(ListenerStatusSchema, {
         listenerId: listener.listenerId,
         name: listener.name,
         resourceName: listener.resourceName,
         boundAddress,
         error,
+        connections: sockets.size,
+        refused: BigInt(refused),
       }),
     );
   }
@@ -98,6 +125,7 @@ export class EntryListeners {
       server: undefined,
       boundAddress: "",
       error: "",
+      refused: 0,
     };
     this.#running.set(listener.listenerId, running);
     const refusal = this.#refusal(listener);
@@ -112,19 +140,14 @@ export class EntryListeners {
       this.#fail(running, "allowed sources are no list of networks");
       return;
     }
-    const anySource = listener.allowedSources.length === 0;
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      const address = socket.remoteAddress ?? "";
-      const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
-      const allowed = anySource || sources.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4");
-      if (!allowed || this.#ports.drain.draining()) {
-        socket.resetAndDestroy();
-        return;
-      }
-      running.sockets.add(socket);
-      socket.once("close", () => running.sockets.delete(socket));
-      void this.#serve(listener, socket);
-    });
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.#take(running, sources, socket),
+    );
+    this.#listen(running, server);
+  }
+
+  #listen(running: Running, server: Server): void {
+    const { listener } = running;
     running.server = server;
     // Stays for good: a failing accept (no descriptors left) is an error event too.
     server.on("error", (thrown) => {
@@ -138,6 +161,35 @@ export class EntryListeners {
         bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
       this.#ports.events.emit("listener_up", { listener: listener.name, address: running.boundAddress });
     });
+  }
+
+  #take(running: Running, sources: BlockList, socket: Socket): void {
+    const reason = this.#notTaken(running, sources, socket);
+    if (reason !== undefined) {
+      running.refused += 1;
+      this.#ports.counters.connectionsRefused += 1;
+      this.#paced.info("connection refused", { reason });
+      socket.resetAndDestroy();
+      return;
+    }
+    running.sockets.add(socket);
+    this.#connections += 1;
+    socket.once("close", () => {
+      running.sockets.delete(socket);
+      this.#connections -= 1;
+    });
+    void this.#serve(running.listener, socket);
+  }
+
+  /** Why a connection is not taken, or undefined. */
+  #notTaken({ listener, sockets }: Running, sources: BlockList, socket: Socket): string | undefined {
+    const plain = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
+    const anySource = listener.allowedSources.length === 0;
+    if (!anySource && !sources.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4")) return "source not allowed";
+    if (this.#ports.drain.draining()) return "draining";
+    if (sockets.size >= this.#bounds.perListenerMaxCount) return "too many connections at this listener";
+    if (this.#connections >= this.#bounds.perProcessMaxCount) return "too many connections at this entry";
+    return undefined;
   }
 
   #refusal(listener: Listener): string | undefined {
@@ -170,7 +222,7 @@ export class EntryListeners {
     socket.on("error", onGone);
     socket.once("close", onGone);
     try {
-      const channel = await this.#entry.open({
+      const channel = await openInTime(this.#entry, this.#ports.clock, {
         resource: listener.resourceName,
         organizationId: listener.organizationId,
         class: ChannelClass.UNSPECIFIED,
@@ -188,7 +240,7 @@ export class EntryListeners {
       else pipeToSource(channel, socket, this.#carriesMessages(listener));
     } catch (thrown) {
       if (!gone.signal.aborted)
-        this.#ports.log.info("connection not carried", {
+        this.#paced.info("connection not carried", {
           reason: thrown instanceof WeftError ? thrown.detail : messageOf(thrown),
         });
       socket.resetAndDestroy();

@@ -6,6 +6,7 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { channelError } from "../../edge/channel-error.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { serveAccess } from "../../node/roles/access-service.ts";
 import type { ChannelWish, EntryRole } from "../../node/roles/entry.ts";
@@ -112,6 +113,28 @@ describe("AccessService/Connect", () => {
       },
     });
     call.stream.close();
+  });
+
+  it("LAW-R3 a caller that never says what it wants is ended", async () => {
+    const silent = new Call(session).send();
+    const asking = new Call(session).send(open);
+    await asking.opened();
+    // The headers of both calls have arrived: their streams are served in order.
+    ports.clock.advance(limits.accessFirstMessageMs);
+    expect(await silent.failure()).toMatchObject({ code: 4, detail: "ACCESS_OPEN_LATE" });
+    await throughout(100, () => asking.trailers === undefined);
+    asking.stream.close();
+  });
+
+  it("an open that finds no path in a few seconds fails as one without a path", async () => {
+    openChannel = ({ signal }) =>
+      new Promise((_, reject) => {
+        signal?.addEventListener("abort", () => reject(new WeftError("canceled", "the caller gave up")));
+      });
+    const call = new Call(session).send(open);
+    await eventually(() => wishes.length === 1);
+    ports.clock.advance(limits.channelOpenMaxMs);
+    expect(await call.failure()).toMatchObject({ detail: "NO_PATH", metadata: { stage: "FABRIC" } });
   });
 
   it("takes what comes in the same chunk as the open, and an end of the stream for a half-close", async () => {

@@ -6,10 +6,11 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { ChannelClass, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Listener, ListenerSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
 import { createCeilingJudge } from "../../node/ceiling.ts";
 import { type Ceiling, loadNodeConfig } from "../../node/config.ts";
 import type { ChannelWish, EntryRole } from "../../node/roles/entry.ts";
-import { EntryListeners } from "../../node/roles/listeners.ts";
+import { type ConnectionBounds, EntryListeners } from "../../node/roles/listeners.ts";
 import { eventually } from "../harness/eventually.ts";
 import { makeTrunks, type Trunks } from "../unit/node/roles/channel-pair.ts";
 import { selfId, type TestPorts, testPorts } from "../unit/node/stage.ts";
@@ -42,14 +43,14 @@ afterEach(() => {
   for (const listeners of made.splice(0)) listeners.close();
 });
 
-function start(ceiling: Partial<Ceiling> = {}): EntryListeners {
+function start(ceiling: Partial<Ceiling> = {}, bounds?: ConnectionBounds): EntryListeners {
   const entry = {
     open: (wish: ChannelWish) => {
       wishes.push(wish);
       return openChannel(wish);
     },
   } as unknown as EntryRole;
-  const listeners = new EntryListeners(ports, createCeilingJudge({ ...defaults, ...ceiling }), entry);
+  const listeners = new EntryListeners(ports, createCeilingJudge({ ...defaults, ...ceiling }), entry, bounds);
   made.push(listeners);
   return listeners;
 }
@@ -125,6 +126,35 @@ describe("a listener of an entry", () => {
     expect(plain.over).toBe("ECONNRESET");
   });
 
+  it("resets a connection for which nothing is found in a few seconds, however many attempts are left", async () => {
+    const asked = { tries: 0 };
+    // Egress after egress whose path hangs until it is given up.
+    openChannel = async ({ signal }) => {
+      for (;;) {
+        asked.tries += 1;
+        await new Promise<void>((resolve) => {
+          const timer = ports.clock.after(2_000, resolve);
+          signal?.addEventListener("abort", () => {
+            timer.cancel();
+            resolve();
+          });
+        });
+        if (signal?.aborted === true) throw new WeftError("canceled", "the caller gave up");
+      }
+    };
+    const listeners = start();
+    listeners.reconcile([wanted()]);
+    const plain = dial(await portOf(listeners));
+    await eventually(() => asked.tries === 1);
+    ports.clock.advance(limits.channelOpenMaxMs - 1);
+    await eventually(() => asked.tries > 1);
+    expect(plain.over).toBe("");
+    ports.clock.advance(1);
+    await eventually(() => plain.over !== "");
+    expect(plain.over).toBe("ECONNRESET");
+    expect(wishes[0]?.signal?.aborted).toBe(true);
+  });
+
   it("gives up a channel that comes after its connection has gone", async () => {
     const late = Promise.withResolvers<void>();
     let channel: EdgeChannel | undefined;
@@ -151,6 +181,43 @@ describe("a listener of an entry", () => {
     const plain = dial(port);
     await eventually(() => plain.over !== "");
     expect(wishes).toEqual([]);
+  });
+});
+
+describe("LAW-T3 connections of an entry are bounded", () => {
+  const carried = async (port: number): Promise<Plain> => {
+    const plain = dial(port);
+    plain.socket.write("in");
+    await eventually(() => plain.text === "in");
+    return plain;
+  };
+  const refused = async (port: number): Promise<void> => {
+    const plain = dial(port);
+    await eventually(() => plain.over !== "");
+    expect(plain.over).toBe("ECONNRESET");
+  };
+  const counts = (listeners: EntryListeners): unknown[] =>
+    listeners.status().map(({ connections, refused: count }) => [connections, Number(count)]);
+
+  it("per listener and per process: one more is reset and counted, and a place that is left is free", async () => {
+    const listeners = start({}, { perListenerMaxCount: 2, perProcessMaxCount: 3 });
+    listeners.reconcile([wanted(), wanted({ listenerId: "ls-2" })]);
+    const [one, two] = [await portOf(listeners), await portOf(listeners, "ls-2")];
+    const first = await carried(one);
+    await carried(one);
+    await refused(one);
+    await carried(two);
+    await refused(two);
+    expect(counts(listeners)).toEqual([
+      [2, 1],
+      [1, 1],
+    ]);
+    expect(ports.counters.connectionsRefused).toBe(2);
+    expect(wishes).toHaveLength(3);
+    first.socket.resetAndDestroy();
+    await eventually(() => listeners.status()[0]?.connections === 1);
+    await carried(two);
+    await refused(one);
   });
 });
 
