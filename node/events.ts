@@ -49,6 +49,7 @@ export function createNodeCounters(): NodeCounters {
     trunksLive: 0,
     handshakesRefused: 0,
     connectionsRefused: 0,
+    controlCalls: new Map(),
   };
 }
 

@@ -101,6 +101,8 @@ export interface NodeCounters {
   trunksLive: number;
   handshakesRefused: number;
   connectionsRefused: number;
+  /** Calls to control that were started, by "service/method". */
+  readonly controlCalls: Map<string, number>;
 }
 
 /** Whether this node takes new paths and channels. */
