@@ -93,8 +93,12 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace
     region: "local",
     dev: true,
     logLevel: options.logLevel ?? "info",
-    // The demo targets are on loopback, which an egress refuses unless its own ceiling lists it.
-    ceiling: { roles: [node.role], targets: [{ cidr: "127.0.0.0/8" }] },
+    // The demo targets are on loopback, which an egress refuses unless its own ceiling lists it; so it does Unix sockets.
+    ceiling: {
+      roles: [node.role],
+      targets: [{ cidr: "127.0.0.0/8" }],
+      unixPrefixes: [join(layout.root, "sockets")],
+    },
     join: {
       tokenFile: join(layout.nodeDir(node.name), "join.token"),
       name: node.name,
