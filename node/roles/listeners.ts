@@ -6,6 +6,7 @@
 
 import { BlockList, createServer, isIP, type Server, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
+import { pipeToSource } from "../../edge/pipe-source.ts";
 import { ChannelClass, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { Listener } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type ListenerStatus, ListenerStatusSchema } from "../../gen/weft/node/v1/node_pb.ts";
@@ -17,7 +18,6 @@ import type { CeilingJudge } from "../ceiling.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
 import { openInTime } from "./open-in-time.ts";
-import { pipeToSource } from "./pipe-source.ts";
 import { carriesMessages } from "./resource-kind.ts";
 
 interface Running {

@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { EdgeChannel } from "../../../../edge/channel.ts";
-import { ChannelEnd, ChannelStage } from "../../../../gen/weft/channel/v1/channel_pb.ts";
-import { limits } from "../../../../lib/limits.ts";
-import { pipeToSource } from "../../../../node/roles/pipe-source.ts";
-import { eventually } from "../../../harness/eventually.ts";
-import { makeTrunks, type Trunks } from "./channel-pair.ts";
+import type { EdgeChannel } from "../../../edge/channel.ts";
+import { pipeToSource } from "../../../edge/pipe-source.ts";
+import { ChannelEnd, ChannelStage } from "../../../gen/weft/channel/v1/channel_pb.ts";
+import { limits } from "../../../lib/limits.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { makeTrunks, type Trunks } from "../node/roles/channel-pair.ts";
 
 let trunks: Trunks;
 beforeAll(async () => {

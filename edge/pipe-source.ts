@@ -4,10 +4,10 @@
  */
 
 import type { Socket } from "node:net";
-import type { EdgeChannel } from "../../edge/channel.ts";
-import { MessageGuard } from "../../fabric/trunk/message-frames.ts";
-import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
-import { limits } from "../../lib/limits.ts";
+import { MessageGuard } from "../fabric/trunk/message-frames.ts";
+import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
+import { limits } from "../lib/limits.ts";
+import type { EdgeChannel } from "./channel.ts";
 
 /** Ends the channel with a reason before bytes leave that are no messages: the far edge could only guess which side failed. */
 function watchMessages(channel: EdgeChannel, socket: Socket): void {
