@@ -143,7 +143,7 @@ function measure(nodeCount: number, changes: number, seed: number): object {
   const needs = needsOf(mesh);
   const cache = new RouteCache();
   let version = 1n;
-  cache.publish({ clusterId: "", epoch: 1n, version, nodes: mesh.nodes, links: mesh.links });
+  cache.publish({ clusterId: "", epoch: 1n, version, nodes: [...mesh.nodes], links: [...mesh.links] });
   let states: RouteState[] = needs.map(() => ({}));
   const fromNothing = (): RouteChoice[] => {
     const graph = openGraph("", mesh.nodes, mesh.links);
@@ -159,7 +159,7 @@ function measure(nodeCount: number, changes: number, seed: number): object {
     change(mesh, random);
     version += 1n;
     // Taking up what changed is part of the recomputation: the whole new graph is handed over, as a snapshot hands it.
-    const published = { clusterId: "", epoch: 1n, version, nodes: mesh.nodes, links: mesh.links };
+    const published = { clusterId: "", epoch: 1n, version, nodes: [...mesh.nodes], links: [...mesh.links] };
     const kept = timed(() => {
       cache.publish(published);
       return upToDate();

@@ -6,14 +6,8 @@
  *      nothing else. A change of nothing that prices read is no change.
  */
 
-import { create } from "@bufbuild/protobuf";
 import type { ChannelClass, RoleGrant } from "../../gen/weft/fabric/v1/role_pb.ts";
-import {
-  type RouteLink,
-  RouteLinkSchema,
-  type RouteNode,
-  type Snapshot,
-} from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { RouteLink, RouteNode, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../lib/limits.ts";
 
 /** One direction between two numbered nodes. It stays when its link goes: a link that comes back finds its number. */
@@ -60,6 +54,10 @@ export class MeshGraph {
   /** Edges into and out of each node, by number. */
   readonly into: Edge[][] = [];
   readonly out: Edge[][] = [];
+  /** Nodes by number and links by edge, as long as they are there. */
+  readonly #nodeAt: (RouteNode | undefined)[] = [];
+  readonly #linkAt: (RouteLink | undefined)[] = [];
+  readonly #edgeAt: Edge[] = [];
   #journal: Edge[] = [];
   #journalStart = 0;
 
@@ -85,6 +83,23 @@ export class MeshGraph {
     return this.#edges.size - this.#links.size;
   }
 
+  nodeAt(number: number): RouteNode | undefined {
+    return this.#nodeAt[number];
+  }
+
+  /** How many edges there have been. */
+  get edgeCount(): number {
+    return this.#edgeAt.length;
+  }
+
+  edgeAt(id: number): Edge | undefined {
+    return this.#edgeAt[id];
+  }
+
+  linkAt(edge: Edge): RouteLink | undefined {
+    return this.#linkAt[edge.id];
+  }
+
   /** The number of a node here, or -1. */
   numberOf(nodeId: string): number {
     return this.#numbers.get(nodeId) ?? -1;
@@ -102,9 +117,11 @@ export class MeshGraph {
   /** Adds or replaces a node. Returns whether anything a price reads is different. */
   setNode(node: RouteNode): boolean {
     const before = this.#nodes.get(node.nodeId);
-    this.#nodes.set(node.nodeId, node);
-    if (before !== undefined && sameNode(before, node)) return false;
+    if (before === node) return false;
     const number = this.#number(node.nodeId);
+    this.#nodes.set(node.nodeId, node);
+    this.#nodeAt[number] = node;
+    if (before !== undefined && sameNode(before, node)) return false;
     this.#note(this.into[number] ?? []);
     // Only a node's region is read on the links that leave it; a node that is new counts for both.
     if (before?.region !== node.region) this.#note(this.out[number] ?? []);
@@ -114,23 +131,29 @@ export class MeshGraph {
   /** Adds or replaces one direction of a link. Returns whether anything a price reads is different. */
   setLink(link: RouteLink): boolean {
     const key = linkKey(link.fromNodeId, link.toNodeId);
-    const before = this.#links.get(key);
+    const edge = this.#edge(key, link);
+    const before = this.#linkAt[edge.id];
+    if (before === link) return false;
     this.#links.set(key, link);
+    this.#linkAt[edge.id] = link;
     if (before !== undefined && sameLink(before, link)) return false;
-    this.#note([this.#edge(key, link)]);
+    this.#note([edge]);
     return true;
   }
 
   removeNode(nodeId: string): void {
     if (!this.#nodes.delete(nodeId)) return;
     const number = this.#number(nodeId);
+    this.#nodeAt[number] = undefined;
     this.#note(this.into[number] ?? []);
     this.#note(this.out[number] ?? []);
   }
 
   removeLink(key: string): void {
     const edge = this.#edges.get(key);
-    if (this.#links.delete(key) && edge !== undefined) this.#note([edge]);
+    if (!this.#links.delete(key) || edge === undefined) return;
+    this.#linkAt[edge.id] = undefined;
+    this.#note([edge]);
   }
 
   #number(nodeId: string): number {
@@ -138,6 +161,7 @@ export class MeshGraph {
     if (known !== undefined) return known;
     const number = this.ids.push(nodeId) - 1;
     this.#numbers.set(nodeId, number);
+    this.#nodeAt.push(undefined);
     this.into.push([]);
     this.out.push([]);
     return number;
@@ -146,8 +170,10 @@ export class MeshGraph {
   #edge(key: string, link: RouteLink): Edge {
     const known = this.#edges.get(key);
     if (known !== undefined) return known;
-    const edge = { id: this.#edges.size, from: this.#number(link.fromNodeId), to: this.#number(link.toNodeId) };
+    const id = this.#linkAt.push(undefined) - 1;
+    const edge = { id, from: this.#number(link.fromNodeId), to: this.#number(link.toNodeId) };
     this.#edges.set(key, edge);
+    this.#edgeAt.push(edge);
     this.into[edge.to]?.push(edge);
     this.out[edge.from]?.push(edge);
     return edge;
@@ -225,9 +251,4 @@ export function measuredShare(value: number | undefined): number | undefined {
 /** Roles of a node of the graph, or none when it is not in it. */
 export function rolesOf(graph: MeshGraph, nodeId: string): readonly RoleGrant[] {
   return graph.nodes.get(nodeId)?.roles ?? [];
-}
-
-/** A link nobody has measured. */
-export function unmeasuredLink(fromNodeId: string, toNodeId: string): RouteLink {
-  return create(RouteLinkSchema, { fromNodeId, toNodeId });
 }

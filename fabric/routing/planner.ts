@@ -10,7 +10,7 @@ import { farEdgeFault, needFault } from "./filter.ts";
 import type { MeshGraph, RouteNeed } from "./graph.ts";
 import { Prices } from "./prices.ts";
 import type { Weights } from "./score.ts";
-import { comparePaths, pathKey, type ScoredPath, scorePath } from "./scored-path.ts";
+import { comparePaths, pathKey, type ScoredPath, scoredPath, scorePath } from "./scored-path.ts";
 import { type Walk, WalkTable } from "./walks.ts";
 
 interface Ranking {
@@ -26,7 +26,7 @@ export class Planner {
   /** By relays to stay away from; the oldest first. */
   readonly #tables = new Map<string, WalkTable>();
   readonly #rankings = new Map<string, Ranking>();
-  #scored = new WeakMap<Walk, ScoredPath | string>();
+  readonly #scored = new WeakMap<Walk, ScoredPath>();
 
   constructor(graph: MeshGraph, need: RouteNeed, weights: Weights) {
     this.graph = graph;
@@ -84,8 +84,7 @@ export class Planner {
       if (best !== undefined && table.compare(walk, best) >= 0) continue;
       if (table.key(walk) !== key) best = walk;
     }
-    const scored = best === undefined ? undefined : this.#score(table, best);
-    return typeof scored === "string" ? undefined : scored;
+    return best === undefined ? undefined : this.#score(table, best);
   }
 
   /** A path as it scores now, undefined when it cannot be used. */
@@ -109,18 +108,17 @@ export class Planner {
     maxCount: number,
   ): readonly ScoredPath[] {
     const best = [...walks].sort((a, b) => table.compare(a, b)).slice(0, maxCount);
-    const paths = best.flatMap((walk) => {
-      const scored = this.#score(table, walk);
-      return typeof scored === "string" ? [] : [scored];
-    });
-    return this.#sorted(paths, awayFrom);
+    return this.#sorted(
+      best.map((walk) => this.#score(table, walk)),
+      awayFrom,
+    );
   }
 
-  #score(table: WalkTable, walk: Walk): ScoredPath | string {
+  /** A walk that was found is usable; as long as it is the same object, it scores the same (WK2). */
+  #score(table: WalkTable, walk: Walk): ScoredPath {
     const known = this.#scored.get(walk);
     if (known !== undefined) return known;
-    const ids = table.ids(walk);
-    const scored = scorePath(this.graph, { ...this.#need, toNodeIds: ids.slice(-1) }, ids, this.weights);
+    const scored = scoredPath(table.ids(walk), table.steps(walk), this.weights);
     this.#scored.set(walk, scored);
     return scored;
   }

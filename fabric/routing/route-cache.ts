@@ -48,21 +48,39 @@ export class RouteCache {
     if (before === next) return;
     this.#published = next;
     const isOther = before?.clusterId !== next.clusterId || before.epoch !== next.epoch;
-    if (isOther || this.#graph.idleEdges > limits.routeIdleEdgesMaxCount) {
+    const startsOver = isOther || this.#graph.idleEdges > limits.routeIdleEdgesMaxCount;
+    if (startsOver) {
       this.#planners.clear();
       this.#graph = new MeshGraph(next.clusterId);
       this.#base = new Map();
     }
+    for (const node of next.nodes) this.#graph.setNode(node);
+    if (
+      !startsOver &&
+      before !== undefined &&
+      sameNodes(before.nodes, next.nodes) &&
+      sameLinks(before.links, next.links)
+    ) {
+      for (const [i, link] of next.links.entries()) if (link !== before.links[i]) this.#setBase(link);
+    } else this.#setAll(next);
+    this.measure([...this.#own.values()]);
+  }
+
+  /** What goes and comes; the values of what stays. */
+  #setAll(next: PublishedGraph): void {
     const graph = this.#graph;
     const nodes = new Set(next.nodes.map((node) => node.nodeId));
-    const links = new Map(next.links.map((link) => [linkKey(link.fromNodeId, link.toNodeId), link]));
-    const base = this.#base;
-    this.#base = links;
-    for (const node of next.nodes) graph.setNode(node);
-    for (const [key, link] of links) if (!this.#own.has(key)) graph.setLink(link);
+    const before = this.#base;
+    this.#base = new Map(next.links.map((link) => [linkKey(link.fromNodeId, link.toNodeId), link]));
+    for (const [key, link] of this.#base) if (!this.#own.has(key)) graph.setLink(link);
     for (const nodeId of [...graph.nodes.keys()]) if (!nodes.has(nodeId)) graph.removeNode(nodeId);
-    for (const key of base.keys()) if (!links.has(key)) this.#unset(key);
-    this.measure([...this.#own.values()]);
+    for (const key of before.keys()) if (!this.#base.has(key)) this.#unset(key);
+  }
+
+  #setBase(link: RouteLink): void {
+    const key = linkKey(link.fromNodeId, link.toNodeId);
+    this.#base.set(key, link);
+    if (!this.#own.has(key)) this.#graph.setLink(link);
   }
 
   /** Takes up this node's own measurements: all of them, each time (RC3). */
@@ -114,4 +132,18 @@ export class RouteCache {
 function plannerKey({ fromNodeId, organizationId, class: channelClass, direct, avoid }: RouteNeed): string {
   const avoided = [...(avoid?.keys() ?? [])].sort();
   return JSON.stringify([fromNodeId, organizationId, channelClass, direct === true, avoided]);
+}
+
+/** Whether two lists name the same nodes in the same order: then nobody came and nobody went. */
+function sameNodes(a: readonly RouteNode[], b: readonly RouteNode[]): boolean {
+  return a.length === b.length && a.every((node, i) => node.nodeId === b[i]?.nodeId);
+}
+
+/** The same for links. */
+function sameLinks(a: readonly RouteLink[], b: readonly RouteLink[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((link, i) => {
+    const other = b[i];
+    return link === other || (link.fromNodeId === other?.fromNodeId && link.toNodeId === other.toNodeId);
+  });
 }

@@ -10,7 +10,6 @@
 
 import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { RouteLink, RouteNode } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { unreachable } from "../../lib/errors.ts";
 import { measured, measuredShare } from "./graph.ts";
 
 export const scoreInputs = [
@@ -70,53 +69,49 @@ export function weightsFor(channelClass: ChannelClass): Weights {
 
 const MIB_BYTES = 1_048_576;
 
-/** What one link adds to an input, or undefined when it is not measured or the input is not about links. */
-export function linkValue(input: ScoreInput, link: RouteLink, from: RouteNode, to: RouteNode): number | undefined {
-  switch (input) {
-    case "latency":
-      return measured(link.rttMs);
-    case "jitter":
-      return measured(link.jitterMs);
-    case "loss":
-      return measuredShare(link.lossShare);
-    case "reliability": {
-      const share = measuredShare(link.reliabilityShare);
-      return share === undefined ? undefined : 1 - share;
-    }
-    case "region_distance":
-      if (from.region === "" || to.region === "") return undefined;
-      return from.region === to.region ? 0 : 1;
-    case "bandwidth": {
-      const rate = measured(link.bandwidthBytesPerSecond);
-      return rate === undefined || rate === 0 ? undefined : (1_000 * MIB_BYTES) / rate;
-    }
-    case "failure_history":
-      return measured(link.recentFailures);
-    case "load":
-    case "role_suitability":
-    case "trust_level":
-      return undefined;
-    default:
-      return unreachable(input);
-  }
+/** What one step of a path adds to each input, in the order of `scoreInputs`; NaN where nothing was measured. */
+export type StepValues = Float64Array;
+
+/**
+ * The values of one step: its link and the node it leads to (SC2). No input is about both. Written into `values`, which a
+ * search gives to make no new list for every link of a mesh.
+ */
+export function stepValues(
+  link: RouteLink,
+  from: RouteNode,
+  to: RouteNode,
+  isFarEdge: boolean,
+  values: StepValues = new Float64Array(scoreInputs.length),
+): StepValues {
+  // In the order of `scoreInputs`. Written out: a large mesh has every link priced when a planner is made.
+  values[0] = measured(link.rttMs) ?? Number.NaN;
+  values[1] = measured(link.jitterMs) ?? Number.NaN;
+  values[2] = measuredShare(link.lossShare) ?? Number.NaN;
+  values[3] = shareDown(link);
+  values[4] = from.region === "" || to.region === "" ? Number.NaN : from.region === to.region ? 0 : 1;
+  values[5] = measuredShare(to.load) ?? Number.NaN;
+  values[6] = msPerMib(link);
+  values[7] = isFarEdge ? Number.NaN : otherRoles(to);
+  values[8] = to.trustLevel === 0 ? Number.NaN : (100 - Math.min(100, to.trustLevel)) / 100;
+  values[9] = measured(link.recentFailures) ?? Number.NaN;
+  return values;
 }
 
-/** What one node beyond the first adds to an input, or undefined. */
-export function nodeValue(input: ScoreInput, node: RouteNode, isFarEdge: boolean): number | undefined {
-  switch (input) {
-    case "load":
-      return measuredShare(node.load);
-    case "role_suitability":
-      return isFarEdge ? undefined : new Set(node.roles.map((grant) => grant.role).filter(isOther)).size;
-    case "trust_level":
-      return node.trustLevel === 0 ? undefined : (100 - Math.min(100, node.trustLevel)) / 100;
-    default:
-      return undefined;
-  }
+function shareDown(link: RouteLink): number {
+  const up = measuredShare(link.reliabilityShare);
+  return up === undefined ? Number.NaN : 1 - up;
 }
 
-function isOther(role: NodeRole): boolean {
-  return role !== NodeRole.RELAY;
+function msPerMib(link: RouteLink): number {
+  const rate = measured(link.bandwidthBytesPerSecond);
+  return rate === undefined || rate === 0 ? Number.NaN : (1_000 * MIB_BYTES) / rate;
+}
+
+function otherRoles(node: RouteNode): number {
+  const [first, ...more] = node.roles;
+  if (first === undefined) return 0;
+  if (more.length === 0) return first.role === NodeRole.RELAY ? 0 : 1;
+  return new Set(node.roles.map((grant) => grant.role).filter((role) => role !== NodeRole.RELAY)).size;
 }
 
 /** One term of a total, as `weft.routing.v1.ScorePart` carries it. */
@@ -128,12 +123,6 @@ export interface ScoreTerm {
   readonly cost: number;
 }
 
-/** A path's hops with everything scoring reads. `links[i]` leads from `nodes[i]` to `nodes[i + 1]`. */
-export interface PathFacts {
-  readonly nodes: readonly RouteNode[];
-  readonly links: readonly RouteLink[];
-}
-
 export interface Score {
   readonly total: number;
   readonly parts: readonly ScoreTerm[];
@@ -142,40 +131,49 @@ export interface Score {
 }
 
 /** The cost of a path and how it comes about (SC1). */
-export function score(path: PathFacts, weights: Weights): Score {
-  const parts = scoreInputs.map((input) => term(input, sumOf(input, path), weights[input]));
-  const total = parts.reduce((sum, part) => sum + part.cost, 0);
-  return { total, parts, unmeasuredLinks: path.links.filter((link) => measured(link.rttMs) === undefined).length };
+export function score(steps: readonly StepValues[], weights: Weights): Score {
+  let total = 0;
+  const parts = scoreInputs.map((input, i) => {
+    const part = term(input, sumOf(steps, i), weights[input]);
+    total += part.cost;
+    return part;
+  });
+  return { total, parts, unmeasuredLinks: steps.filter(isUnmeasured).length };
 }
 
-function term(input: ScoreInput, value: number | undefined, weight: number): ScoreTerm {
+/** Whether the round trip of a step's link was never measured. */
+export function isUnmeasured(step: StepValues): boolean {
+  return Number.isNaN(step[latencyAt]);
+}
+
+const latencyAt = scoreInputs.indexOf("latency");
+
+function term(input: ScoreInput, value: number, weight: number): ScoreTerm {
   const { unit } = inputRules[input];
-  return value === undefined ? { input, unit, weight, cost: 0 } : { input, value, unit, weight, cost: weight * value };
+  return Number.isNaN(value) ? { input, unit, weight, cost: 0 } : { input, value, unit, weight, cost: weight * value };
 }
 
-function sumOf(input: ScoreInput, { nodes, links }: PathFacts): number | undefined {
-  let sum: number | undefined;
-  for (const [i, link] of links.entries()) {
-    const from = nodes[i];
-    const to = nodes[i + 1];
-    if (from === undefined || to === undefined) continue;
-    const added = [linkValue(input, link, from, to), nodeValue(input, to, i === links.length - 1)];
-    for (const value of added) if (value !== undefined) sum = (sum ?? 0) + value;
+/** The sum of what was measured; NaN when nothing was. */
+function sumOf(steps: readonly StepValues[], input: number): number {
+  let sum = Number.NaN;
+  for (const step of steps) {
+    const value = step[input] ?? Number.NaN;
+    if (!Number.isNaN(value)) sum = Number.isNaN(sum) ? value : sum + value;
   }
   return sum;
 }
 
-/** What one step of a path costs: its link and the node it leads to (SC2). For searching. */
-export function stepCost(
-  link: RouteLink,
-  from: RouteNode,
-  to: RouteNode,
-  isFarEdge: boolean,
-  weights: Weights,
-): number {
+/** Weights in the order of `scoreInputs`. */
+export function weightList(weights: Weights): Float64Array {
+  return Float64Array.from(scoreInputs, (input) => weights[input]);
+}
+
+/** What one step costs. For searching. */
+export function stepCost(step: StepValues, weights: Float64Array): number {
   let cost = 0;
-  for (const input of scoreInputs) {
-    cost += weights[input] * ((linkValue(input, link, from, to) ?? 0) + (nodeValue(input, to, isFarEdge) ?? 0));
+  for (let i = 0; i < step.length; i++) {
+    const value = step[i] as number;
+    if (!Number.isNaN(value)) cost += (weights[i] as number) * value;
   }
   return cost;
 }

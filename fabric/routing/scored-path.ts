@@ -5,10 +5,10 @@
  *      over starts and stay put for each.
  */
 
-import type { RouteLink } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { assert } from "../../lib/errors.ts";
 import { pathFault } from "./filter.ts";
-import { linkKey, type MeshGraph, type RouteNeed, unmeasuredLink } from "./graph.ts";
-import { type Score, score, type Weights, weightsFor } from "./score.ts";
+import { linkKey, type MeshGraph, type RouteNeed } from "./graph.ts";
+import { type Score, type StepValues, score, stepValues, type Weights, weightsFor } from "./score.ts";
 import { quanta, tieHash } from "./walks.ts";
 
 /** A usable path with its cost. */
@@ -32,13 +32,22 @@ export function scorePath(
 ): ScoredPath | string {
   const fault = pathFault(graph, need, nodeIds);
   if (fault !== undefined) return fault;
-  const nodes = nodeIds.flatMap((id) => graph.nodes.get(id) ?? []);
-  const links = nodeIds.slice(1).map((to, i) => linkBetween(graph, nodeIds[i] ?? "", to));
-  return { nodeIds, key: pathKey(nodeIds), ...score({ nodes, links }, weights) };
+  const last = nodeIds.length - 2;
+  const steps = nodeIds.slice(1).map((to, i) => stepBetween(graph, nodeIds[i] ?? "", to, i === last));
+  return scoredPath(nodeIds, steps, weights);
 }
 
-function linkBetween(graph: MeshGraph, from: string, to: string): RouteLink {
-  return graph.links.get(linkKey(from, to)) ?? unmeasuredLink(from, to);
+/** A path that is known to be usable, with its score. */
+export function scoredPath(nodeIds: readonly string[], steps: readonly StepValues[], weights: Weights): ScoredPath {
+  return { nodeIds, key: pathKey(nodeIds), ...score(steps, weights) };
+}
+
+function stepBetween(graph: MeshGraph, fromId: string, toId: string, isFarEdge: boolean): StepValues {
+  const from = graph.nodes.get(fromId);
+  const to = graph.nodes.get(toId);
+  const link = graph.links.get(linkKey(fromId, toId));
+  assert(from !== undefined && to !== undefined && link !== undefined, "a usable path has its nodes and links");
+  return stepValues(link, from, to, isFarEdge);
 }
 
 /** PA2 among paths that are scored. */
