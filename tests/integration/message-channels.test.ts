@@ -9,12 +9,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { MessageChannel } from "../../edge/message-channel.ts";
+import { pipeToSource } from "../../edge/pipe-source.ts";
 import { pipeToTarget } from "../../edge/pipe-target.ts";
 import { MessageDeframer, writeMessageHead } from "../../fabric/trunk/message-frames.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { pipeToSource } from "../../node/roles/pipe-source.ts";
 import { eventually } from "../harness/eventually.ts";
 import { makeTrunks, type Trunks } from "../unit/node/roles/channel-pair.ts";
 

@@ -1,0 +1,245 @@
+/**
+ * Opens the paths of a client's trunks: asks an entry, dials it again with the leg it gave, and shakes hands with the pool at
+ * the far end through everything in between.
+ *
+ * CP1. The far end is exactly the pool the trunk began with; another one is refused, whatever an entry says.
+ * CP2. Every path is asked for with an ask of its own, which the far end holds against the offer the path came by.
+ * CP3. A spare goes over another entry than the paths in use where one answers; an entry that failed rests for a while.
+ */
+
+import { judgePeer } from "../certs/judge.ts";
+import { tlsOptions } from "../certs/tls-options.ts";
+import { dialTcp, startTls } from "../edge/dial.ts";
+import type { EdgePath, EdgePathEvent } from "../edge/edge-path.ts";
+import type { PathWish } from "../edge/trunk-pool.ts";
+import { type SignedAsk, signAsk } from "../fabric/path/ask.ts";
+import { encodeLegPreamble } from "../fabric/preamble.ts";
+import type { ClientPathReady, OpenClientPathResponse } from "../gen/weft/access/v1/access_pb.ts";
+import type { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { Clock } from "../lib/clock.ts";
+import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import type { Log } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import { isRefusal } from "./client-error.ts";
+import type { EntryConnection } from "./entry-connection.ts";
+import { type ClientIdentity, expectPool } from "./identity.ts";
+
+export interface ClientPathsOptions {
+  /** In order of preference. */
+  readonly entries: readonly EntryConnection[];
+  readonly identity: () => ClientIdentity;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** An entry said what a resource's channels are carried as. */
+  readonly onClass: (resource: string, channelClass: ChannelClass) => void;
+  /** No entry takes this client any more: what runs need not wait for another path. */
+  readonly onRefused: (trunkIdHex: string) => void;
+}
+
+/** What a trunk's first path has settled for all that follow. */
+interface Settled {
+  readonly poolId: string;
+  handle: Uint8Array;
+  /** How often in a row every entry refused this client. */
+  refusals: number;
+}
+
+/** An entry that is killed while it is being asked looks like one that refuses: once proves nothing. */
+const refusalsMaxCount = 2;
+
+/** The middle of a client path's hops: its entry, and a number that no other path of this process has. */
+export function entryOf(hops: readonly string[]): string | undefined {
+  return hops[1];
+}
+
+/** Refusals that say more than that this entry is away: told to the caller when no entry could do better. */
+const telling = new Set([
+  "not_found",
+  "permission_denied",
+  "unauthenticated",
+  "invalid_argument",
+  "failed_precondition",
+]);
+
+export class ClientPaths {
+  readonly #options: ClientPathsOptions;
+  readonly #settled = new Map<string, Settled>();
+  readonly #restUntilMs = new Map<EntryConnection, number>();
+  #paths = 0;
+
+  constructor(options: ClientPathsOptions) {
+    this.#options = options;
+  }
+
+  /** A trunk is over: what was settled for it is forgotten. */
+  forget(trunkIdHex: string): void {
+    this.#settled.delete(trunkIdHex);
+  }
+
+  /** Opens a path for the trunk pool. Rejects with the most telling refusal of the entries tried. */
+  async open(wish: PathWish): Promise<EdgePath> {
+    const used = new Set(wish.beside.map(entryOf).filter((id) => id !== undefined));
+    const failures: WeftError[] = [];
+    const tried = new Set<EntryConnection>();
+    // Only worth having over another entry: what it improves on shares nothing else that a client could see.
+    const passes = used.size === 0 ? [false] : wish.sharedMax === undefined ? [true, false] : [true];
+    for (const apart of passes) {
+      for (const entry of this.#order()) {
+        if (tried.has(entry)) continue;
+        wish.signal.throwIfAborted();
+        try {
+          const entryId = await entry.entryId();
+          if (wish.shun.includes(entryId)) continue;
+          if (apart && used.has(entryId)) continue;
+          tried.add(entry);
+          return await this.#openVia(entry, entryId, wish);
+        } catch (thrown) {
+          if (wish.signal.aborted || !(thrown instanceof WeftError)) throw thrown;
+          tried.add(entry);
+          failures.push(thrown);
+          this.#failed(entry, thrown);
+        }
+      }
+    }
+    this.#judgeRefusals(hexOf(wish.trunkId), failures);
+    throw (
+      failures.find(({ reason }) => telling.has(reason)) ??
+      failures.at(-1) ??
+      new WeftError("unavailable", "no other entry is known", { detail: "NO_ENTRY" })
+    );
+  }
+
+  /** One entry that is merely away could still take the client. */
+  #judgeRefusals(trunkIdHex: string, failures: readonly WeftError[]): void {
+    const settled = this.#settled.get(trunkIdHex);
+    if (settled === undefined || failures.length === 0 || !failures.every(isRefusal)) return;
+    settled.refusals += 1;
+    if (settled.refusals >= refusalsMaxCount) this.#options.onRefused(trunkIdHex);
+  }
+
+  /** Those that rest come last: they are better than nothing. */
+  #order(): EntryConnection[] {
+    const nowMs = this.#options.clock.monoMs();
+    const rests = (entry: EntryConnection): boolean => (this.#restUntilMs.get(entry) ?? 0) > nowMs;
+    const { entries } = this.#options;
+    return [...entries.filter((entry) => !rests(entry)), ...entries.filter(rests)];
+  }
+
+  #failed(entry: EntryConnection, cause: WeftError): void {
+    const { clock, log } = this.#options;
+    if (!telling.has(cause.reason)) this.#restUntilMs.set(entry, clock.monoMs() + limits.entryRestMs);
+    log.info("entry gave no path", { address: entry.address.host, port: entry.address.port, detail: cause.detail });
+  }
+
+  async #openVia(entry: EntryConnection, entryId: string, wish: PathWish): Promise<EdgePath> {
+    const identity = this.#options.identity();
+    const trunkIdHex = hexOf(wish.trunkId);
+    const settled = this.#settled.get(trunkIdHex);
+    const ask = this.#sign(identity, wish);
+    // The call outlives this function: it carries the path's events until the path is closed.
+    const over = new AbortController();
+    const onAbort = (): void => over.abort();
+    wish.signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      const { ready, events } = await entry.openPath(
+        {
+          ask: ask.ask,
+          askSignature: ask.signature,
+          resumeHandle: settled?.handle ?? new Uint8Array(),
+          standby: wish.purpose === "standby" && settled !== undefined,
+        },
+        over.signal,
+      );
+      if (settled !== undefined && settled.poolId !== ready.poolId)
+        throw new WeftError("permission_denied", "the entry leads to another pool", { detail: "POOL_CHANGED" });
+      this.#options.onClass(wish.farEdge, ready.defaultClass);
+      const path = await this.#connect(entry, entryId, identity, ready, over, ask, events);
+      const handle = ready.resumeHandle.length > 0 ? ready.resumeHandle : (settled?.handle ?? ready.resumeHandle);
+      this.#settled.set(trunkIdHex, { poolId: ready.poolId, handle, refusals: 0 });
+      return path;
+    } catch (thrown) {
+      over.abort();
+      throw thrown;
+    } finally {
+      wish.signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #connect(
+    entry: EntryConnection,
+    entryId: string,
+    identity: ClientIdentity,
+    ready: ClientPathReady,
+    over: AbortController,
+    ask: SignedAsk,
+    events: AsyncIterable<OpenClientPathResponse["event"]>,
+  ): Promise<EdgePath> {
+    const { clock } = this.#options;
+    const dial = { clock, deadlineMs: limits.handshakeDeadlineMs, signal: over.signal };
+    const raw = await dialTcp([entry.address], dial);
+    raw.write(encodeLegPreamble(ready.legToken));
+    const expect = expectPool(identity, ready.poolId, () => clock.nowMs());
+    const tls = await startTls(raw, tlsOptions("dial-path-end-pool", { identity: identity.leaf, expect }), dial);
+    const verdict = judgePeer(tls, expect);
+    if (!verdict.ok) {
+      raw.resetAndDestroy();
+      throw new WeftError("unauthenticated", "the far end is not the pool", { detail: "POOL_REFUSED" });
+    }
+    raw.once("close", () => over.abort());
+    this.#paths += 1;
+    return {
+      tls,
+      raw,
+      // Relays are not known: a number keeps paths over one entry apart for whoever compares them.
+      hops: [identity.clientId, entryId, `path-${this.#paths}`, ready.poolId],
+      ask,
+      expiresAtMs: Math.min(identity.leaf.notAfterMs, verdict.notAfterMs),
+      onEvent: follow(events, entryId),
+      close: () => {
+        over.abort();
+        raw.resetAndDestroy();
+      },
+    };
+  }
+
+  #sign(identity: ClientIdentity, wish: PathWish): SignedAsk {
+    const { clock, random } = this.#options;
+    const nowMs = Math.floor(clock.nowMs());
+    return signAsk(identity.key, {
+      clusterId: identity.clusterId,
+      clientId: identity.clientId,
+      resource: wish.farEdge,
+      trunkId: wish.trunkId,
+      nonce: random.bytes(16),
+      issuedAtMs: BigInt(nowMs),
+      expiresAtMs: BigInt(nowMs + limits.offerLifeMs),
+    });
+  }
+}
+
+function hexOf(trunkId: Uint8Array): string {
+  return Buffer.from(trunkId).toString("hex");
+}
+
+/** Reads the events of a path from now on; whoever listens later hears the newest one first. */
+function follow(
+  events: AsyncIterable<OpenClientPathResponse["event"]>,
+  entryId: string,
+): NonNullable<EdgePath["onEvent"]> {
+  const listeners = new Set<(event: EdgePathEvent) => void>();
+  let last: EdgePathEvent | undefined;
+  void (async () => {
+    for await (const event of events) {
+      if (event.case === undefined || event.case === "ready") continue;
+      last = { kind: event.case, ...(event.value.reason === "entry" ? { nodeId: entryId } : {}) };
+      for (const listener of [...listeners]) listener(last);
+    }
+  })();
+  return (listener) => {
+    listeners.add(listener);
+    if (last !== undefined) listener(last);
+    return () => void listeners.delete(listener);
+  };
+}

@@ -1,0 +1,243 @@
+/**
+ * The SDK: a program that is an edge itself. Its channels run on trunks that end at the egress; entries are only the first
+ * hop, so losing one, like losing a relay, moves the trunk and ends nothing.
+ *
+ * CN1. A client knows entries and names of resources. It learns neither relays nor egresses (LAW-C3).
+ * CN2. One trunk per resource, shared by its channels: which resources share an egress is not the client's to know.
+ * CN3. What is written to a channel may be reused by the caller once its callback ran: bytes are copied.
+ * CN4. The origin of every channel is PROVED: the far end has seen this client's certificate and its ask.
+ */
+
+import type { EdgeChannel } from "../edge/channel.ts";
+import type { DialAddress } from "../edge/dial.ts";
+import { TrunkPool } from "../edge/trunk-pool.ts";
+import type { TrunkRunner, TrunkRunnerStats } from "../edge/trunk-runner.ts";
+import { ChannelClass, OriginAssurance } from "../gen/weft/fabric/v1/role_pb.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { WeftError } from "../lib/errors.ts";
+import { type Log, silentLog } from "../lib/log.ts";
+import { type Random, randomLabel, systemRandom } from "../lib/random.ts";
+import { openError } from "./client-error.ts";
+import { ClientPaths, entryOf } from "./client-paths.ts";
+import { EntryConnection } from "./entry-connection.ts";
+import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
+import { type ClientIdentity, type ClientPems, clientIdentity, readClientFolder } from "./identity.ts";
+
+export interface ConnectOptions {
+  /**
+   * Entries as "host:port" of their public ports, in order of preference. Two or more: the loss of one is survived. May be left
+   * out when `identity` is a folder that names some.
+   */
+  readonly entries?: readonly string[];
+  /**
+   * A client folder, PEM texts, or a function that returns them. Folder and function are read for every path, so that a renewed
+   * identity (same client, another certificate) is used without a restart.
+   */
+  readonly identity: string | ClientPems | (() => ClientPems);
+  /** Told what happens to trunks; must not throw. */
+  readonly onEvent?: (event: ClientEvent) => void;
+  readonly log?: Log;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** What happens to the trunk of one resource. Entries are node ids; empty when there was no path. */
+export type ClientEvent =
+  | { readonly kind: "opened"; readonly trunk: string; readonly resource: string }
+  | {
+      readonly kind: "moved";
+      readonly trunk: string;
+      readonly resource: string;
+      readonly lane: "interactive" | "bulk";
+      readonly cause: string;
+      readonly fromEntry: string;
+      readonly toEntry: string;
+      /** How long the lane heard nothing, milliseconds. */
+      readonly gapMs: number;
+      readonly replayedBytes: number;
+    }
+  /** The trunk is over: its channels ended with errors unless they had ended before. */
+  | { readonly kind: "lost"; readonly trunk: string; readonly resource: string; readonly cause: string };
+
+export interface OpenOptions {
+  /** What the bytes are like; absent: what the resource says, once an entry has told. */
+  readonly class?: "interactive" | "bulk" | "droppable";
+  /** Default true: resolve when the target has accepted. False: at once; `channel.opened` tells. */
+  readonly awaitTarget?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface Client {
+  readonly clientId: string;
+  /**
+   * Opens a channel to a resource, as a Node stream: half-closes are kept apart, back-pressure reaches the writer.
+   * @throws WeftError whose metadata says end, stage, correlationId and writtenToTarget; the stream's own error says the same
+   * when the channel ends later.
+   */
+  open(resource: string, options?: OpenOptions): Promise<EdgeChannel>;
+  /** Listens on a local TCP port; every connection becomes a channel to the resource. */
+  forward(options: ForwardOptions): Promise<Forward>;
+  trunks(): readonly TrunkRunnerStats[];
+  /** Ends forwards, lets channels finish for a moment, then cuts. Every socket is gone when it resolves. */
+  close(): Promise<void>;
+}
+
+const classes = {
+  interactive: ChannelClass.INTERACTIVE,
+  bulk: ChannelClass.BULK,
+  droppable: ChannelClass.DROPPABLE,
+} as const;
+
+/**
+ * A client over the given entries; nothing is dialled before the first channel is opened.
+ * @throws WeftError when the identity cannot be read, or there is no entry.
+ */
+export function connect(options: ConnectOptions): Client {
+  return new SdkClient(options);
+}
+
+class SdkClient implements Client {
+  readonly clientId: string;
+  readonly #options: ConnectOptions;
+  readonly #random: Random;
+  readonly #organizationId: string;
+  readonly #entries: readonly EntryConnection[];
+  readonly #pool: TrunkPool;
+  /** What resources' channels are carried as, as far as entries have told. */
+  readonly #classes = new Map<string, ChannelClass>();
+  readonly #forwards = new Set<Forward>();
+  #isClosed = false;
+
+  constructor(options: ConnectOptions) {
+    const { clock = systemClock, random = systemRandom, log = silentLog } = options;
+    const source = identitySource(options.identity);
+    const first = source.read();
+    this.#options = options;
+    this.#random = random;
+    this.clientId = first.clientId;
+    this.#organizationId = first.organizationId;
+    const addresses = (options.entries ?? source.entries).map(addressOf);
+    if (addresses.length === 0)
+      throw new WeftError("invalid_argument", "no entry is known: name one or more", { detail: "NO_ENTRY" });
+    const identity = (): ClientIdentity => sameClient(source.read(), first);
+    this.#entries = addresses.map((address) => new EntryConnection({ address, identity, clock }));
+    const paths = new ClientPaths({
+      entries: this.#entries,
+      identity,
+      clock,
+      random,
+      log,
+      onClass: (resource, channelClass) => this.#classes.set(resource, channelClass),
+      onRefused: (trunkIdHex) => this.#pool.find(trunkIdHex)?.abort("no entry takes this client any more"),
+    });
+    this.#pool = new TrunkPool({
+      clock,
+      random,
+      log,
+      openPath: (wish) => paths.open(wish),
+      onTrunk: (trunk) => this.#tell({ kind: "opened", ...about(trunk) }),
+      onMove: ({ lane, cause, from, to, gapMs, replayedBytes }, trunk) => {
+        const entries = { fromEntry: entryOf(from) ?? "", toEntry: entryOf(to) ?? "" };
+        this.#tell({ kind: "moved", ...about(trunk), lane, cause, ...entries, gapMs, replayedBytes });
+      },
+      onTrunkEnd: (trunk, end) => {
+        paths.forget(trunk.trunkIdHex);
+        this.#tell({ kind: "lost", ...about(trunk), cause: end.cause });
+      },
+    });
+  }
+
+  async open(resource: string, options: OpenOptions = {}): Promise<EdgeChannel> {
+    const { signal, awaitTarget = true } = options;
+    const correlationId = randomLabel(this.#random, 16);
+    const wanted = options.class === undefined ? this.#classes.get(resource) : classes[options.class];
+    const origin = {
+      assurance: OriginAssurance.PROVED,
+      clientId: this.clientId,
+      organizationId: this.#organizationId,
+      entryNodeId: "",
+      listenerId: "",
+      sourceAddress: "",
+    };
+    try {
+      const channel = await this.#pool.open(
+        { farEdge: resource, organizationId: this.#organizationId },
+        { resource, class: wanted ?? ChannelClass.UNSPECIFIED, origin, correlationId },
+        signal,
+      );
+      if (awaitTarget) await accepted(channel, signal);
+      return channel;
+    } catch (thrown) {
+      throw openError(thrown, correlationId);
+    }
+  }
+
+  async forward(options: ForwardOptions): Promise<Forward> {
+    if (this.#isClosed) throw new WeftError("unavailable", "the client is closed", { detail: "CLOSED" });
+    const forward = await startForward(this, options);
+    this.#forwards.add(forward);
+    return forward;
+  }
+
+  trunks(): readonly TrunkRunnerStats[] {
+    return this.#pool.trunks().map((trunk) => trunk.stats());
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#forwards].map((forward) => forward.close()));
+    await this.#pool.close();
+    for (const entry of this.#entries) entry.close();
+  }
+
+  #tell(event: ClientEvent): void {
+    this.#options.onEvent?.(event);
+  }
+}
+
+function about(trunk: TrunkRunner): { readonly trunk: string; readonly resource: string } {
+  return { trunk: trunk.trunkIdHex, resource: trunk.farEdge };
+}
+
+/** Waits for the target's answer; a caller that leaves takes the channel with it. */
+async function accepted(channel: EdgeChannel, signal: AbortSignal | undefined): Promise<void> {
+  const onAbort = (): void => void channel.destroy();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
+  try {
+    await channel.opened;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+interface IdentitySource {
+  readonly entries: readonly string[];
+  read(): ClientIdentity;
+}
+
+function identitySource(given: ConnectOptions["identity"]): IdentitySource {
+  if (typeof given === "string") {
+    return {
+      entries: readClientFolder(given).entries,
+      read: () => clientIdentity(readClientFolder(given).pems),
+    };
+  }
+  if (typeof given === "function") return { entries: [], read: () => clientIdentity(given()) };
+  const identity = clientIdentity(given);
+  return { entries: [], read: () => identity };
+}
+
+/** A renewed identity is the same client; a trunk cannot become somebody else's. */
+function sameClient(now: ClientIdentity, first: ClientIdentity): ClientIdentity {
+  if (now.clientId === first.clientId && now.clusterId === first.clusterId) return now;
+  throw new WeftError("failed_precondition", "the identity is another client's now", { detail: "CLIENT_CHANGED" });
+}
+
+function addressOf(text: string): DialAddress {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text.trim());
+  const port = Number(match?.[3]);
+  if (match === null || port < 1 || port > 65_535)
+    throw new WeftError("invalid_argument", `an entry is written as host:port`, { detail: "ENTRY_ADDRESS" });
+  return { host: match[1] ?? match[2] ?? "", port };
+}

@@ -1,0 +1,192 @@
+/**
+ * The client's connection to one entry: TLS with the client's certificate, HTTP/2, PathService. It is made when needed and
+ * made again when lost; losing it ends no path.
+ *
+ * EC1. Whoever answers is a node of the client's cluster, judged by its identity. Its id is the one node a client knows.
+ * EC2. An entry that is connected and does not answer a ping in time is dead to this client: the connection is given up, so
+ *      that a frozen entry costs a second and not a deadline.
+ * EC3. An entry that shakes hands and hangs up without a word has refused the certificate: TLS 1.3 tells a client no sooner.
+ */
+
+import type { ClientHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { Client } from "@connectrpc/connect";
+import { judgePeer } from "../certs/judge.ts";
+import { tlsOptions } from "../certs/tls-options.ts";
+import { type DialAddress, dialTcp, startTls } from "../edge/dial.ts";
+import { clientServerName } from "../fabric/server-names.ts";
+import {
+  type ClientPathReady,
+  type OpenClientPathRequest,
+  type OpenClientPathResponse,
+  PathService,
+} from "../gen/weft/access/v1/access_pb.ts";
+import type { Clock } from "../lib/clock.ts";
+import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import { rpcClient } from "../rpc/client.ts";
+import { openClientSession, rpcHttp2 } from "../rpc/http2-profile.ts";
+import { http2Transport } from "../rpc/http2-transport.ts";
+import { type ClientIdentity, expectEntry } from "./identity.ts";
+
+export interface EntryConnectionOptions {
+  readonly address: DialAddress;
+  /** Read for every connection: a renewed certificate is used from the next one on. */
+  readonly identity: () => ClientIdentity;
+  readonly clock: Clock;
+}
+
+interface Connected {
+  readonly entryId: string;
+  readonly session: ClientHttp2Session;
+  readonly raw: Socket;
+  readonly paths: Client<typeof PathService>;
+  /** Whether it ever answered anything. */
+  hasAnswered: boolean;
+}
+
+/** The entry's answer, and what it goes on to say. */
+export interface EntryAnswer {
+  readonly ready: ClientPathReady;
+  /** Ends with the path, with the connection, or when the signal aborts; never throws. */
+  readonly events: AsyncIterable<OpenClientPathResponse["event"]>;
+}
+
+export class EntryConnection {
+  readonly address: DialAddress;
+  readonly #options: EntryConnectionOptions;
+  #connecting: Promise<Connected> | undefined;
+  #closed = false;
+
+  constructor(options: EntryConnectionOptions) {
+    this.#options = options;
+    this.address = options.address;
+  }
+
+  /** The entry's node id, connecting first when that is not done. Rejects `unavailable` or `unauthenticated`. */
+  async entryId(): Promise<string> {
+    return (await this.#connected()).entryId;
+  }
+
+  /**
+   * Asks for a leg. Rejects with the entry's own refusal, or `unavailable` when it does not answer in time.
+   * Aborting `signal` ends the call and, before the leg is used, the path.
+   */
+  async openPath(
+    request: Omit<OpenClientPathRequest, "$typeName" | "$unknown">,
+    signal: AbortSignal,
+  ): Promise<EntryAnswer> {
+    const { clock } = this.#options;
+    const connected = await this.#connected();
+    const call = new AbortController();
+    const onAbort = (): void => call.abort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) call.abort();
+    const deadline = clock.after(limits.clientLegMs, () => call.abort());
+    const silent = this.#watch(connected);
+    try {
+      const answers = connected.paths.openClientPath(request, { signal: call.signal, timeoutMs: 0 });
+      const iterator = answers[Symbol.asyncIterator]();
+      const first = await Promise.race([iterator.next(), silent.gone]);
+      const event = first.done === true ? undefined : first.value.event;
+      connected.hasAnswered = true;
+      if (event?.case !== "ready") throw new WeftError("unavailable", "the entry gave no path", { detail: "NO_PATH" });
+      return { ready: event.value, events: rest(iterator) };
+    } catch (thrown) {
+      call.abort();
+      if (signal.aborted) throw new WeftError("canceled", "the caller gave up", { cause: thrown });
+      if (!connected.hasAnswered && connected.raw.destroyed && !silent.isGone()) {
+        throw new WeftError("permission_denied", "the entry does not take this client's certificate", {
+          detail: "IDENTITY_REFUSED",
+          cause: thrown,
+        });
+      }
+      if (thrown instanceof WeftError && thrown.reason !== "canceled") throw thrown;
+      throw new WeftError("unavailable", "the entry did not answer in time", { detail: "ENTRY_SILENT", cause: thrown });
+    } finally {
+      deadline.cancel();
+      silent.stop();
+    }
+  }
+
+  /** Ends the connection and every call on it; a later use fails. */
+  close(): void {
+    this.#closed = true;
+    this.#connecting?.then(({ raw }) => raw.resetAndDestroy()).catch(() => {});
+    this.#connecting = undefined;
+  }
+
+  #connected(): Promise<Connected> {
+    if (this.#closed) return Promise.reject(new WeftError("unavailable", "the client is closed", { detail: "CLOSED" }));
+    if (this.#connecting !== undefined) return this.#connecting;
+    const made = this.#connect();
+    this.#connecting = made;
+    const forget = (): void => {
+      if (this.#connecting === made) this.#connecting = undefined;
+    };
+    made.then(({ raw, session }) => {
+      raw.once("close", forget);
+      // The entry will answer nothing new there.
+      session.once("goaway", forget);
+    }, forget);
+    return made;
+  }
+
+  async #connect(): Promise<Connected> {
+    const { address, clock } = this.#options;
+    const identity = this.#options.identity();
+    const dial = { clock, deadlineMs: limits.clientDialMs };
+    const expect = expectEntry(identity, () => clock.nowMs());
+    const raw = await dialTcp([address], dial);
+    const slug = identity.clusterSlug;
+    const serverName = slug === undefined ? {} : { serverName: clientServerName(slug) };
+    const tls = await startTls(raw, tlsOptions("dial-entry", { identity: identity.leaf, expect, ...serverName }), dial);
+    const verdict = judgePeer(tls, expect);
+    if (!verdict.ok || this.#closed) {
+      raw.resetAndDestroy();
+      throw new WeftError("unauthenticated", "the entry is not who it should be", { detail: "ENTRY_REFUSED" });
+    }
+    const session = openClientSession(tls, rpcHttp2);
+    return {
+      entryId: verdict.id.id,
+      session,
+      raw,
+      paths: rpcClient(PathService, http2Transport(session)),
+      hasAnswered: false,
+    };
+  }
+
+  /** EC2. `gone` rejects when the entry did not answer a ping; it never resolves. */
+  #watch(connected: Connected): { readonly gone: Promise<never>; isGone(): boolean; stop(): void } {
+    const { session, raw } = connected;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => {});
+    let isGone = false;
+    const timer = this.#options.clock.after(limits.clientEntryPingMs, () => {
+      isGone = true;
+      raw.resetAndDestroy();
+      reject(new WeftError("unavailable", "the entry does not answer", { detail: "ENTRY_SILENT" }));
+    });
+    const stop = (): void => timer.cancel();
+    const onPong = (error: Error | null): void => {
+      stop();
+      if (error === null) connected.hasAnswered = true;
+    };
+    const isSent = !session.destroyed && !session.closed && session.ping(onPong);
+    if (!isSent) stop();
+    return { gone: promise, isGone: () => isGone, stop };
+  }
+}
+
+/** What comes after `ready`, until there is no more: the end of the signalling says nothing about the path. */
+async function* rest(answers: AsyncIterator<OpenClientPathResponse>): AsyncGenerator<OpenClientPathResponse["event"]> {
+  try {
+    for (;;) {
+      const next = await answers.next();
+      if (next.done === true) return;
+      yield next.value.event;
+    }
+  } catch {
+    // The connection to the entry is gone, or the path is.
+  }
+}

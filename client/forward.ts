@@ -1,0 +1,94 @@
+/**
+ * A local TCP port that leads to a resource: one channel per connection, half-closes kept. It binds loopback unless told
+ * otherwise, because whoever reaches it is this client to everybody behind it.
+ */
+
+import { createServer, type Server, type Socket } from "node:net";
+import { pipeToSource } from "../edge/pipe-source.ts";
+import { errnoOf, WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
+import type { Client, OpenOptions } from "./connect.ts";
+
+export interface ForwardOptions {
+  readonly resource: string;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly class?: OpenOptions["class"];
+  /** Told about connections that could not be carried. */
+  readonly onFailed?: (error: unknown) => void;
+}
+
+export interface Forward {
+  /** As bound. */
+  readonly host: string;
+  readonly port: number;
+  /** Connections carried now. */
+  connections(): number;
+  /** Stops listening and resets what is carried. */
+  close(): Promise<void>;
+}
+
+/** Binds, then resolves. Throws `unavailable` (FORWARD_BIND) when the port cannot be had. */
+export async function startForward(client: Pick<Client, "open">, options: ForwardOptions): Promise<Forward> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    if (sockets.size >= limits.forwardedConnectionsMaxCount) return void socket.resetAndDestroy();
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    void carry(client, options, socket);
+  });
+  await listening(server, options);
+  // A failing accept (no descriptors left) is an error event too, and ends nothing.
+  server.on("error", (thrown) => options.onFailed?.(thrown));
+  const bound = server.address();
+  if (bound === null || typeof bound === "string") throw new Error("a TCP server has an address");
+  return {
+    host: bound.address,
+    port: bound.port,
+    connections: () => sockets.size,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.resetAndDestroy();
+      }),
+  };
+}
+
+function listening(server: Server, { host = "127.0.0.1", port }: ForwardOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (cause: unknown): void => {
+      const why = errnoOf(cause) ?? "failed";
+      reject(
+        new WeftError("unavailable", `${host}:${port} cannot be bound (${why})`, { detail: "FORWARD_BIND", cause }),
+      );
+    };
+    server.once("error", onError);
+    server.listen({ host, port }, () => {
+      server.off("error", onError);
+      resolve();
+    });
+  });
+}
+
+async function carry(client: Pick<Client, "open">, options: ForwardOptions, socket: Socket): Promise<void> {
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort();
+  socket.on("error", onGone);
+  socket.once("close", onGone);
+  try {
+    // Not waiting for the target: what the connection sends first travels with the open.
+    const channel = await client.open(options.resource, {
+      ...(options.class === undefined ? {} : { class: options.class }),
+      awaitTarget: false,
+      signal: gone.signal,
+    });
+    if (gone.signal.aborted) return void channel.destroy();
+    channel.once("error", (error) => options.onFailed?.(error));
+    pipeToSource(channel, socket);
+  } catch (thrown) {
+    socket.resetAndDestroy();
+    if (!gone.signal.aborted) options.onFailed?.(thrown);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Who a client is and whom it trusts: key, certificate, the roots of entries and of pools. What identity, cluster and trust
+ * domain are is read from the certificate itself.
+ *
+ * CI1. A client folder is what `weft identity add client` writes; its key file is refused when others may read it.
+ */
+
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import { join } from "node:path";
+import { z } from "zod";
+import type { Expectation } from "../certs/judge.ts";
+import { certificateDer, type LeafOf, leafOfKind, type RootsOf, rootsOfKind } from "../certs/material.ts";
+import { readSecretFile } from "../certs/secret-file.ts";
+import { WeftError } from "../lib/errors.ts";
+import { readFileIfAny } from "../lib/files.ts";
+
+/** An identity as PEM texts, for programs that keep it elsewhere than in a client folder. */
+export interface ClientPems {
+  readonly keyPem: string;
+  readonly certificatePem: string;
+  /** Roots that entries' certificates are verified by, one or more certificates. */
+  readonly entryRootsPem: string;
+  /** Roots that the far ends, egress pools, are verified by. */
+  readonly poolRootsPem: string;
+  readonly organizationId: string;
+  /** Sent to entries as the server name `client.<slug>...`; without it they are asked by no name, which they also answer. */
+  readonly clusterSlug?: string;
+}
+
+/** A parsed identity. */
+export interface ClientIdentity {
+  readonly trustDomain: string;
+  readonly clusterId: string;
+  readonly clusterSlug: string | undefined;
+  readonly clientId: string;
+  readonly organizationId: string;
+  readonly leaf: LeafOf<"client">;
+  readonly key: KeyObject;
+  readonly entryRoots: RootsOf<"node">;
+  readonly poolRoots: RootsOf<"pool">;
+}
+
+/** What a client folder holds. */
+export interface ClientFolder {
+  readonly pems: ClientPems;
+  /** "host:port" of entries known when the identity was made; may be empty. */
+  readonly entries: readonly string[];
+}
+
+const factsSchema = z.object({
+  clusterSlug: z.string(),
+  organizationId: z.string().min(1),
+  entries: z.array(z.string()).default([]),
+});
+
+/**
+ * Reads a client folder.
+ * @throws WeftError failed_precondition (CLIENT_FOLDER_MISSING, CLIENT_FOLDER_DAMAGED), or what reading a secret file says.
+ */
+export function readClientFolder(dir: string): ClientFolder {
+  const [certificate, entryRoots, poolRoots, facts] = ["client.crt", "servers.pem", "pools.pem", "client.json"].map(
+    (name) => readFileIfAny(join(dir, name))?.toString(),
+  );
+  if (certificate === undefined || entryRoots === undefined || poolRoots === undefined || facts === undefined) {
+    const message = `${dir} holds no client identity; make one with "weft identity add client NAME --organization ORG --out DIR"`;
+    throw new WeftError("failed_precondition", message, { detail: "CLIENT_FOLDER_MISSING" });
+  }
+  const keyPem = readSecretFile(join(dir, "client.key"));
+  try {
+    const { clusterSlug, organizationId, entries } = factsSchema.parse(JSON.parse(facts));
+    const roots = { entryRootsPem: entryRoots, poolRootsPem: poolRoots };
+    return { pems: { keyPem, certificatePem: certificate, ...roots, organizationId, clusterSlug }, entries };
+  } catch (cause) {
+    const message = `the client identity in ${dir} is damaged or older than this program; make a new one`;
+    throw new WeftError("failed_precondition", message, { detail: "CLIENT_FOLDER_DAMAGED", cause });
+  }
+}
+
+/** An identity from PEM texts. Throws `invalid_argument` (LEAF_*, ROOT_*, CERT_*) when a part is not what it should be. */
+export function clientIdentity(pems: ClientPems): ClientIdentity {
+  const leaf = leafOfKind("client", pems.keyPem, certificateDer(pems.certificatePem));
+  return {
+    trustDomain: leaf.id.trustDomain,
+    clusterId: leaf.id.clusterId,
+    clusterSlug: pems.clusterSlug,
+    clientId: leaf.id.id,
+    organizationId: pems.organizationId,
+    leaf,
+    key: createPrivateKey(pems.keyPem),
+    entryRoots: rootsOfKind("node", dersOf(pems.entryRootsPem)),
+    poolRoots: rootsOfKind("pool", dersOf(pems.poolRootsPem)),
+  };
+}
+
+/** A node of this client's cluster: what an entry must prove to be. */
+export function expectEntry(identity: ClientIdentity, nowMs: () => number): Expectation<"node"> {
+  const { trustDomain, clusterId, entryRoots: roots } = identity;
+  return { kind: "node", trustDomain, clusterId, roots, nowMs };
+}
+
+/** Exactly this pool: what the far end of a path must prove to be. */
+export function expectPool(identity: ClientIdentity, poolId: string, nowMs: () => number): Expectation<"pool"> {
+  const { trustDomain, clusterId, poolRoots: roots } = identity;
+  return { kind: "pool", trustDomain, clusterId, roots, ids: [poolId], nowMs };
+}
+
+function dersOf(pem: string): Uint8Array[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return blocks.map(certificateDer);
+}
