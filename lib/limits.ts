@@ -31,7 +31,8 @@ export const limits = {
   openPathDeadlineMs: 8 * secondMs,
   openPathHopMarginMs: 500,
 
-  // Splices: user space per path is 2 x (high-water mark + one read).
+  // Splices: user space per path is two buffers.
+  spliceBufferBytes: 256 * KiB,
   spliceHighWaterBytes: 64 * KiB,
   spliceReadMaxBytes: 64 * KiB,
   spliceFlushAfterFinMs: 1 * secondMs,
@@ -238,7 +239,9 @@ export const limits = {
   locatorPeriodMs: 24 * hourMs,
   clientPathAttemptsMaxCount: 6,
   clientDialMs: 2 * secondMs,
-  clientLegMs: 5 * secondMs,
+  clientLegMs: 8 * secondMs,
+  clientWayMs: 2 * secondMs,
+  clientEntryPingMs: 1 * secondMs,
   entryRestMs: 5 * secondMs,
   forwardedConnectionsMaxCount: 10_000,
 

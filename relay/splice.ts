@@ -1,18 +1,22 @@
 /**
- * Two sockets joined: what comes in on one leg goes out on the other, untouched. `pipe` moves the bytes but forwards no
- * error (a reset of one leg would leave the other open for ever), so ends and errors are wired here.
+ * Two sockets joined: what comes in on one leg goes out on the other, untouched. Pumps move the bytes (`leg-pump.ts`) and
+ * forward no error (a reset of one leg would leave the other open for ever), so ends and errors are wired here.
  *
  * SP1. End or error of either leg ends both: after a FIN the other leg is flushed for `flushAfterFinMs`, after an error or
  *      a local close it is reset at once.
- * SP2. User space holds at most `spliceMemoryMaxBytes(highWaterBytes)` per path: per direction one read queue and one
- *      write queue, each passing its mark by one read at most. It depends on nothing else (LAW-R2).
+ * SP2. User space holds at most `spliceMemoryMaxBytes(highWaterBytes)` per path: per direction one buffer, or, where a rate
+ *      is policed, a read queue and a write queue, each passing its mark by one read at most. It depends on nothing else
+ *      (LAW-R2).
  * SP3. A pair that moved no byte for `silenceMaxMs` is reset.
  * SP4. `onEnd` is called exactly once, when both legs are gone or being destroyed.
+ * SP5. The sockets that were joined are destroyed when the splice ends, and end it when they are destroyed; between that
+ *      they are not to be read or written.
  */
 
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
+import { canTakeOver, pumpBetween } from "./leg-pump.ts";
 import { pumpAtRate } from "./rate-pump.ts";
 
 export type SpliceEnd = "peer_closed" | "peer_error" | "silent" | "shutdown" | "revoked";
@@ -29,6 +33,8 @@ export interface SpliceOptions {
 }
 
 export interface Splice {
+  /** Bytes that were read and that the kernel has not taken yet. */
+  heldBytes(): number;
   /** Resets both legs. */
   cut(reason: SpliceEnd): void;
 }
@@ -44,7 +50,7 @@ export interface SplicesOptions {
 
 /** What one path may hold in user space when both its ends stop reading, given the sockets' high-water mark. */
 export function spliceMemoryMaxBytes(highWaterBytes: number): number {
-  return 4 * (highWaterBytes + limits.spliceReadMaxBytes);
+  return Math.max(2 * limits.spliceBufferBytes, 4 * (highWaterBytes + limits.spliceReadMaxBytes));
 }
 
 /** All splices of a process: one sweep for silence and byte counts. */
@@ -107,12 +113,15 @@ export class Splices {
 }
 
 class Pair implements Splice {
-  readonly #a: Socket;
-  readonly #b: Socket;
+  /** What was joined. */
+  readonly #given: readonly Socket[];
+  /** What carries the bytes: the sockets that were joined, or those their handles moved into. */
+  #a: Socket;
+  #b: Socket;
   readonly #shared: Required<SplicesOptions>;
   readonly #options: SpliceOptions;
   readonly #forget: () => void;
-  readonly #startBytes: { readonly a: number; readonly b: number };
+  #startBytes: { readonly a: number; readonly b: number };
   #flush: Timer | undefined;
   #over = false;
   #countedBytes = 0;
@@ -120,6 +129,7 @@ class Pair implements Splice {
   #progressAtMs: number;
 
   constructor(a: Socket, b: Socket, shared: Required<SplicesOptions>, options: SpliceOptions, forget: () => void) {
+    this.#given = [a, b];
     this.#a = a;
     this.#b = b;
     this.#shared = shared;
@@ -130,9 +140,10 @@ class Pair implements Splice {
   }
 
   start(rateBytesPerSecond: number): void {
+    if (this.#a.destroyed || this.#b.destroyed) return void this.#finish("peer_error");
+    if (rateBytesPerSecond <= 0 && canTakeOver(this.#a) && canTakeOver(this.#b)) return void this.#pump();
     this.#wire(this.#a, this.#b);
     this.#wire(this.#b, this.#a);
-    if (this.#a.destroyed || this.#b.destroyed) return void this.#finish("peer_error");
     if (rateBytesPerSecond > 0) {
       pumpAtRate(this.#a, this.#b, rateBytesPerSecond, this.#shared.clock);
       pumpAtRate(this.#b, this.#a, rateBytesPerSecond, this.#shared.clock);
@@ -140,6 +151,21 @@ class Pair implements Splice {
       this.#a.pipe(this.#b);
       this.#b.pipe(this.#a);
     }
+  }
+
+  #pump(): void {
+    for (const given of this.#given) given.once("close", () => this.#finish("peer_error"));
+    pumpBetween(this.#a, this.#b, ({ a, b }) => {
+      this.#a = a;
+      this.#b = b;
+      this.#startBytes = { a: 0, b: 0 };
+      this.#wire(a, b);
+      this.#wire(b, a);
+    });
+  }
+
+  heldBytes(): number {
+    return [this.#a, this.#b].reduce((held, leg) => held + leg.readableLength + leg.writableLength, 0);
   }
 
   cut(reason: SpliceEnd): void {
@@ -167,7 +193,7 @@ class Pair implements Splice {
   #wire(leg: Socket, other: Socket): void {
     leg.on("error", () => this.#finish("peer_error"));
     leg.on("end", () => {
-      // `pipe` ends the other leg behind what is queued for it (SP1).
+      // Whoever moves the bytes ends the other leg behind what is queued for it (SP1).
       this.#flush ??= this.#shared.clock.after(this.#shared.flushAfterFinMs, () => this.#finish("peer_closed"));
     });
     leg.on("close", () => {
@@ -182,6 +208,7 @@ class Pair implements Splice {
     this.#flush?.cancel();
     const graceful = reason === "peer_closed";
     for (const leg of [this.#a, this.#b]) letGo(leg, graceful);
+    for (const given of this.#given) given.destroy();
     this.#forget();
     this.#options.onEnd?.({ reason, ...this.#moved() });
   }

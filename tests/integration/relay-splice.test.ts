@@ -103,8 +103,7 @@ it("LAW-R2 user space per path stays within its bound when both ends stop readin
       end.write(Buffer.alloc(32 * MiB));
     }
   }
-  const held = (): number[] =>
-    paths.map(({ a, b }) => a.readableLength + a.writableLength + b.readableLength + b.writableLength);
+  const held = (): number[] => paths.map(({ splice }) => splice.heldBytes());
   await eventually(() => held().every((bytes) => bytes > 64 * KiB), { what: "stalled paths" });
   const bound = spliceMemoryMaxBytes(limits.spliceHighWaterBytes);
   await throughout(200, () => held().every((bytes) => bytes <= bound), "the bound");
