@@ -69,7 +69,7 @@ export class Namespaces {
       ...(direction === "in" ? [] : [drop("output", "oifname")]),
     ];
     const { namespace } = this.#named(name);
-    this.#inside(namespace, ["nft", "-f", "-"], `table inet weft_bench { ${chains.join("\n")} }\n`);
+    this.#inside(namespace, ["nft", "-f", "-"], `table inet weft_bench {\n${chains.join("\n")}\n}\n`);
   }
 
   /** Lets packets pass again. */

@@ -18,6 +18,8 @@ export interface Stream {
   readonly messagesPerSecond: number;
   /** Messages meant for consecutive times that go to the same channel before it is the next one's turn. */
   readonly inARow?: number;
+  /** Added to the number of the measuring window: tells streams apart in what is measured. */
+  readonly windowOffset?: number;
 }
 
 interface Channel {
@@ -74,7 +76,7 @@ async function openFlow(stream: Stream): Promise<Flow> {
 
 /** Sends the messages from `from` up to `to` of one channel as one write. */
 function send(channel: Channel, flow: Flow, from: number, to: number): void {
-  const { messageBytes, messagesPerSecond } = flow.stream;
+  const { messageBytes, messagesPerSecond, windowOffset = 0 } = flow.stream;
   const bytes = Buffer.allocUnsafeSlow((to - from) * messageBytes);
   for (let number = from; number < to; number += 1) {
     writeMessage(bytes, (number - from) * messageBytes, {
@@ -82,7 +84,7 @@ function send(channel: Channel, flow: Flow, from: number, to: number): void {
       seq: channel.seq++,
       sizeBytes: messageBytes,
       intendedMs: flow.startMs + (number * 1_000) / messagesPerSecond,
-      window,
+      window: window + windowOffset,
     });
   }
   channel.hash.update(bytes);
