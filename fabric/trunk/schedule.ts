@@ -1,7 +1,8 @@
 /**
  * Whose bytes go into the next batch. Control frames first and always (their number per channel is bounded); then data by
- * deficit round robin over the channels that have bytes and credit, so that none waits for another (LAW-T4). Between lanes
- * that share a connection: interactive to bulk 8 : 1 by bytes while both have something to send.
+ * deficit round robin, weighted by priority, over the channels that have bytes and credit, so that none waits for another
+ * (LAW-T4). Between lanes that share a connection: interactive to bulk 8 : 1 by bytes while both have something to send.
+ * What a policy's rate holds back is out of all turns (`shaper.ts`).
  */
 
 import { limits } from "../../lib/limits.ts";
@@ -9,6 +10,7 @@ import type { TrunkChannel } from "./channel.ts";
 import { frameSize } from "./encode.ts";
 import type { Frame } from "./messages.ts";
 import { Ring } from "./ring.ts";
+import { LaneShaper } from "./shaper.ts";
 
 /** Head of a data frame in a batch, at most: field heads, channel id, lengths. */
 const DATA_HEAD_BYTES = 16;
@@ -21,9 +23,12 @@ export interface Filled {
   readonly halfClosed: TrunkChannel[];
   readonly room: TrunkChannel[];
   readonly reset: TrunkChannel[];
+  /** The batch holds droppable messages. */
+  droppable: boolean;
 }
 
 export class Outbox {
+  readonly shaper = new LaneShaper();
   readonly #control = new Ring<TrunkChannel>();
   readonly #data = new Ring<TrunkChannel>();
 
@@ -32,6 +37,11 @@ export class Outbox {
   }
 
   get hasData(): boolean {
+    return this.#data.size > 0 && !this.shaper.dry;
+  }
+
+  /** Channels wait for their turn, whether or not the lane's rate lets anything go now. */
+  get hasWaiting(): boolean {
     return this.#data.size > 0;
   }
 
@@ -44,23 +54,24 @@ export class Outbox {
 
   /** The channel may have data to send. */
   wantData(channel: TrunkChannel): void {
-    if (channel.inData || channel.sendableBytes <= 0) return;
+    if (channel.inData || channel.parked || channel.sendableBytes <= 0) return;
     channel.inData = true;
     channel.deficitBytes = 0;
     this.#data.push(channel);
   }
 
   /** Appends frames for one batch; `dataRoomBytes` 0 means control only. */
-  fill(frames: Frame[], controlRoomBytes: number, dataRoomBytes: number, filled: Filled): void {
+  fill(frames: Frame[], controlRoomBytes: number, dataRoomBytes: number, filled: Filled, nowMs: number): void {
     const used = this.#fillControl(frames, Math.min(controlRoomBytes, CONTROL_PER_BATCH_BYTES), filled);
-    if (dataRoomBytes > 0 && this.#control.size === 0) {
-      this.#fillData(frames, Math.min(dataRoomBytes, limits.batchTargetBytes - used), filled);
-    }
+    if (dataRoomBytes <= 0 || this.#control.size > 0) return;
+    const room = Math.min(dataRoomBytes, limits.batchTargetBytes - used, this.shaper.laneRoomBytes(nowMs));
+    if (room > 0) this.#fillData(frames, room, filled, nowMs);
   }
 
   clear(): void {
     this.#control.clear();
     this.#data.clear();
+    this.shaper.clear();
   }
 
   #fillControl(frames: Frame[], roomBytes: number, filled: Filled): number {
@@ -98,8 +109,11 @@ export class Outbox {
     if (channel.creditDue) {
       channel.creditDue = false;
       channel.reportDue = false;
+      const { writtenToTarget, returnsSeen } = channel;
+      const ownLimitBytes = channel.returnDue ? channel.sendLimitBytes : 0;
+      channel.returnDue = false;
       const { limitBytes } = channel.credit;
-      frames.push({ kind: "credit", channelId, limitBytes, writtenToTarget: channel.writtenToTarget });
+      frames.push({ kind: "credit", channelId, limitBytes, writtenToTarget, returnsSeen, ownLimitBytes });
     }
     if (channel.halfCloseDue && channel.queue.bytes === 0) this.#halfClose(channel, frames, filled);
   }
@@ -110,20 +124,29 @@ export class Outbox {
     filled.halfClosed.push(channel);
   }
 
-  #fillData(frames: Frame[], roomBytes: number, filled: Filled): void {
+  #fillData(frames: Frame[], roomBytes: number, filled: Filled, nowMs: number): void {
     let room = roomBytes;
     const quantum = Math.max(QUANTUM_MIN_BYTES, Math.floor(limits.batchTargetBytes / Math.max(1, this.#data.size)));
     while (room > 0 && frames.length < limits.framesPerBatchMaxCount - 1) {
       const channel = this.#data.peek();
       if (channel === undefined) return;
       const sendable = channel.sendableBytes;
-      if (sendable <= 0) {
+      const granted = sendable <= 0 ? 0 : this.shaper.grant(channel, sendable, nowMs);
+      if (granted <= 0) {
         this.#leave(channel);
         continue;
       }
-      if (channel.deficitBytes <= 0) channel.deficitBytes += quantum;
-      const piece = channel.queue.take(Math.min(sendable, channel.deficitBytes, room)) as Buffer;
+      if (channel.deficitBytes <= 0) channel.deficitBytes += Math.ceil(quantum * channel.weight);
+      // A whole message may have been more than a turn is worth.
+      if (channel.deficitBytes <= 0) {
+        this.#data.shift();
+        this.#data.push(channel);
+        continue;
+      }
+      const piece = channel.queue.take(Math.min(granted, channel.deficitBytes, room)) as Buffer;
+      channel.bucket?.take(piece.length, nowMs);
       frames.push({ kind: "data", channelId: channel.id, data: piece });
+      if (channel.drops !== undefined) filled.droppable = true;
       channel.sentBytes += piece.length;
       channel.deficitBytes -= piece.length;
       room -= piece.length + DATA_HEAD_BYTES;
@@ -132,7 +155,7 @@ export class Outbox {
         filled.room.push(channel);
       }
       if (channel.queue.bytes === 0 && channel.halfCloseDue) this.#halfClose(channel, frames, filled);
-      if (piece.length === sendable) this.#leave(channel);
+      if (channel.sendableBytes <= 0) this.#leave(channel);
       else if (channel.deficitBytes <= 0) {
         this.#data.shift();
         this.#data.push(channel);
