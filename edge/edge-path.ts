@@ -2,9 +2,12 @@
 
 import type net from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { SignedAsk } from "../fabric/path/ask.ts";
 
 export interface EdgePathEvent {
   readonly kind: "draining" | "revoked" | "closing";
+  /** Who drains or was revoked; absent where the edge may not know. */
+  readonly nodeId?: string;
 }
 
 export interface EdgePath {
@@ -13,8 +16,13 @@ export interface EdgePath {
   readonly raw: net.Socket;
   /** Node ids, edge to edge. */
   readonly hops: readonly string[];
+  /** Wall time at which the first of the two leaves on it expires: it is replaced half way to that. */
+  readonly expiresAtMs?: number;
+  /** Client edges: what is shown to the far edge in every Attach on this path; its hash is in the offer the path came by. */
+  readonly ask?: SignedAsk;
   /** Called once, when nothing here uses the path any more. */
   close?(): void;
+  /** Calls `listener` with what the hops say of the path from now on, and with the newest news so far. */
   onEvent?(listener: (event: EdgePathEvent) => void): () => void;
 }
 

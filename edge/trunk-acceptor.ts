@@ -17,12 +17,13 @@ import { NoticeKind } from "../gen/weft/channel/v1/channel_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
 import { AttachmentStream } from "./attachment.ts";
 import type { EdgeChannel } from "./channel.ts";
 import type { AcceptedPath } from "./edge-path.ts";
 import { PathConnection } from "./path-connection.ts";
 import { endTrunks } from "./trunk-ending.ts";
-import { TrunkRunner } from "./trunk-runner.ts";
+import { type TrunkMoved, TrunkRunner } from "./trunk-runner.ts";
 
 /** What `accept` decides about. */
 export interface TrunkInfo<C> {
@@ -38,13 +39,17 @@ export interface TrunkInfo<C> {
 
 export interface TrunkAcceptorOptions<C> {
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   /** Whether this peer may have a trunk here. Synchronous: own snapshot only. */
   readonly accept: (info: TrunkInfo<C>) => boolean;
+  /** Whether an Attach may come by its path at all: asked for each, of new trunks and of known ones. Default: yes. */
+  readonly vouches?: (info: TrunkInfo<C>) => boolean;
   /** Answer with `channel.accept()` or `channel.refuse(end, stage)`, now or later. */
   readonly onChannel: (channel: EdgeChannel, open: ChannelOpen, trunk: TrunkRunner, context: C) => void;
   readonly onTrunk?: (trunk: TrunkRunner, context: C) => void;
   readonly onTrunkEnd?: (trunk: TrunkRunner, end: TrunkEnd) => void;
+  readonly onMove?: (moved: TrunkMoved, trunk: TrunkRunner) => void;
   /** One per process, shared with the pool. */
   readonly processPool?: CreditPool;
   /** How long a trunk that lost every attachment waits for its initiator, milliseconds. */
@@ -136,7 +141,9 @@ export class TrunkAcceptor<C> {
     attach: Attach,
   ): void {
     const expected = path.trunkId;
-    const named = expected === undefined || Buffer.compare(expected, attach.trunkId) === 0;
+    const named =
+      (expected === undefined || Buffer.compare(expected, attach.trunkId) === 0) &&
+      this.#options.vouches?.({ ...path, ...attach }) !== false;
     const held = this.#trunks.get(Buffer.from(attach.trunkId).toString("hex"));
     if (held !== undefined) {
       const taken = named && held.peerKey === path.peerKey && held.runner.adopt(connection, stream, lane, attach);
@@ -173,9 +180,10 @@ export class TrunkAcceptor<C> {
   }
 
   #make(path: AcceptedPath<C>, connection: PathConnection, attach: Attach): TrunkRunner {
-    const { clock, log, onChannel, onTrunk, onTrunkEnd, holdMs = 0 } = this.#options;
+    const { clock, random, log, onChannel, onTrunk, onTrunkEnd, onMove, holdMs } = this.#options;
     const runner = new TrunkRunner({
       clock,
+      random,
       log,
       side: "acceptor",
       trunkId: Buffer.from(attach.trunkId),
@@ -183,7 +191,8 @@ export class TrunkAcceptor<C> {
       farEdge: path.peerKey,
       organizationId: path.organizationId,
       processPool: this.#processPool,
-      holdMs,
+      holdMs: holdMs ?? limits.holdAcceptorMs,
+      ...(onMove === undefined ? {} : { onMove }),
       onChannel: (channel, trunk) => onChannel(channel, channel.request, trunk, path.context),
     });
     this.#trunks.set(runner.trunkIdHex, { runner, peerKey: path.peerKey });

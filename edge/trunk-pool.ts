@@ -6,11 +6,12 @@
 import { TRUNK_ID_BYTES } from "../fabric/trunk/attach-proof.ts";
 import { laneOfClass } from "../fabric/trunk/channel-ops.ts";
 import { CreditPool } from "../fabric/trunk/credit.ts";
+import type { PathWanted } from "../fabric/trunk/keeper.ts";
 import type { LaneName } from "../fabric/trunk/lane-name.ts";
 import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import type { TrunkEnd } from "../fabric/trunk/trunk-core.ts";
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
@@ -20,7 +21,7 @@ import { channelError } from "./channel-error.ts";
 import type { EdgePath } from "./edge-path.ts";
 import { PathConnection } from "./path-connection.ts";
 import { endTrunks } from "./trunk-ending.ts";
-import { TrunkRunner } from "./trunk-runner.ts";
+import { type TrunkMoved, TrunkRunner } from "./trunk-runner.ts";
 
 /** The other end of a trunk, and for whom it is. */
 export interface FarEdge {
@@ -29,12 +30,10 @@ export interface FarEdge {
 }
 
 /** A path the pool needs. */
-export interface PathWish extends FarEdge {
+export interface PathWish extends FarEdge, Omit<PathWanted, "purpose"> {
   readonly trunkId: Uint8Array;
-  readonly lane: LaneName;
-  /** `first` makes the trunk, `lane` gives its second lane a connection of its own. */
-  readonly purpose: "first" | "lane";
-  readonly avoidHops: readonly string[];
+  /** `first` makes the trunk, `lane` gives a lane a connection of its own, `standby` is a spare, `resume` replaces what died. */
+  readonly purpose: "first" | PathWanted["purpose"];
   readonly signal: AbortSignal;
 }
 
@@ -46,25 +45,20 @@ export interface TrunkPoolOptions {
   readonly openPath: (wish: PathWish) => Promise<EdgePath>;
   /** One per process, shared with the acceptor. */
   readonly processPool?: CreditPool;
-  /** Client edges: what is shown to the far edge. */
-  readonly ask?: (far: FarEdge) => { readonly ask: Uint8Array; readonly askSignature: Uint8Array };
-  /** Default true: a bulk lane does not share the connection of an interactive one. */
-  readonly bulkOwnConnection?: boolean;
+  /** Default true: a second lane does not share the connection of the first while there is a choice. */
+  readonly ownConnections?: boolean;
+  /** How long a trunk without any path keeps its channels, milliseconds. */
+  readonly holdMs?: number;
+  readonly onMove?: (moved: TrunkMoved, trunk: TrunkRunner) => void;
   readonly onTrunk?: (trunk: TrunkRunner) => void;
   readonly onTrunkEnd?: (trunk: TrunkRunner, end: TrunkEnd) => void;
-}
-
-interface Entry {
-  readonly runner: TrunkRunner;
-  readonly trunkId: Uint8Array;
-  readonly lanes: Map<LaneName, Promise<void>>;
 }
 
 export class TrunkPool {
   readonly #options: TrunkPoolOptions;
   readonly #processPool: CreditPool;
-  readonly #entries = new Map<string, Promise<Entry>>();
-  readonly #live = new Set<Entry>();
+  readonly #entries = new Map<string, Promise<TrunkRunner>>();
+  readonly #live = new Set<TrunkRunner>();
   readonly #connections = new Set<PathConnection>();
   readonly #closing = new AbortController();
 
@@ -89,15 +83,25 @@ export class TrunkPool {
   async #open(far: FarEdge, open: ChannelOpen, signal: AbortSignal | undefined): Promise<EdgeChannel> {
     const lane = laneOfClass(open.class);
     for (let attempt = 1; ; attempt += 1) {
-      const entry = await abortable(this.#entry(far, lane), signal);
-      await abortable(this.#lane(entry, far, lane), signal);
+      const runner = await abortable(this.#runner(far, lane), signal);
+      await abortable(this.#carried(runner, lane), signal);
       // It may have ended since; then a new one is tried, once.
-      if (entry.runner.takesChannels || attempt === 2) return entry.runner.open(open);
+      if (runner.takesChannels || attempt === 2) return runner.open(open);
     }
   }
 
+  /** Waits until the lane is carried. A trunk that lost every path is given a moment, then others are better asked. */
+  async #carried(runner: TrunkRunner, lane: LaneName): Promise<void> {
+    await runner.carry(lane);
+    if (!runner.held || !runner.takesChannels) return;
+    const moment = new AbortController();
+    await Promise.race([runner.changed(), sleep(this.#options.clock, limits.heldOpenWaitMs, moment.signal)]);
+    moment.abort();
+    if (runner.held && runner.takesChannels) throw new WeftError("unavailable", "no path to the far edge is left");
+  }
+
   trunks(): readonly TrunkRunner[] {
-    return [...this.#live].map((entry) => entry.runner);
+    return [...this.#live];
   }
 
   find(trunkIdHex: string): TrunkRunner | undefined {
@@ -112,16 +116,16 @@ export class TrunkPool {
   }
 
   /** The live trunk to a far edge, or the one being made. */
-  async #entry(far: FarEdge, lane: LaneName): Promise<Entry> {
+  async #runner(far: FarEdge, lane: LaneName): Promise<TrunkRunner> {
     if (this.#closing.signal.aborted) throw new WeftError("unavailable", "the trunks are being closed");
     const key = JSON.stringify([far.farEdge, far.organizationId]);
     const known = this.#entries.get(key);
     if (known !== undefined) {
-      const entry = await known;
-      if (entry.runner.takesChannels) return entry;
+      const runner = await known;
+      if (runner.takesChannels) return runner;
       // It ended or drains; whoever comes first makes the next one.
       if (this.#entries.get(key) === known) this.#entries.delete(key);
-      return this.#entry(far, lane);
+      return this.#runner(far, lane);
     }
     const made = this.#make(far, lane);
     this.#entries.set(key, made);
@@ -133,12 +137,15 @@ export class TrunkPool {
     }
   }
 
-  async #make(far: FarEdge, lane: LaneName): Promise<Entry> {
-    const { clock, log, random, ask, onTrunk, onTrunkEnd } = this.#options;
+  async #make(far: FarEdge, lane: LaneName): Promise<TrunkRunner> {
+    const { clock, log, random, onTrunk, onTrunkEnd, onMove, ownConnections } = this.#options;
     const trunkId = random.bytes(TRUNK_ID_BYTES);
-    const connection = await this.#connect({ ...far, trunkId, lane, purpose: "first" });
+    const { signal } = this.#closing;
+    const wish = { lane, beside: [], shun: [], urgent: true, purpose: "first" as const };
+    const connection = await this.#connect({ ...far, ...wish, trunkId, signal });
     const runner = new TrunkRunner({
       clock,
+      random,
       log,
       side: "initiator",
       trunkId,
@@ -146,57 +153,31 @@ export class TrunkPool {
       farEdge: far.farEdge,
       organizationId: far.organizationId,
       processPool: this.#processPool,
-      holdMs: 0,
-      ...ask?.(far),
+      holdMs: this.#options.holdMs ?? limits.holdInitiatorMs,
+      open: (wanted, over) => this.#connect({ ...far, ...wanted, trunkId, signal: AbortSignal.any([signal, over]) }),
+      ...(ownConnections === undefined ? {} : { ownConnections }),
+      ...(onMove === undefined ? {} : { onMove }),
     });
-    const entry: Entry = { runner, trunkId, lanes: new Map() };
     if (!(await runner.attach(connection, lane))) {
       connection.destroy();
       runner.abort("the first attachment was not taken");
       throw new WeftError("unavailable", "the far edge did not take the trunk");
     }
-    entry.lanes.set(lane, Promise.resolve());
-    this.#live.add(entry);
+    this.#live.add(runner);
     onTrunk?.(runner);
     void runner.ended.then((end) => {
-      this.#live.delete(entry);
+      this.#live.delete(runner);
       onTrunkEnd?.(runner, end);
     });
-    return entry;
+    return runner;
   }
 
-  /** Makes sure that the lane is carried: an idle one may have lost its path. */
-  async #lane(entry: Entry, far: FarEdge, lane: LaneName): Promise<void> {
-    const known = entry.lanes.get(lane);
-    if (known !== undefined) {
-      await known;
-      if (entry.runner.carries(lane) || !entry.runner.takesChannels) return;
-      if (entry.lanes.get(lane) === known) entry.lanes.delete(lane);
-      return this.#lane(entry, far, lane);
-    }
-    const made = this.#carry(entry, far, lane);
-    entry.lanes.set(lane, made);
-    made.catch(() => entry.lanes.delete(lane));
-    return made;
-  }
-
-  async #carry(entry: Entry, far: FarEdge, lane: LaneName): Promise<void> {
-    const { runner, trunkId } = entry;
-    const [shared] = runner.connections();
-    const own = this.#options.bulkOwnConnection !== false || shared === undefined;
-    const connection = own ? await this.#connect({ ...far, trunkId, lane, purpose: "lane" }) : shared;
-    if (await runner.attach(connection, lane)) return;
-    if (own) connection.destroy();
-    throw new WeftError("unavailable", "the far edge did not take the lane");
-  }
-
-  async #connect(wish: Omit<PathWish, "signal" | "avoidHops">): Promise<PathConnection> {
-    const { signal } = this.#closing;
-    const path = await this.#options.openPath({ ...wish, avoidHops: [], signal });
-    if (signal.aborted) {
+  async #connect(wish: PathWish): Promise<PathConnection> {
+    const path = await this.#options.openPath(wish);
+    if (wish.signal.aborted) {
       path.raw.resetAndDestroy();
       path.close?.();
-      throw new WeftError("unavailable", "the trunks are being closed");
+      throw new WeftError("unavailable", "the trunk is being closed");
     }
     const connection = PathConnection.client(path, this.#options.clock);
     this.#connections.add(connection);

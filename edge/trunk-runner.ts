@@ -1,29 +1,46 @@
 /**
  * A trunk with its streams, connections and timers. One object per trunk and side; the pure machine decides, this one carries.
- * A lane that has work and no attachment is held for `holdMs`; after that the trunk ends, and every channel with it.
+ * A lane that has work and no attachment is held for `holdMs`; after that the trunk ends, and every channel with it. Which
+ * paths there are is decided next door, in `survival.ts`.
  */
 
 import type { Side } from "../fabric/trunk/attach-proof.ts";
+import { pingSilent } from "../fabric/trunk/calls.ts";
 import type { TrunkChannel } from "../fabric/trunk/channel.ts";
-import { openChannel } from "../fabric/trunk/channel-ops.ts";
+import { openChannel, returnIdleCredit } from "../fabric/trunk/channel-ops.ts";
 import type { CreditPool } from "../fabric/trunk/credit.ts";
+import type { Lane } from "../fabric/trunk/lane.ts";
 import type { LaneName } from "../fabric/trunk/lane-name.ts";
 import type { Attach, ChannelOpen } from "../fabric/trunk/messages.ts";
+import type { TrunkMove } from "../fabric/trunk/move.ts";
+import { applyQos, type TrunkQos } from "../fabric/trunk/shaper.ts";
 import type { TrunkStats } from "../fabric/trunk/stats.ts";
 import { trunkStats } from "../fabric/trunk/stats.ts";
 import { Trunk } from "../fabric/trunk/trunk.ts";
-import type { TrunkEnd, TrunkEvents, TrunkMove } from "../fabric/trunk/trunk-core.ts";
-import type { NoticeKind } from "../gen/weft/channel/v1/channel_pb.ts";
+import type { TrunkEnd, TrunkEvents } from "../fabric/trunk/trunk-core.ts";
+import { NoticeKind } from "../gen/weft/channel/v1/channel_pb.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
 import type { AttachmentOwner } from "./attachment.ts";
 import { AttachmentStream } from "./attachment.ts";
 import { EdgeChannel } from "./channel.ts";
 import type { PathConnection } from "./path-connection.ts";
+import { type OpenConnection, Survival } from "./survival.ts";
+
+/** A lane went on elsewhere, and bytes flow there. */
+export interface TrunkMoved extends TrunkMove {
+  /** Node ids, edge to edge; empty when there was no path. */
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+  /** How long the lane heard nothing, milliseconds. */
+  readonly gapMs: number;
+}
 
 export interface TrunkRunnerOptions {
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly side: Side;
   readonly trunkId: Uint8Array;
@@ -33,12 +50,13 @@ export interface TrunkRunnerOptions {
   readonly organizationId: string;
   readonly processPool: CreditPool;
   readonly holdMs: number;
-  readonly ask?: Uint8Array;
-  readonly askSignature?: Uint8Array;
   /** Acceptor. */
   readonly onChannel?: (channel: EdgeChannel, trunk: TrunkRunner) => void;
-  readonly onNotice?: (kind: NoticeKind, trunk: TrunkRunner) => void;
-  readonly onMove?: (move: TrunkMove, trunk: TrunkRunner) => void;
+  readonly onMove?: (moved: TrunkMoved, trunk: TrunkRunner) => void;
+  /** Initiator: how further paths are opened. Without it the trunk lives on those it is given. */
+  readonly open?: OpenConnection;
+  /** Default true: a second lane does not share the connection of the first while there is a choice. */
+  readonly ownConnections?: boolean;
 }
 
 export interface TrunkRunnerStats extends Omit<TrunkStats, "attachments"> {
@@ -48,6 +66,8 @@ export interface TrunkRunnerStats extends Omit<TrunkStats, "attachments"> {
     readonly lane: LaneName;
     readonly active: boolean;
     readonly ready: boolean;
+    /** Attachments with the same number share a connection. */
+    readonly connectionId: number;
     readonly hops: readonly string[];
     readonly rttMs: number | undefined;
   }[];
@@ -74,6 +94,10 @@ export class TrunkRunner {
   readonly #carried = new Map<number, Carried>();
   readonly #channels = new Map<number, EdgeChannel>();
   readonly #idle: Timer;
+  readonly #survival: Survival;
+  /** Where a lane last was when its attachment was lost. */
+  readonly #left = new Map<number, readonly string[]>();
+  readonly #waiting: (() => void)[] = [];
   #due: Timer | undefined;
   #hold: Timer | undefined;
   #lastAttachmentId = 0;
@@ -86,8 +110,19 @@ export class TrunkRunner {
     this.trunkIdHex = Buffer.from(options.trunkId).toString("hex");
     this.ended = this.#ended.promise;
     this.#trunk = new Trunk({ ...options, events: this.#events() });
-    this.#idle = options.clock.every(limits.idleTrunkPingMs / 2, () => {
-      this.#trunk.pingSilent(this.#clock.monoMs() - limits.idleTrunkPingMs / 2);
+    this.#survival = new Survival({
+      clock: options.clock,
+      random: options.random,
+      trunk: this.#trunk,
+      holdMs: options.holdMs,
+      ownConnections: options.ownConnections !== false,
+      attach: (connection, lane) => void this.attach(connection, lane),
+      ...(options.open === undefined ? {} : { open: options.open }),
+    });
+    this.#idle = options.clock.every(limits.creditSweepMs, () => {
+      const nowMs = this.#clock.monoMs();
+      pingSilent(this.#trunk, nowMs - limits.idleTrunkPingMs / 2);
+      returnIdleCredit(this.#trunk, nowMs);
     });
   }
 
@@ -100,10 +135,10 @@ export class TrunkRunner {
     const deadline = this.#clock.after(limits.attachDeadlineMs, () => this.#lost(id, ""));
     const ready = Promise.withResolvers<boolean>();
     this.#carried.set(id, { lane, stream, connection, deadline, ready });
-    this.#trunk.offerAttachment(
-      { id, lane, connectionId: connection.id, exporter: connection.exporter },
-      this.#clock.monoMs(),
-    );
+    this.#survival.attached(connection, lane);
+    const { exporter, path } = connection;
+    const shown = path.ask === undefined ? {} : { ask: path.ask };
+    this.#trunk.offerAttachment({ id, lane, connectionId: connection.id, exporter, ...shown }, this.#clock.monoMs());
     return ready.promise;
   }
 
@@ -117,13 +152,37 @@ export class TrunkRunner {
       this.#carried.delete(id);
       return false;
     }
+    this.#survival.attached(connection, lane);
     stream.owner = this.#owner(id);
     stream.wake();
     return true;
   }
 
-  /** Whether a lane has an attachment, ready or on its way. */
-  carries(lane: LaneName): boolean {
+  /**
+   * Initiator: makes sure that a lane is carried. Resolves when it is, or at once when it was before: what is opened then waits
+   * for a path like everything else. Rejects never; the trunk may be over when it resolves.
+   */
+  async carry(lane: LaneName): Promise<void> {
+    const wasCarried = this.#trunk.lanes[lane].movedAtMs !== Number.NEGATIVE_INFINITY;
+    if (wasCarried || this.#trunk.end !== undefined) return;
+    this.#survival.need(lane);
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return this.carry(lane);
+  }
+
+  /** Whether no path is left right now. */
+  get held(): boolean {
+    const { interactive, bulk } = this.#trunk.lanes;
+    return interactive.active === undefined && bulk.active === undefined;
+  }
+
+  /** Resolves at the next change of what is carried, or when the trunk ends. */
+  changed(): Promise<void> {
+    if (this.#trunk.end !== undefined) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #carries(lane: LaneName): boolean {
     for (const carried of this.#carried.values()) if (carried.lane === lane) return true;
     return false;
   }
@@ -143,7 +202,12 @@ export class TrunkRunner {
     const clock = this.#clock;
     return {
       pullControl: () => trunk.pullControl(id, clock.monoMs()),
-      pullBatch: () => trunk.pullBatch(id, clock.monoMs()),
+      pullBatch: () => {
+        const batch = trunk.pullBatch(id, clock.monoMs());
+        // Nothing now: a rate may be why, and only time brings more.
+        if (batch === undefined) this.#arm();
+        return batch;
+      },
       batchWritten: () => trunk.batchWritten(id),
       message: (bytes) => {
         trunk.receive(id, bytes, clock.monoMs());
@@ -157,6 +221,8 @@ export class TrunkRunner {
     const carried = this.#carried.get(id);
     if (carried === undefined) return;
     this.#carried.delete(id);
+    this.#left.set(id, carried.connection.path.hops);
+    if (this.#left.size > limits.attachmentsPerTrunkMaxCount) this.#left.delete(this.#left.keys().next().value ?? 0);
     carried.deadline?.cancel();
     carried.stream.destroy();
     carried.ready.resolve(false);
@@ -168,21 +234,27 @@ export class TrunkRunner {
     }
     // Only a peer that proved itself can break the trunk's protocol.
     if (violation !== "" && ready) this.#trunk.violated(violation);
+    this.#survival.changed();
     this.#holdIfNeeded();
   }
 
   #holdIfNeeded(): void {
     if (this.#trunk.end !== undefined || this.#hold !== undefined) return;
-    if (this.#held()) this.#hold = this.#clock.after(this.#options.holdMs, () => this.#giveUp());
+    // An initiator with nothing to lose does not wait for anything.
+    if (this.#carried.size === 0 && this.#options.side === "initiator" && !this.#hasWork()) this.#giveUp();
+    else if (this.#held()) this.#hold = this.#clock.after(this.#options.holdMs, () => this.#giveUp());
   }
 
   /** A lane has work and nothing to carry it, or nothing is carried at all. */
   #held(): boolean {
     if (this.#carried.size === 0) return true;
-    for (const lane of [this.#trunk.lanes.interactive, this.#trunk.lanes.bulk]) {
-      if ((lane.channels.size > 0 || lane.replay.count > 0) && !this.carries(lane.name)) return true;
-    }
-    return false;
+    const { interactive, bulk } = this.#trunk.lanes;
+    return [interactive, bulk].some((lane) => hasWork(lane) && !this.#carries(lane.name));
+  }
+
+  #hasWork(): boolean {
+    const { interactive, bulk } = this.#trunk.lanes;
+    return hasWork(interactive) || hasWork(bulk);
   }
 
   #giveUp(): void {
@@ -215,6 +287,12 @@ export class TrunkRunner {
     return this.#trunk.end === undefined && !this.#trunk.draining;
   }
 
+  /** What policy allows this trunk from now on: rates of lanes and channels, and whose turn is longer. */
+  setQos(qos: TrunkQos): void {
+    if (this.#trunk.end === undefined) applyQos(this.#trunk, qos, this.#clock.monoMs());
+    this.#arm();
+  }
+
   /** Takes no new channels; ends by itself when the last one is done. */
   drain(): void {
     this.#trunk.drain();
@@ -231,8 +309,9 @@ export class TrunkRunner {
       ...numbers,
       farEdge: this.farEdge,
       organizationId: this.organizationId,
-      attachments: attachments.map(({ id, lane, active, ready, rttMs }) => ({
+      attachments: attachments.map(({ id, lane, active, ready, connectionId, rttMs }) => ({
         lane,
+        connectionId,
         active,
         ready,
         rttMs,
@@ -259,6 +338,7 @@ export class TrunkRunner {
     return {
       wake: (id) => {
         this.#carried.get(id)?.stream.wake();
+        this.#survival.woke();
         this.#arm();
       },
       attachmentReady: (id) => {
@@ -268,19 +348,39 @@ export class TrunkRunner {
         this.#hold?.cancel();
         this.#hold = undefined;
         this.#holdIfNeeded();
+        this.#survival.changed();
+        this.#tellWaiting();
       },
       attachmentRefused: (id) => this.#lost(id, ""),
       offered: (channel) => {
         const stream = this.#track(channel);
         this.#options.onChannel?.(stream, this);
       },
-      moved: (move) => this.#options.onMove?.(move, this),
-      noticed: (kind) => this.#options.onNotice?.(kind, this),
+      moved: () => this.#survival.changed(),
+      resumed: (move, gapMs) => this.#moved(move, gapMs),
+      noticed: (kind) => {
+        if (kind === NoticeKind.WANT_PATH) this.#survival.wanted();
+      },
       ended: (end) => this.#over(end),
     };
   }
 
+  #moved(move: TrunkMove, gapMs: number): void {
+    const from = move.fromId === undefined ? [] : this.#hopsOf(move.fromId);
+    this.#options.onMove?.({ ...move, from, to: this.#hopsOf(move.attachmentId), gapMs }, this);
+  }
+
+  #hopsOf(id: number): readonly string[] {
+    return this.#carried.get(id)?.connection.path.hops ?? this.#left.get(id) ?? [];
+  }
+
+  #tellWaiting(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
   #over(end: TrunkEnd): void {
+    this.#survival.close();
+    this.#tellWaiting();
     this.#idle.cancel();
     this.#due?.cancel();
     this.#hold?.cancel();
@@ -295,3 +395,5 @@ export class TrunkRunner {
     this.#ended.resolve(end);
   }
 }
+
+const hasWork = (lane: Lane): boolean => lane.channels.size > 0 || lane.replay.count > 0;

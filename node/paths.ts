@@ -70,6 +70,8 @@ export interface OpenedPath {
   readonly pathTag: string;
   /** The judged far edge. */
   readonly peer: Caller;
+  /** When the first of the two leaves expires: wall time. */
+  readonly expiresAtMs: number;
   /** How long set-up took, milliseconds. */
   readonly openMs: number;
   /** Hears every event from now on, and the newest one so far. */
@@ -152,6 +154,7 @@ class Initiator {
       pathTag: path.tag,
       peer,
       openMs: clock.monoMs() - startedMs,
+      expiresAtMs: this.#expiresAtMs(tls),
       onEvent: (listener) => path.onEvent(listener),
       close: () => path.end("peer_closed"),
     };
@@ -175,6 +178,11 @@ class Initiator {
       path.end("limit");
       throw error;
     }
+  }
+
+  #expiresAtMs(tls: TLSSocket): number {
+    const farMs = tls.getPeerX509Certificate()?.validToDate.getTime() ?? 0;
+    return Math.min(farMs, this.#deps.ports.identity.current().leaf.notAfterMs);
   }
 
   /** Everything before the first leg: the offer, the answer of the first hop, the way to it. */

@@ -111,7 +111,7 @@ function peakRssMb(pid: number): number {
   return Math.round((Number(match?.[1] ?? 0) / 1024) * 10) / 10;
 }
 
-async function askNode<T>(
+export async function askNode<T>(
   session: Session,
   node: { id: string; clusterId: string; address: string },
   ask: (client: ReturnType<typeof rpcClient<typeof NodeService>>) => Promise<T>,

@@ -1,5 +1,6 @@
 /** Writes and checks the Attach messages of one trunk. */
 
+import type { SignedAsk } from "../path/ask.ts";
 import type { Side } from "./attach-proof.ts";
 import { attachProof, provesAttach } from "./attach-proof.ts";
 import { encodeMessage } from "./encode.ts";
@@ -7,7 +8,7 @@ import type { Lane } from "./lane.ts";
 import type { Attach } from "./messages.ts";
 import type { TrunkOptions } from "./trunk-core.ts";
 
-const none = new Uint8Array(0);
+const nothing: SignedAsk = { ask: new Uint8Array(0), signature: new Uint8Array(0) };
 
 export class AttachSigner {
   readonly #options: TrunkOptions;
@@ -16,16 +17,16 @@ export class AttachSigner {
     this.#options = options;
   }
 
-  /** The Attach for one lane on the connection with this exporter, encoded. */
-  sign(lane: Lane, exporter: Uint8Array): Buffer {
-    const { trunkId, secret, side, ask = none, askSignature = none } = this.#options;
+  /** The Attach for one lane on the connection with this exporter, encoded. Client edges show the ask of its path. */
+  sign(lane: Lane, exporter: Uint8Array, shown: SignedAsk = nothing): Buffer {
+    const { trunkId, secret, side } = this.#options;
     const unproved = {
       trunkId,
       lane: lane.wire,
       generation: lane.generation,
       nextExpectedSeq: lane.expectedSeq,
-      ask,
-      askSignature,
+      ask: shown.ask,
+      askSignature: shown.signature,
     };
     return encodeMessage({
       kind: "attach",

@@ -49,8 +49,12 @@ export class Attachment {
   batchesInFlight = 0;
   lastHeardMs: number;
   rttMs: number | undefined;
-  /** An ack came this way: the path works in both directions. */
+  /** An ack came this way since the lane moved here: the path works in both directions. */
   carriedAck = false;
+  /** When the newest ping that was answered had been sent. */
+  answeredPingSentMs: number | undefined;
+  /** Its path is being left: nothing moves here while there is another. */
+  retired = false;
 
   #pingId = 0;
   #pingDue = false;
@@ -78,6 +82,7 @@ export class Attachment {
   ponged(id: number, nowMs: number): void {
     if (id !== this.#pingId || this.#pingSentAtMs === undefined) return;
     this.rttMs = nowMs - this.#pingSentAtMs;
+    this.answeredPingSentMs = this.#pingSentAtMs;
     this.#pingSentAtMs = undefined;
   }
 

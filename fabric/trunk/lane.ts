@@ -11,9 +11,11 @@ import type { TrunkChannel } from "./channel.ts";
 import { encodeMessage } from "./encode.ts";
 import type { LaneName } from "./lane-name.ts";
 import type { Frame } from "./messages.ts";
+import type { TrunkMove } from "./move.ts";
 import { Replay } from "./replay.ts";
 import type { Filled } from "./schedule.ts";
 import { Outbox } from "./schedule.ts";
+import { withTombstones } from "./tombstones.ts";
 import { SendWindow } from "./window.ts";
 
 /** What a batch costs beside its frames, at most: prefix, field heads, bookkeeping. */
@@ -47,6 +49,14 @@ export class Lane implements SendingLane {
   /** The attachment this lane sends on. */
   active: Attachment | undefined;
   generation = 0;
+  /** When this lane last moved, heard a batch or an ack, and had something acknowledged. */
+  movedAtMs = Number.NEGATIVE_INFINITY;
+  heardAtMs = Number.NEGATIVE_INFINITY;
+  progressAtMs = Number.NEGATIVE_INFINITY;
+  /** A move after which nothing was heard yet, and when the silence around it began. */
+  #resuming: TrunkMove | undefined;
+  #silentSinceMs: number | undefined;
+  #peerOwesAtMs = Number.NEGATIVE_INFINITY;
   /** Times of moves since the last ack that took something out of the replay. */
   #movesAtMs: number[] = [];
 
@@ -62,7 +72,9 @@ export class Lane implements SendingLane {
   readonly #reports = new Set<TrunkChannel>();
   #reportsSinceMs: number | undefined;
 
-  readonly filled: Filled = { halfClosed: [], room: [], reset: [] };
+  readonly filled: Filled = { halfClosed: [], room: [], reset: [], droppable: false };
+  /** Channels that were given more than the floor of credit. */
+  readonly lent = new Set<TrunkChannel>();
   readonly #frames: Frame[] = [];
 
   constructor(name: LaneName) {
@@ -93,7 +105,7 @@ export class Lane implements SendingLane {
 
   /** Whether `nextBatch` would return something. */
   get sendable(): boolean {
-    if (this.replay.waiting) return true;
+    if (this.replay.waiting) return !this.outbox.shaper.dry;
     if (this.outbox.hasControl && this.#controlRoomBytes > 0) return true;
     return this.outbox.hasData && this.#dataRoomBytes > 0;
   }
@@ -103,20 +115,29 @@ export class Lane implements SendingLane {
    * are left in `filled` for the trunk to tell.
    */
   nextBatch(nowMs: number): Buffer | undefined {
-    const again = this.replay.next(nowMs);
-    if (again !== undefined) return again;
     const { outbox } = this;
+    const laneRoom = outbox.shaper.laneRoomBytes(nowMs);
+    if (this.replay.waiting) return laneRoom > 0 ? this.#nextKept(nowMs) : undefined;
     if (!outbox.hasControl && !outbox.hasData) return undefined;
     const controlRoom = this.#controlRoomBytes;
     const dataRoom = this.#dataRoomBytes;
     if (dataRoom <= 0 && outbox.hasData) this.window.heldBack();
     if (controlRoom <= 0) return undefined;
     const frames = this.#frames;
-    outbox.fill(frames, controlRoom, dataRoom, this.filled);
+    outbox.fill(frames, controlRoom, dataRoom, this.filled, nowMs);
     if (frames.length === 0) return undefined;
-    this.replay.push(encodeMessage({ kind: "batch", seq: this.replay.nextSeq, frames }));
+    const batch = encodeMessage({ kind: "batch", seq: this.replay.nextSeq, frames });
+    this.replay.push(batch, this.filled.droppable ? nowMs : undefined);
+    this.filled.droppable = false;
     frames.length = 0;
-    return this.replay.next(nowMs);
+    return this.#nextKept(nowMs);
+  }
+
+  /** A kept batch, new or repeated: both count towards the lane's rate. */
+  #nextKept(nowMs: number): Buffer | undefined {
+    const batch = this.replay.next(nowMs);
+    if (batch !== undefined) this.outbox.shaper.sent(batch.length, nowMs);
+    return batch;
   }
 
   /** Applies an absolute ack. Returns false when it acknowledges what was never sent. */
@@ -124,6 +145,7 @@ export class Lane implements SendingLane {
     const acked = this.replay.ack(nextExpectedSeq, nowMs);
     if (acked === "beyond") return false;
     if (acked === undefined) return true;
+    this.progressAtMs = nowMs;
     this.#movesAtMs.length = 0;
     this.window.acked(nowMs, acked.bytes, acked.delayMs, acked.seq, this.replay.nextSeq);
     return true;
@@ -136,14 +158,61 @@ export class Lane implements SendingLane {
   moveTo(attachment: Attachment, generation: number, nowMs: number): number | undefined {
     this.active = attachment;
     this.generation = generation;
+    this.movedAtMs = nowMs;
     this.#ackNow = this.expectedSeq > 1;
     this.window.moved(nowMs, this.replay.nextSeq);
+    this.replay.thin(nowMs - limits.droppableReplayMaxAgeMs, (batch) => withTombstones(batch, this.channels));
     const again = this.replay.rewind();
     if (again === 0) return 0;
     const moves = this.#movesAtMs;
     moves.push(nowMs);
     while (moves.length > 0 && (moves[0] as number) < nowMs - limits.movesWithoutAckSpanMs) moves.shift();
     return moves.length >= limits.movesWithoutAckMaxCount ? undefined : again;
+  }
+
+  /**
+   * Since when the far end owes this lane an answer: it was sent something it has not acknowledged, or it said that it has
+   * something of its own under way. Undefined when all is quiet.
+   */
+  owedSinceMs(nowMs: number): number | undefined {
+    const sentAtMs = this.replay.oldestSentAtMs;
+    if (sentAtMs !== undefined) return Math.max(sentAtMs, this.movedAtMs);
+    return nowMs - this.#peerOwesAtMs < limits.peerOwesLifeMs
+      ? Math.max(this.#peerOwesAtMs - limits.silencePingMs, this.movedAtMs)
+      : undefined;
+  }
+
+  /** The far end says that it waits for an ack: it does so when it has heard nothing for a while already. */
+  peerOwes(owing: boolean, nowMs: number): void {
+    if (!owing) this.#peerOwesAtMs = Number.NEGATIVE_INFINITY;
+    else if (nowMs - this.#peerOwesAtMs >= limits.peerOwesLifeMs) this.#peerOwesAtMs = nowMs;
+  }
+
+  /** The lane loses what carried it: the gap counts from when it was last heard, if it was busy, else from now. */
+  falls(nowMs: number): void {
+    this.active = undefined;
+    this.#silenceBegan(nowMs);
+  }
+
+  #silenceBegan(nowMs: number): void {
+    const busy = nowMs - this.heardAtMs < limits.peerOwesLifeMs;
+    this.#silentSinceMs ??= busy ? this.heardAtMs : nowMs;
+  }
+
+  /** Measures the gap around a move until there is news on the new attachment. */
+  resumes(move: TrunkMove, nowMs: number): void {
+    this.#silenceBegan(nowMs);
+    this.#resuming = move;
+  }
+
+  /** News on the active attachment: the move that it completes and how long there was none, milliseconds. */
+  heardAgain(nowMs: number): { readonly move: TrunkMove; readonly gapMs: number } | undefined {
+    const move = this.#resuming;
+    if (move === undefined) return undefined;
+    const gapMs = nowMs - (this.#silentSinceMs ?? nowMs);
+    this.#resuming = undefined;
+    this.#silentSinceMs = undefined;
+    return { move, gapMs };
   }
 
   // --- Receiving ---
@@ -158,6 +227,7 @@ export class Lane implements SendingLane {
       return "discard";
     }
     this.expectedSeq += 1;
+    this.#peerOwesAtMs = Number.NEGATIVE_INFINITY;
     if (this.#owedBytes >= this.#ackEveryBytes) this.#ackNow = true;
     return "deliver";
   }
@@ -190,8 +260,8 @@ export class Lane implements SendingLane {
   nextDueMs(): number | undefined {
     const ack = this.#owedSinceMs === undefined ? undefined : this.#owedSinceMs + limits.ackDelayMs;
     const report = this.#reportsSinceMs === undefined ? undefined : this.#reportsSinceMs + limits.writtenReportDelayMs;
-    if (ack === undefined || report === undefined) return ack ?? report;
-    return Math.min(ack, report);
+    const waits = this.replay.waiting || this.outbox.hasWaiting;
+    return earliest(earliest(ack, report), this.outbox.shaper.nextDueMs(waits));
   }
 
   /** Lets due things go. Returns true when there is something to write now. */
@@ -206,12 +276,14 @@ export class Lane implements SendingLane {
       this.#reports.clear();
       this.#reportsSinceMs = undefined;
     }
-    return this.ackDue(nowMs) || this.outbox.hasControl;
+    const mayGoOn = this.outbox.shaper.tick(nowMs, (channel) => this.outbox.wantData(channel));
+    return mayGoOn || this.ackDue(nowMs) || this.outbox.hasControl;
   }
 
   /** Drops everything: the trunk is over. */
   clear(): void {
     this.channels.clear();
+    this.lent.clear();
     this.outbox.clear();
     this.replay.clear();
     this.#reports.clear();
@@ -219,4 +291,8 @@ export class Lane implements SendingLane {
     this.ackSent();
     this.active = undefined;
   }
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

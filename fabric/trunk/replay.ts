@@ -9,7 +9,9 @@ const BATCH_OVERHEAD_BYTES = 128;
 
 interface Batch {
   readonly seq: number;
-  readonly bytes: Buffer;
+  bytes: Buffer;
+  /** When it was built, if it holds droppable messages. */
+  droppableSinceMs: number | undefined;
   sentAtMs: number;
   sends: number;
 }
@@ -38,11 +40,17 @@ export class Replay {
     return this.#batches.length - this.#head;
   }
 
-  /** Keeps a new batch; it still has to be taken by `next`. */
-  push(bytes: Buffer): void {
-    this.#batches.push({ seq: this.nextSeq, bytes, sentAtMs: 0, sends: 0 });
+  /** Keeps a new batch; it still has to be taken by `next`. `droppableSinceMs`: now, if it holds droppable messages. */
+  push(bytes: Buffer, droppableSinceMs?: number): void {
+    this.#batches.push({ seq: this.nextSeq, bytes, droppableSinceMs, sentAtMs: 0, sends: 0 });
     this.nextSeq += 1;
     this.costBytes += bytes.length + BATCH_OVERHEAD_BYTES;
+  }
+
+  /** When the oldest unacknowledged batch last went out; undefined when there is none, or it never did. */
+  get oldestSentAtMs(): number | undefined {
+    const oldest = this.#batches[this.#head];
+    return oldest === undefined || oldest.sends === 0 ? undefined : oldest.sentAtMs;
   }
 
   /** Whether a kept batch waits to go out. */
@@ -58,6 +66,18 @@ export class Replay {
     batch.sends += 1;
     batch.sentAtMs = nowMs;
     return batch.bytes;
+  }
+
+  /** Replaces kept batches whose droppable messages are older than `beforeMs` by what `rewrite` makes of them: no longer ones. */
+  thin(beforeMs: number, rewrite: (bytes: Buffer) => Buffer): void {
+    for (let i = this.#head; i < this.#batches.length; i += 1) {
+      const batch = this.#batches[i] as Batch;
+      if (batch.droppableSinceMs === undefined || batch.droppableSinceMs >= beforeMs) continue;
+      batch.droppableSinceMs = undefined;
+      this.costBytes -= batch.bytes.length;
+      batch.bytes = rewrite(batch.bytes);
+      this.costBytes += batch.bytes.length;
+    }
   }
 
   /** Starts over at the first unacknowledged batch. Returns the bytes that will go out again. */

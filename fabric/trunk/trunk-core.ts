@@ -1,11 +1,13 @@
 /** What a trunk is made from, what it tells its shell, and what its own parts see of it. */
 
 import type { NoticeKind } from "../../gen/weft/channel/v1/channel_pb.ts";
+import type { SignedAsk } from "../path/ask.ts";
 import type { Side } from "./attach-proof.ts";
 import type { TrunkChannel } from "./channel.ts";
 import type { CreditPool } from "./credit.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneName } from "./lane-name.ts";
+import type { TrunkMove } from "./move.ts";
 
 export type TrunkEndCause =
   | "closed"
@@ -22,15 +24,6 @@ export interface TrunkEnd {
   readonly detail: string;
 }
 
-export interface TrunkMove {
-  readonly lane: LaneName;
-  readonly attachmentId: number;
-  readonly generation: number;
-  /** Who wanted it: this end because an attachment was lost or asked for, or the far end. */
-  readonly cause: "first" | "lost" | "asked" | "peer";
-  readonly replayedBytes: number;
-}
-
 /** The shell's side. Called synchronously; may call the trunk. */
 export interface TrunkEvents {
   /** There is something to pull for this attachment. */
@@ -41,6 +34,8 @@ export interface TrunkEvents {
   /** Acceptor: a channel was opened; set its handler, then accept or reset it. */
   offered(channel: TrunkChannel): void;
   moved(move: TrunkMove): void;
+  /** The first news on the new attachment after a move. `gapMs`: how long the lane heard nothing. */
+  resumed(move: TrunkMove, gapMs: number): void;
   /** Draining or want-path, from the far end. */
   noticed(kind: NoticeKind, attachmentId: number): void;
   ended(end: TrunkEnd): void;
@@ -54,11 +49,11 @@ export interface TrunkOptions {
   readonly processPool: CreditPool;
   readonly events: TrunkEvents;
   /** Client edges: shown in every Attach. */
-  readonly ask?: Uint8Array;
-  readonly askSignature?: Uint8Array;
 }
 
 export interface NewAttachment {
+  /** Client edges: what is shown to the far edge. */
+  readonly ask?: SignedAsk;
   readonly id: number;
   readonly lane: LaneName;
   readonly connectionId: number;

@@ -8,7 +8,7 @@
  * - A peer that breaks the protocol ends the trunk with a reason, never an exception, never a mere path failure.
  */
 
-import { ChannelEnd, ChannelStage, NoticeKind } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { NoticeKind } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Side } from "./attach-proof.ts";
 import { AttachSigner } from "./attach-signer.ts";
@@ -16,12 +16,15 @@ import { Attachment } from "./attachments.ts";
 import type { TrunkChannel } from "./channel.ts";
 import { CreditPool } from "./credit.ts";
 import { decodeMessage } from "./decode.ts";
+import { endChannels } from "./ending.ts";
 import { Lane } from "./lane.ts";
 import type { LaneName } from "./lane-name.ts";
 import type { Attach, Frame, Message } from "./messages.ts";
+import type { MoveCause } from "./move.ts";
 import { applyFrame } from "./receive.ts";
 import { LaneShare } from "./schedule.ts";
-import type { NewAttachment, TrunkCore, TrunkEnd, TrunkEvents, TrunkMove, TrunkOptions } from "./trunk-core.ts";
+import { moveTarget } from "./targets.ts";
+import type { NewAttachment, TrunkCore, TrunkEnd, TrunkEvents, TrunkOptions } from "./trunk-core.ts";
 
 export class Trunk implements TrunkCore {
   readonly side: Side;
@@ -52,7 +55,7 @@ export class Trunk implements TrunkCore {
   /** Initiator: adds a stream; the Attach is the first thing to pull. It is ready when the peer's Attach is verified. */
   offerAttachment(added: NewAttachment, nowMs: number): void {
     const attachment = this.#add(added, nowMs);
-    attachment.attachDue = this.#signer.sign(this.lanes[attachment.lane], attachment.exporter);
+    attachment.attachDue = this.#signer.sign(this.lanes[attachment.lane], attachment.exporter, added.ask);
     this.events.wake(attachment.id);
   }
 
@@ -88,7 +91,8 @@ export class Trunk implements TrunkCore {
     // Without a move of our own the acceptor may already send here; the initiator's move decides.
     if (lane.active === undefined) {
       const initiator = this.side === "initiator";
-      this.#moveTo(lane, attachment, initiator ? lane.generation + 1 : lane.generation, "first", initiator, nowMs);
+      const cause = lane.movedAtMs === Number.NEGATIVE_INFINITY ? "first" : "resumed";
+      this.#moveTo(lane, attachment, initiator ? lane.generation + 1 : lane.generation, cause, initiator, nowMs);
     }
     this.events.attachmentReady(attachment.id);
     this.events.wake(attachment.id);
@@ -102,19 +106,18 @@ export class Trunk implements TrunkCore {
     attachment.phase = "gone";
     const lane = this.lanes[attachment.lane];
     if (lane.active !== attachment) return;
-    lane.active = undefined;
-    if (this.end !== undefined) return;
-    const next = this.#attachmentsOf(lane.name).find((other) => other.phase === "ready");
-    if (next !== undefined) this.#moveTo(lane, next, lane.generation + 1, "lost", true, nowMs);
+    const next = this.end === undefined ? moveTarget(this.#attachments.values(), { lane: lane.name }) : undefined;
+    if (next === undefined) lane.falls(nowMs);
+    else this.#moveTo(lane, next, lane.generation + 1, "lost", true, nowMs);
   }
 
   /** Moves a lane to a ready attachment. Returns false when there is no such one or the lane is there already. */
-  move(attachmentId: number, nowMs: number): boolean {
+  move(attachmentId: number, nowMs: number, cause: MoveCause = "asked"): boolean {
     const attachment = this.#attachments.get(attachmentId);
     if (attachment === undefined || attachment.phase !== "ready" || this.end !== undefined) return false;
     const lane = this.lanes[attachment.lane];
     if (lane.active === attachment) return false;
-    this.#moveTo(lane, attachment, lane.generation + 1, "asked", true, nowMs);
+    this.#moveTo(lane, attachment, lane.generation + 1, cause, true, nowMs);
     return true;
   }
 
@@ -122,24 +125,27 @@ export class Trunk implements TrunkCore {
     lane: Lane,
     attachment: Attachment,
     generation: number,
-    cause: TrunkMove["cause"],
+    cause: MoveCause,
     announce: boolean,
     nowMs: number,
   ): void {
-    for (const other of this.#attachmentsOf(lane.name)) other.moveDue = false;
+    const fromId = lane.active?.id;
+    for (const other of this.#attachments.values()) if (other.lane === lane.name) other.moveDue = false;
     attachment.moveDue = announce;
+    attachment.carriedAck = false;
     const replayedBytes = lane.moveTo(attachment, generation, nowMs);
     if (replayedBytes === undefined) {
       this.violated("moves without progress");
       return;
     }
-    if (cause !== "first") this.moves += 1;
-    this.events.moved({ lane: lane.name, attachmentId: attachment.id, generation, cause, replayedBytes });
+    const move = { lane: lane.name, attachmentId: attachment.id, fromId, generation, cause, replayedBytes };
+    if (cause !== "first") {
+      this.moves += 1;
+      attachment.ping();
+      lane.resumes(move, nowMs);
+    }
+    this.events.moved(move);
     this.events.wake(attachment.id);
-  }
-
-  #attachmentsOf(lane: LaneName): Attachment[] {
-    return [...this.#attachments.values()].filter((attachment) => attachment.lane === lane);
   }
 
   attachment(id: number): Attachment | undefined {
@@ -148,15 +154,6 @@ export class Trunk implements TrunkCore {
 
   attachments(): IterableIterator<Attachment> {
     return this.#attachments.values();
-  }
-
-  /** Asks for a ping on every ready attachment that has been silent since `silentSinceMs`. */
-  pingSilent(silentSinceMs: number): void {
-    for (const attachment of this.#attachments.values()) {
-      if (attachment.phase !== "ready" || attachment.lastHeardMs > silentSinceMs) continue;
-      attachment.ping();
-      this.events.wake(attachment.id);
-    }
   }
 
   // --- Writing ---
@@ -250,6 +247,7 @@ export class Trunk implements TrunkCore {
 
   #receiveReady(attachment: Attachment, message: Message, sizeBytes: number, nowMs: number): void {
     const lane = this.lanes[attachment.lane];
+    if (message.kind === "batch" || message.kind === "ack") this.#heard(lane, attachment, nowMs);
     switch (message.kind) {
       case "batch":
         this.#receiveBatch(lane, message.seq, message.frames, sizeBytes, nowMs);
@@ -265,6 +263,7 @@ export class Trunk implements TrunkCore {
         return;
       case "ping":
         attachment.pinged(message.id);
+        lane.peerOwes(message.owing, nowMs);
         this.events.wake(attachment.id);
         return;
       case "pong":
@@ -282,6 +281,13 @@ export class Trunk implements TrunkCore {
       case "unknown":
         return;
     }
+  }
+
+  /** News of a lane: the first after a move says how long there was none. */
+  #heard(lane: Lane, attachment: Attachment, nowMs: number): void {
+    const again = lane.active === attachment ? lane.heardAgain(nowMs) : undefined;
+    lane.heardAtMs = nowMs;
+    if (again !== undefined) this.events.resumed(again.move, again.gapMs);
   }
 
   #receiveBatch(lane: Lane, seq: number, frames: readonly Frame[], sizeBytes: number, nowMs: number): void {
@@ -378,23 +384,7 @@ export class Trunk implements TrunkCore {
       if (attachment.phase === "ready") attachment.notice(kind, end.cause === "protocol" ? end.detail : "");
       this.events.wake(attachment.id);
     }
-    const orphans = [...this.lanes.interactive.channels.values(), ...this.lanes.bulk.channels.values()];
-    this.lanes.interactive.clear();
-    this.lanes.bulk.clear();
-    for (const channel of orphans) {
-      const over = channel.over;
-      channel.state = "reset";
-      channel.queue.clear();
-      channel.credit.release();
-      if (over) continue;
-      const writtenToTarget = channel.initiator ? channel.peerWrittenToTarget : channel.writtenToTarget;
-      channel.handler.ended({
-        end: ChannelEnd.TRUNK_LOST,
-        stage: ChannelStage.FABRIC,
-        writtenToTarget,
-        byPeer: false,
-      });
-    }
+    endChannels([this.lanes.interactive, this.lanes.bulk]);
     this.events.ended(end);
   }
 }

@@ -20,6 +20,8 @@ import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import { admitChannel, type FarPeer } from "./admit-channel.ts";
 import { dialTarget } from "./dial-target.ts";
+import { reportMove } from "./trunk-status.ts";
+import { AskVoucher } from "./vouch-ask.ts";
 
 export interface EgressDeps {
   readonly ports: DataPlanePorts;
@@ -61,6 +63,7 @@ function mayHold(ports: DataPlanePorts, end: PathEnd, organizationId: string): b
 interface ConnectDeps extends EgressDeps {
   /** A peer's refused channels, as often as it likes. */
   readonly paced: PacedLog;
+  readonly asks: AskVoucher;
 }
 
 async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
@@ -81,6 +84,11 @@ async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: Cha
   if (!decision.ok) {
     deps.paced.info("channel refused", { ...about, reason: decision.why });
     channel.refuse(decision.end, ChannelStage.EGRESS);
+    return;
+  }
+  if (peer.kind === "client" && deps.asks.resourceOf(end) !== open.resource) {
+    deps.paced.info("channel refused", { ...about, reason: "not what the client asked for" });
+    channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     return;
   }
   const gone = new AbortController();
@@ -108,14 +116,17 @@ async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: Cha
 export function createEgressRole(deps: EgressDeps): EgressRole {
   const { ports } = deps;
   const paced = new PacedLog(ports.clock, ports.log);
+  const asks = new AskVoucher(ports);
 
   const acceptor = new TrunkAcceptor<PathEnd>({
     clock: ports.clock,
+    random: ports.random,
     log: ports.log,
     processPool: deps.processPool,
     accept: (info: TrunkInfo<PathEnd>) => !ports.drain.draining() && mayHold(ports, info.context, info.organizationId),
+    vouches: (info) => asks.vouches(info.context, info),
     onChannel: (channel, open, _trunk, end) => {
-      connectChannel({ ...deps, paced }, channel, open, end).catch((thrown: unknown) => {
+      connectChannel({ ...deps, paced, asks }, channel, open, end).catch((thrown: unknown) => {
         ports.log.error("channel failed", { error: messageOf(thrown) });
         channel.destroy();
       });
@@ -124,6 +135,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
       ports.counters.trunksLive += 1;
       ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
     },
+    onMove: (moved, trunk) => reportMove(ports.events, moved, trunk),
     onTrunkEnd: (trunk, end) => {
       ports.counters.trunksLive -= 1;
       ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });

@@ -7,6 +7,7 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { channelError } from "../../edge/channel-error.ts";
 import type { PathWish } from "../../edge/trunk-pool.ts";
 import { TrunkPool } from "../../edge/trunk-pool.ts";
+import { sharedRelays } from "../../fabric/routing/paths.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOrigin } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
@@ -14,10 +15,13 @@ import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { Routes } from "./routes.ts";
+import { reportMove } from "./trunk-status.ts";
+import { firstWay } from "./way.ts";
 
 export interface EntryDeps {
   readonly ports: DataPlanePorts;
@@ -38,6 +42,13 @@ export interface ChannelWish {
 
 /** How many paths to one egress are tried before the next egress of the pool. */
 const pathAttemptsMaxCount = 3;
+
+const purposes: Record<PathWish["purpose"], PathPurpose> = {
+  first: PathPurpose.NEW,
+  lane: PathPurpose.NEW,
+  standby: PathPurpose.STANDBY,
+  resume: PathPurpose.RESUME,
+};
 
 function failure(end: ChannelEnd, stage: ChannelStage, correlationId: string, cause?: unknown): WeftError {
   return channelError({ end, stage, correlationId, writtenToTarget: 0, ...(cause === undefined ? {} : { cause }) });
@@ -60,6 +71,7 @@ export class EntryRole {
         ports.counters.trunksLive += 1;
         ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
       },
+      onMove: (moved, trunk) => reportMove(ports.events, moved, trunk),
       onTrunkEnd: (trunk, end) => {
         ports.counters.trunksLive -= 1;
         ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });
@@ -115,28 +127,36 @@ export class EntryRole {
     });
   }
 
-  async #openPath(wish: PathWish): Promise<OpenedPath> {
+  #openPath(wish: PathWish): Promise<OpenedPath> {
     const { routes, paths, ports } = this.#deps;
     const channelClass = wish.lane === "bulk" ? ChannelClass.BULK : ChannelClass.INTERACTIVE;
-    let last: unknown = new WeftError("unavailable", "no path is known", { detail: "NO_PATH" });
-    for (const route of routes.paths(wish.farEdge, wish.organizationId, channelClass).slice(0, pathAttemptsMaxCount)) {
-      try {
-        return await paths.open({
-          hops: route.hops,
-          purpose: PathPurpose.NEW,
+    const { beside, shun, sharedMax = Number.POSITIVE_INFINITY } = wish;
+    const worthwhile = (hops: readonly string[]): boolean =>
+      beside.every((other) => sharedRelays(hops, other).length <= sharedMax);
+    const ways = routes
+      .paths(wish.farEdge, wish.organizationId, channelClass, { beside, shun })
+      .filter(({ hops }) => worthwhile(hops))
+      .slice(0, pathAttemptsMaxCount);
+    return firstWay({
+      clock: ports.clock,
+      ways,
+      signal: wish.signal,
+      ...(wish.urgent ? { staggerMs: limits.pathAttemptDelayMs } : {}),
+      open: ({ hops }, signal) =>
+        paths.open({
+          hops,
+          purpose: purposes[wish.purpose],
           trunkId: wish.trunkId,
           class: channelClass,
           organizationId: wish.organizationId,
-          signal: wish.signal,
-        });
-      } catch (thrown) {
-        if (wish.signal.aborted) throw thrown;
-        last = thrown;
-        routes.failed(route.hops);
-        ports.log.info("path not opened", { reason: thrown instanceof WeftError ? thrown.detail : "INTERNAL" });
-      }
-    }
-    throw last;
+          signal,
+        }),
+      discard: (path) => path.close(),
+      onFailed: ({ hops }, cause) => {
+        routes.failed(hops);
+        ports.log.info("path not opened", { reason: cause instanceof WeftError ? cause.detail : "INTERNAL" });
+      },
+    });
   }
 
   async close(): Promise<void> {

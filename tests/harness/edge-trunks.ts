@@ -10,7 +10,7 @@ import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { Closers } from "../../lib/closers.ts";
-import type { WeftError } from "../../lib/errors.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import type { EdgeListener, Identities } from "./edge-paths.ts";
@@ -30,7 +30,14 @@ beforeAll(async () => {
   identities = await makeIdentities();
 });
 
+export interface EdgesOptions {
+  /** How long trunks without a path are kept at either end. */
+  readonly holdMs?: number;
+}
+
 export interface Edges {
+  /** While false, no path can be opened. */
+  reachable: boolean;
   readonly pool: TrunkPool;
   readonly acceptor: TrunkAcceptor<string>;
   readonly listener: EdgeListener;
@@ -44,11 +51,17 @@ afterEach(async () => {
 });
 
 /** Two edges; `serve` gets every channel at the far one. */
-export async function edges(serve: (channel: EdgeChannel) => void, accept: () => boolean = () => true): Promise<Edges> {
+export async function edges(
+  serve: (channel: EdgeChannel) => void,
+  accept: () => boolean = () => true,
+  options: EdgesOptions = {},
+): Promise<Edges> {
   const acceptor = new TrunkAcceptor<string>({
     clock: systemClock,
+    random: systemRandom,
     log: silentLog,
     accept,
+    ...options,
     onChannel: (channel) => {
       channel.on("error", () => {});
       serve(channel);
@@ -60,11 +73,14 @@ export async function edges(serve: (channel: EdgeChannel) => void, accept: () =>
     listener,
     paths: [],
     closedPaths: 0,
+    reachable: true,
     pool: new TrunkPool({
+      ...options,
       clock: systemClock,
       random: systemRandom,
       log: silentLog,
       openPath: async () => {
+        if (!made.reachable) throw new WeftError("unavailable", "out of reach");
         const path = await dialPath(identities, listener.port, () => {
           made.closedPaths += 1;
         });

@@ -5,9 +5,8 @@ import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import { PathConnection } from "../../edge/path-connection.ts";
 import { TrunkAcceptor } from "../../edge/trunk-acceptor.ts";
-import { TrunkRunner } from "../../edge/trunk-runner.ts";
+import { type TrunkMoved, TrunkRunner } from "../../edge/trunk-runner.ts";
 import { CreditPool } from "../../fabric/trunk/credit.ts";
-import type { TrunkMove } from "../../fabric/trunk/trunk-core.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { limits, MiB } from "../../lib/limits.ts";
 import { silentLog } from "../../lib/log.ts";
@@ -19,6 +18,7 @@ import { eventually } from "../harness/eventually.ts";
 async function bothEnds(holdMs: number) {
   const acceptor = new TrunkAcceptor<string>({
     clock: systemClock,
+    random: systemRandom,
     log: silentLog,
     accept: () => true,
     holdMs,
@@ -31,9 +31,10 @@ async function bothEnds(holdMs: number) {
   const connect = async (): Promise<PathConnection> =>
     PathConnection.client(await dialPath(identities, listener.port), systemClock);
   const first = await connect();
-  const moves: TrunkMove[] = [];
+  const moves: TrunkMoved[] = [];
   const runner = new TrunkRunner({
     clock: systemClock,
+    random: systemRandom,
     log: silentLog,
     side: "initiator",
     trunkId: systemRandom.bytes(16),

@@ -203,7 +203,7 @@ describe("a peer that breaks the protocol ends the trunk", () => {
 
   it("too many moves without progress: the replay holds something that kills what carries it", () => {
     const { world } = ready();
-    const paths = [world.addPath("bulk"), world.addPath("bulk"), world.addPath("bulk"), world.addPath("bulk")];
+    const paths = Array.from({ length: limits.movesWithoutAckMaxCount + 1 }, () => world.addPath("bulk"));
     world.settle();
     world.advance(3_000);
     const channel = world.initiator.open("bulk");
@@ -224,7 +224,15 @@ describe("hostile bytes", () => {
     const frames: Frame[] = [
       { kind: "open", channelId, open: { resource: "r", class: 1, origin: undefined, correlationId: "c" } },
       { kind: "data", channelId, data: Buffer.from(random.bytes(randomInt(random, 200))) },
-      { kind: "credit", channelId, limitBytes: randomInt(random, 1_000_000), writtenToTarget: 3 },
+      {
+        kind: "credit",
+        channelId,
+        limitBytes: randomInt(random, 1_000_000),
+        writtenToTarget: 3,
+        returnsSeen: randomInt(random, 2),
+        ownLimitBytes: randomInt(random, 2) * randomInt(random, 100_000),
+      },
+      { kind: "tombstone", channelId, bytes: randomInt(random, 200) },
       { kind: "half_close", channelId, totalBytes: randomInt(random, 3) },
       { kind: "reset", channelId, reset: { end: 7, stage: 1, writtenToTarget: 0, correlationId: "" } },
     ];

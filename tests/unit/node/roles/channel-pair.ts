@@ -24,6 +24,7 @@ export async function makeTrunks(): Promise<Trunks> {
   const arrived: Trunks["arrived"] = [];
   const acceptor = new TrunkAcceptor<string>({
     clock: systemClock,
+    random: systemRandom,
     log: silentLog,
     accept: () => true,
     onChannel: (channel, open) => {
