@@ -28,7 +28,10 @@ const exitByReason: Partial<Record<Reason, number>> = {
 };
 
 /** What to do next, for failures whose cure is known. */
-const hintByReason: Partial<Record<Reason, string>> = {
+export type Hints = Partial<Record<Reason, string>>;
+
+/** As an operator. */
+const hintByReason: Hints = {
   unavailable:
     "is control running, and is its address right? (--control of weft join; weft config show for other commands)",
   deadline_exceeded: "control did not answer in time; try again, or look at its log",
@@ -146,26 +149,35 @@ export function enumValue<E extends Readonly<Record<string, string | number>>>(
   });
 }
 
+/** Help text of a group of commands: what people do with it most. */
+export function groupExamples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+}
+
+/** A failure as programs read it: one object. */
+export function failureFacts(thrown: unknown): object {
+  if (thrown instanceof ConfigError) return { ok: false, error: "config", problems: thrown.problems };
+  const error = thrown instanceof WeftError ? thrown : undefined;
+  const [reason, detail] = [error?.reason ?? "internal", error?.detail ?? "INTERNAL"];
+  return { ok: false, error: reason, detail, message: messageOf(thrown) };
+}
+
 /** Says what went wrong and returns the exit code for it. */
-export function report(thrown: unknown, options: OutputOptions): number {
+export function report(thrown: unknown, options: OutputOptions, hints: Hints = hintByReason): number {
+  if (options.json === true) process.stdout.write(`${JSON.stringify(failureFacts(thrown))}\n`);
   if (thrown instanceof ConfigError) {
-    if (options.json === true)
-      process.stdout.write(`${JSON.stringify({ ok: false, error: "config", problems: thrown.problems })}\n`);
     process.stderr.write(`weft: ${thrown.message}\n`);
     return exitCodes.config;
   }
   const error = thrown instanceof WeftError ? thrown : undefined;
   const message = messageOf(thrown);
-  if (options.json === true) {
-    process.stdout.write(
-      `${JSON.stringify({ ok: false, error: error?.reason ?? "internal", detail: error?.detail ?? "INTERNAL", message })}\n`,
-    );
-  }
   // A refused certificate is seen as a connection that breaks off: TLS 1.3 tells the client after its handshake.
   const reason = errnoOf(thrown) === "ECONNRESET" ? "canceled" : error?.reason;
-  const hint = reason === undefined ? undefined : hintByReason[reason];
+  const hint = reason === undefined ? undefined : hints[reason];
   process.stderr.write(
     `weft: ${safeLines(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`,
   );
+  // Without a context, or with one that cannot be used, no start of the same command can do any better.
+  if (error?.detail.startsWith("CONTEXT_") === true) return exitCodes.config;
   return (reason === undefined ? undefined : exitByReason[reason]) ?? exitCodes.failure;
 }

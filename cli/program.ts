@@ -18,6 +18,7 @@ import { addResourceCommands } from "./commands/resource.ts";
 import { addRoleCommands } from "./commands/role.ts";
 import { addRouteCommands } from "./commands/route.ts";
 import { addTokenCommands } from "./commands/token.ts";
+import { addTopCommand } from "./commands/top.ts";
 import { addUpCommand } from "./commands/up.ts";
 
 export function buildProgram(): Command {
@@ -49,6 +50,7 @@ export function buildProgram(): Command {
     addOrganizationCommands,
     addClusterCommands,
     addRouteCommands,
+    addTopCommand,
     addAuditCommands,
     addConfigCommands,
   ]) {

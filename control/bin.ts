@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT_CONFIG } from "../lib/env.ts";
 import { errnoOf, messageOf, WeftError } from "../lib/errors.ts";
+import { whenParentGoes } from "../lib/parent.ts";
 import { type ControlConfig, controlSettings, loadControlConfig } from "./config.ts";
 import { initControl } from "./init.ts";
 import { startControl } from "./main.ts";
@@ -63,6 +64,7 @@ async function run(config: ControlConfig): Promise<void> {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
+  if (process.env["WEFT_PARENT"] === "stdin") whenParentGoes(process.stdin, end);
   const ready = { ready: true, public: control.publicAddress, operator: control.operatorAddress };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
 }
@@ -87,8 +89,11 @@ function fail(error: unknown): never {
   process.exit(lastingFailure ? EXIT_CONFIG : 1);
 }
 
-/** Runs `run` or `init` with these words; ends the process with the exit code above when it fails. */
-export async function runControlProcess(argv: readonly string[]): Promise<void> {
+/**
+ * Runs `run` or `init` with these words; ends the process with the exit code above when it fails, once `onFailure` has been
+ * told.
+ */
+export async function runControlProcess(argv: readonly string[], onFailure?: (error: unknown) => void): Promise<void> {
   try {
     const invocation = readInvocation(argv);
     if (invocation.action === "run") await run(invocation.config);
@@ -98,6 +103,7 @@ export async function runControlProcess(argv: readonly string[]): Promise<void> 
         detail: "ACTION",
       });
   } catch (error) {
+    onFailure?.(error);
     fail(error);
   }
 }

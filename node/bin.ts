@@ -5,10 +5,12 @@ import { hostname, platform, release } from "node:os";
 import { pathToFileURL } from "node:url";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { systemClock } from "../lib/clock.ts";
+import { ConfigError } from "../lib/config.ts";
 import { EXIT_CONFIG, unsafeStart } from "../lib/env.ts";
 import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { openLog } from "../lib/log.ts";
+import { whenParentGoes } from "../lib/parent.ts";
 import packageFacts from "../package.json" with { type: "json" };
 import { defaultCapabilities } from "./capabilities.ts";
 import { loadNodeConfig, type NodeConfig } from "./config.ts";
@@ -16,7 +18,7 @@ import { loadIdentity } from "./identity-store.ts";
 import { joinCluster } from "./join.ts";
 import { type NodeHandle, startNode } from "./main.ts";
 
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+/** Resolves at the first SIGINT or SIGTERM, or when its parent goes; a second one ends the process at once. */
 function untilAsked(): Promise<void> {
   return new Promise((resolve) => {
     let asked = false;
@@ -26,6 +28,7 @@ function untilAsked(): Promise<void> {
       resolve();
     };
     process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+    if (process.env["WEFT_PARENT"] === "stdin") whenParentGoes(process.stdin, onSignal);
   });
 }
 
@@ -63,11 +66,7 @@ export async function runNodeProcess(flags: Readonly<Record<string, unknown>>): 
   const { config: file, ...values } = flags;
   const config = loadNodeConfig({ env: process.env, flags: values, ...(typeof file === "string" ? { file } : {}) });
   const problems = config.dev ? [] : unsafeStart({ env: process.env, execArgv: process.execArgv });
-  if (problems.length > 0) {
-    process.stderr.write(`weft: refusing to start:\n${problems.map((problem) => `  - ${problem}\n`).join("")}`);
-    process.exitCode = EXIT_CONFIG;
-    return;
-  }
+  if (problems.length > 0) throw new ConfigError(problems);
   const log = openLog({ level: config.logLevel, process: "node" });
   const stopping = new AbortController();
   const asked = untilAsked().then(() => stopping.abort());
@@ -113,6 +112,6 @@ function flagsOf(argv: readonly string[]): Record<string, unknown> {
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   runNodeProcess(flagsOf(process.argv.slice(2))).catch((thrown: unknown) => {
     process.stderr.write(`weft: ${messageOf(thrown)}\n`);
-    process.exitCode = process.exitCode ?? 1;
+    process.exitCode = thrown instanceof ConfigError ? EXIT_CONFIG : 1;
   });
 }

@@ -4,11 +4,14 @@ import type { Command } from "commander";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { wholeNumber } from "../arguments.ts";
-import { actorName, print, table, when } from "../output.ts";
+import { actorName, groupExamples, print, table, when } from "../output.ts";
 import { action, type GlobalOptions, withSession } from "../session.ts";
 
 export function addAuditCommands(program: Command): void {
-  const audit = program.command("audit").description("the audit log");
+  const audit = program
+    .command("audit")
+    .description("the audit log")
+    .addHelpText("after", groupExamples("weft audit list --limit 20"));
   audit
     .command("list")
     .description("newest records, or those after a sequence number")

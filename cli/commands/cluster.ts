@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
-import { print, table, when } from "../output.ts";
+import { groupExamples, print, table, when } from "../output.ts";
 import { action, type GlobalOptions, withSession } from "../session.ts";
 
 async function createCluster(options: GlobalOptions & { name?: string; region?: string }, slug: string): Promise<void> {
@@ -39,7 +39,10 @@ async function listClusters(options: GlobalOptions & { refresh?: boolean }): Pro
 }
 
 export function addClusterCommands(program: Command): void {
-  const cluster = program.command("cluster").description("control and trust domains");
+  const cluster = program
+    .command("cluster")
+    .description("control and trust domains")
+    .addHelpText("after", groupExamples("weft cluster list", "weft cluster show default --json"));
   cluster
     .command("create <slug>")
     .description("create a cluster with roots and signing keys of its own")

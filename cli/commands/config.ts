@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { isLoopbackHost } from "../../lib/config.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { loadOperatorContext } from "../../rpc/operator-context.ts";
-import { exitCodes, print, table, when } from "../output.ts";
+import { exitCodes, groupExamples, print, table, when } from "../output.ts";
 import { action, contextDir, type GlobalOptions } from "../session.ts";
 
 async function showConfig(options: GlobalOptions): Promise<void> {
@@ -63,7 +63,10 @@ async function checkConfig(
 }
 
 export function addConfigCommands(program: Command): void {
-  const config = program.command("config").description("the operator context and configuration files");
+  const config = program
+    .command("config")
+    .description("the operator context and configuration files")
+    .addHelpText("after", groupExamples("weft config show", "weft config check node /etc/weft/node.json --production"));
   config
     .command("show")
     .description("show the operator context in use (never its key)")

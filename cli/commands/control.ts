@@ -1,7 +1,8 @@
 /** `weft control`: making an installation, and the control process. */
 
+import { writeSync } from "node:fs";
 import type { Command } from "commander";
-import { print } from "../output.ts";
+import { failureFacts, groupExamples, print } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
 type Flags = GlobalOptions & Readonly<Record<string, unknown>> & { readonly config?: string };
@@ -86,7 +87,16 @@ async function init(
 }
 
 export function addControlCommands(program: Command): void {
-  const control = program.command("control").description("the control plane process");
+  const control = program
+    .command("control")
+    .description("the control plane process")
+    .addHelpText(
+      "after",
+      groupExamples(
+        "weft control init --config /etc/weft/control.json --context-dir ~/.weft",
+        "weft control run --config /etc/weft/control.json",
+      ),
+    );
   withControlSettings(
     control
       .command("init")
@@ -124,7 +134,10 @@ export function addControlCommands(program: Command): void {
           import("../../control/bin.ts"),
           import("../../control/config.ts"),
         ]);
-        await runControlProcess(["run", ...wordsOf(options, ["config", ...controlSettings])]);
+        await runControlProcess(["run", ...wordsOf(options, ["config", ...controlSettings])], (failure) => {
+          // Written at once: the process ends behind this.
+          if (options.json === true) writeSync(1, `${JSON.stringify(failureFacts(failure))}\n`);
+        });
       }),
     );
 }

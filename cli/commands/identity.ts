@@ -7,17 +7,21 @@ import { makeCsr } from "../../certs/csr.ts";
 import { generateP256Async, privateKeyPem } from "../../certs/keys.ts";
 import { certificatePem } from "../../certs/material.ts";
 import { createSecretFile } from "../../certs/secret-file.ts";
+import { hasRole } from "../../fabric/members.ts";
 import {
   type AddIdentityResponse,
   type Identity,
   IdentityKind,
   IdentityService,
 } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { replaceFile } from "../../lib/files.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
-import { enumName, enumValue, print, table, when } from "../output.ts";
+import { hostPortText } from "../arguments.ts";
+import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, pick, type Session, withSession } from "../session.ts";
 
 interface AddOptions extends GlobalOptions {
@@ -32,8 +36,18 @@ function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
     .join("");
 }
 
-/** What a client needs: its key and leaf, and the roots of entries (nodes) and of pools. */
-function writeClient(dir: string, answer: AddIdentityResponse): void {
+/** The public ports of entries an organization's clients may use, as control knows them now. */
+async function entriesFor(session: Session, organizationId: string): Promise<string[]> {
+  const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() });
+  return nodes
+    .filter(
+      ({ roles, identityStatus }) => identityStatus === "active" && hasRole(roles, NodeRole.ENTRY, organizationId),
+    )
+    .flatMap(({ addresses }) => addresses.slice(0, 1).map(hostPortText));
+}
+
+/** What a client needs: its key and leaf, the roots of entries (nodes) and of pools, and where entries are. */
+function writeClient(dir: string, answer: AddIdentityResponse, entries: readonly string[]): void {
   replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
   replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
   replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
@@ -42,6 +56,8 @@ function writeClient(dir: string, answer: AddIdentityResponse): void {
     clusterSlug: answer.clusterSlug,
     clusterId: answer.identity?.clusterId,
     clientId: answer.identity?.id,
+    organizationId: answer.identity?.organizationId,
+    entries,
   };
   replaceFile(join(dir, "client.json"), `${JSON.stringify(facts, null, 2)}\n`, 0o644);
 }
@@ -84,7 +100,7 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
       organizationId: organization === undefined ? "" : (await findOrganization(session, organization)).id,
     });
     if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
-    else writeClient(dir, added);
+    else writeClient(dir, added, await entriesFor(session, added.identity?.organizationId ?? ""));
     return added;
   }).catch((thrown: unknown) => {
     rmSync(keyFile, { force: true });
@@ -98,7 +114,13 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
 }
 
 export function addIdentityCommands(program: Command): void {
-  const identity = program.command("identity").description("client and operator identities");
+  const identity = program
+    .command("identity")
+    .description("client and operator identities")
+    .addHelpText(
+      "after",
+      groupExamples("weft identity list", "weft identity add client laptop --organization acme --out ./laptop"),
+    );
   identity
     .command("add <kind> <name>")
     .description("add a client or an operator; writes key and certificate into a folder")

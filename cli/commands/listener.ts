@@ -5,7 +5,7 @@ import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { wholeNumber } from "../arguments.ts";
-import { print, table } from "../output.ts";
+import { groupExamples, print, table } from "../output.ts";
 import { action, findNode, findResource, type GlobalOptions, namer, pick, withSession } from "../session.ts";
 
 interface ListenerOptions extends GlobalOptions {
@@ -34,7 +34,13 @@ async function addListener(options: ListenerOptions, name: string): Promise<void
 }
 
 export function addListenerCommands(program: Command): void {
-  const listener = program.command("listener").description("plain TCP listeners at entries");
+  const listener = program
+    .command("listener")
+    .description("plain TCP listeners at entries")
+    .addHelpText(
+      "after",
+      groupExamples("weft listener list", "weft listener add db-local --resource db --entry entry-1 --port 5432"),
+    );
   listener
     .command("add <name>")
     .description("let an entry listen for a resource; loopback unless told otherwise")

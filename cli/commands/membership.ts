@@ -2,11 +2,14 @@
 
 import type { Command } from "commander";
 import { MembershipService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { print, table, when } from "../output.ts";
+import { groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, withSession } from "../session.ts";
 
 export function addMembershipCommands(program: Command): void {
-  const membership = program.command("membership").description("memberships of nodes in a cluster");
+  const membership = program
+    .command("membership")
+    .description("memberships of nodes in a cluster")
+    .addHelpText("after", groupExamples("weft membership list", "weft membership disable relay-1"));
   membership
     .command("list")
     .description("list memberships")

@@ -3,13 +3,13 @@
 import type { Command } from "commander";
 import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { type GetStatusResponse, NodeService } from "../../gen/weft/node/v1/node_pb.ts";
+import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
-import { rpcClient } from "../../rpc/client.ts";
-import { operatorTransport } from "../../rpc/operator-transport.ts";
 import { hostPortText } from "../arguments.ts";
-import { enumName, print, table, when } from "../output.ts";
+import { openNodePort } from "../node-port.ts";
+import { enumName, groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
+import { addDrainCommands } from "./node-drain.ts";
 
 function rolesText(node: Node): string {
   return node.roles
@@ -37,13 +37,17 @@ async function lookAt(session: Session, wanted: string): Promise<Shown> {
   const { id } = await findNode(session, wanted);
   const { node } = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
   if (node === undefined) throw new WeftError("not_found", "there is no such node", { detail: "NODE_UNKNOWN" });
+  if (node.identityStatus === "revoked") {
+    // Its process may still run and tell of links as it last knew them; everybody else has cut it off.
+    return { node: { ...node, membershipStatus: "ended" }, statusError: "the node is revoked; nobody listens to it" };
+  }
   if (node.operatorAddress === "") return { node, statusError: "it has not reported an operator port" };
   try {
-    const transport = operatorTransport({ address: node.operatorAddress, tls: await session.nodeTls(clusterId, id) });
+    const port = await openNodePort(session, { id, clusterId, address: node.operatorAddress });
     try {
-      return { node, status: await rpcClient(NodeService, transport).getStatus({}, { timeoutMs: 3_000 }) };
+      return { node, status: await port.client.getStatus({}, { timeoutMs: 3_000 }) };
     } finally {
-      transport.close();
+      port.close();
     }
   } catch (thrown) {
     // What control knows is still worth showing.
@@ -55,7 +59,7 @@ function nodeRows(node: Node): string[][] {
   return [
     ["id", node.id],
     ["name", node.name],
-    ["health", enumName(NodeHealth, node.health)],
+    ["health", node.identityStatus === "revoked" ? "-" : enumName(NodeHealth, node.health)],
     ["identity", node.identityStatus],
     ["membership", node.membershipStatus],
     ["roles", rolesText(node)],
@@ -77,12 +81,14 @@ function statusRows(status: GetStatusResponse): string[][] {
   return [
     ...status.links.map((link) => [
       `link ${link.peerName || link.peerNodeId}`,
-      `${link.state}${link.reverse ? " (reverse)" : ""} ${link.rttMs?.toFixed(2) ?? "-"} ms`,
+      // What was measured before a link went down says nothing about now.
+      `${link.state}${link.reverse ? " (reverse)" : ""} ${link.state === "up" ? (link.rttMs?.toFixed(2) ?? "-") : "-"} ms`,
     ]),
     ...status.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]),
     ...(counters === undefined
       ? []
       : [["paths", `${counters.pathsLive} live, ${counters.bytesSpliced} bytes spliced`]]),
+    ["draining", status.draining ? "yes" : "no"],
   ];
 }
 
@@ -124,7 +130,10 @@ function addRun(node: Command): void {
 }
 
 export function addNodeCommands(program: Command): void {
-  const node = program.command("node").description("nodes");
+  const node = program
+    .command("node")
+    .description("nodes")
+    .addHelpText("after", groupExamples("weft node list", "weft node show relay-1", "weft node drain relay-1"));
   addRun(node);
   node
     .command("list")
@@ -156,6 +165,7 @@ export function addNodeCommands(program: Command): void {
     .description("show one node: what control knows, and its own status when its operator port is within reach")
     .addHelpText("after", "\nExample:\n  weft node show relay-1")
     .action(action(showNode));
+  addDrainCommands(node);
   node
     .command("revoke <node>")
     .description("revoke a node's identity everywhere, for good")

@@ -2,11 +2,14 @@
 
 import type { Command } from "commander";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
-import { print, table, when } from "../output.ts";
+import { groupExamples, print, table, when } from "../output.ts";
 import { action, withSession } from "../session.ts";
 
 export function addOrganizationCommands(program: Command): void {
-  const organization = program.command("organization").description("tenants of a cluster");
+  const organization = program
+    .command("organization")
+    .description("tenants of a cluster")
+    .addHelpText("after", groupExamples("weft organization list", "weft organization create acme"));
   organization
     .command("create <name>")
     .description("create an organization")

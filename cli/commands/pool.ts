@@ -4,11 +4,14 @@ import type { Command } from "commander";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
-import { print, table } from "../output.ts";
+import { groupExamples, print, table } from "../output.ts";
 import { action, findNode, findOrganization, findPool, type GlobalOptions, namer, withSession } from "../session.ts";
 
 export function addPoolCommands(program: Command): void {
-  const pool = program.command("pool").description("egress pools");
+  const pool = program
+    .command("pool")
+    .description("egress pools")
+    .addHelpText("after", groupExamples("weft pool list", "weft pool add office egress-1"));
   pool
     .command("create <name>")
     .description("create an egress pool for an organization")

@@ -6,7 +6,7 @@ import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { rolesOf } from "../arguments.ts";
-import { enumName, enumValue, print, table, when } from "../output.ts";
+import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, type GlobalOptions, type Session, withSession } from "../session.ts";
 
 const requestHeaders = ["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"] as const;
@@ -75,7 +75,10 @@ async function approveRequest(options: ApproveOptions, id: string): Promise<void
 }
 
 export function addRequestCommands(program: Command): void {
-  const request = program.command("request").description("join requests");
+  const request = program
+    .command("request")
+    .description("join requests")
+    .addHelpText("after", groupExamples("weft request list --state pending"));
   request
     .command("list")
     .description("list join requests")

@@ -5,7 +5,7 @@ import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type HostPort, hostPort } from "../arguments.ts";
-import { enumName, enumValue, print, table } from "../output.ts";
+import { enumName, enumValue, groupExamples, print, table } from "../output.ts";
 import { action, findPool, findResource, type GlobalOptions, namer, withSession } from "../session.ts";
 
 interface ResourceOptions extends GlobalOptions {
@@ -42,7 +42,16 @@ async function addResource(options: ResourceOptions, name: string): Promise<void
 }
 
 export function addResourceCommands(program: Command): void {
-  const resource = program.command("resource").description("resources: what clients ask for by name");
+  const resource = program
+    .command("resource")
+    .description("resources: what clients ask for by name")
+    .addHelpText(
+      "after",
+      groupExamples(
+        "weft resource list",
+        "weft resource add db --pool office --target db.internal:5432 --service database",
+      ),
+    );
   resource
     .command("add <name>")
     .description("add a resource behind a pool")

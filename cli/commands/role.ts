@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { actorName, enumName, enumValue, print, table, when } from "../output.ts";
+import { actorName, enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, findOrganization, type GlobalOptions, type Session, withSession } from "../session.ts";
 
 type RoleOptions = GlobalOptions & { organization?: string };
@@ -19,7 +19,10 @@ async function grantOf(
 }
 
 export function addRoleCommands(program: Command): void {
-  const role = program.command("role").description("roles of nodes");
+  const role = program
+    .command("role")
+    .description("roles of nodes")
+    .addHelpText("after", groupExamples("weft role list relay-1", "weft role assign relay-1 relay"));
   role
     .command("assign <node> <role>")
     .description("assign a role; the node must report the capability")

@@ -8,7 +8,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { durationMs, rolesOf, wholeNumber } from "../arguments.ts";
-import { actorName, enumName, print, table, when } from "../output.ts";
+import { actorName, enumName, groupExamples, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, withSession } from "../session.ts";
 
 interface CreateOptions extends GlobalOptions {
@@ -44,7 +44,13 @@ async function createToken(options: CreateOptions): Promise<void> {
 }
 
 export function addTokenCommands(program: Command): void {
-  const token = program.command("token").description("join tokens");
+  const token = program
+    .command("token")
+    .description("join tokens")
+    .addHelpText(
+      "after",
+      groupExamples("weft token list", "weft token create --roles relay --life 10m --out relay.token"),
+    );
   token
     .command("create")
     .description("create a join token; its text is shown once")

@@ -57,7 +57,7 @@ function environment(): NodeJS.ProcessEnv {
   const cache = process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "weft-compile-cache");
   // What configures this command must not configure its children.
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^WEFT_(NODE|CONTROL)_/.test(name)));
-  return { ...clean, NODE_COMPILE_CACHE: cache };
+  return { ...clean, NODE_COMPILE_CACHE: cache, WEFT_PARENT: "stdin" };
 }
 
 function parseLine(line: string): Readonly<Record<string, unknown>> | undefined {
@@ -109,7 +109,8 @@ function spawnChild(spec: ChildSpec, onSpawn: OnSpawn): Spawned {
   const own = [process.execPath, ...(spec.runtimeFlags ?? []), join(repository, spec.script), ...spec.args];
   const [program = process.execPath, ...args] = [...(spec.through ?? []), ...own];
   const child = spawn(program, args, {
-    stdio: ["ignore", "pipe", log],
+    // Its standard input says nothing and ends with this process: then it ends too, however this one was ended.
+    stdio: ["pipe", "pipe", log],
     env: spec.temporary === undefined ? environment() : { ...environment(), TMPDIR: spec.temporary },
     detached: true,
   });

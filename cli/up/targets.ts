@@ -2,6 +2,7 @@
 
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
+import { whenParentGoes } from "../../lib/parent.ts";
 
 const [webPort = "0", echoPort = "0"] = process.argv.slice(2);
 
@@ -19,6 +20,7 @@ web.listen(Number(webPort), "127.0.0.1", () =>
     process.stdout.write(`${JSON.stringify({ ready: true, web: Number(webPort), echo: Number(echoPort) })}\n`);
   }),
 );
+if (process.env.WEFT_PARENT === "stdin") whenParentGoes(process.stdin, () => process.exit(0));
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => process.exit(0));
 }

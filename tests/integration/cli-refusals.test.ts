@@ -41,8 +41,21 @@ describe("words that are no command", () => {
 
   it("a missing context says how to get one", async () => {
     const { code, stderr } = await weft(["node", "list", "--context", join(dir, "none")]);
-    expect(code).toBe(1);
+    expect(code).toBe(78);
     expect(stderr).toContain("WEFT_CONTEXT");
+  });
+});
+
+describe("processes that do not start", () => {
+  it.each([
+    [["node", "run", "--state-dir", join(dir, "none"), "--control", "127.0.0.1:1"], 1, { detail: "IDENTITY_MISSING" }],
+    [["node", "run"], 78, { error: "config" }],
+    [["control", "run", ...control("no.key")], 78, { detail: "KEY_FILE_MISSING" }],
+    [["control", "run", ...control("no.key"), "--postgres-url-file", "/x"], 78, { error: "config" }],
+  ])("%j with --json say so in one JSON line", async (args, exit, facts) => {
+    const { code, stdout } = await weft([...args, "--json"]);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+    expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: exit, ok: false, ...facts });
   });
 });
 

@@ -66,7 +66,7 @@ describe("weft up --data", () => {
     });
 
   it(
-    "reuses identities after everything was killed, refuses a second start beside the first, survives a killed relay",
+    "leaves nothing running when it is killed, reuses identities, refuses a second start beside the first, survives a killed relay",
     async () => {
       const first = await up(join(dir, "t1"), "--data", data);
       const before = ids();
@@ -76,13 +76,15 @@ describe("weft up --data", () => {
       expect(beside.code).toBe(1);
       expect(JSON.parse(beside.stdout)).toMatchObject({ ok: false, detail: "UP_PORTS_TAKEN" });
 
+      // Nobody ends them: they notice.
       first.child.kill("SIGKILL");
-      for (const { pid } of first.processes) process.kill(pid, "SIGKILL");
+      await eventually(() => allGone(first), { withinMs: 15_000, what: "every process to notice" });
       // The demo targets are no part of the table.
       const { targets } = JSON.parse(readFileSync(join(data, "fabric.json"), "utf8"));
-      const listing = await run("pgrep", ["-f", `targets.ts ${targets.webPort} ${targets.echoPort}`]);
-      for (const pid of listing.stdout.trim().split("\n")) process.kill(Number(pid), "SIGKILL");
-      await eventually(() => allGone(first), { withinMs: 5_000 });
+      await eventually(
+        async () => (await run("pgrep", ["-f", `targets.ts ${targets.webPort} ${targets.echoPort}`])).stdout === "",
+        { withinMs: 5_000, what: "the targets to notice" },
+      );
 
       const second = await up(join(dir, "t1"), "--data", data);
       expect(ids()).toEqual(before);

@@ -1,0 +1,87 @@
+/** What `connect` and `forward` share: the client their options describe, and how their failures are told. */
+
+import type { Command } from "commander";
+import { Option } from "commander";
+import { type Client, type ClientEvent, connect, type OpenOptions } from "../client/connect.ts";
+import { WeftError } from "../lib/errors.ts";
+import { type HostPort, hostPorts, hostPortText } from "./arguments.ts";
+import { type Hints, report } from "./output.ts";
+import type { GlobalOptions } from "./session.ts";
+
+export interface ClientOptions extends GlobalOptions {
+  readonly identity?: string;
+  readonly entry?: readonly HostPort[];
+  readonly class?: NonNullable<OpenOptions["class"]>;
+  readonly verbose?: boolean;
+}
+
+/** What to do next, as a client: control is nobody a client ever talks to. */
+const hints: Hints = {
+  unavailable: "is an entry running, and are the addresses right? (--entry)",
+  deadline_exceeded: "the target did not answer in time; try again",
+  permission_denied: "this client may not use that, or its certificate has expired or been revoked",
+  unauthenticated: "the other end is not who it should be: is the client identity of this cluster? (--identity)",
+};
+
+/** The options of every command that acts as a client. */
+export function withClientOptions(command: Command): Command {
+  return command
+    .option("--identity <dir>", "client folder of `weft identity add client` (default: WEFT_IDENTITY)")
+    .option("--entry <host:port>", "an entry's public port; repeat it, so that losing one is survived", hostPorts)
+    .addOption(
+      new Option("--class <class>", "what the bytes are like (default: what the resource says)").choices([
+        "interactive",
+        "bulk",
+      ]),
+    )
+    .option("--verbose", "say on standard error when a connection moves to another path");
+}
+
+/** The client the options describe. Throws WeftError when the identity or every entry is missing. */
+export function clientOf(options: ClientOptions): Client {
+  const identity = options.identity ?? process.env.WEFT_IDENTITY;
+  if (identity === undefined) {
+    const message = "name a client folder with --identity DIR or WEFT_IDENTITY; `weft identity add client` makes one";
+    throw new WeftError("invalid_argument", message, { detail: "CLI_IDENTITY_MISSING" });
+  }
+  const { entry } = options;
+  return connect({
+    identity,
+    ...(entry === undefined ? {} : { entries: entry.map(hostPortText) }),
+    ...(options.verbose === true ? { onEvent: tell } : {}),
+  });
+}
+
+function tell(event: ClientEvent): void {
+  process.stderr.write(`weft: ${sentenceOf(event)}\n`);
+}
+
+function sentenceOf(event: ClientEvent): string {
+  switch (event.kind) {
+    case "opened":
+      return `${event.resource}: connected`;
+    case "lost":
+      return `${event.resource}: over (${event.cause})`;
+    case "moved": {
+      const { resource, fromEntry, toEntry, cause, gapMs, replayedBytes } = event;
+      const way = fromEntry === toEntry ? `another path over ${toEntry}` : `${fromEntry || "nothing"} to ${toEntry}`;
+      return `${resource}: moved, ${way} (${cause}, ${Math.round(gapMs)} ms, ${replayedBytes} bytes again)`;
+    }
+  }
+}
+
+/** Runs a client command: failures are told as a client's and become the exit code. `json`: standard output is free for it. */
+export function clientAction<Arguments extends unknown[]>(
+  work: (options: ClientOptions, ...rest: Arguments) => Promise<void>,
+  { json }: { readonly json: boolean },
+) {
+  return async (...all: unknown[]): Promise<void> => {
+    const command = all.at(-1) as Command;
+    const options = command.optsWithGlobals() as ClientOptions;
+    try {
+      await work(options, ...(all.slice(0, -2) as Arguments));
+    } catch (thrown) {
+      process.exitCode = report(thrown, json ? options : {}, hints);
+    }
+  };
+}

@@ -1,0 +1,52 @@
+/** The operator port of one node, for as long as a command needs it: the truth about a node needs no control plane. */
+
+import type { Client } from "@connectrpc/connect";
+import { NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
+import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
+import { WeftError } from "../lib/errors.ts";
+import { rpcClient } from "../rpc/client.ts";
+import { operatorTransport } from "../rpc/operator-transport.ts";
+import { findNode, type Session } from "./session.ts";
+
+/** Where a node's operator port is, and whose it must be. */
+export interface NodeAt {
+  readonly id: string;
+  readonly clusterId: string;
+  /** host:port. */
+  readonly address: string;
+}
+
+export interface NodePort {
+  readonly client: Client<typeof NodeService>;
+  close(): void;
+}
+
+/** Opens the operator port of exactly this node. The connection is made at the first call. */
+export async function openNodePort(session: Session, node: NodeAt): Promise<NodePort> {
+  const transport = operatorTransport({ address: node.address, tls: await session.nodeTls(node.clusterId, node.id) });
+  return { client: rpcClient(NodeService, transport), close: () => transport.close() };
+}
+
+/**
+ * Runs `work` with the operator port of a node that is named by name or id.
+ * @throws WeftError failed_precondition (NODE_NO_OPERATOR_PORT) when the node has reported none, and what `work` throws.
+ */
+export async function withNodePort<T>(
+  session: Session,
+  wanted: string,
+  work: (client: NodePort["client"], node: { readonly id: string; readonly name: string }) => Promise<T>,
+): Promise<T> {
+  const clusterId = await session.clusterId();
+  const { id, name } = await findNode(session, wanted);
+  const { node } = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
+  if (node === undefined || node.operatorAddress === "")
+    throw new WeftError("failed_precondition", `${name} has not reported an operator port`, {
+      detail: "NODE_NO_OPERATOR_PORT",
+    });
+  const port = await openNodePort(session, { id, clusterId, address: node.operatorAddress });
+  try {
+    return await work(port.client, { id, name });
+  } finally {
+    port.close();
+  }
+}
