@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../lib/errors.ts";
 import { eventually } from "../tests/harness/eventually.ts";
 import type { Bulk } from "./load/bulk.ts";
+import { watchCpu } from "./load/cpu.ts";
 import { EdgeWatch, movesOf } from "./load/edge-watch.ts";
 import { say } from "./load/progress.ts";
 import type { Shim } from "./load/shim.ts";
@@ -92,7 +93,14 @@ async function measure(options: Options, ends: Ends, standing: Standing): Promis
   );
   const firstEvent = watch.events.length;
   await near.ask("clearPings");
+  const cpu = watchCpu({
+    shim: shim.pid,
+    near: near.pid,
+    far: ends.far.pid,
+    ...Object.fromEntries(standing.nodes.map(({ name, child }) => [name, child.pid])),
+  });
   const moved = await pour(ends, bulkPort, bytes);
+  say(`CPU seconds while it ran: ${JSON.stringify(cpu())}`);
   const pings = Float64Array.from(await near.ask("stopPinging")).sort();
   const moves = movesOf(watch.events.slice(firstEvent));
   watch.stop();
