@@ -4,7 +4,13 @@ import { type LinkObservation, type LinkSample, observe } from "../fabric/routin
 import { limits } from "../lib/limits.ts";
 
 export class LinkMeter {
+  readonly #startedAtMs: number;
   #observation: LinkObservation | undefined;
+
+  /** `startedAtMs`: wall time from which on the link is wanted. */
+  constructor(startedAtMs: number) {
+    this.#startedAtMs = startedAtMs;
+  }
 
   /** Undefined until something was measured. */
   get observation(): LinkObservation | undefined {
@@ -18,6 +24,8 @@ export class LinkMeter {
 
   /** A probe did not come back in time, the link went down, or was down for a whole period. */
   failed(atMs: number): void {
+    // Both ends of a link start and dial in their own time: before the first answer, silence says nothing for a while.
+    if (this.#observation === undefined && atMs - this.#startedAtMs < limits.linkStartGraceMs) return;
     this.#take({ kind: "failed", atMs, timeoutMs: limits.probeDeadlineMs });
   }
 

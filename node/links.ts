@@ -182,7 +182,7 @@ export class Links {
   }
 
   #add(neighbour: Neighbour, snapshot: Snapshot): void {
-    const slot: Slot = { neighbour, meter: new LinkMeter() };
+    const slot: Slot = { neighbour, meter: new LinkMeter(this.#deps.ports.clock.nowMs()) };
     this.#slots.set(neighbour.nodeId, slot);
     if (!neighbour.dial || neighbour.dialOutOnly || neighbour.addresses.length === 0) return;
     slot.forward = new Link({

@@ -3,6 +3,7 @@
  *
  * OB1. Pure: an observation and a sample give the next observation; time comes with the sample.
  * OB2. What was never measured is absent, never 0: a link that only failed has losses and failures, and no round trip.
+ *      Reliability alone has a prior: a link counts as up until seen otherwise, so that one early failure is one.
  * OB3. A failure is a penalised sample: it worsens the round trip, counts as loss and is remembered, halving every minute.
  */
 
@@ -38,7 +39,7 @@ export function observe(before: LinkObservation | undefined, sample: LinkSample)
   const sinceMs = before === undefined ? 0 : Math.max(0, sample.atMs - before.measuredAtMs);
   const failed = sample.kind === "failed" ? 1 : 0;
   const lossShare = average(before?.lossShare, failed, sinceMs, limits.observationHalfLifeMs);
-  const reliabilityShare = average(before?.reliabilityShare, 1 - failed, sinceMs, limits.reliabilityHalfLifeMs);
+  const reliabilityShare = average(before?.reliabilityShare ?? 1, 1 - failed, sinceMs, limits.reliabilityHalfLifeMs);
   const recentFailures = decayedFailures(before?.recentFailures ?? 0, sinceMs) + failed;
   const measuredAtMs = Math.max(before?.measuredAtMs ?? sample.atMs, sample.atMs);
   const base = { lossShare, reliabilityShare, recentFailures, measuredAtMs };

@@ -10,6 +10,7 @@
 
 import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { RouteLink, RouteNode } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { limits } from "../../lib/limits.ts";
 import { measured, measuredShare } from "./graph.ts";
 
 export const scoreInputs = [
@@ -37,7 +38,10 @@ export const inputRules = {
   latency: { unit: "ms", source: "round trips of link probes, summed over links" },
   jitter: { unit: "ms", source: "mean change between consecutive probes, summed over links" },
   loss: { unit: "share", source: "share of probes without answer, summed over links" },
-  reliability: { unit: "share down", source: "share of probe periods the link was not up, summed over links" },
+  reliability: {
+    unit: "share down",
+    source: "share of probe periods the link was not up, at most a fifth a link, summed over links",
+  },
   region_distance: { unit: "region changes", source: "regions assigned to nodes, links that leave one" },
   load: { unit: "share", source: "heartbeats of relays and far edge, summed" },
   bandwidth: { unit: "ms per MiB", source: "transfer rate of measured links, summed over links" },
@@ -97,9 +101,10 @@ export function stepValues(
   return values;
 }
 
+/** Bounded, so that one bad stretch never outweighs all the rest: who is down now is not used anyway. */
 function shareDown(link: RouteLink): number {
   const up = measuredShare(link.reliabilityShare);
-  return up === undefined ? Number.NaN : 1 - up;
+  return up === undefined ? Number.NaN : Math.min(limits.linkDownShareMax, 1 - up);
 }
 
 function msPerMib(link: RouteLink): number {
