@@ -60,6 +60,7 @@ function sentenceOf(event: ClientEvent): string {
   switch (event.kind) {
     case "opened":
       return `${event.resource}: connected`;
+    case "closed":
     case "lost":
       return `${event.resource}: over (${event.cause})`;
     case "moved": {

@@ -5,7 +5,9 @@ import packageFacts from "../package.json" with { type: "json" };
 import { addAuditCommands } from "./commands/audit.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
 import { addConfigCommands } from "./commands/config.ts";
+import { addConnectCommand } from "./commands/connect.ts";
 import { addControlCommands } from "./commands/control.ts";
+import { addForwardCommand } from "./commands/forward.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addJoinCommand } from "./commands/join.ts";
 import { addListenerCommands } from "./commands/listener.ts";
@@ -46,6 +48,8 @@ export function buildProgram(): Command {
     addPoolCommands,
     addResourceCommands,
     addListenerCommands,
+    addConnectCommand,
+    addForwardCommand,
     addIdentityCommands,
     addOrganizationCommands,
     addClusterCommands,

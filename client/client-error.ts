@@ -17,6 +17,16 @@ export function isRefusal(thrown: unknown): thrown is WeftError {
   return thrown instanceof WeftError && ["not_found", "permission_denied", "unauthenticated"].includes(thrown.reason);
 }
 
+/** A name that nothing can have. */
+export function unknownResource(correlationId: string): WeftError {
+  return channelError({
+    end: ChannelEnd.UNKNOWN_RESOURCE,
+    stage: ChannelStage.ENTRY,
+    writtenToTarget: 0,
+    correlationId,
+  });
+}
+
 /** The failure of an open, with the entries' own refusal in front where one was the cause. */
 export function openError(thrown: unknown, correlationId: string): unknown {
   if (!(thrown instanceof WeftError) || thrown.metadata["end"] !== "NO_PATH") return thrown;

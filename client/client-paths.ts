@@ -54,6 +54,11 @@ export function entryOf(hops: readonly string[]): string | undefined {
   return hops[1];
 }
 
+/** The resource of a trunk's far edge: what stands before its generation. */
+export function resourceOf(farEdge: string): string {
+  return farEdge.split("/")[0] ?? "";
+}
+
 /** Refusals that say more than that this entry is away: told to the caller when no entry could do better. */
 const telling = new Set([
   "not_found",
@@ -154,7 +159,7 @@ export class ClientPaths {
       );
       if (settled !== undefined && settled.poolId !== ready.poolId)
         throw new WeftError("permission_denied", "the entry leads to another pool", { detail: "POOL_CHANGED" });
-      this.#options.onClass(wish.farEdge, ready.defaultClass);
+      this.#options.onClass(resourceOf(wish.farEdge), ready.defaultClass);
       const path = await this.#connect(entry, entryId, identity, ready, over, ask, events);
       const handle = ready.resumeHandle.length > 0 ? ready.resumeHandle : (settled?.handle ?? ready.resumeHandle);
       this.#settled.set(trunkIdHex, { poolId: ready.poolId, handle, refusals: 0 });
@@ -210,7 +215,7 @@ export class ClientPaths {
     return signAsk(identity.key, {
       clusterId: identity.clusterId,
       clientId: identity.clientId,
-      resource: wish.farEdge,
+      resource: resourceOf(wish.farEdge),
       trunkId: wish.trunkId,
       nonce: random.bytes(16),
       issuedAtMs: BigInt(nowMs),

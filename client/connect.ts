@@ -12,13 +12,15 @@ import type { EdgeChannel } from "../edge/channel.ts";
 import type { DialAddress } from "../edge/dial.ts";
 import { TrunkPool } from "../edge/trunk-pool.ts";
 import type { TrunkRunner, TrunkRunnerStats } from "../edge/trunk-runner.ts";
+import { isId } from "../fabric/signed-bytes.ts";
+import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import { ChannelClass, OriginAssurance } from "../gen/weft/fabric/v1/role_pb.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { type Log, silentLog } from "../lib/log.ts";
 import { type Random, randomLabel, systemRandom } from "../lib/random.ts";
-import { openError } from "./client-error.ts";
-import { ClientPaths, entryOf } from "./client-paths.ts";
+import { openError, unknownResource } from "./client-error.ts";
+import { ClientPaths, entryOf, resourceOf } from "./client-paths.ts";
 import { EntryConnection } from "./entry-connection.ts";
 import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
 import { type ClientIdentity, type ClientPems, clientIdentity, readClientFolder } from "./identity.ts";
@@ -56,8 +58,8 @@ export type ClientEvent =
       readonly gapMs: number;
       readonly replayedBytes: number;
     }
-  /** The trunk is over: its channels ended with errors unless they had ended before. */
-  | { readonly kind: "lost"; readonly trunk: string; readonly resource: string; readonly cause: string };
+  /** The trunk is over: `closed` in order, `lost` with errors for the channels it had. */
+  | { readonly kind: "closed" | "lost"; readonly trunk: string; readonly resource: string; readonly cause: string };
 
 export interface OpenOptions {
   /** What the bytes are like; absent: what the resource says, once an entry has told. */
@@ -105,6 +107,8 @@ class SdkClient implements Client {
   readonly #pool: TrunkPool;
   /** What resources' channels are carried as, as far as entries have told. */
   readonly #classes = new Map<string, ChannelClass>();
+  /** How often a resource's trunk was left behind without a path. */
+  readonly #generations = new Map<string, number>();
   readonly #forwards = new Set<Forward>();
   #isClosed = false;
 
@@ -142,7 +146,7 @@ class SdkClient implements Client {
       },
       onTrunkEnd: (trunk, end) => {
         paths.forget(trunk.trunkIdHex);
-        this.#tell({ kind: "lost", ...about(trunk), cause: end.cause });
+        this.#tell({ kind: end.cause === "closed" ? "closed" : "lost", ...about(trunk), cause: end.cause });
       },
     });
   }
@@ -150,6 +154,7 @@ class SdkClient implements Client {
   async open(resource: string, options: OpenOptions = {}): Promise<EdgeChannel> {
     const { signal, awaitTarget = true } = options;
     const correlationId = randomLabel(this.#random, 16);
+    if (!isId(resource)) throw unknownResource(correlationId);
     const wanted = options.class === undefined ? this.#classes.get(resource) : classes[options.class];
     const origin = {
       assurance: OriginAssurance.PROVED,
@@ -159,16 +164,32 @@ class SdkClient implements Client {
       listenerId: "",
       sourceAddress: "",
     };
+    const open = { resource, class: wanted ?? ChannelClass.UNSPECIFIED, origin, correlationId };
     try {
-      const channel = await this.#pool.open(
-        { farEdge: resource, organizationId: this.#organizationId },
-        { resource, class: wanted ?? ChannelClass.UNSPECIFIED, origin, correlationId },
-        signal,
-      );
+      const channel = await this.#open(open, signal);
       if (awaitTarget) await accepted(channel, signal);
       return channel;
     } catch (thrown) {
       throw openError(thrown, correlationId);
+    }
+  }
+
+  /** A trunk that lost every path keeps what it carries; what is new goes on another one, to whichever egress answers. */
+  async #open(open: ChannelOpen, signal: AbortSignal | undefined): Promise<EdgeChannel> {
+    const { resource } = open;
+    const generation = this.#generations.get(resource) ?? 0;
+    const farEdge = `${resource}/${generation}`;
+    const organizationId = this.#organizationId;
+    try {
+      return await this.#pool.open({ farEdge, organizationId }, open, signal);
+    } catch (thrown) {
+      const isHeld = this.#pool.trunks().some((trunk) => trunk.farEdge === farEdge && trunk.held);
+      if (!isHeld || signal?.aborted === true) throw thrown;
+      // Whoever finds out first makes the next one.
+      const newest = this.#generations.get(resource) ?? 0;
+      if (newest === generation) this.#generations.set(resource, generation + 1);
+      const next = `${resource}/${Math.max(newest, generation + 1)}`;
+      return await this.#pool.open({ farEdge: next, organizationId }, open, signal);
     }
   }
 
@@ -196,7 +217,7 @@ class SdkClient implements Client {
 }
 
 function about(trunk: TrunkRunner): { readonly trunk: string; readonly resource: string } {
-  return { trunk: trunk.trunkIdHex, resource: trunk.farEdge };
+  return { trunk: trunk.trunkIdHex, resource: resourceOf(trunk.farEdge) };
 }
 
 /** Waits for the target's answer; a caller that leaves takes the channel with it. */
