@@ -1,4 +1,4 @@
-/** Saying why: candidates with every term, what was chosen, why the others lost or cannot be used; and what would move. */
+/** Saying why: candidates with every term, what was chosen, why the others lost or cannot be used. */
 
 import { create } from "@bufbuild/protobuf";
 import { type Candidate, CandidateSchema } from "../../gen/weft/routing/v1/routing_pb.ts";
@@ -90,25 +90,4 @@ function filteredCandidates(graph: MeshGraph, need: RouteNeed): Candidate[] {
 
 function namesOf(graph: MeshGraph, nodeIds: readonly string[]): string[] {
   return nodeIds.map((id) => graph.nodes.get(id)?.name ?? id);
-}
-
-/** What a need's route is now and what it would be with some nodes gone. */
-export interface Simulation {
-  readonly before: RouteChoice;
-  readonly after: RouteChoice;
-  /** Whether the primary would change or end. */
-  readonly moves: boolean;
-}
-
-/** Plays the failure of nodes, with the decision the node itself would make. */
-export function simulateFailure(
-  graph: MeshGraph,
-  need: RouteNeed,
-  failedNodeIds: readonly string[],
-  held: RouteState = {},
-): Simulation {
-  const before = chooseRoute(graph, need, held);
-  const avoid = new Map([...(need.avoid ?? []), ...failedNodeIds.map((id) => [id, "simulated failure"] as const)]);
-  const after = chooseRoute(graph, { ...need, avoid }, before.state);
-  return { before, after, moves: before.primary?.key !== after.primary?.key };
 }

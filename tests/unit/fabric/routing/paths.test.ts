@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { explainRoutes, simulateFailure } from "../../../../fabric/routing/explain.ts";
+import { explainRoutes } from "../../../../fabric/routing/explain.ts";
 import type { MeshGraph, RouteNeed } from "../../../../fabric/routing/graph.ts";
 import { type LinkObservation, type LinkSample, observe, toRouteLink } from "../../../../fabric/routing/observe.ts";
 import { findPaths, findStandby, sharedRelays } from "../../../../fabric/routing/paths.ts";
 import { chooseRoute, pick } from "../../../../fabric/routing/pick.ts";
 import { pathKey, type ScoredPath, scorePath } from "../../../../fabric/routing/scored-path.ts";
+import { simulateFailure } from "../../../../fabric/routing/simulate.ts";
 import { NodeHealth } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../../../lib/limits.ts";
 import { seededRandom } from "../../../../lib/random.ts";
