@@ -1,6 +1,6 @@
 /** This node's channel to control: grpc-js under the node's own certificate, renewed with it, over several replicas. */
 
-import type { Client } from "@connectrpc/connect";
+import type { Client, Transport } from "@connectrpc/connect";
 import { rootsOf } from "../certs/bundle.ts";
 import type { Expectation } from "../certs/judge.ts";
 import { formatSpiffe } from "../certs/spiffe.ts";
@@ -16,7 +16,7 @@ import type { Log } from "../lib/log.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { controlTransport } from "../rpc/grpc-js-transport.ts";
 import { joinTransport } from "../rpc/join-transport.ts";
-import type { FeedStore, IdentityHolder, SnapshotHolder } from "./ports.ts";
+import type { FeedStore, IdentityHolder, NodeCounters, SnapshotHolder } from "./ports.ts";
 
 export interface ControlSessionDeps {
   readonly addresses: readonly { readonly host: string; readonly port: number }[];
@@ -25,6 +25,8 @@ export interface ControlSessionDeps {
   readonly feed: FeedStore;
   readonly clock: Clock;
   readonly log: Log;
+  /** Counts every call that is started, whoever starts it. */
+  readonly counters?: Pick<NodeCounters, "controlCalls">;
 }
 
 export interface ControlSession {
@@ -41,6 +43,24 @@ export interface ControlSession {
 /** Text form of an address for gRPC. */
 export function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** The same transport, with every call counted when it starts. */
+function counted(transport: Transport, counters: ControlSessionDeps["counters"]): Transport {
+  const count = (method: { readonly name: string; readonly parent: { readonly typeName: string } }): void => {
+    const call = `${method.parent.typeName}/${method.name}`;
+    counters?.controlCalls.set(call, (counters.controlCalls.get(call) ?? 0) + 1);
+  };
+  return {
+    unary: (method, ...rest) => {
+      count(method);
+      return transport.unary(method, ...rest);
+    },
+    stream: (method, ...rest) => {
+      count(method);
+      return transport.stream(method, ...rest);
+    },
+  };
 }
 
 export function openControlSession(deps: ControlSessionDeps): ControlSession {
@@ -75,14 +95,15 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
     log: deps.log,
   });
   const unsubscribe = deps.identity.onChange(() => transport.rotate());
+  const calls = counted(transport, deps.counters);
   let recoveryTransport: ReturnType<typeof joinTransport> | undefined;
   let recoveries = 0;
   return {
-    beats: rpcClient(HeartbeatService, transport),
-    control: rpcClient(ControlService, transport),
-    enrollment: rpcClient(EnrollmentService, transport),
-    routing: rpcClient(RoutingService, transport),
-    leases: rpcClient(LeaseService, transport),
+    beats: rpcClient(HeartbeatService, calls),
+    control: rpcClient(ControlService, calls),
+    enrollment: rpcClient(EnrollmentService, calls),
+    routing: rpcClient(RoutingService, calls),
+    leases: rpcClient(LeaseService, calls),
     recovery() {
       recoveryTransport?.close();
       // Each attempt asks the next replica: the caller retries, and one of them may be gone.
@@ -94,7 +115,7 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
           serverName: joinServerName(deps.identity.current().clusterSlug),
         }),
       });
-      return rpcClient(EnrollmentService, recoveryTransport);
+      return rpcClient(EnrollmentService, counted(recoveryTransport, deps.counters));
     },
     close() {
       unsubscribe();
