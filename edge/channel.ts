@@ -37,6 +37,8 @@ export interface ChannelStats {
   readonly bytesReceived: number;
   readonly sendLimitBytes: number;
   readonly writtenToTarget: number;
+  /** Messages of a droppable channel that were dropped at this end. */
+  readonly droppedCount: number;
   readonly state: string;
 }
 
@@ -127,6 +129,7 @@ export class EdgeChannel extends Duplex {
       bytesReceived: channel.credit.receivedBytes,
       sendLimitBytes: channel.sendLimitBytes,
       writtenToTarget: this.writtenToTarget,
+      droppedCount: channel.drops?.droppedCount ?? 0,
       state: channel.state,
     };
   }
@@ -143,7 +146,8 @@ export class EdgeChannel extends Duplex {
     if (pending === undefined) return;
     const channel = this.#channel;
     const { chunk } = pending;
-    const room = limits.channelSendQueueBytes - channel.queue.bytes;
+    // Who may drop never waits.
+    const room = channel.drops === undefined ? limits.channelSendQueueBytes - channel.queue.bytes : chunk.length;
     const count = Math.min(room, chunk.length - pending.from);
     if (count > 0) {
       const piece = count === chunk.length ? chunk : chunk.subarray(pending.from, pending.from + count);
@@ -155,11 +159,21 @@ export class EdgeChannel extends Duplex {
       return;
     }
     this.#pending = undefined;
+    if (channel.drops?.tooLarge === true) this.abort(ChannelEnd.MESSAGE_TOO_LARGE, this.#ownStage);
     pending.done();
+  }
+
+  get #ownStage(): ChannelStage {
+    return this.initiated ? ChannelStage.ENTRY : ChannelStage.TARGET;
   }
 
   override _final(done: (error?: Error | null) => void): void {
     if (!this.#channel.writable) {
+      done();
+      return;
+    }
+    if (this.#channel.drops?.partial === true) {
+      this.abort(ChannelEnd.MESSAGE_TRUNCATED, this.#ownStage);
       done();
       return;
     }
@@ -181,7 +195,7 @@ export class EdgeChannel extends Duplex {
     const channel = this.#channel;
     const { end, stage } = this.#endWith ?? {
       end: ChannelEnd.CANCELED,
-      stage: channel.initiator ? ChannelStage.ENTRY : ChannelStage.TARGET,
+      stage: this.#ownStage,
     };
     resetChannel(this.#trunk, channel, end, stage);
     channel.credit.release();
@@ -214,6 +228,10 @@ export class EdgeChannel extends Duplex {
         this.#pushedBytes += bytes.length;
         const waits = this.readableFlowing !== true || this.readableLength > 0;
         this.push(waits && bytes.length < COPY_BELOW_BYTES ? copyOut(bytes) : bytes);
+        this.#account();
+      },
+      dropped: (bytes) => {
+        this.#pushedBytes += bytes;
         this.#account();
       },
       halfClosed: () => {

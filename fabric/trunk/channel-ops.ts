@@ -42,6 +42,7 @@ export function openChannel(trunk: TrunkCore, open: ChannelOpen, nowMs: number):
   lane.lastChannelId += 2;
   const channel = new TrunkChannel(lane.lastChannelId, open, true, trunk.pool, nowMs);
   lane.channels.set(channel.id, channel);
+  lane.outbox.shaper.adopt(channel, nowMs);
   lane.outbox.wantControl(channel);
   trunk.wakeLane(lane);
   return channel;
@@ -96,6 +97,36 @@ export function resetChannel(trunk: TrunkCore, channel: TrunkChannel, end: Chann
     writtenToTarget: channel.writtenToTarget,
     correlationId: channel.open.correlationId,
   };
+  control(trunk, channel);
+}
+
+/**
+ * To be called every second or so: credit that a channel has not used for a while goes back to the far end's pools, by this
+ * end lowering its own limit. There is no race: limits from before the far end heard of it are ignored.
+ */
+export function returnIdleCredit(trunk: TrunkCore, nowMs: number): void {
+  for (const lane of [trunk.lanes.interactive, trunk.lanes.bulk]) {
+    for (const channel of lane.lent) returnIfIdle(trunk, lane, channel, nowMs);
+  }
+}
+
+function returnIfIdle(trunk: TrunkCore, lane: Lane, channel: TrunkChannel, nowMs: number): void {
+  const maySend = channel.state === "open" || channel.state === "half_remote";
+  if (!maySend || channel.halfCloseDue || channel.unusedCreditBytes <= 0) {
+    lane.lent.delete(channel);
+    return;
+  }
+  if (channel.sentBytes !== channel.idleSentBytes || channel.queue.bytes > 0) {
+    channel.idleSentBytes = channel.sentBytes;
+    channel.idleSinceMs = nowMs;
+    return;
+  }
+  if (nowMs - channel.idleSinceMs < limits.creditIdleMs) return;
+  lane.lent.delete(channel);
+  channel.sendLimitBytes = channel.sentBytes + limits.channelCreditStartBytes;
+  channel.returns += 1;
+  channel.returnDue = true;
+  channel.creditDue = true;
   control(trunk, channel);
 }
 

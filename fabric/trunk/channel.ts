@@ -4,12 +4,15 @@
  */
 
 import type { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { assert } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
+import type { RateBucket } from "../../lib/rate-bucket.ts";
 import type { ChannelEvent, ChannelState } from "./channel-state.ts";
 import { channelTable } from "./channel-state.ts";
 import type { CreditPool } from "./credit.ts";
 import { ReceiveCredit } from "./credit.ts";
+import { DropQueue } from "./drop-queue.ts";
 import type { ChannelOpen, ChannelReset } from "./messages.ts";
 import { SendQueue } from "./send-queue.ts";
 
@@ -29,6 +32,8 @@ export interface ChannelHandler {
   opened(): void;
   /** Ordered bytes; a view of a received buffer. */
   data(bytes: Buffer): void;
+  /** So many bytes of droppable messages will not come; they count as read. */
+  dropped(bytes: number): void;
   /** The far end will send no more. */
   halfClosed(): void;
   /** The queue has room again after `wantsRoom` was set. */
@@ -41,6 +46,7 @@ export interface ChannelHandler {
 export const silentHandler: ChannelHandler = {
   opened: () => {},
   data: () => {},
+  dropped: () => {},
   halfClosed: () => {},
   room: () => {},
   sentHalfClose: () => {},
@@ -54,10 +60,19 @@ export class TrunkChannel {
   handler: ChannelHandler = silentHandler;
   state: ChannelState;
 
-  readonly queue = new SendQueue();
+  readonly queue: SendQueue | DropQueue;
+  /** The queue of a droppable channel. */
+  readonly drops: DropQueue | undefined;
   sentBytes = 0;
   sendLimitBytes: number = limits.channelCreditStartBytes;
   readonly credit: ReceiveCredit;
+  /** Returns of unused credit: own ones, those of the far end, and one that is to be told. */
+  returns = 0;
+  returnsSeen = 0;
+  returnDue = false;
+  /** What had been sent when the lane last looked, and since when that is so. */
+  idleSentBytes = 0;
+  idleSinceMs = 0;
   /** What this end handed to its target, and what the far end says it handed to its own. */
   writtenToTarget = 0;
   peerWrittenToTarget = 0;
@@ -77,10 +92,17 @@ export class TrunkChannel {
   inData = false;
   deficitBytes = 0;
 
+  /** By policy: its share among those that wait in the lane, the bucket it shares, and whether it waits for that one. */
+  weight = 1;
+  bucket: RateBucket | undefined;
+  parked = false;
+
   constructor(id: number, open: ChannelOpen, initiator: boolean, pool: CreditPool, nowMs: number) {
     this.id = id;
     this.open = open;
     this.initiator = initiator;
+    this.drops = open.class === ChannelClass.DROPPABLE ? new DropQueue() : undefined;
+    this.queue = this.drops ?? new SendQueue();
     this.state = initiator ? "opening" : "offered";
     this.openDue = initiator;
     this.credit = new ReceiveCredit(pool, nowMs);
@@ -119,6 +141,13 @@ export class TrunkChannel {
     if (this.openDue || this.openedDue || this.over || this.offered) {
       return 0;
     }
-    return Math.min(this.queue.bytes, this.sendLimitBytes - this.sentBytes);
+    const creditBytes = this.sendLimitBytes - this.sentBytes;
+    if (this.drops === undefined) return Math.min(this.queue.bytes, creditBytes);
+    return this.drops.headBytes <= creditBytes ? this.drops.headBytes : 0;
+  }
+
+  /** Credit beyond the floor that lies unused. */
+  get unusedCreditBytes(): number {
+    return this.sendLimitBytes - this.sentBytes - limits.channelCreditStartBytes;
   }
 }

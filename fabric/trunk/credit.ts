@@ -1,6 +1,7 @@
 /**
- * Receive credit. A channel's limit is absolute and only grows. Every channel has a floor; what its window grows beyond it is
- * taken out of the trunk's pool and the process's pool and given back when the channel ends. An empty pool means floor only.
+ * Receive credit. A channel's limit is absolute and grows with consumption; only the sender lowers it, by handing back what
+ * it does not use. Every channel has a floor; what its window grows beyond it is taken out of the trunk's pool and the
+ * process's pool and given back when the channel ends or its sender idles. An empty pool means floor only.
  */
 
 import { assert } from "../../lib/errors.ts";
@@ -68,6 +69,22 @@ export class ReceiveCredit {
     if (nowMs - this.#raisedAtMs <= GROW_WITHIN_MS) this.#grow();
     this.#raisedAtMs = nowMs;
     this.limitBytes = totalBytes + this.windowBytes;
+    return true;
+  }
+
+  /**
+   * The sender handed credit back: it will not send beyond `limitBytes` until it is told a new limit. The pools get what is
+   * neither promised nor here any more. False when it returns what it was never given or has used already.
+   */
+  returned(limitBytes: number): boolean {
+    if (limitBytes > this.limitBytes || limitBytes < this.receivedBytes) return false;
+    if (this.#finished) return true;
+    this.limitBytes = limitBytes;
+    const windowBytes = Math.max(limits.channelCreditStartBytes, limitBytes - this.consumedBytes);
+    if (windowBytes < this.windowBytes) {
+      this.#pool.give(this.windowBytes - windowBytes);
+      this.windowBytes = windowBytes;
+    }
     return true;
   }
 

@@ -122,15 +122,13 @@ function resetOf(reader: WireReader): ChannelReset {
   return out;
 }
 
-/** A message that has nothing but varints, as [field 1, field 2]. */
-function numbersOf(reader: WireReader): readonly [number, number] {
-  let first = 0;
-  let second = 0;
-  eachField(reader, 0b110, 0, (field) => {
-    if (field === 1) first = reader.varint();
-    else second = reader.varint();
+/** A message that has nothing but varints, as [field 1, field 2, field 3, field 4]. */
+function numbersOf(reader: WireReader): [number, number, number, number] {
+  const numbers: [number, number, number, number] = [0, 0, 0, 0];
+  eachField(reader, 0b1_1110, 0, (field) => {
+    numbers[field - 1] = reader.varint();
   });
-  return [first, second];
+  return numbers;
 }
 
 function noticeOf(reader: WireReader): Message {
@@ -152,12 +150,14 @@ function bodyOf(reader: WireReader, field: number, channelId: number): Frame {
     case 6:
       return { kind: "reset", channelId, reset: embedded(reader, resetOf) };
     case 7: {
-      const [limitBytes, writtenToTarget] = embedded(reader, numbersOf);
-      return { kind: "credit", channelId, limitBytes, writtenToTarget };
+      const [limitBytes, writtenToTarget, returnsSeen, ownLimitBytes] = embedded(reader, numbersOf);
+      return { kind: "credit", channelId, limitBytes, writtenToTarget, returnsSeen, ownLimitBytes };
     }
+    case 8:
+      return { kind: "tombstone", channelId, bytes: embedded(reader, numbersOf)[0] };
     default:
       embedded(reader, numbersOf);
-      return field === 4 ? { kind: "opened", channelId } : { kind: "tombstone", channelId };
+      return { kind: "opened", channelId };
   }
 }
 

@@ -113,7 +113,14 @@ function bodySize(frame: Frame): number {
     case "reset":
       return resetSize(frame.reset);
     case "credit":
-      return numberSize(frame.limitBytes) + numberSize(frame.writtenToTarget);
+      return (
+        numberSize(frame.limitBytes) +
+        numberSize(frame.writtenToTarget) +
+        numberSize(frame.returnsSeen) +
+        numberSize(frame.ownLimitBytes)
+      );
+    case "tombstone":
+      return numberSize(frame.bytes);
     default:
       return 0;
   }
@@ -143,7 +150,10 @@ function putFrame(out: Buffer, start: number, frame: Frame): number {
     case "reset":
       return putReset(out, at, frame.reset);
     case "credit":
-      return putNumber(out, putNumber(out, at, 1, frame.limitBytes), 2, frame.writtenToTarget);
+      at = putNumber(out, putNumber(out, at, 1, frame.limitBytes), 2, frame.writtenToTarget);
+      return putNumber(out, putNumber(out, at, 3, frame.returnsSeen), 4, frame.ownLimitBytes);
+    case "tombstone":
+      return putNumber(out, at, 1, frame.bytes);
     default:
       return at;
   }

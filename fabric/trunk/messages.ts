@@ -52,8 +52,13 @@ export type Frame =
       readonly channelId: number;
       readonly limitBytes: number;
       readonly writtenToTarget: number;
+      /** How many returns of credit the sender has seen on this channel. */
+      readonly returnsSeen: number;
+      /** Not 0: the sender hands back credit and will not have sent more than this. */
+      readonly ownLimitBytes: number;
     }
-  | { readonly kind: "tombstone"; readonly channelId: number }
+  /** Stands for a droppable message of so many bytes, its length included. */
+  | { readonly kind: "tombstone"; readonly channelId: number; readonly bytes: number }
   /** A body from a later version of the contract. */
   | { readonly kind: "unknown"; readonly channelId: number };
 

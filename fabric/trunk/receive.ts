@@ -32,9 +32,9 @@ export function applyFrame(trunk: TrunkCore, lane: Lane, frame: Frame, nowMs: nu
     case "reset":
       return applyReset(trunk, lane, channel, frame.reset);
     case "credit":
-      return applyCredit(trunk, lane, channel, frame.limitBytes, frame.writtenToTarget);
+      return applyCredit(trunk, lane, channel, frame);
     case "tombstone":
-      return OK;
+      return applyTombstone(channel, frame.bytes);
     case "unknown":
       return "frame: an unknown body";
   }
@@ -51,6 +51,7 @@ function applyOpen(trunk: TrunkCore, lane: Lane, id: number, open: ChannelOpen, 
   lane.lastChannelId = id;
   const channel = new TrunkChannel(id, open, false, trunk.pool, nowMs);
   lane.channels.set(id, channel);
+  lane.outbox.shaper.adopt(channel, nowMs);
   if (trunk.draining) resetChannel(trunk, channel, ChannelEnd.DRAINING, ChannelStage.EGRESS);
   else if (count >= limits.channelsPerTrunkMaxCount) {
     resetChannel(trunk, channel, ChannelEnd.LIMIT, ChannelStage.EGRESS);
@@ -66,10 +67,20 @@ function applyData(channel: TrunkChannel, data: Buffer): string {
   return OK;
 }
 
+function applyTombstone(channel: TrunkChannel, bytes: number): string {
+  if (channel.drops === undefined) return "frame: a tombstone where nothing may be dropped";
+  const step = channel.step("recv_data");
+  if (step !== true) return step === false ? "frame: a tombstone out of place" : OK;
+  if (!channel.credit.received(bytes)) return "credit: overrun";
+  channel.handler.dropped(bytes);
+  return OK;
+}
+
 function applyHalfClose(trunk: TrunkCore, lane: Lane, channel: TrunkChannel, totalBytes: number): string {
   const step = channel.step("recv_half");
   if (step !== true) return step === false ? "frame: half-close out of place" : OK;
   if (totalBytes !== channel.credit.receivedBytes) return "frame: a half-close with another count";
+  channel.credit.finish();
   if (channel.over) trunk.forget(lane, channel);
   channel.handler.halfClosed();
   return OK;
@@ -93,14 +104,20 @@ function applyCredit(
   trunk: TrunkCore,
   lane: Lane,
   channel: TrunkChannel,
-  limitBytes: number,
-  writtenToTarget: number,
+  { limitBytes, writtenToTarget, returnsSeen, ownLimitBytes }: Frame & { kind: "credit" },
 ): string {
   const step = channel.step("recv_credit");
   if (step !== true) return step === false ? "frame: credit out of place" : OK;
   channel.peerWrittenToTarget = writtenBy(channel, writtenToTarget);
-  if (limitBytes > channel.sendLimitBytes) {
+  if (ownLimitBytes > 0) {
+    channel.returnsSeen += 1;
+    if (!channel.credit.returned(ownLimitBytes)) return "credit: returned what it does not have";
+  }
+  if (returnsSeen > channel.returns) return "credit: saw what was never returned";
+  // A limit from before the far end knew that credit went back is no limit any more.
+  if (returnsSeen === channel.returns && limitBytes > channel.sendLimitBytes) {
     channel.sendLimitBytes = limitBytes;
+    if (channel.unusedCreditBytes > 0) lane.lent.add(channel);
     lane.outbox.wantData(channel);
     trunk.wakeLane(lane);
   }

@@ -40,8 +40,15 @@ const frame = fc.oneof(
   fc.record({ kind: fc.constant("opened" as const), channelId }),
   fc.record({ kind: fc.constant("half_close" as const), channelId, totalBytes: uint64 }),
   fc.record({ kind: fc.constant("reset" as const), channelId, reset }),
-  fc.record({ kind: fc.constant("credit" as const), channelId, limitBytes: uint64, writtenToTarget: uint64 }),
-  fc.record({ kind: fc.constant("tombstone" as const), channelId }),
+  fc.record({
+    kind: fc.constant("credit" as const),
+    channelId,
+    limitBytes: uint64,
+    writtenToTarget: uint64,
+    returnsSeen: uint64,
+    ownLimitBytes: uint64,
+  }),
+  fc.record({ kind: fc.constant("tombstone" as const), channelId, bytes: uint64 }),
 ) as fc.Arbitrary<Frame>;
 const attach = fc.record({
   trunkId: bytes,
@@ -89,11 +96,16 @@ function generatedFrame(f: Frame) {
         channelId: f.channelId,
         body: {
           case: "credit" as const,
-          value: { limitBytes: big(f.limitBytes), writtenToTarget: big(f.writtenToTarget) },
+          value: {
+            limitBytes: big(f.limitBytes),
+            writtenToTarget: big(f.writtenToTarget),
+            returnsSeen: big(f.returnsSeen),
+            ownLimitBytes: big(f.ownLimitBytes),
+          },
         },
       };
     case "tombstone":
-      return { channelId: f.channelId, body: { case: "tombstone" as const, value: {} } };
+      return { channelId: f.channelId, body: { case: "tombstone" as const, value: { bytes: big(f.bytes) } } };
     case "unknown":
       return { channelId: f.channelId };
   }

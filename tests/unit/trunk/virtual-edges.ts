@@ -16,8 +16,9 @@ import { decodeMessage } from "../../../fabric/trunk/decode.ts";
 import { GrpcDeframer } from "../../../fabric/trunk/grpc-frames.ts";
 import { Lane } from "../../../fabric/trunk/lane.ts";
 import type { LaneName } from "../../../fabric/trunk/lane-name.ts";
+import type { TrunkMove } from "../../../fabric/trunk/move.ts";
 import { Trunk } from "../../../fabric/trunk/trunk.ts";
-import type { TrunkEnd, TrunkEvents, TrunkMove } from "../../../fabric/trunk/trunk-core.ts";
+import type { TrunkEnd, TrunkEvents } from "../../../fabric/trunk/trunk-core.ts";
 import { limits } from "../../../lib/limits.ts";
 
 /** The byte at `offset` of what `side` sends on a channel. */
@@ -84,6 +85,10 @@ export class VirtualChannel implements ChannelHandler {
     if (this.remoteHalf) throw new Error("LAW-T1: bytes after the half-close");
   }
 
+  dropped(): void {
+    throw new Error("a channel that may drop nothing dropped something");
+  }
+
   halfClosed(): void {
     this.remoteHalf = true;
   }
@@ -126,6 +131,8 @@ export class VirtualEdge implements TrunkEvents {
   attachmentRefused(id: number): void {
     this.world.cut(id);
   }
+  resumed(): void {}
+
   moved(move: TrunkMove): void {
     this.moves.push(move);
     this.world.moved = true;
@@ -134,6 +141,10 @@ export class VirtualEdge implements TrunkEvents {
     this.end = end;
   }
   offered(channel: TrunkChannel): void {
+    if (this.world.serve !== undefined) {
+      this.world.serve(channel);
+      return;
+    }
     this.channels.set(channel.id, new VirtualChannel(this, channel));
     acceptChannel(this.trunk, channel);
   }
@@ -164,6 +175,8 @@ export class VirtualWorld {
   moved = false;
   /** False when a test feeds bytes that no application wrote. */
   honest = true;
+  /** Takes the channels that the acceptor is offered, instead of the virtual ones. */
+  serve: ((channel: TrunkChannel) => void) | undefined;
   readonly initiator: VirtualEdge;
   readonly acceptor: VirtualEdge;
   readonly paths: VirtualPath[] = [];
