@@ -11,6 +11,7 @@ import {
   writeMessageHead,
 } from "../fabric/trunk/message-frames.ts";
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
+import { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
 import { KiB, limits } from "../lib/limits.ts";
 import type { EdgeChannel } from "./channel.ts";
 
@@ -18,6 +19,8 @@ const BLOCK_FIRST_BYTES = 1 * KiB;
 
 export class MessageChannel {
   readonly channel: EdgeChannel;
+  /** The longest message that may be sent. */
+  readonly maxBytes: number;
   #block: Buffer | undefined;
   #used = 0;
   #blockBytes = BLOCK_FIRST_BYTES;
@@ -31,6 +34,8 @@ export class MessageChannel {
   constructor(channel: EdgeChannel, onMessage: (message: Buffer) => void) {
     this.channel = channel;
     channel.copiesWrites = false;
+    const isDroppable = channel.request.class === ChannelClass.DROPPABLE;
+    this.maxBytes = isDroppable ? limits.droppableMessageMaxBytes : limits.messageMaxBytes;
     const deframer = new MessageDeframer(limits.messageMaxBytes, onMessage);
     const stage = channel.initiated ? ChannelStage.EGRESS : ChannelStage.ENTRY;
     channel.on("data", (chunk: Buffer) => {
@@ -52,7 +57,7 @@ export class MessageChannel {
    */
   send(message: Uint8Array): boolean {
     const { length } = message;
-    if (length > limits.messageMaxBytes) throw messageTooLarge(limits.messageMaxBytes);
+    if (length > this.maxBytes) throw messageTooLarge(this.maxBytes);
     const needBytes = MESSAGE_HEAD_BYTES + length;
     if (this.#block === undefined || this.#block.length - this.#used < needBytes) this.#nextBlock(needBytes);
     const block = this.#block as Buffer;

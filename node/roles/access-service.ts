@@ -146,7 +146,11 @@ class AccessCall {
         return;
       }
       this.#early.push(message.value);
-      this.#flush();
+      try {
+        this.#flush();
+      } catch (thrown) {
+        this.#fail(thrown);
+      }
     } else if (message.case === "halfClose") {
       this.#endOfClient();
     }

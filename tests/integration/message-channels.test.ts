@@ -64,7 +64,7 @@ interface Joined {
 }
 
 /** A channel whose far end is joined with a target as an egress does it. */
-async function joined(kind: "tcp" | "unix", channelClass = ChannelClass.BULK): Promise<Joined> {
+async function joined(kind: "tcp" | "unix", channelClass: ChannelClass = ChannelClass.BULK): Promise<Joined> {
   const { near, far } = await trunks.open({ class: channelClass });
   const to = kind === "tcp" ? { host: "127.0.0.1", port: portOf(servers.tcp) } : { path: join(scratch, "target.sock") };
   const target = connect({ ...to, allowHalfOpen: true });
@@ -238,6 +238,44 @@ describe("a plain TCP client of a message resource", () => {
     const [error] = await failed;
     expect([error.detail, error.metadata["stage"]]).toEqual([detail, "ENTRY"]);
     await eventually(() => clientError?.code === "ECONNRESET", { what: "the client's reset" });
+  });
+});
+
+describe("a droppable channel to a target that reads nothing", () => {
+  it("never makes its writer wait, and what arrives later is whole and in order", async () => {
+    let target: Socket | undefined;
+    serve = (socket) => {
+      target = socket.pause();
+    };
+    const { near } = await joined("tcp", ChannelClass.DROPPABLE);
+    const { messages } = talk(near);
+    const count = 20_000;
+    const message = Buffer.alloc(1_024);
+    for (let i = 0; i < count; i += 1) {
+      message.writeUInt32LE(i);
+      messages.send(message);
+      if (i % 32 === 31) await new Promise(setImmediate);
+    }
+    await eventually(() => near.stats().droppedCount > 0, { what: "messages to be dropped" });
+    const ids: number[] = [];
+    const deframer = new MessageDeframer(limits.messageMaxBytes, (arrived) => ids.push(arrived.readUInt32LE()));
+    (target as Socket).on("data", (chunk: Buffer) => void deframer.push(chunk)).resume();
+    await eventually(() => ids.at(-1) === count - 1, { what: "the newest message" });
+    expect(ids.length + near.stats().droppedCount).toBe(count);
+    expect(ids.every((id, at) => at === 0 || id > (ids[at - 1] as number))).toBe(true);
+    near.destroy();
+  });
+
+  it("refuses a message beyond its own bound", async () => {
+    serve = (socket) => void socket.resume();
+    const { near } = await joined("tcp", ChannelClass.DROPPABLE);
+    const { messages } = talk(near);
+    expect(() => messages.send(Buffer.alloc(limits.droppableMessageMaxBytes + 1))).toThrow(
+      expect.objectContaining({ detail: "MESSAGE_TOO_LARGE" }),
+    );
+    const failed = once(near, "error") as Promise<[WeftError]>;
+    near.write(announcing(limits.droppableMessageMaxBytes + 1));
+    expect((await failed)[0].detail).toBe("MESSAGE_TOO_LARGE");
   });
 });
 
