@@ -1,12 +1,14 @@
-/** `weft up`: a whole fabric on this machine, to look at or to prove with `--smoke`. */
+/** `weft up`: a whole fabric on this machine, to look at, to prove with `--smoke`, or to hurt with `--chaos`. */
 
 import { type Command, Option } from "commander";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/limits.ts";
-import { wholeNumber } from "../arguments.ts";
+import { durationMs, wholeNumber } from "../arguments.ts";
 import { exitCodes, print, safeLines, table } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
+import { Chaos, chaosHead, chaosRow, chaosText } from "../up/chaos.ts";
 import { type Fabric, startFabric } from "../up/fabric.ts";
+import { failoverText, watchFailovers } from "../up/failovers.ts";
 import { endedError } from "../up/processes.ts";
 import { pathInUse, runSmoke } from "../up/smoke.ts";
 
@@ -14,8 +16,14 @@ interface UpOptions extends GlobalOptions {
   readonly data?: string;
   readonly smoke?: boolean;
   readonly bytes?: number;
+  /** Milliseconds from fault to fault. */
+  readonly chaos?: number;
+  readonly rounds?: number;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
 }
+
+/** A round must leave time to start a killed process again. */
+const chaosEveryMinMs = 2_000;
 
 /** How often the operator's certificate is looked at. */
 const keepFreshMs = 1_800_000;
@@ -132,10 +140,17 @@ function factsOf(fabric: Fabric): object {
   };
 }
 
+/** Standard output stays one object with `--json`. */
+function tellMove(options: UpOptions, text: string): void {
+  if (options.json === true) progress(text);
+  else process.stdout.write(`${text}\n`);
+}
+
 /** Stands until asked to end; the exit code says whether a part of it failed first. */
 async function stand(options: UpOptions, fabric: Fabric, signals: Signals): Promise<void> {
   const text = await describe(fabric);
   print(options, factsOf(fabric), () => text);
+  void watchFailovers(fabric, (failover) => tellMove(options, failoverText(failover)), signals.signal);
   // Any session renews the operator's certificate when that is due: it must not end while the fabric stands.
   const keepFresh = setInterval(() => {
     fabric.withSession(async () => {}).catch((thrown: unknown) => progress(safeLines(messageOf(thrown))));
@@ -147,16 +162,46 @@ async function stand(options: UpOptions, fabric: Fabric, signals: Signals): Prom
   process.exitCode = exitCodes.failure;
 }
 
+/** Hurts the fabric until asked to end, or for `--rounds`; the exit code says whether anything was noticed. */
+async function chaos(options: UpOptions, fabric: Fabric, intervalMs: number, signals: Signals): Promise<void> {
+  const isJson = options.json === true;
+  const say = (text: string): void => void process.stdout.write(`${text}\n`);
+  if (!isJson) say(`${await describe(fabric)}\n\n${chaosHead()}`);
+  const watching = new AbortController();
+  const running = new Chaos({
+    fabric,
+    intervalMs,
+    signal: signals.signal,
+    onRound: (round) => say(isJson ? JSON.stringify(round) : chaosRow(round)),
+    ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
+  });
+  void watchFailovers(fabric, (failover) => running.heard(failover), watching.signal);
+  const summary = await running.run();
+  watching.abort();
+  say(isJson ? JSON.stringify(summary) : chaosText(summary));
+  if (!summary.ok) process.exitCode = exitCodes.failure;
+}
+
+function requireSense({ bytes, smoke: isSmoke, chaos: intervalMs, rounds }: UpOptions): void {
+  const wrong = (message: string): never => {
+    throw new WeftError("invalid_argument", message, { detail: "UP_USAGE" });
+  };
+  if (bytes !== undefined && isSmoke !== true) wrong("--bytes says how much --smoke sends; give both");
+  if (rounds !== undefined && intervalMs === undefined) wrong("--rounds says how long --chaos goes on; give both");
+  if (intervalMs !== undefined && isSmoke === true) wrong("--smoke and --chaos are two things; give one");
+  if (intervalMs !== undefined && intervalMs < chaosEveryMinMs)
+    wrong(`--chaos needs at least ${chaosEveryMinMs / 1_000}s: a killed process must be started again in each round`);
+}
+
 async function up(options: UpOptions): Promise<void> {
   const signals = onSignals();
   try {
-    if (options.bytes !== undefined && options.smoke !== true) {
-      throw new WeftError("invalid_argument", "--bytes says how much --smoke sends; give both", { detail: "UP_USAGE" });
-    }
+    requireSense(options);
     if (options.smoke === true) return await smoke(options, signals);
     const fabric = await startFabric({ ...fabricOptions(options), signal: signals.signal });
     try {
-      await stand(options, fabric, signals);
+      if (options.chaos === undefined) await stand(options, fabric, signals);
+      else await chaos(options, fabric, options.chaos, signals);
     } finally {
       await fabric.stop();
       progress("stopped");
@@ -176,12 +221,17 @@ export function addUpCommand(program: Command): void {
     .description("bring up a whole fabric on this machine: control, entries, relays, egresses, demo targets")
     .option("--data <dir>", "keep identities and stores here; a second start reuses them")
     .option("--smoke", "send random bytes both ways through the fabric, check them, print a report and stop")
+    .option("--chaos <duration>", "hurt the relay in use once per this long, under a checked transfer", durationMs)
+    .option("--rounds <count>", "with --chaos: end after so many rounds (default: at Ctrl-C)", wholeNumber(1_000_000))
     .option("--bytes <count>", "with --smoke: bytes each way (default: 268435456)", wholeNumber())
     .addOption(
       new Option("--log-level <level>", "of the processes' logs")
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     )
-    .addHelpText("after", "\nExamples:\n  weft up\n  weft up --data ./.weft\n  weft up --smoke --json")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  weft up\n  weft up --data ./.weft\n  weft up --smoke --json\n  weft up --chaos 10s\n  weft up --chaos 5s --rounds 6 --json",
+    )
     .action(action(up));
 }

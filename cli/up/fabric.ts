@@ -45,11 +45,13 @@ export interface Fabric {
   readonly root: string;
   readonly contextDir: string;
   readonly plan: Plan;
-  /** Control first, then the nodes in the plan's order. */
+  /** Control first, then the nodes in the plan's order. A node that was started again stands in its old place. */
   readonly processes: readonly Child[];
   /** Milliseconds from the call to the first byte through an entry. */
   readonly upMs: number;
   process(name: string): Child;
+  /** Starts a node again whose process has ended; resolves once it is ready. */
+  restart(name: string): Promise<Child>;
   listenerPort(name: string): number;
   withSession<T>(work: (session: Session) => Promise<T>): Promise<T>;
   /** Ends every process in order: entries, relays, egresses, control, targets; then removes a temporary folder. */
@@ -250,7 +252,30 @@ async function enrollAll(
 
 interface Standing {
   readonly plan: Plan;
-  readonly processes: readonly Child[];
+  readonly processes: Child[];
+}
+
+function processNamed(processes: readonly Child[], name: string): Child {
+  const found = processes.find((child) => child.name === name);
+  if (found === undefined) throw new Error(`no process is named ${name}`);
+  return found;
+}
+
+/** Starts one node of a standing fabric again, in the place of the process that ended. */
+async function startAgain(
+  layout: Layout,
+  { plan, processes }: Standing,
+  name: string,
+  options: FabricOptions,
+  started: Started,
+): Promise<Child> {
+  const node = plan.nodes.find((planned) => planned.name === name);
+  if (node === undefined) throw new Error(`no node is named ${name}`);
+  const before = processNamed(processes, name);
+  await before.exited;
+  const child = await startNode(layout, plan, node, options, undefined, started);
+  processes[processes.indexOf(before)] = child;
+  return child;
 }
 
 function startTargets(layout: Layout, plan: Plan, started: Started): Promise<Child> {
@@ -327,18 +352,16 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
   };
   try {
     const standing = bringUp(layout, options, started);
-    const { plan, processes } = await Promise.race([standing, givenUp(options.signal)]);
+    const stood = await Promise.race([standing, givenUp(options.signal)]);
+    const { plan, processes } = stood;
     return {
       root,
       contextDir: layout.context,
       plan,
       processes,
       upMs: performance.now() - startedMs,
-      process(name) {
-        const found = processes.find((child) => child.name === name);
-        if (found === undefined) throw new Error(`no process is named ${name}`);
-        return found;
-      },
+      process: (name) => processNamed(processes, name),
+      restart: (name) => startAgain(layout, stood, name, options, started),
       listenerPort: (name) => plan.listeners.find((listener) => listener.name === name)?.port ?? 0,
       withSession: (work) => withSession({ context: layout.context }, work),
       stop,

@@ -1,0 +1,99 @@
+/** Every move of a trunk in a standing fabric, as the edges tell of it (NodeService/WatchEvents), with names for ids. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { type NodePort, openNodePort } from "../node-port.ts";
+import { safeText } from "../output.ts";
+import { namer, type Session } from "../session.ts";
+import type { Fabric } from "./fabric.ts";
+
+export interface Failover {
+  /** The edge that decided. */
+  readonly node: string;
+  readonly trunk: string;
+  readonly lane: string;
+  /** Node names, edge to edge. */
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+  readonly cause: string;
+  readonly gapMs: number;
+  readonly replayedBytes: number;
+}
+
+/** How long to wait before an edge that went silent is asked again. */
+const againAfterMs = 500;
+
+/** The move of an event's facts, or undefined where the other edge decided: that edge tells of it. */
+export function failoverOf(
+  node: string,
+  facts: Readonly<Record<string, string>>,
+  nameOf: (id: string) => string,
+): Failover | undefined {
+  if (facts["cause"] === "peer") return undefined;
+  const names = (text: string | undefined): string[] => (text ?? "").split(" ").filter(Boolean).map(nameOf);
+  return {
+    node,
+    trunk: facts["trunk"] ?? "",
+    lane: facts["lane"] ?? "",
+    from: names(facts["from"]),
+    to: names(facts["to"]),
+    cause: facts["cause"] ?? "",
+    gapMs: Number(facts["gap_ms"] ?? 0),
+    replayedBytes: Number(facts["replayed_bytes"] ?? 0),
+  };
+}
+
+/** One line for people. */
+export function failoverText({ node, lane, from, to, cause, gapMs, replayedBytes }: Failover): string {
+  const text = `${node} ${lane}: ${from.join(" > ")} => ${to.join(" > ")} (${cause}), gap ${gapMs.toFixed(1)} ms, ${replayedBytes} bytes replayed`;
+  return safeText(text);
+}
+
+/** Names of the fabric's nodes by their ids. */
+export function nodeNames(fabric: Fabric): (id: string) => string {
+  return namer(fabric.processes.map(({ name, facts }) => ({ id: String(facts.nodeId ?? ""), name })));
+}
+
+/** The operator port of one of the fabric's nodes, where its process is now. */
+export async function fabricNodePort(fabric: Fabric, session: Session, name: string): Promise<NodePort> {
+  const { facts } = fabric.process(name);
+  const clusterId = await session.clusterId();
+  return await openNodePort(session, { id: String(facts.nodeId), clusterId, address: String(facts.operator) });
+}
+
+async function follow(
+  fabric: Fabric,
+  session: Session,
+  name: string,
+  tell: (failover: Failover) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const port = await fabricNodePort(fabric, session, name);
+  try {
+    for await (const { kind, facts } of port.client.watchEvents({}, { signal, timeoutMs: 0 })) {
+      const failover = kind === "trunk_moved" ? failoverOf(name, facts, nodeNames(fabric)) : undefined;
+      if (failover !== undefined) tell(failover);
+    }
+  } finally {
+    port.close();
+  }
+}
+
+/** Follows every edge until `signal` aborts; an edge that ends is asked again when it is back. Never rejects. */
+export async function watchFailovers(
+  fabric: Fabric,
+  tell: (failover: Failover) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const edges = fabric.plan.nodes.filter(({ role }) => role !== "relay");
+  const watchOne = async (name: string): Promise<void> => {
+    while (!signal.aborted) {
+      try {
+        await fabric.withSession((session) => follow(fabric, session, name, tell, signal));
+      } catch {
+        // It is down, or its session ended: both are told elsewhere.
+      }
+      await delay(againAfterMs, undefined, { signal }).catch(() => {});
+    }
+  };
+  await Promise.all(edges.map(({ name }) => watchOne(name)));
+}
