@@ -269,8 +269,8 @@ export class TrunkRunner {
     return this.#track(openChannel(this.#trunk, open, this.#clock.monoMs()));
   }
 
-  channel(id: number): EdgeChannel | undefined {
-    return this.#channels.get(id);
+  channel(id: number | string): EdgeChannel | undefined {
+    return this.#channels.get(Number(id)) ?? this.#channels.values().find((one) => one.correlationId === id);
   }
 
   #track(channel: TrunkChannel): EdgeChannel {

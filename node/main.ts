@@ -332,8 +332,8 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       refreshCounters: () => roles.plane.refreshCounters(),
       listeners: () => roles.listeners.status(),
       trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
-      explainChannel: (trunkId, channelId) =>
-        explainChannel(roles.entry.trunkPool.find(trunkId) ?? roles.egress.find(trunkId), channelId),
+      explainChannel: (request) =>
+        explainChannel([...roles.entry.trunkPool.trunks(), ...roles.egress.trunks()], request),
     },
     undo,
   );

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   CountersSchema,
+  type ExplainChannelRequest,
   type ExplainChannelResponse,
   GetStatusResponseSchema,
   type LinkStatus,
@@ -46,7 +47,7 @@ export interface NodeServiceDeps {
   readonly links: () => readonly LinkStatus[];
   readonly listeners: () => readonly ListenerStatus[];
   readonly trunks: () => readonly TrunkStatus[];
-  readonly explainChannel: (trunkId: string, channelId: number) => ExplainChannelResponse | undefined;
+  readonly explainChannel: (request: ExplainChannelRequest) => ExplainChannelResponse | undefined;
   readonly rssPeakBytes: () => number;
 }
 
@@ -131,7 +132,7 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
     watchEvents: (_request, context) => watch(deps.events, context.signal),
     listTrunks: () => ({ trunks: [...deps.trunks()] }),
     explainChannel(request) {
-      const found = deps.explainChannel(request.trunkId, request.channelId);
+      const found = deps.explainChannel(request);
       if (found === undefined)
         throw new WeftError("not_found", "no such channel on this node", { detail: "CHANNEL_UNKNOWN" });
       return found;

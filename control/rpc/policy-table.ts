@@ -6,10 +6,12 @@
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { RouteIntentService } from "../../gen/weft/admin/v1/intent_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
+import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
@@ -84,6 +86,7 @@ export const controlPolicy: PolicyTable = {
     // Candidates name every relay: operators only.
     explainRoute: operator,
     reportLinks: ownNode,
+    listLinks: operator,
   }),
   ...rowsOf(AuditService, { listAudit: operator }),
   ...rowsOf(ClusterService, { createCluster: operator, listClusters: operator, getCluster: operator }),
@@ -102,6 +105,12 @@ export const controlPolicy: PolicyTable = {
   }),
   ...rowsOf(OrganizationService, { createOrganization: operator, listOrganizations: operator }),
   ...rowsOf(PoolService, { createPool: operator, listPools: operator, addPoolNode: operator }),
+  ...rowsOf(QosService, { setQosPolicy: operator, listQosPolicies: operator, removeQosPolicy: operator }),
+  ...rowsOf(RouteIntentService, {
+    addRouteIntent: operator,
+    listRouteIntents: operator,
+    removeRouteIntent: operator,
+  }),
   ...rowsOf(RequestService, {
     listRequests: operator,
     getRequest: operator,

@@ -14,7 +14,7 @@ import { scopeSnapshot } from "../../fabric/snapshot/scope.ts";
 import { areNeighbours } from "../../fabric/snapshot/visibility.ts";
 import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type RouteLink, RouteLinkSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import type { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
+import type { LinkProof, RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, nodeOf } from "../../rpc/caller.ts";
@@ -22,10 +22,11 @@ import type { LinkValues } from "../domain/measurements.ts";
 import type { SnapshotSource } from "../domain/snapshot.ts";
 import { requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
+import { type LinkProofRow, linkStates, listProofs, replaceProofs } from "../store/link-proofs.ts";
 import { listSamples, recordSamples } from "../store/links.ts";
 import { nodeNotFound, requireActiveMember } from "../store/memberships.ts";
 import { resourceNotFound } from "../store/resources.ts";
-import { atMost, counter, within } from "./reports.ts";
+import { atMost, counter, shortText, within } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
 
 export interface RoutingServiceDeps extends StoreContext {
@@ -51,12 +52,13 @@ export function routingService(deps: RoutingServiceDeps): ServiceImpl<typeof Rou
       const view = await viewFor(deps, caller, request.clusterId);
       const from = request.fromNodeId === "" ? entriesOf(view) : [fromOf(caller, view, request.fromNodeId)];
       const routes = [];
+      const avoid = new Map(request.failedNodeIds.map((id) => [id, "simulated failure"] as const));
       for (const fromNodeId of from) {
         const serves = request.fromNodeId !== "" || resourcesFor(view, fromNodeId, request).length > 0;
         if (!serves) continue;
         const { graph, need } = await questionOf(deps, view, fromNodeId, request);
         const fromName = view.nodes.find((node) => node.nodeId === fromNodeId)?.name ?? "";
-        routes.push({ fromNodeId, fromName, candidates: explainRoutes(graph, need) });
+        routes.push({ fromNodeId, fromName, candidates: explainRoutes(graph, { ...need, avoid }) });
       }
       if (routes.length === 0) throw resourceNotFound();
       return { routes, snapshotEpoch: view.epoch, snapshotVersion: view.version };
@@ -71,8 +73,24 @@ export function routingService(deps: RoutingServiceDeps): ServiceImpl<typeof Rou
       const known = samples.filter(({ toNodeId }) => isNeighbour(view, nodeId, toNodeId));
       // A link that has just ended is no reason to lose the others' measurements.
       if (known.length === 0 && samples.length > 0) throw nodeNotFound();
+      const proofs = atMost("proofs", request.proofs, limits.reportedLinksMaxCount)
+        .map((proof) => proofOf(nodeId, proof))
+        .filter(({ toNodeId }) => isNeighbour(view, nodeId, toNodeId));
       await recordSamples(deps.sql, clusterId, newestPerLink(known));
+      await replaceProofs(deps.sql, clusterId, nodeId, [...new Map(proofs.map((one) => [one.toNodeId, one])).values()]);
       return {};
+    },
+    async listLinks(request) {
+      const cluster = await requireCluster(deps.sql, request.clusterId);
+      const rows = await listProofs(deps.sql, cluster.id, request.nodeId);
+      return {
+        links: rows.map((row) => ({
+          ...row,
+          lastSuccessAtMs: BigInt(row.lastSuccessAtMs),
+          lastFailureAtMs: BigInt(row.lastFailureAtMs),
+          reportedAtMs: BigInt(row.reportedAtMs),
+        })),
+      };
     },
   };
 }
@@ -112,6 +130,8 @@ interface Question {
   readonly resource: string;
   readonly organizationId: string;
   readonly class: ChannelClass;
+  /** Instead of a resource: the egress of a trunk. */
+  readonly farNodeId?: string;
 }
 
 /** Resources of that name or id which this entry serves; an organization narrows it to one. */
@@ -123,27 +143,39 @@ function resourcesFor(view: ClusterView, fromNodeId: string, asked: Question): r
     .filter((each) => hasRole(grants, NodeRole.ENTRY, each.organizationId));
 }
 
+/** Dates decide nothing about routes. */
+const undated = { issuedAtMs: 0, notAfterMs: 0 };
+
+/** The graph the node plans over, with its newest measurements in front. */
+async function graphFrom(deps: RoutingServiceDeps, view: ClusterView, fromNodeId: string): Promise<MeshGraph> {
+  const own = await listSamples(deps.sql, view.clusterId, fromNodeId);
+  return graphOf(scopeSnapshot(view, fromNodeId, undated), own.map(linkMessage));
+}
+
 async function questionOf(
   deps: RoutingServiceDeps,
   view: ClusterView,
   fromNodeId: string,
   asked: Question,
 ): Promise<{ readonly graph: MeshGraph; readonly need: RouteNeed }> {
+  const graph = await graphFrom(deps, view, fromNodeId);
+  const { organizationId, farNodeId } = asked;
+  const base = { clusterId: view.clusterId, fromNodeId };
+  if (farNodeId !== undefined && farNodeId !== "") {
+    const channelClass = asked.class === ChannelClass.UNSPECIFIED ? ChannelClass.INTERACTIVE : asked.class;
+    return { graph, need: { ...base, toNodeIds: [farNodeId], organizationId, class: channelClass } };
+  }
   const [resource, other] = resourcesFor(view, fromNodeId, asked);
   if (resource === undefined) throw resourceNotFound();
   if (other !== undefined) {
     const message = "several organizations have a resource of that name: name the organization";
     throw new WeftError("failed_precondition", message, { detail: "AMBIGUOUS_NAME" });
   }
-  // Dates decide nothing about routes.
-  const snapshot = scopeSnapshot(view, fromNodeId, { issuedAtMs: 0, notAfterMs: 0 });
-  const own = await listSamples(deps.sql, view.clusterId, fromNodeId);
-  const pool = snapshot.pools.find((each) => each.poolId === resource.poolId);
+  const pool = scopeSnapshot(view, fromNodeId, undated).pools.find((each) => each.poolId === resource.poolId);
   return {
-    graph: graphOf(snapshot, own.map(linkMessage)),
+    graph,
     need: {
-      clusterId: view.clusterId,
-      fromNodeId,
+      ...base,
       toNodeIds: pool?.egressNodeIds ?? [],
       organizationId: resource.organizationId,
       class: asked.class === ChannelClass.UNSPECIFIED ? resource.defaultClass : asked.class,
@@ -171,6 +203,22 @@ function sampleOf(nodeId: string, link: RouteLink): LinkValues {
   const present = Object.fromEntries(Object.entries(measured).filter(([, value]) => value !== undefined));
   const measuredAtMs = counter("measured_at_ms", link.measuredAtMs);
   return { ...present, fromNodeId: nodeId, toNodeId: link.toNodeId, measuredAtMs };
+}
+
+/** One end's word about a link of its own. */
+function proofOf(nodeId: string, proof: LinkProof): LinkProofRow {
+  if (proof.fromNodeId !== "" && proof.fromNodeId !== nodeId) throw nodeNotFound();
+  const state = linkStates.find((each) => each === proof.state);
+  if (state === undefined) throw invalid("state", "state is none a link can be in");
+  return {
+    fromNodeId: nodeId,
+    toNodeId: proof.toNodeId,
+    state,
+    reverse: proof.reverse,
+    lastSuccessAtMs: counter("last_success_at_ms", proof.lastSuccessAtMs),
+    lastFailure: shortText("last_failure", proof.lastFailure),
+    lastFailureAtMs: counter("last_failure_at_ms", proof.lastFailureAtMs),
+  };
 }
 
 /** Who is not linked to the caller does not exist for it. */

@@ -3,6 +3,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { TrunkMoved, TrunkRunner } from "../../edge/trunk-runner.ts";
 import {
+  type ExplainChannelRequest,
   type ExplainChannelResponse,
   ExplainChannelResponseSchema,
   type TrunkStatus,
@@ -46,9 +47,16 @@ export function reportMove(events: NodeEvents, moved: TrunkMoved, trunk: TrunkRu
   });
 }
 
-/** One channel, or undefined when trunk or channel is not here. */
-export function explainChannel(trunk: TrunkRunner | undefined, channelId: number): ExplainChannelResponse | undefined {
-  const channel = trunk?.channel(channelId);
+/** A channel by trunk and number or by correlation id; undefined when it is not here. */
+export function explainChannel(
+  trunks: readonly TrunkRunner[],
+  { trunkId, channelId, correlationId }: Pick<ExplainChannelRequest, "trunkId" | "channelId" | "correlationId">,
+): ExplainChannelResponse | undefined {
+  const wanted = correlationId === "" ? channelId : correlationId;
+  const trunk = trunks.find(
+    (one) => (trunkId === "" ? correlationId !== "" : one.trunkIdHex === trunkId) && one.channel(wanted) !== undefined,
+  );
+  const channel = trunk?.channel(wanted);
   if (trunk === undefined || channel === undefined) return undefined;
   const stats = channel.stats();
   const attachment = trunk.stats().attachments.find(({ lane, active }) => lane === channel.lane && active);
@@ -61,5 +69,10 @@ export function explainChannel(trunk: TrunkRunner | undefined, channelId: number
     sendLimitBytes: BigInt(stats.sendLimitBytes),
     writtenToTarget: BigInt(stats.writtenToTarget),
     state: stats.state,
+    trunkId: trunk.trunkIdHex,
+    channelId: channel.channelId,
+    lane: channel.lane,
+    organizationId: trunk.organizationId,
+    farNodeId: trunk.farEdge,
   });
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/probe/v1/probe.proto.
  */
 export const file_weft_probe_v1_probe: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L3Byb2JlL3YxL3Byb2JlLnByb3RvEg13ZWZ0LnByb2JlLnYxIiwKDFByb2JlUmVxdWVzdBILCgNzZXEYASABKAQSDwoHcGF5bG9hZBgCIAEoDCJdCg1Qcm9iZVJlc3BvbnNlEgsKA3NlcRgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEgwKBGxvYWQYAyABKAESEAoIZHJhaW5pbmcYBCABKAgSDgoGbm93X21zGAUgASgDMlIKDFByb2JlU2VydmljZRJCCgVQcm9iZRIbLndlZnQucHJvYmUudjEuUHJvYmVSZXF1ZXN0Ghwud2VmdC5wcm9iZS52MS5Qcm9iZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("Chl3ZWZ0L3Byb2JlL3YxL3Byb2JlLnByb3RvEg13ZWZ0LnByb2JlLnYxIiwKDFByb2JlUmVxdWVzdBILCgNzZXEYASABKAQSDwoHcGF5bG9hZBgCIAEoDCJxCg1Qcm9iZVJlc3BvbnNlEgsKA3NlcRgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEgwKBGxvYWQYAyABKAESEAoIZHJhaW5pbmcYBCABKAgSDgoGbm93X21zGAUgASgDEhIKCmxpbmtzX2Z1bGwYBiABKAgyUgoMUHJvYmVTZXJ2aWNlEkIKBVByb2JlEhsud2VmdC5wcm9iZS52MS5Qcm9iZVJlcXVlc3QaHC53ZWZ0LnByb2JlLnYxLlByb2JlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message weft.probe.v1.ProbeRequest
@@ -72,6 +72,13 @@ export type ProbeResponse = Message<"weft.probe.v1.ProbeResponse"> & {
    * @generated from field: int64 now_ms = 5;
    */
   nowMs: bigint;
+
+  /**
+   * The answering node keeps as many links as it may: the caller should link to another one.
+   *
+   * @generated from field: bool links_full = 6;
+   */
+  linksFull: boolean;
 };
 
 /**

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/routing/v1/routing.proto.
  */
 export const file_weft_routing_v1_routing: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L3JvdXRpbmcvdjEvcm91dGluZy5wcm90bxIPd2VmdC5yb3V0aW5nLnYxIpgBChRSZXNvbHZlUm91dGVzUmVxdWVzdBISCgpjbHVzdGVyX2lkGAEgASgJEhQKDGZyb21fbm9kZV9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIXCg9vcmdhbml6YXRpb25faWQYBCABKAkSKwoFY2xhc3MYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MiawoVUmVzb2x2ZVJvdXRlc1Jlc3BvbnNlEg8KB3ByaW1hcnkYASADKAkSDwoHc3RhbmRieRgCIAMoCRIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEIpcBChNFeHBsYWluUm91dGVSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkSFAoMZnJvbV9ub2RlX2lkGAIgASgJEhAKCHJlc291cmNlGAMgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgEIAEoCRIrCgVjbGFzcxgFIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcyJ7ChRFeHBsYWluUm91dGVSZXNwb25zZRIxCgZyb3V0ZXMYASADKAsyIS53ZWZ0LnJvdXRpbmcudjEuUm91dGVFeHBsYW5hdGlvbhIWCg5zbmFwc2hvdF9lcG9jaBgCIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAMgASgEIv0BChBSb3V0ZUV4cGxhbmF0aW9uEhQKDGZyb21fbm9kZV9pZBgBIAEoCRIRCglmcm9tX25hbWUYAiABKAkSLgoKY2FuZGlkYXRlcxgDIAMoCzIaLndlZnQucm91dGluZy52MS5DYW5kaWRhdGUSLwoHaW50ZW50cxgEIAMoCzIeLndlZnQucm91dGluZy52MS5BcHBsaWVkSW50ZW50Ei0KCHBhdGhfcW9zGAUgASgLMhsud2VmdC5yb3V0aW5nLnYxLkFwcGxpZWRRb3MSMAoLY2hhbm5lbF9xb3MYBiABKAsyGy53ZWZ0LnJvdXRpbmcudjEuQXBwbGllZFFvcyKrAQoJQ2FuZGlkYXRlEhAKCG5vZGVfaWRzGAEgAygJEg0KBW5hbWVzGAIgAygJEhIKBXRvdGFsGAMgASgBSACIAQESKQoFcGFydHMYBCADKAsyGi53ZWZ0LnJvdXRpbmcudjEuU2NvcmVQYXJ0Eg8KB291dGNvbWUYBSABKAkSDgoGcmVhc29uGAYgASgJEhMKC3NoYXJlZF9ob3BzGAcgAygJQggKBl90b3RhbCJfCg1BcHBsaWVkSW50ZW50EisKBmludGVudBgBIAEoCzIbLndlZnQuZmFicmljLnYxLlJvdXRlSW50ZW50EhEKCXJlc291cmNlcxgCIAMoCRIOCgZlZmZlY3QYAyABKAkiRgoKQXBwbGllZFFvcxINCgVzY29wZRgBIAEoCRIpCgZwb2xpY3kYAiABKAsyGS53ZWZ0LmZhYnJpYy52MS5Rb3NQb2xpY3kiZAoJU2NvcmVQYXJ0Eg0KBWlucHV0GAEgASgJEhIKBXZhbHVlGAIgASgBSACIAQESDAoEdW5pdBgDIAEoCRIOCgZ3ZWlnaHQYBCABKAESDAoEY29zdBgFIAEoAUIICgZfdmFsdWUiPgoSUmVwb3J0TGlua3NSZXF1ZXN0EigKBWxpbmtzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIhUKE1JlcG9ydExpbmtzUmVzcG9uc2UypwIKDlJvdXRpbmdTZXJ2aWNlEl4KDVJlc29sdmVSb3V0ZXMSJS53ZWZ0LnJvdXRpbmcudjEuUmVzb2x2ZVJvdXRlc1JlcXVlc3QaJi53ZWZ0LnJvdXRpbmcudjEuUmVzb2x2ZVJvdXRlc1Jlc3BvbnNlElsKDEV4cGxhaW5Sb3V0ZRIkLndlZnQucm91dGluZy52MS5FeHBsYWluUm91dGVSZXF1ZXN0GiUud2VmdC5yb3V0aW5nLnYxLkV4cGxhaW5Sb3V0ZVJlc3BvbnNlElgKC1JlcG9ydExpbmtzEiMud2VmdC5yb3V0aW5nLnYxLlJlcG9ydExpbmtzUmVxdWVzdBokLndlZnQucm91dGluZy52MS5SZXBvcnRMaW5rc1Jlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("Ch13ZWZ0L3JvdXRpbmcvdjEvcm91dGluZy5wcm90bxIPd2VmdC5yb3V0aW5nLnYxIpgBChRSZXNvbHZlUm91dGVzUmVxdWVzdBISCgpjbHVzdGVyX2lkGAEgASgJEhQKDGZyb21fbm9kZV9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIXCg9vcmdhbml6YXRpb25faWQYBCABKAkSKwoFY2xhc3MYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MiawoVUmVzb2x2ZVJvdXRlc1Jlc3BvbnNlEg8KB3ByaW1hcnkYASADKAkSDwoHc3RhbmRieRgCIAMoCRIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEIsUBChNFeHBsYWluUm91dGVSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkSFAoMZnJvbV9ub2RlX2lkGAIgASgJEhAKCHJlc291cmNlGAMgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgEIAEoCRIrCgVjbGFzcxgFIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxITCgtmYXJfbm9kZV9pZBgGIAEoCRIXCg9mYWlsZWRfbm9kZV9pZHMYByADKAkiewoURXhwbGFpblJvdXRlUmVzcG9uc2USMQoGcm91dGVzGAEgAygLMiEud2VmdC5yb3V0aW5nLnYxLlJvdXRlRXhwbGFuYXRpb24SFgoOc25hcHNob3RfZXBvY2gYAiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgDIAEoBCL9AQoQUm91dGVFeHBsYW5hdGlvbhIUCgxmcm9tX25vZGVfaWQYASABKAkSEQoJZnJvbV9uYW1lGAIgASgJEi4KCmNhbmRpZGF0ZXMYAyADKAsyGi53ZWZ0LnJvdXRpbmcudjEuQ2FuZGlkYXRlEi8KB2ludGVudHMYBCADKAsyHi53ZWZ0LnJvdXRpbmcudjEuQXBwbGllZEludGVudBItCghwYXRoX3FvcxgFIAEoCzIbLndlZnQucm91dGluZy52MS5BcHBsaWVkUW9zEjAKC2NoYW5uZWxfcW9zGAYgASgLMhsud2VmdC5yb3V0aW5nLnYxLkFwcGxpZWRRb3MiqwEKCUNhbmRpZGF0ZRIQCghub2RlX2lkcxgBIAMoCRINCgVuYW1lcxgCIAMoCRISCgV0b3RhbBgDIAEoAUgAiAEBEikKBXBhcnRzGAQgAygLMhoud2VmdC5yb3V0aW5nLnYxLlNjb3JlUGFydBIPCgdvdXRjb21lGAUgASgJEg4KBnJlYXNvbhgGIAEoCRITCgtzaGFyZWRfaG9wcxgHIAMoCUIICgZfdG90YWwiXwoNQXBwbGllZEludGVudBIrCgZpbnRlbnQYASABKAsyGy53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUludGVudBIRCglyZXNvdXJjZXMYAiADKAkSDgoGZWZmZWN0GAMgASgJIkYKCkFwcGxpZWRRb3MSDQoFc2NvcGUYASABKAkSKQoGcG9saWN5GAIgASgLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5ImQKCVNjb3JlUGFydBINCgVpbnB1dBgBIAEoCRISCgV2YWx1ZRgCIAEoAUgAiAEBEgwKBHVuaXQYAyABKAkSDgoGd2VpZ2h0GAQgASgBEgwKBGNvc3QYBSABKAFCCAoGX3ZhbHVlImoKElJlcG9ydExpbmtzUmVxdWVzdBIoCgVsaW5rcxgBIAMoCzIZLndlZnQuZmFicmljLnYxLlJvdXRlTGluaxIqCgZwcm9vZnMYAiADKAsyGi53ZWZ0LnJvdXRpbmcudjEuTGlua1Byb29mIrsBCglMaW5rUHJvb2YSFAoMZnJvbV9ub2RlX2lkGAEgASgJEhIKCnRvX25vZGVfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkSDwoHcmV2ZXJzZRgEIAEoCBIaChJsYXN0X3N1Y2Nlc3NfYXRfbXMYBSABKAMSFAoMbGFzdF9mYWlsdXJlGAYgASgJEhoKEmxhc3RfZmFpbHVyZV9hdF9tcxgHIAEoAxIWCg5yZXBvcnRlZF9hdF9tcxgIIAEoAyI3ChBMaXN0TGlua3NSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCSI+ChFMaXN0TGlua3NSZXNwb25zZRIpCgVsaW5rcxgBIAMoCzIaLndlZnQucm91dGluZy52MS5MaW5rUHJvb2YiFQoTUmVwb3J0TGlua3NSZXNwb25zZTL7AgoOUm91dGluZ1NlcnZpY2USXgoNUmVzb2x2ZVJvdXRlcxIlLndlZnQucm91dGluZy52MS5SZXNvbHZlUm91dGVzUmVxdWVzdBomLndlZnQucm91dGluZy52MS5SZXNvbHZlUm91dGVzUmVzcG9uc2USWwoMRXhwbGFpblJvdXRlEiQud2VmdC5yb3V0aW5nLnYxLkV4cGxhaW5Sb3V0ZVJlcXVlc3QaJS53ZWZ0LnJvdXRpbmcudjEuRXhwbGFpblJvdXRlUmVzcG9uc2USWAoLUmVwb3J0TGlua3MSIy53ZWZ0LnJvdXRpbmcudjEuUmVwb3J0TGlua3NSZXF1ZXN0GiQud2VmdC5yb3V0aW5nLnYxLlJlcG9ydExpbmtzUmVzcG9uc2USUgoJTGlzdExpbmtzEiEud2VmdC5yb3V0aW5nLnYxLkxpc3RMaW5rc1JlcXVlc3QaIi53ZWZ0LnJvdXRpbmcudjEuTGlzdExpbmtzUmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
 
 /**
  * @generated from message weft.routing.v1.ResolveRoutesRequest
@@ -121,6 +121,20 @@ export type ExplainRouteRequest = Message<"weft.routing.v1.ExplainRouteRequest">
    * @generated from field: weft.fabric.v1.ChannelClass class = 5;
    */
   class: ChannelClass;
+
+  /**
+   * Instead of a resource: the egress a trunk of this organization ends at.
+   *
+   * @generated from field: string far_node_id = 6;
+   */
+  farNodeId: string;
+
+  /**
+   * Node ids that count as failed.
+   *
+   * @generated from field: repeated string failed_node_ids = 7;
+   */
+  failedNodeIds: string[];
 };
 
 /**
@@ -364,6 +378,13 @@ export type ReportLinksRequest = Message<"weft.routing.v1.ReportLinksRequest"> &
    * @generated from field: repeated weft.fabric.v1.RouteLink links = 1;
    */
   links: RouteLink[];
+
+  /**
+   * Every link the caller keeps, up or not.
+   *
+   * @generated from field: repeated weft.routing.v1.LinkProof proofs = 2;
+   */
+  proofs: LinkProof[];
 };
 
 /**
@@ -372,6 +393,113 @@ export type ReportLinksRequest = Message<"weft.routing.v1.ReportLinksRequest"> &
  */
 export const ReportLinksRequestSchema: GenMessage<ReportLinksRequest> = /*@__PURE__*/
   messageDesc(file_weft_routing_v1_routing, 9);
+
+/**
+ * What one end of a link can say about its reachability.
+ *
+ * @generated from message weft.routing.v1.LinkProof
+ */
+export type LinkProof = Message<"weft.routing.v1.LinkProof"> & {
+  /**
+   * In a report: empty or the caller.
+   *
+   * @generated from field: string from_node_id = 1;
+   */
+  fromNodeId: string;
+
+  /**
+   * @generated from field: string to_node_id = 2;
+   */
+  toNodeId: string;
+
+  /**
+   * "up", "dialing", "waiting", "draining".
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * The peer can only dial out: it brought the connection this end calls on.
+   *
+   * @generated from field: bool reverse = 4;
+   */
+  reverse: boolean;
+
+  /**
+   * When the peer last answered a probe; 0: never.
+   *
+   * @generated from field: int64 last_success_at_ms = 5;
+   */
+  lastSuccessAtMs: bigint;
+
+  /**
+   * Class of the newest failure, for example "refused", "timeout", "identity"; empty: none.
+   *
+   * @generated from field: string last_failure = 6;
+   */
+  lastFailure: string;
+
+  /**
+   * @generated from field: int64 last_failure_at_ms = 7;
+   */
+  lastFailureAtMs: bigint;
+
+  /**
+   * When control heard this.
+   *
+   * @generated from field: int64 reported_at_ms = 8;
+   */
+  reportedAtMs: bigint;
+};
+
+/**
+ * Describes the message weft.routing.v1.LinkProof.
+ * Use `create(LinkProofSchema)` to create a new message.
+ */
+export const LinkProofSchema: GenMessage<LinkProof> = /*@__PURE__*/
+  messageDesc(file_weft_routing_v1_routing, 10);
+
+/**
+ * @generated from message weft.routing.v1.ListLinksRequest
+ */
+export type ListLinksRequest = Message<"weft.routing.v1.ListLinksRequest"> & {
+  /**
+   * @generated from field: string cluster_id = 1;
+   */
+  clusterId: string;
+
+  /**
+   * Empty: every link of the cluster; else those of this node, both directions.
+   *
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+};
+
+/**
+ * Describes the message weft.routing.v1.ListLinksRequest.
+ * Use `create(ListLinksRequestSchema)` to create a new message.
+ */
+export const ListLinksRequestSchema: GenMessage<ListLinksRequest> = /*@__PURE__*/
+  messageDesc(file_weft_routing_v1_routing, 11);
+
+/**
+ * @generated from message weft.routing.v1.ListLinksResponse
+ */
+export type ListLinksResponse = Message<"weft.routing.v1.ListLinksResponse"> & {
+  /**
+   * @generated from field: repeated weft.routing.v1.LinkProof links = 1;
+   */
+  links: LinkProof[];
+};
+
+/**
+ * Describes the message weft.routing.v1.ListLinksResponse.
+ * Use `create(ListLinksResponseSchema)` to create a new message.
+ */
+export const ListLinksResponseSchema: GenMessage<ListLinksResponse> = /*@__PURE__*/
+  messageDesc(file_weft_routing_v1_routing, 12);
 
 /**
  * @generated from message weft.routing.v1.ReportLinksResponse
@@ -384,7 +512,7 @@ export type ReportLinksResponse = Message<"weft.routing.v1.ReportLinksResponse">
  * Use `create(ReportLinksResponseSchema)` to create a new message.
  */
 export const ReportLinksResponseSchema: GenMessage<ReportLinksResponse> = /*@__PURE__*/
-  messageDesc(file_weft_routing_v1_routing, 10);
+  messageDesc(file_weft_routing_v1_routing, 13);
 
 /**
  * @generated from service weft.routing.v1.RoutingService
@@ -419,6 +547,16 @@ export const RoutingService: GenService<{
     methodKind: "unary";
     input: typeof ReportLinksRequestSchema;
     output: typeof ReportLinksResponseSchema;
+  },
+  /**
+   * The links of a cluster as their ends last proved or missed them.
+   *
+   * @generated from rpc weft.routing.v1.RoutingService.ListLinks
+   */
+  listLinks: {
+    methodKind: "unary";
+    input: typeof ListLinksRequestSchema;
+    output: typeof ListLinksResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_routing_v1_routing, 0);
