@@ -45,13 +45,7 @@ export function addResourceCommands(program: Command): void {
   const resource = program
     .command("resource")
     .description("resources: what clients ask for by name")
-    .addHelpText(
-      "after",
-      groupExamples(
-        "weft resource list",
-        "weft resource add db --pool office --target db.internal:5432 --service database",
-      ),
-    );
+    .addHelpText("after", groupExamples("weft resource list", "weft resource add db --pool office --target db:5432"));
   resource
     .command("add <name>")
     .description("add a resource behind a pool")
