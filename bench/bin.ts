@@ -16,6 +16,6 @@ if (names.includes(name)) {
   const done = spawnSync(process.execPath, [...flags, `${folder}${name}.ts`, ...args], { stdio: "inherit" });
   process.exitCode = done.status ?? 1;
 } else {
-  process.stderr.write(`bench: name one of ${names.join(", ")}\n  example: npm run bench -- trunk 256\n`);
+  process.stderr.write(`bench: name one of ${names.join(", ")}\n  example: npm run bench -- trunk-bulk 256\n`);
   process.exitCode = 2;
 }

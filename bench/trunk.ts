@@ -1,211 +1,245 @@
 /**
- * What a trunk costs: two processes, one end-to-end TLS connection per lane over loopback, no relay. Prints one JSON line.
+ * What a trunk does over the relays of a real fabric: small messages, opening and closing, a round trip with and without
+ * relays, what an idle channel keeps, what one reader that stopped costs the others, and how even the shares are.
  *
- *   node bench/trunk.ts [MiB each way]
+ *   npm run bench -- trunk --json
  *
- * bulk: that many MiB in both directions at the same time over an echo; CPU per GB is of both processes, per byte carried.
- * small: 64-byte messages one way over 16 channels. pingPong: 1 KiB there and back on the interactive lane, idle trunk.
+ * Both edges are processes of the bench in the places of an entry and an egress; everything is counted at the far edge.
+ * TCP to TCP is opened through a listener of a shipped entry to the echo target behind a shipped egress.
  */
 
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { leafOfKind, rootsOfKind } from "../certs/material.ts";
-import type { EdgeChannel } from "../edge/channel.ts";
-import { TrunkAcceptor } from "../edge/trunk-acceptor.ts";
-import { TrunkPool } from "../edge/trunk-pool.ts";
-import { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
-import { systemClock } from "../lib/clock.ts";
-import { MiB } from "../lib/limits.ts";
-import { silentLog } from "../lib/log.ts";
-import { systemRandom } from "../lib/random.ts";
-import type { Identities } from "../tests/harness/edge-paths.ts";
-import { dialPath, listenForPaths, makeIdentities } from "../tests/harness/edge-paths.ts";
+import { connect, createServer, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { KiB } from "../lib/limits.ts";
+import { residentBytes } from "./peers/child.ts";
+import type { Memory } from "./peers/memory.ts";
+import type { Route } from "./peers/route.ts";
+import { type Stage, setStage } from "./peers/stage.ts";
 
-/** Identities as they cross to the other process. */
-interface Packed {
-  readonly roots: string[];
-  readonly entry: { keyPem: string; der: string };
-  readonly egress: { keyPem: string; der: string };
+const warmMs = 1_000;
+const measureMs = 3_000;
+const echoRounds = 6;
+const echoesPerRound = 500;
+const idleMessageChannels = 5_000;
+const idleTcpChannels = 2_500;
+const stallRounds = 3;
+
+interface Swallowed {
+  readonly atMs: number;
+  readonly bytes: readonly number[];
+  readonly messages: number;
 }
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+const say = (line: string): void => void process.stderr.write(`trunk: ${line}\n`);
+const round = (value: number, digits = 0): number => Number(value.toFixed(digits));
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-function pack({ roots, entry, egress }: Identities): Packed {
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+const swallowed = (stage: Stage): Promise<Swallowed> => stage.far.call<Swallowed>("swallowed");
+
+/** Bytes each channel delivered in `forMs`, and the seconds that took by the far edge's clock. */
+async function delivered(stage: Stage, forMs: number): Promise<{ bytes: number[]; messages: number; seconds: number }> {
+  const before = await swallowed(stage);
+  await pause(forMs);
+  const after = await swallowed(stage);
   return {
-    roots: roots.roots.map((root) => hex(root.der)),
-    entry: { keyPem: entry.keyPem, der: hex(entry.certificateDer) },
-    egress: { keyPem: egress.keyPem, der: hex(egress.certificateDer) },
+    bytes: after.bytes.map((bytes, at) => bytes - (before.bytes[at] ?? 0)),
+    messages: after.messages - before.messages,
+    seconds: (after.atMs - before.atMs) / 1e3,
   };
 }
 
-function unpack({ roots, entry, egress }: Packed): Identities {
-  return {
-    roots: rootsOfKind(
-      "node",
-      roots.map((der) => Buffer.from(der, "hex")),
-    ),
-    entry: leafOfKind("node", entry.keyPem, Buffer.from(entry.der, "hex")),
-    egress: leafOfKind("node", egress.keyPem, Buffer.from(egress.der, "hex")),
-  };
-}
-
-function serve(channel: EdgeChannel): void {
-  channel.on("error", () => {});
-  channel.accept();
-  channel.copiesWrites = false;
-  if (channel.request.resource === "sink") channel.resume().once("end", () => channel.end());
-  else channel.pipe(channel);
-}
-
-/** The far edge: echoes, swallows, and says how much CPU it used. */
-async function farEdge(packed: Packed): Promise<void> {
-  const acceptor = new TrunkAcceptor<string>({
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-    accept: () => true,
-    onChannel: serve,
-  });
-  const listener = await listenForPaths(unpack(packed), (path) => acceptor.add(path));
-  process.on("message", () => process.send?.({ cpu: process.cpuUsage() }));
-  process.send?.({ port: listener.port });
-}
-
-const seconds = (usage: { user: number; system: number }): number => (usage.user + usage.system) / 1e6;
-const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
-
-async function nearEdge(bytesEachWay: number): Promise<void> {
-  const identities = await makeIdentities();
-  const child = fork(fileURLToPath(import.meta.url), ["--far-edge"]);
-  child.send(pack(identities));
-  const [{ port }] = (await once(child, "message")) as [{ port: number }];
-  const farCpu = async (): Promise<number> => {
-    child.send("cpu");
-    const [{ cpu }] = (await once(child, "message")) as [{ cpu: { user: number; system: number } }];
-    return seconds(cpu);
-  };
-  const pool = new TrunkPool({
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-    openPath: () => dialPath(identities, port),
-  });
-  const open = async (resource: string, channelClass: ChannelClass): Promise<EdgeChannel> => {
-    const channel = await pool.open(
-      { farEdge: "far", organizationId: "org" },
-      { resource, class: channelClass, origin: undefined, correlationId: "bench" },
-    );
-    channel.copiesWrites = false;
-    await channel.opened;
-    return channel;
-  };
-  await bulk(await open("echo", ChannelClass.BULK), 32 * MiB);
-  const nearBefore = seconds(process.cpuUsage());
-  const farBefore = await farCpu();
-  const bulkMs = await bulk(await open("echo", ChannelClass.BULK), bytesEachWay);
-  const gigabytes = (2 * bytesEachWay) / 1e9;
-  const nearCpu = seconds(process.cpuUsage()) - nearBefore;
-  const farUsed = (await farCpu()) - farBefore;
-  const windowBytes = pool.trunks()[0]?.stats().windowBytes;
-  const small = await smallMessages(
-    await Promise.all(Array.from({ length: 16 }, () => open("sink", ChannelClass.BULK))),
-  );
-  const pingPong = await pingPongUs(await open("echo", ChannelClass.INTERACTIVE), 2_000);
-  process.stdout.write(
-    `${JSON.stringify({
-      bench: "trunk",
-      node: process.version,
-      mibEachWay: bytesEachWay / MiB,
-      bulk: {
-        megabytesPerSecondBothWays: round((2 * bytesEachWay) / 1e3 / bulkMs, 0),
-        cpuSecondsPerGigabyte: { near: round(nearCpu / gigabytes), far: round(farUsed / gigabytes) },
-        windowBytes,
-      },
-      small: { messageBytes: 64, channels: 16, messagesPerSecond: round(small, 0) },
-      pingPong,
-      rssMiB: round(process.memoryUsage.rss() / MiB, 0),
-    })}\n`,
-  );
-  await pool.close();
-  child.kill();
-}
-
-/** Sends and receives `bytes` over an echo; milliseconds until the last one is back. */
-async function bulk(channel: EdgeChannel, bytes: number): Promise<number> {
-  const block = Buffer.alloc(64 * 1_024, 7);
-  let written = 0;
-  let got = 0;
-  channel.on("data", (chunk: Buffer) => {
-    got += chunk.length;
-  });
-  const write = (): void => {
-    while (written < bytes) {
-      written += block.length;
-      if (!channel.write(block)) return;
-    }
-    channel.off("drain", write);
-    channel.end();
-  };
-  const startMs = systemClock.monoMs();
-  channel.on("drain", write);
-  write();
-  await once(channel, "end");
-  if (got !== bytes) throw new Error(`echo gave back ${got} of ${bytes} bytes`);
-  return systemClock.monoMs() - startMs;
-}
-
-/** Messages per second over several channels, one way, until the far edge half-closed all of them. */
-async function smallMessages(channels: readonly EdgeChannel[]): Promise<number> {
-  const perChannel = 60_000;
-  const message = Buffer.alloc(64, 9);
-  const startMs = systemClock.monoMs();
-  await Promise.all(
-    channels.map(async (channel) => {
-      channel.copiesWrites = true;
-      channel.resume();
-      let left = perChannel;
-      const write = (): void => {
-        while (left > 0) {
-          left -= 1;
-          if (!channel.write(message)) return;
-        }
-        channel.off("drain", write);
-        channel.end();
-      };
-      channel.on("drain", write);
-      write();
-      await once(channel, "end");
-    }),
-  );
-  return (channels.length * perChannel * 1_000) / (systemClock.monoMs() - startMs);
-}
-
-async function pingPongUs(channel: EdgeChannel, count: number): Promise<{ p50Us: number; p99Us: number }> {
-  const message = Buffer.alloc(1_024, 1);
-  const times: number[] = [];
-  let got = 0;
-  let wake = (): void => {};
-  channel.on("data", (chunk: Buffer) => {
-    got += chunk.length;
-    if (got >= message.length) wake();
-  });
-  for (let i = 0; i < count; i += 1) {
-    got = 0;
-    const startMs = systemClock.monoMs();
-    await new Promise<void>((resolve) => {
-      wake = resolve;
-      channel.write(message);
-    });
-    times.push(systemClock.monoMs() - startMs);
+async function smallMessages(stage: Stage, route: Route): Promise<number> {
+  await stage.far.call("forget");
+  await stage.near.call("sendMessages", { route, channels: 16, bytes: 64 });
+  await pause(warmMs);
+  const rates: number[] = [];
+  for (let turn = 0; turn < 3; turn += 1) {
+    const { messages, seconds } = await delivered(stage, measureMs / 2);
+    rates.push(messages / seconds);
   }
-  channel.end();
-  times.sort((a, b) => a - b);
-  const at = (share: number): number => round((times[Math.floor(share * times.length)] as number) * 1e3, 0);
-  return { p50Us: at(0.5), p99Us: at(0.99) };
+  await stage.near.call("stopPouring");
+  return quantile(rates, 0.5);
 }
 
-if (process.argv[2] === "--far-edge") {
-  const [packed] = (await once(process, "message")) as [Packed];
-  await farEdge(packed);
-} else await nearEdge(Number(process.argv[2] ?? "256") * MiB);
+async function fairness(stage: Stage, route: Route): Promise<number> {
+  await stage.far.call("forget");
+  await stage.near.call("pour", { route, channels: 16, bytes: 16 * KiB });
+  await pause(warmMs);
+  const { bytes, seconds } = await delivered(stage, measureMs);
+  await stage.near.call("stopPouring");
+  say(
+    `16 channels, ${round(sum(bytes) / 1e6 / seconds)} MB/s, ${Math.min(...bytes)} to ${Math.max(...bytes)} bytes each`,
+  );
+  return sum(bytes) ** 2 / (bytes.length * sum(bytes.map((value) => value ** 2)));
+}
+
+interface Stalled {
+  readonly others_ratio: number;
+  readonly relay_rss_growth_mb: number;
+}
+
+/** 100 channels pour; the first is read and not read in turns. */
+async function stalledReader(stage: Stage, route: Route, relayPid: number): Promise<Stalled> {
+  await stage.far.call("forget");
+  await stage.near.call("pour", { route, channels: 100, bytes: 16 * KiB });
+  await pause(warmMs);
+  const others = async (): Promise<number> => {
+    const { bytes, seconds } = await delivered(stage, measureMs / 2);
+    return sum(bytes.slice(1)) / seconds;
+  };
+  const rates = { read: [] as number[], stalled: [] as number[] };
+  let grownBytes = 0;
+  for (let turn = 0; turn < stallRounds; turn += 1) {
+    rates.read.push(await others());
+    const residentBefore = residentBytes(relayPid);
+    await stage.far.call("stall", { stalled: true });
+    rates.stalled.push(await others());
+    grownBytes = Math.max(grownBytes, residentBytes(relayPid) - residentBefore);
+    await stage.far.call("stall", { stalled: false });
+  }
+  await stage.near.call("stopPouring");
+  const all = Object.values(rates).map((values) => values.map((value) => round(value / 1e6)).join(" "));
+  say(`99 others, MB/s: ${all[0]} while the first is read, ${all[1]} while it is not`);
+  return {
+    others_ratio: round(quantile(rates.stalled, 0.5) / quantile(rates.read, 0.5), 3),
+    relay_rss_growth_mb: round(grownBytes / 1e6, 1),
+  };
+}
+
+interface Times {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** 1 KiB there and back on an idle trunk, routes in turns. */
+async function echoes(stage: Stage, routes: Readonly<Record<string, Route>>): Promise<Record<string, Times>> {
+  const timesMs: Record<string, number[]> = {};
+  for (let turn = 0; turn <= echoRounds; turn += 1) {
+    for (const [name, route] of Object.entries(routes)) {
+      const some = await stage.near.call<number[]>("pingPong", { route, bytes: KiB, count: echoesPerRound });
+      // The first turn warms up.
+      if (turn > 0) timesMs[name] = [...(timesMs[name] ?? []), ...some];
+    }
+  }
+  const us = (values: readonly number[], share: number): number => round(quantile(values, share) * 1e3);
+  return Object.fromEntries(
+    Object.entries(timesMs).map(([name, values]) => [name, { p50: us(values, 0.5), p99: us(values, 0.99) }]),
+  );
+}
+
+interface Standing {
+  readonly near: Memory;
+  readonly far: Memory;
+  readonly relayBytes: number;
+}
+
+async function standing(stage: Stage, relayPid: number): Promise<Standing> {
+  // What garbage and buffers leave behind settles first.
+  await pause(500);
+  const near = await stage.near.call<Memory>("memory");
+  const far = await stage.far.call<Memory>("memory");
+  return { near, far, relayBytes: residentBytes(relayPid) };
+}
+
+/** What one of `count` channels keeps at the edge that keeps more of it, and at the relay. */
+function perChannel(before: Standing, after: Standing, count: number): { edge: number; relay: number } {
+  const grown = (side: "near" | "far"): number => {
+    const held = after[side].heldBytes - before[side].heldBytes;
+    return Math.max(held, after[side].residentBytes - before[side].residentBytes);
+  };
+  const edge = Math.max(grown("near"), grown("far")) / count;
+  const side = (name: "near" | "far"): string => {
+    const held = round((after[name].heldBytes - before[name].heldBytes) / count);
+    const resident = round((after[name].residentBytes - before[name].residentBytes) / count);
+    return `${name} edge ${held} held, ${resident} resident`;
+  };
+  say(`bytes per idle channel of ${count}: ${side("near")}; ${side("far")}`);
+  return { edge: round(edge), relay: round(Math.max(0, after.relayBytes - before.relayBytes) / count) };
+}
+
+async function idleMessages(stage: Stage, route: Route, relayPid: number): Promise<{ edge: number; relay: number }> {
+  // Once before: what code and tables need the first time is not the channels'.
+  await stage.near.call("hold", { route, count: 500 });
+  await stage.near.call("release");
+  const before = await standing(stage, relayPid);
+  await stage.near.call("hold", { route, count: idleMessageChannels });
+  const after = await standing(stage, relayPid);
+  await stage.near.call("release");
+  return perChannel(before, after, idleMessageChannels);
+}
+
+/** Connections of this process to a port, each of which had one echo. */
+async function dialled(port: number, count: number): Promise<Socket[]> {
+  const one = (): Promise<Socket> =>
+    new Promise((resolve, reject) => {
+      const socket = connect({ host: "127.0.0.1", port, noDelay: true }, () => socket.write("?"));
+      socket.once("data", () => resolve(socket));
+      socket.once("error", reject);
+    });
+  const sockets: Socket[] = [];
+  while (sockets.length < count) sockets.push(...(await Promise.all(Array.from({ length: 50 }, one))));
+  for (const socket of sockets) socket.on("error", () => {});
+  return sockets;
+}
+
+async function idleTcp(stage: Stage, route: Route, relayPid: number): Promise<{ edge: number; relay: number }> {
+  const port = await stage.near.call<number>("listenTcp", { route });
+  for (const socket of await dialled(port, 500)) socket.destroy();
+  const before = await standing(stage, relayPid);
+  const sockets = await dialled(port, idleTcpChannels);
+  const after = await standing(stage, relayPid);
+  for (const socket of sockets) socket.destroy();
+  return perChannel(before, after, idleTcpChannels);
+}
+
+async function opens(stage: Stage, route: Route): Promise<{ message: number; tcp: number }> {
+  const message = await stage.near.call<number>("opens", { route, parallel: 256, forMs: measureMs });
+  const port = stage.fabric.listenerPort("echo-entry-2");
+  const tcp = await stage.near.call<number>("tcpOpens", { port, parallel: 64, forMs: measureMs });
+  return { message: round(message), tcp: round(tcp) };
+}
+
+async function measureAll(stage: Stage): Promise<object> {
+  const route = stage.path("relay-1");
+  const relayPid = stage.fabric.process("relay-1").pid;
+  const routes = { direct: stage.direct, relay1: route, relay2: stage.path("relay-1", "relay-2") };
+  const messages = round(await smallMessages(stage, route));
+  say(`64-byte messages: ${messages} a second`);
+  const stalled = await stalledReader(stage, route, relayPid);
+  const jain = round(await fairness(stage, route), 4);
+  const echo = await echoes(stage, routes);
+  say(`1 KiB echo, microseconds: ${JSON.stringify(echo)}`);
+  const opened = await opens(stage, route);
+  say(`open, echo, close: ${opened.message} message channels and ${opened.tcp} TCP connections a second`);
+  const message = await idleMessages(stage, route, relayPid);
+  const tcp = await idleTcp(stage, route, relayPid);
+  return {
+    relays: 1,
+    messages_per_s_64b: messages,
+    opens_per_s: opened,
+    echo_us: echo,
+    idle_bytes_per_channel: { edge_message: message.edge, edge_tcp: tcp.edge, relay: message.relay },
+    stalled_reader: stalled,
+    fairness_jain_16: jain,
+  };
+}
+
+const target = createServer({ noDelay: true }, (socket) => {
+  socket.on("error", () => {});
+  socket.pipe(socket);
+});
+await new Promise<void>((resolve) => target.listen({ port: 0, host: "127.0.0.1", backlog: 4_096 }, resolve));
+const address = target.address();
+let stage: Stage | undefined;
+try {
+  stage = await setStage(say, typeof address === "object" && address !== null ? address.port : 0);
+  process.stdout.write(`${JSON.stringify(await measureAll(stage))}\n`);
+} finally {
+  await stage?.stop();
+}
+process.exit(0);
