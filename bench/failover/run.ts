@@ -22,6 +22,8 @@ export interface RunOutcome {
   readonly baselineMs: number;
   readonly medianMs: number;
   readonly moves: readonly SeenEvent[];
+  /** From the fault to the first move, by the wall clock of the edges. */
+  readonly movedAfterMs: number;
   readonly controlRpcs: number;
   /** Everything since the channels were opened. */
   readonly verdict: LoadVerdict;
@@ -85,6 +87,7 @@ interface Done {
   readonly why: string;
   readonly firstEvent: number;
   readonly calls: number;
+  readonly injectedAtMs: number;
 }
 
 /** Does the fault at the end of the window without one. */
@@ -100,12 +103,11 @@ async function windows(plan: RunPlan, relay: string, fault: Awaited<ReturnType<t
   const callsBefore = await controlCalls(standing);
   // The phase of the fault within whatever runs on timers is left to chance.
   await delay(controlStoppedBeforeMs + Math.random() * 100);
-  const askedMs = performance.now();
-  const active = await activeRelays(standing, "bulk");
-  const movedBefore = movesOf(watch.events.slice(eventsBefore), { rotations: true }).length;
   await load.sendInto(faultWindow);
+  const { active, ageMs } = await askActive(standing);
+  const movedBefore = movesOf(watch.events.slice(eventsBefore), { rotations: true }).length;
   const firstEvent = watch.events.length;
-  const ageMs = performance.now() - askedMs;
+  const injectedAtMs = Date.now();
   await fault.inject();
   await delay(windowMs);
   const calls = (await controlCalls(standing)) - callsBefore;
@@ -117,7 +119,17 @@ async function windows(plan: RunPlan, relay: string, fault: Awaited<ReturnType<t
       : ageMs > activeMaxAgeMs
         ? `it was ${Math.round(ageMs)} ms ago that ${relay} was known to carry the active path`
         : "";
-  return { why, firstEvent, calls };
+  return { why, firstEvent, calls, injectedAtMs };
+}
+
+/** The relays of the active path, asked again until the answer came quickly enough to be of use. */
+async function askActive(standing: Standing): Promise<{ readonly active: string[]; readonly ageMs: number }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const askedMs = performance.now();
+    const active = await activeRelays(standing, "bulk");
+    const ageMs = performance.now() - askedMs;
+    if (ageMs < activeMaxAgeMs / 2 || attempt === 10) return { active, ageMs };
+  }
 }
 
 /** Runs one fault against the relay that carries the bulk lane. Control runs again when this resolves or rejects. */
@@ -128,7 +140,7 @@ export async function failoverRun(plan: RunPlan): Promise<RunOutcome> {
   await load.receiver.ask("clearWindows");
   const fault = await prepareFault(name, world, relay);
   try {
-    const { why, firstEvent, calls } = await windows(plan, relay, fault);
+    const { why, firstEvent, calls, injectedAtMs } = await windows(plan, relay, fault);
     await fault.heal();
     // What thaws or passes again now must not be delivered twice.
     await delay(500);
@@ -145,6 +157,7 @@ export async function failoverRun(plan: RunPlan): Promise<RunOutcome> {
       baselineMs: (baseline?.maxMs ?? 0) - report.medianMs,
       medianMs: report.medianMs,
       moves,
+      movedAfterMs: (moves[0]?.atMs ?? injectedAtMs) - injectedAtMs,
       controlRpcs: calls,
       verdict,
     };

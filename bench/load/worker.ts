@@ -2,7 +2,6 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 import packageFacts from "../../package.json" with { type: "json" };
 
@@ -98,13 +97,4 @@ export function serveWorker<H extends Handlers>(handlers: H): H {
   });
   process.send?.({ id: 0 } satisfies Answer);
   return handlers;
-}
-
-/** Lets measurements be taken on time beside processes that take all they get; does nothing without the right to. */
-export function preferThisProcess(): void {
-  try {
-    setPriority(-10);
-  } catch {
-    // Without the right, the figures hold the waiting for a turn as well.
-  }
 }
