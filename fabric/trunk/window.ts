@@ -1,22 +1,27 @@
 /**
- * How many bytes a lane may have sent and not yet seen acknowledged: the one control loop of a trunk. It works in rounds (the
- * time until everything sent at the round's start is acknowledged) and spans of rounds that last long enough to tell a rate
- * from noise. While the lane is held back by its window it tries twice the size and keeps it if throughput rose by a tenth;
- * when even the least ack delay of a round is 25 ms above the least ever seen, bytes only queue somewhere, and it shrinks by
- * a quarter. (Same idea as TCP Vegas, LEDBAT RFC 6817.)
+ * How many bytes a lane may have sent and not yet seen acknowledged: the one control loop of a trunk. The window is what the
+ * path holds, measured: the best rate seen lately times the least delay, a quarter more for the next thing to try, and a few
+ * milliseconds for the noise of hosts. What is beyond that would only queue somewhere and delay everybody (LAW-T4).
+ *
+ * At first it doubles as long as that brings throughput. Later it follows the measurement. The least delay is looked for again
+ * every ten seconds, with half the window for a moment, because the route below may have changed. (The idea is that of BBR,
+ * Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016.)
  */
 
-import { limits } from "../../lib/limits.ts";
-
-const RISE_SHARE = 1.1;
-const SHRINK_SHARE = 0.75;
-/** After a try that brought nothing. */
-const RETRY_AFTER_MS = 2_000;
-/** A rate is measured over at least this many rounds and this long: shorter ones are noise on a busy machine. */
-const SPAN_ROUNDS = 2;
-const SPAN_MIN_MS = 60;
-/** The least delay is measured anew after this long: the route below may have changed. */
-const LEAST_DELAY_LIFE_MS = 10_000;
+/** What a larger window must bring for the doubling to go on. */
+const RISE_SHARE = 1.25;
+/** Spans without such a rise that end the doubling: one may be noise. */
+const FLAT_SPANS_COUNT = 3;
+/** A quarter above what the path holds: that is how a rise of its rate is found. */
+const TRY_SHARE = 1.25;
+/** Noise of hosts, and acks that wait for company, in milliseconds of the path's rate. */
+const NOISE_MS = 5;
+/** A rate is measured over at least this long: less is noise on a busy machine. */
+const SPAN_MIN_MS = 20;
+/** How many spans the best rate is taken from: a host that stalls for a few must not shrink the window. */
+const SPANS_KEPT_COUNT = 16;
+const PROBE_EVERY_MS = 10_000;
+const PROBE_ROUNDS_COUNT = 2;
 
 export class SendWindow {
   readonly #startBytes: number;
@@ -29,11 +34,13 @@ export class SendWindow {
   #spanStartMs = 0;
   #spanBytes = 0;
   #spanRounds = 0;
-  #roundLeastMs = Number.POSITIVE_INFINITY;
   #limited = false;
-  /** Set while a doubled window is on trial. */
-  #trial: { readonly fromBytes: number; readonly rateBefore: number } | undefined;
-  #nextTryMs = 0;
+  /** The last rates, bytes per millisecond. */
+  #rates: number[] = [];
+  #doubling = true;
+  #flatSpans = 0;
+  /** The window to return to after looking for the least delay, and for how many rounds more. */
+  #probe: { readonly backToBytes: number; roundsLeft: number } | undefined;
 
   constructor(startBytes: number, maxBytes: number) {
     this.#startBytes = startBytes;
@@ -46,12 +53,16 @@ export class SendWindow {
     this.#limited = true;
   }
 
-  /** The lane moved to another path: delays measured so far mean nothing there. */
+  /** The lane moved to another path: what was measured means nothing there. */
   moved(nowMs: number, nextSeq: number): void {
+    if (this.#probe !== undefined) this.sizeBytes = this.#probe.backToBytes;
+    this.#probe = undefined;
     this.#leastDelayMs = Number.POSITIVE_INFINITY;
-    this.#trial = undefined;
+    this.#rates = [];
+    this.#doubling = true;
+    this.#flatSpans = 0;
     this.#beginSpan(nowMs);
-    this.#beginRound(nextSeq);
+    this.#roundEndSeq = nextSeq;
   }
 
   /**
@@ -60,15 +71,13 @@ export class SendWindow {
    */
   acked(nowMs: number, ackedBytes: number, delayMs: number | undefined, ackedSeq: number, nextSeq: number): void {
     this.#spanBytes += ackedBytes;
-    if (delayMs !== undefined) this.#roundLeastMs = Math.min(this.#roundLeastMs, delayMs);
+    if (delayMs !== undefined && delayMs <= this.#leastDelayMs) {
+      this.#leastDelayMs = delayMs;
+      this.#leastDelayAtMs = nowMs;
+    }
     if (ackedSeq < this.#roundEndSeq) return;
     if (this.#roundEndSeq > 0) this.#endRound(nowMs);
-    this.#beginRound(nextSeq);
-  }
-
-  #beginRound(nextSeq: number): void {
     this.#roundEndSeq = nextSeq;
-    this.#roundLeastMs = Number.POSITIVE_INFINITY;
   }
 
   #beginSpan(nowMs: number): void {
@@ -79,11 +88,8 @@ export class SendWindow {
   }
 
   #endRound(nowMs: number): void {
-    if (this.#queues(nowMs)) {
-      this.sizeBytes = Math.max(this.#startBytes, Math.floor(this.sizeBytes * SHRINK_SHARE));
-      this.#trial = undefined;
-      this.#nextTryMs = nowMs + RETRY_AFTER_MS;
-      this.#beginSpan(nowMs);
+    if (this.#probe !== undefined) {
+      this.#endProbeRound(nowMs, this.#probe);
       return;
     }
     this.#spanRounds += 1;
@@ -91,33 +97,57 @@ export class SendWindow {
     if (this.#spanRounds === 1) {
       this.#spanStartMs = nowMs;
       this.#spanBytes = 0;
-    } else if (this.#spanRounds > SPAN_ROUNDS && nowMs - this.#spanStartMs >= SPAN_MIN_MS) {
+    } else if (nowMs - this.#spanStartMs >= SPAN_MIN_MS) {
       this.#endSpan(nowMs, this.#spanBytes / (nowMs - this.#spanStartMs));
     }
   }
 
-  /** Learns the least delay; true when this round's was that much above it that bytes only wait somewhere. */
-  #queues(nowMs: number): boolean {
-    const leastMs = this.#roundLeastMs;
-    if (!Number.isFinite(leastMs)) return false;
-    if (leastMs < this.#leastDelayMs || nowMs - this.#leastDelayAtMs > LEAST_DELAY_LIFE_MS) {
-      this.#leastDelayMs = leastMs;
-      this.#leastDelayAtMs = nowMs;
-      return false;
-    }
-    return leastMs > this.#leastDelayMs + limits.windowDelaySlackMs;
+  #endSpan(nowMs: number, rate: number): void {
+    const limited = this.#limited;
+    this.#beginSpan(nowMs);
+    // The next span starts where this one ended.
+    this.#spanRounds = 1;
+    const best = Math.max(0, ...this.#rates);
+    // A rate that the window did not limit says what was asked for, not what the path holds.
+    if (!limited && rate <= best) return;
+    this.#rates.push(rate);
+    if (this.#rates.length > SPANS_KEPT_COUNT) this.#rates.shift();
+    if (!limited) return;
+    if (this.#doubling) this.#double(rate, best);
+    else this.#follow();
+    if (nowMs - this.#leastDelayAtMs > PROBE_EVERY_MS) this.#beginProbe();
   }
 
-  #endSpan(nowMs: number, rate: number): void {
-    const trial = this.#trial;
-    this.#trial = undefined;
-    if (trial !== undefined && rate < trial.rateBefore * RISE_SHARE) {
-      this.sizeBytes = trial.fromBytes;
-      this.#nextTryMs = nowMs + RETRY_AFTER_MS;
-    } else if (this.#limited && nowMs >= this.#nextTryMs && this.sizeBytes < this.#maxBytes) {
-      this.#trial = { fromBytes: this.sizeBytes, rateBefore: rate };
-      this.sizeBytes = Math.min(this.#maxBytes, this.sizeBytes * 2);
+  #double(rate: number, best: number): void {
+    this.#flatSpans = rate >= best * RISE_SHARE ? 0 : this.#flatSpans + 1;
+    if (this.#flatSpans >= FLAT_SPANS_COUNT) {
+      this.#doubling = false;
+      this.#follow();
+      return;
     }
+    if (this.#flatSpans > 0) return;
+    this.#spanRounds = 0;
+    this.sizeBytes = Math.min(this.#maxBytes, this.sizeBytes * 2);
+  }
+
+  #follow(): void {
+    const holds = Math.max(...this.#rates) * (this.#leastDelayMs * TRY_SHARE + NOISE_MS);
+    if (!Number.isFinite(holds)) return;
+    this.sizeBytes = Math.min(this.#maxBytes, Math.max(this.#startBytes, Math.ceil(holds)));
+  }
+
+  #beginProbe(): void {
+    this.#probe = { backToBytes: this.sizeBytes, roundsLeft: PROBE_ROUNDS_COUNT };
+    this.sizeBytes = Math.max(this.#startBytes, this.sizeBytes / 2);
+    this.#leastDelayMs = Number.POSITIVE_INFINITY;
+  }
+
+  #endProbeRound(nowMs: number, probe: { readonly backToBytes: number; roundsLeft: number }): void {
+    probe.roundsLeft -= 1;
+    if (probe.roundsLeft > 0) return;
+    this.#probe = undefined;
+    this.#leastDelayAtMs = nowMs;
+    this.sizeBytes = probe.backToBytes;
     this.#beginSpan(nowMs);
   }
 }
