@@ -7,6 +7,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { rateShape } from "../fabric/qos.ts";
 import { systemClock } from "../lib/clock.ts";
 import { GiB, KiB, limits, MiB } from "../lib/limits.ts";
 import { Splices } from "../relay/splice.ts";
@@ -22,7 +23,8 @@ async function runRelay(sinkPort: number, rateBytesPerSecond: number): Promise<v
   const highWaterMark = limits.spliceHighWaterBytes;
   const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark }, (incoming) => {
     const options = { port: sinkPort, host: "127.0.0.1", allowHalfOpen: true, noDelay: true, highWaterMark };
-    const outgoing = connect(options, () => splices.join(incoming, outgoing, { rateBytesPerSecond }));
+    const rate = rateShape(BigInt(rateBytesPerSecond), 0n);
+    const outgoing = connect(options, () => splices.join(incoming, outgoing, { rate }));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -13,12 +13,14 @@ import { controlService } from "./services/control.ts";
 import { enrollmentService } from "./services/enrollment.ts";
 import { heartbeatService } from "./services/heartbeat.ts";
 import { identityService } from "./services/identity.ts";
+import { routeIntentService } from "./services/intent.ts";
 import { leaseService } from "./services/lease.ts";
 import { listenerService } from "./services/listener.ts";
 import { membershipService } from "./services/membership.ts";
 import { nodeAdminService } from "./services/node.ts";
 import { organizationService } from "./services/organization.ts";
 import { poolService } from "./services/pool.ts";
+import { qosService } from "./services/qos.ts";
 import { requestService } from "./services/request.ts";
 import { resourceService } from "./services/resource.ts";
 import { roleService } from "./services/role.ts";
@@ -53,6 +55,8 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     membership: membershipService(deps),
     organization: organizationService(deps),
     pool: poolService(deps),
+    qos: qosService(deps),
+    routeIntent: routeIntentService(deps),
     request: requestService(deps),
     resource: resourceService(deps),
     role: roleService(deps),

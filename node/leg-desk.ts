@@ -62,11 +62,12 @@ export class LegDesk {
   }
 
   #join(raw: Socket, onward: Socket, path: HopPath): void {
-    const rateBytesPerSecond = pathRate(path.offer, this.#deps.ports.snapshot.current());
+    const { snapshot } = this.#deps.ports;
     const splice = this.#deps.splices.join(raw, onward, {
-      rateBytesPerSecond,
+      rate: pathRate(path.offer, snapshot.current()),
       onEnd: ({ reason }) => path.end(closing[reason]),
     });
+    path.onEnd(snapshot.onChange((changed) => void splice.reshape(pathRate(path.offer, changed))));
     path.onEnd(() => splice.cut("shutdown"));
     path.live();
   }

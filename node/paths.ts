@@ -33,6 +33,7 @@ import type { HopPath, PathEvent } from "./hop-path.ts";
 import type { Hops } from "./hops.ts";
 import { type Links, neighbourOf } from "./links.ts";
 import { dropNextLeg, type LegAction, type NextLeg, openNextLeg, prepareNextLeg } from "./next-leg.ts";
+import { pathRate } from "./path-rate.ts";
 import { type PeerJudge, sourceOf } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
@@ -272,10 +273,20 @@ class Initiator {
       issuedAtMs: BigInt(nowMs),
       expiresAtMs: BigInt(nowMs + limits.offerLifeMs),
       nonce: ports.random.bytes(16),
-      rateBytesPerSecond: request.rateBytesPerSecond ?? 0n,
+      ...this.#rate(request),
       ...far,
     });
     return create(OpenPathRequestSchema, { ...signed, initiatorCertificate: leaf.certificateDer });
+  }
+
+  /** What this node's own policy says: every hop holds the path to it, or to less. */
+  #rate({ class: channelClass, organizationId, rateBytesPerSecond = 0n }: PathRequest) {
+    const asked = { class: channelClass, organizationId, rateBytesPerSecond, burstBytes: 0n };
+    const rate = pathRate(asked, this.#deps.ports.snapshot.current());
+    return {
+      rateBytesPerSecond: BigInt(Math.floor(rate?.rateBytesPerSecond ?? 0)),
+      burstBytes: BigInt(Math.floor(rate?.burstBytes ?? 0)),
+    };
   }
 
   #keyOf(leaf: LeafOf<"node">): KeyObject {

@@ -16,8 +16,9 @@
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
+import type { RateShape } from "../lib/rate-bucket.ts";
 import { canTakeOver, pumpBetween } from "./leg-pump.ts";
-import { pumpAtRate } from "./rate-pump.ts";
+import { pumpAtRate, type RatePump } from "./rate-pump.ts";
 
 export type SpliceEnd = "peer_closed" | "peer_error" | "silent" | "shutdown" | "revoked";
 
@@ -28,16 +29,21 @@ export interface SpliceOptions {
     readonly forwardBytes: number;
     readonly backBytes: number;
   }) => void;
-  /** Each direction's rate; absent or 0: unlimited. */
-  readonly rateBytesPerSecond?: number;
+  /** Each direction's rate and burst; absent: unlimited. */
+  readonly rate?: RateShape | undefined;
 }
 
 export interface Splice {
   /** Bytes that were read and that the kernel has not taken yet. */
   heldBytes(): number;
+  /** Another rate from now on. False when it cannot be had: a splice joined without a rate stays without one. */
+  reshape(rate: RateShape | undefined): boolean;
   /** Resets both legs. */
   cut(reason: SpliceEnd): void;
 }
+
+/** A splice that was joined with a rate and has none any more. */
+const free: RateShape = { rateBytesPerSecond: limits.qosRateMaxBytesPerSecond, burstBytes: limits.qosBurstMaxBytes };
 
 export interface SplicesOptions {
   readonly clock: Clock;
@@ -85,7 +91,7 @@ export class Splices {
     });
     this.#pairs.add(pair);
     this.#sweep ??= this.#options.clock.every(this.#options.sweepMs, () => this.#pass());
-    pair.start(options.rateBytesPerSecond ?? 0);
+    pair.start(options.rate);
     return pair;
   }
 
@@ -122,6 +128,7 @@ class Pair implements Splice {
   readonly #options: SpliceOptions;
   readonly #forget: () => void;
   #startBytes: { readonly a: number; readonly b: number };
+  #policed: readonly RatePump[] = [];
   #flush: Timer | undefined;
   #over = false;
   #countedBytes = 0;
@@ -139,14 +146,16 @@ class Pair implements Splice {
     this.#progressAtMs = shared.clock.monoMs();
   }
 
-  start(rateBytesPerSecond: number): void {
+  start(rate: RateShape | undefined): void {
     if (this.#a.destroyed || this.#b.destroyed) return void this.#finish("peer_error");
-    if (rateBytesPerSecond <= 0 && canTakeOver(this.#a) && canTakeOver(this.#b)) return void this.#pump();
+    if (rate === undefined && canTakeOver(this.#a) && canTakeOver(this.#b)) return void this.#pump();
     this.#wire(this.#a, this.#b);
     this.#wire(this.#b, this.#a);
-    if (rateBytesPerSecond > 0) {
-      pumpAtRate(this.#a, this.#b, rateBytesPerSecond, this.#shared.clock);
-      pumpAtRate(this.#b, this.#a, rateBytesPerSecond, this.#shared.clock);
+    if (rate !== undefined) {
+      this.#policed = [
+        pumpAtRate(this.#a, this.#b, rate, this.#shared.clock),
+        pumpAtRate(this.#b, this.#a, rate, this.#shared.clock),
+      ];
     } else {
       this.#a.pipe(this.#b);
       this.#b.pipe(this.#a);
@@ -162,6 +171,11 @@ class Pair implements Splice {
       this.#wire(a, b);
       this.#wire(b, a);
     });
+  }
+
+  reshape(rate: RateShape | undefined): boolean {
+    for (const pump of this.#policed) pump.reshape(rate ?? free);
+    return rate === undefined || this.#policed.length > 0;
   }
 
   heldBytes(): number {

@@ -17,10 +17,12 @@ import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
+import { RouteIntentService } from "../gen/weft/admin/v1/intent_pb.ts";
 import { ListenerService } from "../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../gen/weft/admin/v1/pool_pb.ts";
+import { QosService } from "../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../gen/weft/admin/v1/role_pb.ts";
@@ -60,6 +62,8 @@ const services: Record<keyof ControlServices, DescService> = {
   membership: MembershipService,
   organization: OrganizationService,
   pool: PoolService,
+  qos: QosService,
+  routeIntent: RouteIntentService,
   request: RequestService,
   resource: ResourceService,
   role: RoleService,

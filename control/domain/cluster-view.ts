@@ -8,8 +8,8 @@
  */
 
 import { hasRole } from "../../fabric/members.ts";
-import type { ClusterView, ViewNode, ViewQos } from "../../fabric/snapshot/cluster-view.ts";
-import { ChannelClass, NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type { ClusterView, ViewNode } from "../../fabric/snapshot/cluster-view.ts";
+import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { auditHead } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 import { listIdentities } from "../store/identities.ts";
@@ -18,30 +18,35 @@ import { listListeners } from "../store/listeners.ts";
 import { listMemberships } from "../store/memberships.ts";
 import { listNodes, type NodeRow } from "../store/nodes.ts";
 import { listPools } from "../store/pools.ts";
+import { listQosPolicies } from "../store/qos-policies.ts";
 import { listResources } from "../store/resources.ts";
 import { listRoles } from "../store/roles.ts";
+import { listRouteIntents } from "../store/route-intents.ts";
 import type { SnapshotFrame } from "../store/snapshots.ts";
 import { snapshotFrame } from "../store/snapshots.ts";
 import type { Queryable, Tx } from "../store/sql.ts";
 import type { TrustSeal } from "../store/trust.ts";
-import { assurances, classes, healths, offlineModes, resourceKinds, roles } from "../store/vocabulary.ts";
+import {
+  assurances,
+  classes,
+  healths,
+  intentActions,
+  offlineModes,
+  resourceKinds,
+  roles,
+  serviceClasses,
+} from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
 import { locatorsOf } from "./locators.ts";
 import type { PublishedNode } from "./measurements.ts";
 import type { GrantRow } from "./placement.ts";
+import { serviceClassOf } from "./service-class.ts";
 
 /** A view, and when its version was reached: the issue time of all its snapshots. */
 export interface DatedView {
   readonly view: ClusterView;
   readonly changedAtMs: number;
 }
-
-/** Until an operator can set them: what is felt goes first, nothing is capped. */
-const defaultQos: readonly ViewQos[] = [
-  { class: ChannelClass.INTERACTIVE, priority: 8, rateBytesPerSecond: 0n, burstBytes: 0n },
-  { class: ChannelClass.DROPPABLE, priority: 4, rateBytesPerSecond: 0n, burstBytes: 0n },
-  { class: ChannelClass.BULK, priority: 1, rateBytesPerSecond: 0n, burstBytes: 0n },
-];
 
 export interface ViewDeps extends Pick<StoreContext, "sql" | "seal"> {
   readonly authority: Pick<Authority, "bundle">;
@@ -96,6 +101,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       host: row.host,
       port: row.port,
       unixPath: row.unixPath,
+      serviceClass: serviceClassOf(row.service, row.kind),
     })),
     listeners: listeners
       .filter((row) => servesAt(nodes, row.entryNodeId, row.organizationId))
@@ -103,7 +109,27 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
     clients: (await listIdentities(tx, seal, [clusterId]))
       .filter((row) => row.kind === "client" && row.status === "active")
       .map(({ id, organizationId }) => ({ clientId: id, organizationId })),
-    qos: defaultQos,
+    qos: (await listQosPolicies(tx, seal, clusterId)).map((row) => ({
+      class: classes.value(row.class),
+      priority: row.priority,
+      rateBytesPerSecond: BigInt(row.rateBytesPerSecond),
+      burstBytes: BigInt(row.burstBytes),
+      organizationId: row.organizationId,
+      resourceId: row.resourceId,
+    })),
+    intents: (await listRouteIntents(tx, seal, clusterId)).map((row) => ({
+      intentId: row.id,
+      name: row.name,
+      organizationId: row.organizationId,
+      sourceNodeId: row.sourceNodeId,
+      poolId: row.poolId,
+      resourceId: row.resourceId,
+      serviceClass: serviceClasses.value(row.serviceClass),
+      action: intentActions.value(row.action),
+      nodeId: row.nodeId,
+      region: row.region,
+      expiresAtMs: row.expiresAtMs,
+    })),
   };
   return { view, changedAtMs: frame.changedAtMs };
 }

@@ -19,6 +19,7 @@ import {
   reportedMeasurements,
 } from "../store/links.ts";
 import { sweepRevocations } from "../store/revocations.ts";
+import { expireRouteIntents } from "../store/route-intents.ts";
 import { bumpSnapshot, refreshAgedSnapshots, sweepPayloads } from "../store/snapshots.ts";
 import type { Sql, Tx } from "../store/sql.ts";
 import { measurementChanges } from "./measurements.ts";
@@ -69,10 +70,25 @@ async function recordHealth(
   }
 }
 
+/** Drops route intents whose time is over from snapshots. Entries stopped obeying them by themselves. */
+async function dropExpiredIntents(tx: Tx, hints: Hints): Promise<void> {
+  const expired = await expireRouteIntents(tx);
+  for (const clusterId of [...new Set(expired.map((row) => row.clusterId))].sort()) {
+    await bumpSnapshot(tx, hints, clusterId);
+  }
+  for (const { id, clusterId, organizationId, name } of expired) {
+    const before = { name };
+    await appendAudit(tx, {
+      ...{ actor: "system", action: "intent.expired", object: `intent/${id}`, clusterId, organizationId, before },
+    });
+  }
+}
+
 /** Renews ageing snapshots, drops lapsed revocations, keeps logs within bounds. */
 export async function sweep({ sql, hints }: Pick<UpkeepDeps, "sql" | "hints">): Promise<void> {
   await sql.tx((tx) => refreshAgedSnapshots(tx, hints));
   await sql.tx((tx) => sweepRevocations(tx, hints));
+  await sql.tx((tx) => dropExpiredIntents(tx, hints));
   await sweepPayloads(sql);
   await sweepBeatLog(sql);
 }

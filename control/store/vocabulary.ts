@@ -5,12 +5,14 @@
 
 import {
   ChannelClass,
+  IntentAction,
   NodeCapability,
   NodeHealth,
   NodeRole,
   OfflineMode,
   OriginAssurance,
   ResourceKind,
+  ServiceClass,
 } from "../../gen/weft/fabric/v1/role_pb.ts";
 
 export interface Vocabulary<E extends number> {
@@ -68,6 +70,22 @@ export const assurances = vocabulary<OriginAssurance>({
   anonymous: OriginAssurance.ANONYMOUS,
   "entry-asserted": OriginAssurance.ENTRY_ASSERTED,
   proved: OriginAssurance.PROVED,
+});
+
+export const serviceClasses = vocabulary<ServiceClass>({
+  "remote-workspace": ServiceClass.REMOTE_WORKSPACE,
+  database: ServiceClass.DATABASE,
+  web: ServiceClass.WEB,
+  "file-transfer": ServiceClass.FILE_TRANSFER,
+  messaging: ServiceClass.MESSAGING,
+  other: ServiceClass.OTHER,
+});
+
+export const intentActions = vocabulary<IntentAction>({
+  prefer: IntentAction.PREFER,
+  avoid: IntentAction.AVOID,
+  "require-region": IntentAction.REQUIRE_REGION,
+  direct: IntentAction.DIRECT,
 });
 
 export const healths = vocabulary<NodeHealth>({

@@ -109,11 +109,13 @@ function dateFault({ offer, nowMs, startedAtMs }: OfferFacts): OfferDetail | und
 }
 
 /** This hop is on the path exactly once, not as its start, and its predecessor is who calls. */
-function placeFault({ offer, selfId, callerId }: OfferFacts, at: number): OfferDetail | undefined {
+function placeFault({ offer, selfId, callerId, snapshot }: OfferFacts, at: number): OfferDetail | undefined {
   if (at < 1 || offer.hops.lastIndexOf(selfId) !== at) return "OFFER_NOT_ON_PATH";
   if (offer.hops[at - 1] !== callerId) return "OFFER_WRONG_CALLER";
-  // Edges meet without a relay only to measure.
-  return offer.hops.length === 2 && offer.purpose !== PathPurpose.PROBE ? "OFFER_NO_RELAY" : undefined;
+  // Edges meet without a relay only to measure, or where a route intent lets this organization's paths do so.
+  if (offer.hops.length !== 2 || offer.purpose === PathPurpose.PROBE) return undefined;
+  const direct = neighbourById(snapshot, callerId)?.directOrganizationIds ?? [];
+  return direct.includes(offer.organizationId) ? undefined : "OFFER_NO_RELAY";
 }
 
 function initiatorFault({ offer, initiator, snapshot }: OfferFacts): OfferDetail | undefined {

@@ -34,6 +34,8 @@ export interface RouteNeed {
   readonly newPathsAllowed?: boolean;
   /** Paths in use: scored whatever their rank, while they can be used. */
   readonly keep?: readonly (readonly string[])[];
+  /** Nodes a route intent prefers: other relays cost more (`preference.ts`). */
+  readonly prefer?: ReadonlySet<string>;
   /** A route intent that says `direct`: a path without a relay may be used. */
   readonly direct?: boolean;
 }

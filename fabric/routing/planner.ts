@@ -118,7 +118,7 @@ export class Planner {
   #score(table: WalkTable, walk: Walk): ScoredPath {
     const known = this.#scored.get(walk);
     if (known !== undefined) return known;
-    const scored = scoredPath(table.ids(walk), table.steps(walk), this.weights);
+    const scored = scoredPath(this.#need, table.ids(walk), table.steps(walk), this.weights);
     this.#scored.set(walk, scored);
     return scored;
   }

@@ -7,6 +7,7 @@
 
 import { relayFault } from "./filter.ts";
 import type { Edge, MeshGraph, RouteNeed } from "./graph.ts";
+import { preferenceCost } from "./preference.ts";
 import { isUnmeasured, type StepValues, scoreInputs, stepCost, stepValues, type Weights, weightList } from "./score.ts";
 
 /** Numbers by edge or node, as many as the graph has grown to. */
@@ -93,7 +94,8 @@ export class Prices {
     const known = costs.get(edge.id);
     if (!Number.isNaN(known)) return known;
     const values = this.#down.has(edge.id) ? undefined : this.values(edge, isFarEdge, this.#scratch);
-    const cost = values === undefined ? Number.POSITIVE_INFINITY : stepCost(values, this.#weightList);
+    const wish = isFarEdge ? 0 : preferenceCost(this.#need, this.graph.ids[edge.to] ?? "");
+    const cost = values === undefined ? Number.POSITIVE_INFINITY : stepCost(values, this.#weightList) + wish;
     if (values !== undefined) this.#unmeasured.set(edge.id, isUnmeasured(values) ? 1 : 0);
     costs.set(edge.id, cost);
     return cost;

@@ -129,9 +129,10 @@ export class RouteCache {
 }
 
 /** Needs with the same key can share a planner: they differ in far edges, paths to keep and links that are down. */
-function plannerKey({ fromNodeId, organizationId, class: channelClass, direct, avoid }: RouteNeed): string {
+function plannerKey({ fromNodeId, organizationId, class: channelClass, direct, avoid, prefer }: RouteNeed): string {
   const avoided = [...(avoid?.keys() ?? [])].sort();
-  return JSON.stringify([fromNodeId, organizationId, channelClass, direct === true, avoided]);
+  const preferred = prefer === undefined ? null : [...prefer].sort();
+  return JSON.stringify([fromNodeId, organizationId, channelClass, direct === true, avoided, preferred]);
 }
 
 /** Whether two lists name the same nodes in the same order: then nobody came and nobody went. */

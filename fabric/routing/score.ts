@@ -121,7 +121,8 @@ function otherRoles(node: RouteNode): number {
 
 /** One term of a total, as `weft.routing.v1.ScorePart` carries it. */
 export interface ScoreTerm {
-  readonly input: ScoreInput;
+  /** "intent": what a route intent prefers, which is no measurement (`preference.ts`). */
+  readonly input: ScoreInput | "intent";
   readonly value?: number;
   readonly unit: string;
   readonly weight: number;

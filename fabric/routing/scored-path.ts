@@ -8,6 +8,7 @@
 import { assert } from "../../lib/errors.ts";
 import { pathFault } from "./filter.ts";
 import { linkKey, type MeshGraph, type RouteNeed } from "./graph.ts";
+import { preferenceTerm } from "./preference.ts";
 import { type Score, type StepValues, score, stepValues, type Weights, weightsFor } from "./score.ts";
 import { quanta, tieHash } from "./walks.ts";
 
@@ -34,12 +35,21 @@ export function scorePath(
   if (fault !== undefined) return fault;
   const last = nodeIds.length - 2;
   const steps = nodeIds.slice(1).map((to, i) => stepBetween(graph, nodeIds[i] ?? "", to, i === last));
-  return scoredPath(nodeIds, steps, weights);
+  return scoredPath(need, nodeIds, steps, weights);
 }
 
 /** A path that is known to be usable, with its score. */
-export function scoredPath(nodeIds: readonly string[], steps: readonly StepValues[], weights: Weights): ScoredPath {
-  return { nodeIds, key: pathKey(nodeIds), ...score(steps, weights) };
+export function scoredPath(
+  need: RouteNeed,
+  nodeIds: readonly string[],
+  steps: readonly StepValues[],
+  weights: Weights,
+): ScoredPath {
+  const scored = score(steps, weights);
+  const wish = preferenceTerm(need, nodeIds);
+  const { total, parts } = scored;
+  const withWish = wish === undefined ? {} : { total: total + wish.cost, parts: [...parts, wish] };
+  return { nodeIds, key: pathKey(nodeIds), ...scored, ...withWish };
 }
 
 function stepBetween(graph: MeshGraph, fromId: string, toId: string, isFarEdge: boolean): StepValues {

@@ -2,10 +2,12 @@
 
 import type {
   ChannelClass,
+  IntentAction,
   NodeHealth,
   OfflineMode,
   OriginAssurance,
   ResourceKind,
+  ServiceClass,
 } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Grant } from "../members.ts";
@@ -62,6 +64,7 @@ export interface ViewResource {
   readonly defaultClass: ChannelClass;
   readonly allowedClasses: readonly ChannelClass[];
   readonly minimumAssurance: OriginAssurance;
+  readonly serviceClass: ServiceClass;
   readonly host: string;
   readonly port: number;
   readonly unixPath: string;
@@ -88,6 +91,26 @@ export interface ViewQos {
   readonly priority: number;
   readonly rateBytesPerSecond: bigint;
   readonly burstBytes: bigint;
+  /** Empty: the cluster's own. */
+  readonly organizationId: string;
+  /** Empty: the organization's (or cluster's) own. */
+  readonly resourceId: string;
+}
+
+/** What an operator wants of routes. Empty fields leave open. */
+export interface ViewIntent {
+  readonly intentId: string;
+  readonly name: string;
+  readonly organizationId: string;
+  readonly sourceNodeId: string;
+  readonly poolId: string;
+  readonly resourceId: string;
+  readonly serviceClass: ServiceClass;
+  readonly action: IntentAction;
+  readonly nodeId: string;
+  readonly region: string;
+  /** 0: until it is removed. */
+  readonly expiresAtMs: number;
 }
 
 /** One cluster. Only active members, existing organizations and unrevoked clients are listed. */
@@ -107,4 +130,5 @@ export interface ClusterView {
   readonly listeners: readonly ViewListener[];
   readonly clients: readonly ViewClient[];
   readonly qos: readonly ViewQos[];
+  readonly intents: readonly ViewIntent[];
 }

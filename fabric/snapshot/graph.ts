@@ -4,7 +4,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { RouteGraphSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { ClusterView, ViewLink, ViewNode } from "./cluster-view.ts";
-import { areNeighbours, type OrganizationScope, pathGrants } from "./visibility.ts";
+import { keepLink } from "./direct.ts";
+import { type OrganizationScope, pathGrants } from "./visibility.ts";
 
 type GraphFields = MessageInitShape<typeof RouteGraphSchema>;
 
@@ -29,7 +30,7 @@ export function scopeGraph(view: ClusterView, self: ViewNode, scope: Organizatio
     })),
     links: nodes.flatMap((from) =>
       nodes
-        .filter((to) => to.nodeId !== self.nodeId && areNeighbours(from, to))
+        .filter((to) => to.nodeId !== self.nodeId && keepLink(view, from, to))
         .map((to) => linkFields(from.nodeId, to.nodeId, measured.get(linkKey(from.nodeId, to.nodeId)))),
     ),
   };

@@ -10,9 +10,18 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { type AssignableRole, hasRole } from "../members.ts";
-import type { ClusterView, ViewListener, ViewNode, ViewPool, ViewResource } from "./cluster-view.ts";
+import type {
+  ClusterView,
+  ViewIntent,
+  ViewListener,
+  ViewNode,
+  ViewPool,
+  ViewQos,
+  ViewResource,
+} from "./cluster-view.ts";
+import { directOrganizations, keepLink } from "./direct.ts";
 import { scopeGraph } from "./graph.ts";
-import { areNeighbours, covers, type OrganizationScope, pathGrants, scopeOfRoles } from "./visibility.ts";
+import { covers, type OrganizationScope, pathGrants, scopeOfRoles } from "./visibility.ts";
 
 /** The parts of a snapshot beyond the core (cluster, dates, bundle, offline mode, audit head, the node itself). */
 export const dataClasses = [
@@ -26,15 +35,37 @@ export const dataClasses = [
   "listenerGrants",
   "pools",
   "qos",
+  "resourceQos",
+  "routeIntents",
 ] as const;
 
 export type DataClass = (typeof dataClasses)[number];
 
 /** The table of A12. Roles whose work is not carried by paths hold the core alone. */
 export const classesOfRole = {
-  [NodeRole.ENTRY]: ["neighbours", "members", "graph", "resourceRoutes", "listeners", "clients", "pools", "qos"],
+  [NodeRole.ENTRY]: [
+    "neighbours",
+    "members",
+    "graph",
+    "resourceRoutes",
+    "listeners",
+    "clients",
+    "pools",
+    "qos",
+    "resourceQos",
+    "routeIntents",
+  ],
   [NodeRole.RELAY]: ["neighbours", "members", "qos"],
-  [NodeRole.EGRESS]: ["neighbours", "members", "resourceTargets", "clients", "listenerGrants", "pools", "qos"],
+  [NodeRole.EGRESS]: [
+    "neighbours",
+    "members",
+    "resourceTargets",
+    "clients",
+    "listenerGrants",
+    "pools",
+    "qos",
+    "resourceQos",
+  ],
   [NodeRole.RDP_WORKER]: [],
   [NodeRole.VNC_WORKER]: [],
   [NodeRole.VPN_EXIT]: [],
@@ -109,7 +140,7 @@ function core({ view, node }: Subject, dates: SnapshotDates): Fields {
 const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
   neighbours: ({ view, node, scope }) => ({
     neighbours: view.nodes
-      .filter((other) => areNeighbours(node, other))
+      .filter((other) => keepLink(view, node, other))
       .map((other) => ({
         nodeId: other.nodeId,
         name: other.name,
@@ -119,6 +150,7 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
         linkLabel: other.linkLabel,
         dialOutOnly: other.dialOutOnly,
         dial: !other.dialOutOnly && other.addresses.length > 0,
+        directOrganizationIds: directOrganizations(view, node, other),
       })),
   }),
   members: ({ view, node }) => {
@@ -137,7 +169,7 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
   resourceRoutes: ({ view, scope }) => ({
     resourceRoutes: view.resources
       .filter((resource) => covers(scope("resourceRoutes"), resource.organizationId))
-      .map(routeFields),
+      .map((resource) => ({ ...routeFields(resource), serviceClass: resource.serviceClass })),
   }),
   listeners: ({ view, node, scope }) => ({
     listeners: view.listeners
@@ -189,17 +221,57 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
   qos: ({ view, scope }) => ({
     qos: nothing(scope("qos"))
       ? []
-      : view.qos.map(({ class: channelClass, priority, rateBytesPerSecond, burstBytes }) => ({
-          class: channelClass,
-          priority,
-          rateBytesPerSecond,
-          burstBytes,
-        })),
+      : view.qos.filter((row) => row.resourceId === "" && coversRow(scope("qos"), row.organizationId)).map(qosFields),
+  }),
+  resourceQos: (subject) => {
+    const within = subject.scope("resourceQos");
+    const known = new Set(
+      [...enteredResources(subject), ...servedResources(subject, "resourceQos")].map((resource) => resource.resourceId),
+    );
+    return {
+      resourceQos: subject.view.qos
+        .filter((row) => row.resourceId !== "" && covers(within, row.organizationId) && known.has(row.resourceId))
+        .map(qosFields),
+    };
+  },
+  routeIntents: ({ view, node, scope }) => ({
+    routeIntents: nothing(scope("routeIntents"))
+      ? []
+      : view.intents
+          .filter((row) => row.sourceNodeId === "" || row.sourceNodeId === node.nodeId)
+          .filter((row) => coversRow(scope("routeIntents"), row.organizationId))
+          // A node this entry cannot route over has no name here (C3).
+          .filter((row) => row.nodeId === "" || isKnown(view, row.nodeId, scope("routeIntents")))
+          .map(intentFields),
   }),
 };
 
 function nothing(scope: OrganizationScope): boolean {
   return !scope.all && scope.ids.size === 0;
+}
+
+/** A row for one organization needs that one covered; a row without belongs to everybody who has the class. */
+function coversRow(scope: OrganizationScope, organizationId: string): boolean {
+  return organizationId === "" || covers(scope, organizationId);
+}
+
+function isKnown(view: ClusterView, nodeId: string, scope: OrganizationScope): boolean {
+  const node = view.nodes.find((other) => other.nodeId === nodeId);
+  return node !== undefined && pathGrants(scope, node.roles).length > 0;
+}
+
+function qosFields(row: ViewQos) {
+  const { class: channelClass, priority, rateBytesPerSecond, burstBytes, organizationId, resourceId } = row;
+  return { class: channelClass, priority, rateBytesPerSecond, burstBytes, organizationId, resourceId };
+}
+
+function intentFields({ expiresAtMs, ...row }: ViewIntent) {
+  return { ...row, expiresAtMs: BigInt(expiresAtMs) };
+}
+
+/** Resources this node's entry role covers. */
+function enteredResources({ view, node }: Subject): ViewResource[] {
+  return view.resources.filter((resource) => hasRole(node.roles, NodeRole.ENTRY, resource.organizationId));
 }
 
 function addressesOf(node: ViewNode): { host: string; port: number }[] {

@@ -2,7 +2,8 @@
  * Who sees whom: organizations a node's grants cover, and which nodes keep links.
  *
  * V1. What one organization's grants do not cover does not exist for them: neither its nodes, nor its ids in grants.
- * V2. Links: relays with everybody who enters, relays or exits; entries and egresses with relays only.
+ * V2. Links: relays with everybody who enters, relays or exits; entries and egresses with relays only, unless a route
+ *     intent lets them meet (`direct.ts`).
  */
 
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";

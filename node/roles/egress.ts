@@ -20,6 +20,7 @@ import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import { admitChannel, type FarPeer } from "./admit-channel.ts";
 import { dialTarget } from "./dial-target.ts";
+import { applyTrunkQos, followQos } from "./trunk-qos.ts";
 import { reportMove } from "./trunk-status.ts";
 import { AskVoucher } from "./vouch-ask.ts";
 
@@ -134,6 +135,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     onTrunk: (trunk) => {
       ports.counters.trunksLive += 1;
       ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
+      applyTrunkQos(ports.snapshot.current(), trunk);
     },
     onMove: (moved, trunk) => reportMove(ports.events, moved, trunk),
     onTrunkEnd: (trunk, end) => {
@@ -148,7 +150,11 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
   function rejudge(): void {
     for (const end of paths) if (!mayHold(ports, end, end.offer.organizationId)) end.raw.resetAndDestroy();
   }
-  const unsubscribe = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge)];
+  const unsubscribe = [
+    ports.feed.onChange(rejudge),
+    ports.snapshot.onChange(rejudge),
+    followQos(ports.snapshot, () => acceptor.trunks()),
+  ];
 
   return {
     onPathEnd(end) {

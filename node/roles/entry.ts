@@ -20,6 +20,7 @@ import { randomLabel } from "../../lib/random.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { Routes } from "./routes.ts";
+import { applyTrunkQos, followQos } from "./trunk-qos.ts";
 import { reportMove } from "./trunk-status.ts";
 import { firstWay } from "./way.ts";
 
@@ -57,6 +58,7 @@ function failure(end: ChannelEnd, stage: ChannelStage, correlationId: string, ca
 export class EntryRole {
   readonly #deps: EntryDeps;
   readonly #pool: TrunkPool;
+  readonly #stopQos: () => void;
 
   constructor(deps: EntryDeps) {
     this.#deps = deps;
@@ -70,6 +72,7 @@ export class EntryRole {
       onTrunk: (trunk) => {
         ports.counters.trunksLive += 1;
         ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
+        applyTrunkQos(ports.snapshot.current(), trunk);
       },
       onMove: (moved, trunk) => reportMove(ports.events, moved, trunk),
       onTrunkEnd: (trunk, end) => {
@@ -77,6 +80,7 @@ export class EntryRole {
         ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });
       },
     });
+    this.#stopQos = followQos(ports.snapshot, () => this.#pool.trunks());
   }
 
   get trunkPool(): TrunkPool {
@@ -160,6 +164,7 @@ export class EntryRole {
   }
 
   async close(): Promise<void> {
+    this.#stopQos();
     await this.#pool.close();
   }
 }

@@ -8,6 +8,7 @@
  * RO3. A path beside others is wanted apart from them: fewest common relays first, one of the others itself last.
  */
 
+import { matchIntents, needWithIntents } from "../../fabric/intents.ts";
 import { poolById } from "../../fabric/members.ts";
 import { linkKey, type RouteNeed } from "../../fabric/routing/graph.ts";
 import type { RouteState } from "../../fabric/routing/pick.ts";
@@ -151,7 +152,7 @@ export class Routes {
     shun: readonly string[],
   ): (readonly string[])[] {
     const need = this.#posed({ ...question, down: this.#deps.downNeighbours() });
-    const avoid = new Map(shun.map((id) => [id, "shunned"] as const));
+    const avoid = new Map([...(need.avoid ?? []), ...shun.map((id) => [id, "shunned"] as const)]);
     return this.#cache.paths({ ...need, avoid }, awayFrom).map((path) => path.nodeIds);
   }
 
@@ -166,7 +167,10 @@ export class Routes {
     this.#cache.measure(this.#deps.measurements());
     const self = this.#deps.identity.current().nodeId;
     const downLinks = new Set(down.map((neighbour) => linkKey(self, neighbour)));
-    return { fromNodeId: self, toNodeIds, organizationId, class: channelClass, downLinks };
+    const need = { fromNodeId: self, toNodeIds, organizationId, class: channelClass, downLinks };
+    if (snapshot.routeIntents.length === 0) return need;
+    const asked = { ...need, nowMs: Math.max(this.#deps.clock.nowMs(), this.#deps.snapshot.newestSignedMs()) };
+    return needWithIntents(need, this.#cache.graph.nodes.values(), matchIntents(snapshot, asked));
   }
 
   #decide(question: Question, atMs: number, before: RouteState | undefined): Decision {

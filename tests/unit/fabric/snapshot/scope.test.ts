@@ -5,11 +5,13 @@ import type { ClusterView, ViewNode } from "../../../../fabric/snapshot/cluster-
 import { scopeSnapshot } from "../../../../fabric/snapshot/scope.ts";
 import {
   ChannelClass,
+  IntentAction,
   NodeHealth,
   NodeRole,
   OfflineMode,
   OriginAssurance,
   ResourceKind,
+  ServiceClass,
 } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema, TrustBundleSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
 
@@ -29,6 +31,7 @@ const doubles = {
   failures: 1.2345,
 };
 const qosRate = 123_456_789_123n;
+const resourceRate = 321_987_654_321n;
 
 /** One node of every role for every owner; each text says what it is and whose. */
 function nodeOf(role: string, value: AssignableRole, owner: Owner): ViewNode {
@@ -95,6 +98,7 @@ const view: ClusterView = {
     defaultClass: ChannelClass.BULK,
     allowedClasses: [ChannelClass.INTERACTIVE],
     minimumAssurance: OriginAssurance.PROVED,
+    serviceClass: ServiceClass.REMOTE_WORKSPACE,
     host: `targethost-${org}`,
     port: 5_432,
     unixPath: `unixpath-${org}`,
@@ -112,7 +116,30 @@ const view: ClusterView = {
     })),
   ),
   clients: organizations.map((org) => ({ clientId: `clientid-${org}`, organizationId: org })),
-  qos: [{ class: ChannelClass.BULK, priority: 3, rateBytesPerSecond: qosRate, burstBytes: 99_999n }],
+  qos: ["", ...organizations].flatMap((organizationId) => {
+    const row = { class: ChannelClass.BULK, priority: 3, burstBytes: 99_999n, organizationId };
+    const own = { ...row, rateBytesPerSecond: resourceRate, resourceId: `resourceid-${organizationId}` };
+    return [{ ...row, rateBytesPerSecond: qosRate, resourceId: "" }, ...(organizationId === "" ? [] : [own])];
+  }),
+  intents: ["", ...organizations].flatMap((organizationId) => {
+    const row = {
+      intentId: `intentid-${organizationId}`,
+      name: `intentname-${organizationId}`,
+      organizationId,
+      poolId: organizationId === "" ? "" : `poolid-${organizationId}`,
+      resourceId: "",
+      serviceClass: ServiceClass.UNSPECIFIED,
+      action: IntentAction.AVOID,
+      expiresAtMs: 0,
+    };
+    const source = `nd-entry-${organizationId === "" ? "all" : organizationId}`;
+    return [
+      { ...row, sourceNodeId: "", nodeId: "", region: `wanted-${organizationId}` },
+      // One for a single entry, and about a node that only some of the entries know.
+      { ...row, sourceNodeId: source, nodeId: "", region: `owned-${source}` },
+      { ...row, sourceNodeId: "", nodeId: "nd-relay-orgy", region: "" },
+    ];
+  }),
 };
 
 function bytesOf(nodeId: string): Buffer {
@@ -153,10 +180,15 @@ const markers: Readonly<Record<string, Buffer>> = {
       "source",
       "clientid",
       "locator",
+      "intentid",
+      "intentname",
+      "wanted",
+      "owned",
     ].map((name) => [name, Buffer.from(`${name}-`)]),
   ),
   ...Object.fromEntries(Object.entries(doubles).map(([name, value]) => [name, double(value)])),
   qos: varint(qosRate),
+  resourceqos: varint(resourceRate),
 };
 
 const linkNumbers = ["rtt", "jitter", "loss", "reliability", "bandwidth", "failures"];
@@ -174,6 +206,11 @@ const entryMarkers = [
   "locator",
   "load",
   "qos",
+  "resourceqos",
+  "intentid",
+  "intentname",
+  "wanted",
+  "owned",
   ...linkNumbers,
 ];
 const egressMarkers = [
@@ -186,6 +223,7 @@ const egressMarkers = [
   "listenerid",
   "clientid",
   "qos",
+  "resourceqos",
 ];
 /** Written out again, independently of the code's table. */
 const expected: Readonly<Record<AssignableRole, readonly string[]>> = {
@@ -227,7 +265,7 @@ describe("LAW-C3 A12 a node's bytes hold what its roles may hold and nothing els
     };
     walk({ ...view, bundle: undefined });
     const known =
-      /^(?:weft-test\.internal|cl-a|default|nd-.*|org[xy]||(?:nodename|nodehost|linklabel|region|poolid|poolname|resourceid|resourcename|targethost|unixpath|listenerid|listenername|bindhost|source|clientid)-.*)$/;
+      /^(?:weft-test\.internal|cl-a|default|nd-.*|org[xy]||(?:nodename|nodehost|linklabel|region|poolid|poolname|resourceid|resourcename|targethost|unixpath|listenerid|listenername|bindhost|source|clientid|intentid|intentname|wanted|owned)-.*)$/;
     expect(texts.filter((text) => !known.test(text))).toEqual([]);
   });
 
@@ -334,5 +372,61 @@ describe("A12 what the classes contain", () => {
 
   it("there is no snapshot of a stranger", () => {
     expect(() => snapshot("nd-nobody")).toThrow(expect.objectContaining({ detail: "NODE_UNKNOWN" }));
+  });
+});
+
+describe("V3 a direct intent", () => {
+  const direct = (change: Partial<ClusterView["intents"][number]>): Partial<ClusterView> => ({
+    intents: [
+      {
+        intentId: "intentid-d",
+        name: "intentname-d",
+        organizationId: "",
+        sourceNodeId: "",
+        poolId: "",
+        resourceId: "",
+        serviceClass: ServiceClass.UNSPECIFIED,
+        action: IntentAction.DIRECT,
+        nodeId: "",
+        region: "",
+        expiresAtMs: 0,
+        ...change,
+      },
+    ],
+  });
+  const directFrom = (nodeId: string, change: Partial<ClusterView["intents"][number]>): Record<string, string[]> =>
+    Object.fromEntries(
+      snapshot(nodeId, direct(change))
+        .neighbours.filter((neighbour) => neighbour.directOrganizationIds.length > 0)
+        .map((neighbour) => [neighbour.nodeId, neighbour.directOrganizationIds]),
+    );
+
+  it("makes neighbours of an entry and an egress that both serve the organization, seen the same from both ends", () => {
+    expect(directFrom("nd-entry-orgx", { organizationId: "orgx" })).toEqual({
+      "nd-egress-all": ["orgx"],
+      "nd-egress-orgx": ["orgx"],
+    });
+    expect(directFrom("nd-egress-orgx", { organizationId: "orgx" })).toEqual({
+      "nd-entry-all": ["orgx"],
+      "nd-entry-orgx": ["orgx"],
+    });
+    expect(directFrom("nd-entry-all", {})["nd-egress-all"]).toEqual(["orgx", "orgy"]);
+  });
+
+  it("reaches no further than its source, its pool and its class of service", () => {
+    expect(directFrom("nd-entry-all", { sourceNodeId: "nd-entry-orgx" })).toEqual({});
+    expect(directFrom("nd-entry-orgx", { poolId: "poolid-orgy" })).toEqual({});
+    expect(directFrom("nd-entry-orgx", { serviceClass: ServiceClass.DATABASE })).toEqual({});
+    expect(Object.keys(directFrom("nd-entry-orgx", { serviceClass: ServiceClass.REMOTE_WORKSPACE }))).toHaveLength(2);
+    expect(directFrom("nd-relay-all", {})).toEqual({});
+  });
+
+  it("adds the link to the entry's graph, and none without it", () => {
+    const linked = (nodeId: string, change: Partial<ClusterView>): string[] =>
+      (snapshot(nodeId, change).graph?.links ?? [])
+        .filter((link) => link.fromNodeId === nodeId && link.toNodeId.startsWith("nd-egress"))
+        .map((link) => link.toNodeId);
+    expect(linked("nd-entry-orgx", { intents: [] })).toEqual([]);
+    expect(linked("nd-entry-orgx", direct({ organizationId: "orgx" }))).toEqual(["nd-egress-all", "nd-egress-orgx"]);
   });
 });
