@@ -53,15 +53,15 @@ export class EdgeChannel extends Duplex {
   readonly correlationId: string;
   readonly request: ChannelOpen;
   readonly lane: LaneName;
-  /** Initiator: settled when the target accepted or the channel ended. Acceptor: resolved by `accept`. */
-  readonly opened: Promise<void>;
   /** False: every written chunk is given away for good, and kept without a copy. */
   copiesWrites = true;
 
   readonly #trunk: Trunk;
   readonly #channel: TrunkChannel;
   readonly #clock: Clock;
-  readonly #opened = Promise.withResolvers<void>();
+  /** Made when somebody asks: most channels are written to and read without waiting for it. */
+  #opened: PromiseWithResolvers<void> | undefined;
+  #openedState: "waiting" | "open" | "over" = "waiting";
   #pending: PendingWrite | undefined;
   #finalDone: ((error?: Error | null) => void) | undefined;
   #pushedBytes = 0;
@@ -82,11 +82,26 @@ export class EdgeChannel extends Duplex {
     this.correlationId = channel.open.correlationId;
     this.request = channel.open;
     this.lane = channel.id % 2 === 0 ? "interactive" : "bulk";
-    this.opened = this.#opened.promise;
-    this.opened.catch(() => {});
-    channel.handler = this.#handler();
+    channel.handler = new EdgeChannel.#Handler(this);
     // How a channel ends is news for its owner, who may not listen yet, and never the end of the process.
-    this.on("error", () => {});
+    this.on("error", heard);
+  }
+
+  /** Initiator: settled when the target accepted or the channel ended. Acceptor: resolved by `accept`. */
+  get opened(): Promise<void> {
+    if (this.#opened === undefined) {
+      this.#opened = Promise.withResolvers<void>();
+      this.#opened.promise.catch(heard);
+      if (this.#openedState === "open") this.#opened.resolve();
+      if (this.#openedState === "over") this.#opened.reject(this.errored ?? this.#endedError());
+    }
+    return this.#opened.promise;
+  }
+
+  #open(): void {
+    if (this.#openedState !== "waiting") return;
+    this.#openedState = "open";
+    this.#opened?.resolve();
   }
 
   /** Whether this edge opened it. */
@@ -101,7 +116,7 @@ export class EdgeChannel extends Duplex {
   /** Acceptor: the target is connected; what was read from it may be written from now on. */
   accept(): void {
     acceptChannel(this.#trunk, this.#channel);
-    this.#opened.resolve();
+    this.#open();
   }
 
   /** Acceptor: ends the channel instead of accepting it. */
@@ -193,15 +208,15 @@ export class EdgeChannel extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     const channel = this.#channel;
-    const { end, stage } = this.#endWith ?? {
-      end: ChannelEnd.CANCELED,
-      stage: this.#ownStage,
-    };
+    const { end, stage } = this.#ending();
     resetChannel(this.#trunk, channel, end, stage);
     channel.credit.release();
     const pending = this.#pending?.done;
     this.#pending = undefined;
-    this.#opened.reject(error ?? this.#error({ end, stage, writtenToTarget: this.writtenToTarget }));
+    if (this.#openedState === "waiting") {
+      this.#openedState = "over";
+      this.#opened?.reject(error ?? this.#endedError());
+    }
     pending?.(error);
     this.#finalDone?.(error);
     this.#finalDone = undefined;
@@ -216,39 +231,65 @@ export class EdgeChannel extends Duplex {
     consumedChannel(this.#trunk, this.#channel, consumed, this.#clock.monoMs());
   }
 
+  #ending(): { end: ChannelEnd; stage: ChannelStage } {
+    return this.#endWith ?? { end: ChannelEnd.CANCELED, stage: this.#ownStage };
+  }
+
+  #endedError(): Error {
+    return this.#error({ ...this.#ending(), writtenToTarget: this.writtenToTarget });
+  }
+
   #error(ended: Pick<ChannelEnded, "end" | "stage" | "writtenToTarget">): Error {
     return channelError({ ...ended, correlationId: this.correlationId });
   }
 
-  #handler(): ChannelHandler {
-    return {
-      opened: () => this.#opened.resolve(),
-      data: (bytes) => {
-        if (this.destroyed) return;
-        this.#pushedBytes += bytes.length;
-        const waits = this.readableFlowing !== true || this.readableLength > 0;
-        this.push(waits && bytes.length < COPY_BELOW_BYTES ? copyOut(bytes) : bytes);
-        this.#account();
-      },
-      dropped: (bytes) => {
-        this.#pushedBytes += bytes;
-        this.#account();
-      },
-      halfClosed: () => {
-        if (!this.destroyed) this.push(null);
-      },
-      room: () => this.#writeOn(),
-      sentHalfClose: () => {
-        const done = this.#finalDone;
-        this.#finalDone = undefined;
-        done?.();
-      },
-      ended: (ended) => {
-        this.destroy(this.#error(ended));
-      },
-    };
-  }
+  /** What the trunk calls. One small object, not a function per event: a trunk may have ten thousand channels. */
+  static readonly #Handler = class implements ChannelHandler {
+    readonly #of: EdgeChannel;
+
+    constructor(of: EdgeChannel) {
+      this.#of = of;
+    }
+
+    opened(): void {
+      this.#of.#open();
+    }
+
+    data(bytes: Buffer): void {
+      const of = this.#of;
+      if (of.destroyed) return;
+      of.#pushedBytes += bytes.length;
+      const waits = of.readableFlowing !== true || of.readableLength > 0;
+      of.push(waits && bytes.length < COPY_BELOW_BYTES ? copyOut(bytes) : bytes);
+      of.#account();
+    }
+
+    dropped(bytes: number): void {
+      this.#of.#pushedBytes += bytes;
+      this.#of.#account();
+    }
+
+    halfClosed(): void {
+      if (!this.#of.destroyed) this.#of.push(null);
+    }
+
+    room(): void {
+      this.#of.#writeOn();
+    }
+
+    sentHalfClose(): void {
+      const done = this.#of.#finalDone;
+      this.#of.#finalDone = undefined;
+      done?.();
+    }
+
+    ended(ended: ChannelEnded): void {
+      this.#of.destroy(this.#of.#error(ended));
+    }
+  };
 }
+
+function heard(): void {}
 
 /** A copy in memory of its own: a slice of Node's pool would keep that alive instead. */
 function copyOut(bytes: Buffer): Buffer {

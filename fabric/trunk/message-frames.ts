@@ -69,7 +69,8 @@ export class MessageGuard {
 export class MessageDeframer {
   readonly #maxBytes: number;
   readonly #onMessage: (message: Buffer) => void;
-  readonly #head = Buffer.alloc(MESSAGE_HEAD_BYTES);
+  /** What has come of a length that came in pieces. */
+  #headValue = 0;
   #headHave = 0;
   #body: Buffer | undefined;
   #bodyHave = 0;
@@ -105,10 +106,12 @@ export class MessageDeframer {
         length = lengthAt(chunk, at);
         at += MESSAGE_HEAD_BYTES;
       } else {
-        this.#head[this.#headHave++] = chunk[at++] as number;
+        this.#headValue = this.#headValue * 0x100 + (chunk[at++] as number);
+        this.#headHave += 1;
         if (this.#headHave < MESSAGE_HEAD_BYTES) continue;
+        length = this.#headValue;
+        this.#headValue = 0;
         this.#headHave = 0;
-        length = lengthAt(this.#head, 0);
       }
       if (length > this.#maxBytes) {
         this.stop();
