@@ -2,7 +2,8 @@
 
 import type { Command } from "commander";
 import { Option } from "commander";
-import { type Client, type ClientEvent, connect, type OpenOptions } from "../client/connect.ts";
+import { type Client, type ClientEvent, connect } from "../client/connect.ts";
+import type { OpenOptions } from "../client/open-options.ts";
 import { WeftError } from "../lib/errors.ts";
 import { type HostPort, hostPorts, hostPortText } from "./arguments.ts";
 import { type Hints, report } from "./output.ts";

@@ -24,6 +24,7 @@ import { ClientPaths, entryOf, resourceOf } from "./client-paths.ts";
 import { EntryConnection } from "./entry-connection.ts";
 import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
 import { type ClientIdentity, type ClientPems, clientIdentity, readClientFolder } from "./identity.ts";
+import { classes, type OpenOptions } from "./open-options.ts";
 
 export interface ConnectOptions {
   /**
@@ -61,14 +62,6 @@ export type ClientEvent =
   /** The trunk is over: `closed` in order, `lost` with errors for the channels it had. */
   | { readonly kind: "closed" | "lost"; readonly trunk: string; readonly resource: string; readonly cause: string };
 
-export interface OpenOptions {
-  /** What the bytes are like; absent: what the resource says, once an entry has told. */
-  readonly class?: "interactive" | "bulk" | "droppable";
-  /** Default true: resolve when the target has accepted. False: at once; `channel.opened` tells. */
-  readonly awaitTarget?: boolean;
-  readonly signal?: AbortSignal;
-}
-
 export interface Client {
   readonly clientId: string;
   /**
@@ -83,12 +76,6 @@ export interface Client {
   /** Ends forwards, lets channels finish for a moment, then cuts. Every socket is gone when it resolves. */
   close(): Promise<void>;
 }
-
-const classes = {
-  interactive: ChannelClass.INTERACTIVE,
-  bulk: ChannelClass.BULK,
-  droppable: ChannelClass.DROPPABLE,
-} as const;
 
 /**
  * A client over the given entries; nothing is dialled before the first channel is opened.
@@ -195,7 +182,7 @@ class SdkClient implements Client {
 
   async forward(options: ForwardOptions): Promise<Forward> {
     if (this.#isClosed) throw new WeftError("unavailable", "the client is closed", { detail: "CLOSED" });
-    const forward = await startForward(this, options);
+    const forward = await startForward((resource, how) => this.open(resource, how), options);
     this.#forwards.add(forward);
     return forward;
   }

@@ -4,10 +4,11 @@
  */
 
 import { createServer, type Server, type Socket } from "node:net";
+import type { EdgeChannel } from "../edge/channel.ts";
 import { pipeToSource } from "../edge/pipe-source.ts";
 import { errnoOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
-import type { Client, OpenOptions } from "./connect.ts";
+import type { OpenOptions } from "./open-options.ts";
 
 export interface ForwardOptions {
   readonly resource: string;
@@ -30,14 +31,17 @@ export interface Forward {
   close(): Promise<void>;
 }
 
+/** As `Client.open`. */
+type Opener = (resource: string, options: OpenOptions) => Promise<EdgeChannel>;
+
 /** Binds, then resolves. Throws `unavailable` (FORWARD_BIND) when the port cannot be had. */
-export async function startForward(client: Pick<Client, "open">, options: ForwardOptions): Promise<Forward> {
+export async function startForward(open: Opener, options: ForwardOptions): Promise<Forward> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     if (sockets.size >= limits.forwardedConnectionsMaxCount) return void socket.resetAndDestroy();
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    void carry(client, options, socket);
+    void carry(open, options, socket);
   });
   await listening(server, options);
   // A failing accept (no descriptors left) is an error event too, and ends nothing.
@@ -72,14 +76,14 @@ function listening(server: Server, { host = "127.0.0.1", port }: ForwardOptions)
   });
 }
 
-async function carry(client: Pick<Client, "open">, options: ForwardOptions, socket: Socket): Promise<void> {
+async function carry(open: Opener, options: ForwardOptions, socket: Socket): Promise<void> {
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   socket.on("error", onGone);
   socket.once("close", onGone);
   try {
     // Not waiting for the target: what the connection sends first travels with the open.
-    const channel = await client.open(options.resource, {
+    const channel = await open(options.resource, {
       ...(options.class === undefined ? {} : { class: options.class }),
       awaitTarget: false,
       signal: gone.signal,

@@ -217,7 +217,12 @@ class ClientPaths {
 
   /** One attempt over one way; the failure of the way, remembered. Throws only when the caller left. */
   async #leg(wish: Wish, hops: readonly string[], purpose: PathPurpose): Promise<ClientLeg | Error> {
-    const { resource, organizationId, signed, ask, clientId, signal } = wish;
+    const { resource, organizationId, signed, ask, clientId } = wish;
+    const { clock } = this.#deps.ports;
+    // A hop that hangs must not cost the client the time for the next way. Once open, the leg outlives this.
+    const tooSlow = new AbortController();
+    const timer = clock.after(limits.clientWayMs, () => tooSlow.abort());
+    const signal = AbortSignal.any([wish.signal, tooSlow.signal]);
     try {
       return await this.#deps.paths().openForClient({
         hops,
@@ -231,9 +236,11 @@ class ClientPaths {
         signal,
       });
     } catch (thrown) {
-      if (signal.aborted || !(thrown instanceof Error)) throw thrown;
+      if (wish.signal.aborted || !(thrown instanceof Error)) throw thrown;
       if (sharedHops(thrown, hops).length === 0) this.#deps.routes.failed(hops);
       return thrown;
+    } finally {
+      timer.cancel();
     }
   }
 }

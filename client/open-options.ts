@@ -1,0 +1,17 @@
+/** How a channel is opened. */
+
+import { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
+
+export const classes = {
+  interactive: ChannelClass.INTERACTIVE,
+  bulk: ChannelClass.BULK,
+  droppable: ChannelClass.DROPPABLE,
+} as const;
+
+export interface OpenOptions {
+  /** What the bytes are like; absent: what the resource says, once an entry has told. */
+  readonly class?: keyof typeof classes;
+  /** Default true: resolve when the target has accepted. False: at once; `channel.opened` tells. */
+  readonly awaitTarget?: boolean;
+  readonly signal?: AbortSignal;
+}
