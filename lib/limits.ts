@@ -125,7 +125,8 @@ export const limits = {
   standbyDelayMaxMs: 2 * secondMs,
   pathAgeMaxMs: 24 * hourMs,
   standbyImproveEveryMs: 5 * secondMs,
-  shunnedNodeMs: 30 * secondMs,
+  // Longer than it takes until link states say the same; no longer, or relays that take part again are no spares.
+  shunnedNodeMs: 5 * secondMs,
   thirdPathEveryMs: 1 * secondMs,
   pathAttemptDelayMs: 250,
   heldOpenWaitMs: 300,

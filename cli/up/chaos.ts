@@ -21,7 +21,11 @@ export interface ChaosRound {
   readonly from: readonly string[];
   readonly to: readonly string[];
   readonly cause: string;
-  /** What the edges say: the longest of the round's moves. */
+  /** What the trunk could move to when it was done. */
+  readonly standbys: number;
+  /** Of the transfer's trunk, in this round. */
+  readonly moves: number;
+  /** What the edges say: the longest of them. */
   readonly gap_ms: number;
   /** What the client saw: the longest time without a byte. */
   readonly stall_ms: number;
@@ -65,6 +69,9 @@ const finishWithinMs = 10_000;
 interface Hit {
   readonly node: string;
   readonly path: readonly string[];
+  readonly trunk: string;
+  /** Ready attachments of its lane that do not run over that relay. */
+  readonly standbys: number;
 }
 
 export class Chaos {
@@ -135,13 +142,15 @@ export class Chaos {
     }
     await pause(untilMs - performance.now(), signal);
     if (signal.aborted) return undefined;
-    const moves = this.#moves.slice(firstMove).filter(({ from }) => hit !== undefined && from.includes(hit.node));
+    const moves = this.#movesOff(hit, firstMove);
     const after = this.#stream.counts();
-    if (moves.length === 0) why ??= "no move was told of";
+    if (moves.length === 0) why ??= `no move was told of (${hit?.standbys ?? 0} standbys stood)`;
     if (after.verifiedBytes === before.verifiedBytes) why ??= "no byte came back";
     why = after.fault ?? why;
     if (after.fault !== undefined) this.#replaceStream();
     const last = moves.at(-1);
+    // It may move again in the same round: back to what ranks better, or off a path that was no good.
+    const all = this.#moves.slice(firstMove).filter(({ trunk }) => trunk === hit?.trunk);
     return {
       round,
       fault,
@@ -149,9 +158,11 @@ export class Chaos {
       from: hit?.path ?? [],
       to: last?.to ?? [],
       cause: last?.cause ?? "",
-      gap_ms: Math.max(0, ...moves.map(({ gapMs }) => gapMs)),
+      standbys: hit?.standbys ?? 0,
+      moves: all.length,
+      gap_ms: Math.max(0, ...all.map(({ gapMs }) => gapMs)),
       stall_ms: Math.round(after.stallMs * 10) / 10,
-      replayed_bytes: moves.reduce((sum, { replayedBytes }) => sum + replayedBytes, 0),
+      replayed_bytes: all.reduce((sum, { replayedBytes }) => sum + replayedBytes, 0),
       bytes_verified: after.verifiedBytes - before.verifiedBytes,
       ok: why === undefined,
       ...(why === undefined ? {} : { why }),
@@ -159,18 +170,24 @@ export class Chaos {
   }
 
   /** Does it, waits for the move or for half the round, and undoes it whatever happened. */
-  async #strike(fault: ChaosFault, { node }: Hit, intervalMs: number, firstMove: number): Promise<void> {
+  async #strike(fault: ChaosFault, hit: Hit, intervalMs: number, firstMove: number): Promise<void> {
     const { signal } = this.#options;
-    const undo = await this.#injure(fault, node);
+    const undo = await this.#injure(fault, hit.node);
     try {
       const halfMs = performance.now() + intervalMs / 2;
-      const moved = (): boolean => this.#moves.slice(firstMove).some(({ from }) => from.includes(node));
+      const moved = (): boolean => this.#movesOff(hit, firstMove).length > 0;
       while (!moved() && performance.now() < halfMs && !signal.aborted) await pause(lookEveryMs, signal);
       // A frozen relay stays frozen for a while after the move: it must be able to thaw late and harm nothing.
       await pause(intervalMs / 4, signal);
     } finally {
       await undo();
     }
+  }
+
+  /** Moves of the transfer's trunk off the relay that was hit. */
+  #movesOff(hit: Hit | undefined, firstMove: number): Failover[] {
+    if (hit === undefined) return [];
+    return this.#moves.slice(firstMove).filter(({ trunk, from }) => trunk === hit.trunk && from.includes(hit.node));
   }
 
   /** Resolves with how to undo it. */
@@ -220,10 +237,15 @@ export class Chaos {
     const busiest = trunks
       .filter(({ channels }) => channels > 0)
       .toSorted((a, b) => Number(b.bytesSent - a.bytesSent))[0];
-    const path = busiest?.attachments.find(({ lane, active }) => active && lane === "bulk");
-    const hops = path?.hops.map(nodeNames(this.#options.fabric)) ?? [];
-    const node = hops.slice(1, -1)[0];
-    return node === undefined ? undefined : { node, path: hops };
+    const bulk = busiest?.attachments.filter(({ lane }) => lane === "bulk") ?? [];
+    const active = bulk.find((attachment) => attachment.active)?.hops ?? [];
+    const [id] = active.slice(1, -1);
+    if (busiest === undefined || id === undefined) return undefined;
+    const nameOf = nodeNames(this.#options.fabric);
+    const standbys = bulk.filter(
+      (attachment) => attachment.ready && !attachment.active && !attachment.hops.includes(id),
+    );
+    return { node: nameOf(id), path: active.map(nameOf), trunk: busiest.trunkId, standbys: standbys.length };
   }
 
   #replaceStream(): void {
