@@ -191,7 +191,7 @@ function rowOf(run: number, outcome: RunOutcome): string[] {
     outcome.baselineMs.toFixed(1),
     move === undefined
       ? "-"
-      : `${move.facts.cause} gap ${move.facts.gap_ms ?? "?"} replayed ${move.facts.replayed_bytes ?? "?"}`,
+      : `${move.facts.cause} after ${outcome.movedAfterMs.toFixed(0)} ms, ${move.facts.replayed_bytes} B replayed`,
     String(moves.length),
     `${verdict.bytesLost}/${verdict.bytesDuplicated}${verdict.failures.count > 0 ? ` (${verdict.failures.count} channels failed: ${verdict.failures.first[0]})` : ""}`,
   ];

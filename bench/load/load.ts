@@ -35,18 +35,31 @@ export class Load {
     return new Load(sender, receiver, await receiver.ask("listen"));
   }
 
-  /** Opens all channels anew and sends until a message of each has arrived, then stops. */
+  /**
+   * Opens all channels anew and sends until a message of each has arrived, then stops. Tries again while channels are refused:
+   * a far edge may hear of a resource later than the entry.
+   */
   async open(streams: readonly Stream[]): Promise<void> {
+    await eventually(() => this.#openOnce(streams).then(() => true), {
+      withinMs: 30_000,
+      everyMs: 300,
+      what: "the channels of the load",
+    });
+    await this.stop();
+  }
+
+  async #openOnce(streams: readonly Stream[]): Promise<void> {
+    await this.sender.ask("stop");
     await this.receiver.ask("reset");
     await this.sender.ask("open", streams);
     const wanted = streams.reduce((sum, { channels }) => sum + channels, 0);
     await this.sendInto(0);
-    await eventually(async () => (await this.receiver.ask("channels")) >= wanted, {
-      withinMs: 30_000,
-      everyMs: 50,
-      what: `a message on each of ${wanted} channels`,
-    });
-    await this.stop();
+    for (;;) {
+      const [there, failures] = [await this.receiver.ask("channels"), await this.sender.ask("failures")];
+      if (failures.count > 0) throw new Error(`${failures.count} channels failed: ${failures.first.join(", ")}`);
+      if (there >= wanted) return;
+      await delay(50);
+    }
   }
 
   /** Sends, or goes on sending, into a measuring window. */

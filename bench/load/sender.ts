@@ -117,8 +117,8 @@ const handlers = serveWorker({
   async open(streams: readonly Stream[]): Promise<void> {
     for (const { channels } of flows) for (const { socket } of channels) socket.destroy();
     nextChannel = 0;
-    flows = await Promise.all(streams.map(openFlow));
     failures = [];
+    flows = await Promise.all(streams.map(openFlow));
   },
   start(): void {
     if (timer !== undefined) return;
