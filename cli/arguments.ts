@@ -27,6 +27,26 @@ export function durationMs(text: string): number {
   return Number(match[1]) * unit;
 }
 
+/** `65536`, `512KiB`, `10MB` or `1GiB` in bytes; `/s` behind it is understood. */
+export function byteCount(text: string): bigint {
+  const match = /^(\d{1,15})\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)?(?:\/s)?$/.exec(text.trim());
+  const units: Readonly<Record<string, bigint>> = {
+    B: 1n,
+    kB: 1_000n,
+    KB: 1_000n,
+    KiB: 1_024n,
+    MB: 1_000_000n,
+    MiB: 1_048_576n,
+    GB: 1_000_000_000n,
+    GiB: 1_073_741_824n,
+  };
+  const unit = units[match?.[2] ?? "B"];
+  if (match === null || unit === undefined) {
+    throw new InvalidArgumentError("write a number of bytes: 65536, 512KiB, 10MB");
+  }
+  return BigInt(match[1] ?? "0") * unit;
+}
+
 /** `db.internal:5432` or `[::1]:22`. */
 export function hostPort(text: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text.trim());

@@ -112,6 +112,20 @@ export function table(headers: readonly string[], rows: readonly (readonly strin
   return [line(headers), ...safeRows.map(line)].join("\n");
 }
 
+/** A number of bytes as people read it, exact. */
+export function bytesText(bytes: bigint): string {
+  const units: readonly (readonly [string, bigint])[] = [
+    ["GB", 1_000_000_000n],
+    ["GiB", 1_073_741_824n],
+    ["MB", 1_000_000n],
+    ["MiB", 1_048_576n],
+    ["kB", 1_000n],
+    ["KiB", 1_024n],
+  ];
+  const [unit, size] = units.find(([, each]) => bytes >= each && bytes % each === 0n) ?? ["B", 1n];
+  return `${bytes / size} ${unit}`;
+}
+
 /** Milliseconds since the epoch as people read them, or a dash. */
 export function when(ms: bigint | number): string {
   const value = Number(ms);

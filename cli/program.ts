@@ -9,12 +9,14 @@ import { addConnectCommand } from "./commands/connect.ts";
 import { addControlCommands } from "./commands/control.ts";
 import { addForwardCommand } from "./commands/forward.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
+import { addIntentCommands } from "./commands/intent.ts";
 import { addJoinCommand } from "./commands/join.ts";
 import { addListenerCommands } from "./commands/listener.ts";
 import { addMembershipCommands } from "./commands/membership.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOrganizationCommands } from "./commands/organization.ts";
 import { addPoolCommands } from "./commands/pool.ts";
+import { addQosCommands } from "./commands/qos.ts";
 import { addRequestCommands } from "./commands/request.ts";
 import { addResourceCommands } from "./commands/resource.ts";
 import { addRoleCommands } from "./commands/role.ts";
@@ -54,6 +56,8 @@ export function buildProgram(): Command {
     addOrganizationCommands,
     addClusterCommands,
     addRouteCommands,
+    addIntentCommands,
+    addQosCommands,
     addTopCommand,
     addAuditCommands,
     addConfigCommands,

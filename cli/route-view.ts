@@ -4,6 +4,7 @@ import { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { ExplainChannelResponse, TrunkStatus } from "../gen/weft/node/v1/node_pb.ts";
 import type { Candidate, LinkProof, RouteExplanation } from "../gen/weft/routing/v1/routing_pb.ts";
 import { enumName, table, when } from "./output.ts";
+import { policyLines } from "./route-policy.ts";
 
 /** Candidates shown in full besides primary and standby, unless all are asked for. */
 const lostShownCount = 2;
@@ -37,6 +38,7 @@ function startLines(route: RouteExplanation, all: boolean): string[] {
   const more = lost.length - shownLost.length;
   return [
     `from ${route.fromName}`,
+    ...policyLines(route),
     ...(used.length === 0 ? ["  there is no path"] : []),
     ...used.flatMap((candidate) => candidateLines(candidate, true)),
     ...shownLost.flatMap((candidate) => candidateLines(candidate, all)),

@@ -147,5 +147,6 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.rpc(LeaseService.method.get, services.lease.get);
     router.rpc(RoutingService.method.resolveRoutes, services.routing.resolveRoutes);
     router.rpc(RoutingService.method.explainRoute, services.routing.explainRoute);
+    router.rpc(RoutingService.method.listLinks, services.routing.listLinks);
   };
 }

@@ -10,8 +10,8 @@ import { explainRoutes } from "../../fabric/routing/explain.ts";
 import { graphOf, type MeshGraph, type RouteNeed } from "../../fabric/routing/graph.ts";
 import { chooseRoute } from "../../fabric/routing/pick.ts";
 import type { ClusterView, ViewResource } from "../../fabric/snapshot/cluster-view.ts";
+import { keepLink } from "../../fabric/snapshot/direct.ts";
 import { scopeSnapshot } from "../../fabric/snapshot/scope.ts";
-import { areNeighbours } from "../../fabric/snapshot/visibility.ts";
 import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type RouteLink, RouteLinkSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { LinkProof, RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
@@ -26,6 +26,7 @@ import { type LinkProofRow, linkStates, listProofs, replaceProofs } from "../sto
 import { listSamples, recordSamples } from "../store/links.ts";
 import { nodeNotFound, requireActiveMember } from "../store/memberships.ts";
 import { resourceNotFound } from "../store/resources.ts";
+import { explainPolicy, type WantedRoute, wantedRoute } from "./applied-policy.ts";
 import { atMost, counter, shortText, within } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
 
@@ -52,13 +53,20 @@ export function routingService(deps: RoutingServiceDeps): ServiceImpl<typeof Rou
       const view = await viewFor(deps, caller, request.clusterId);
       const from = request.fromNodeId === "" ? entriesOf(view) : [fromOf(caller, view, request.fromNodeId)];
       const routes = [];
-      const avoid = new Map(request.failedNodeIds.map((id) => [id, "simulated failure"] as const));
+      const failed = new Map(request.failedNodeIds.map((id) => [id, "simulated failure"] as const));
       for (const fromNodeId of from) {
         const serves = request.fromNodeId !== "" || resourcesFor(view, fromNodeId, request).length > 0;
         if (!serves) continue;
-        const { graph, need } = await questionOf(deps, view, fromNodeId, request);
+        const wanted = await questionOf(deps, view, fromNodeId, request);
+        const { graph, need } = wanted;
+        const avoid = new Map([...(need.avoid ?? []), ...failed]);
         const fromName = view.nodes.find((node) => node.nodeId === fromNodeId)?.name ?? "";
-        routes.push({ fromNodeId, fromName, candidates: explainRoutes(graph, { ...need, avoid }) });
+        routes.push({
+          fromNodeId,
+          fromName,
+          candidates: explainRoutes(graph, { ...need, avoid }),
+          ...explainPolicy(view, wanted, request.resource),
+        });
       }
       if (routes.length === 0) throw resourceNotFound();
       return { routes, snapshotEpoch: view.epoch, snapshotVersion: view.version };
@@ -152,7 +160,18 @@ async function graphFrom(deps: RoutingServiceDeps, view: ClusterView, fromNodeId
   return graphOf(scopeSnapshot(view, fromNodeId, undated), own.map(linkMessage));
 }
 
+/** What the entry would decide: over its own snapshot, with the intents in it. */
 async function questionOf(
+  deps: RoutingServiceDeps,
+  view: ClusterView,
+  fromNodeId: string,
+  asked: Question,
+): Promise<WantedRoute> {
+  const { graph, need } = await plainQuestion(deps, view, fromNodeId, asked);
+  return wantedRoute(graph, need, scopeSnapshot(view, fromNodeId, undated), deps.clock.nowMs());
+}
+
+async function plainQuestion(
   deps: RoutingServiceDeps,
   view: ClusterView,
   fromNodeId: string,
@@ -225,7 +244,7 @@ function proofOf(nodeId: string, proof: LinkProof): LinkProofRow {
 function isNeighbour(view: ClusterView, nodeId: string, toNodeId: string): boolean {
   const from = view.nodes.find((node) => node.nodeId === nodeId);
   const to = view.nodes.find((node) => node.nodeId === toNodeId);
-  return from !== undefined && to !== undefined && areNeighbours(from, to);
+  return from !== undefined && to !== undefined && keepLink(view, from, to);
 }
 
 /** One statement may write a row once. */
