@@ -11,6 +11,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { KiB } from "../lib/limits.ts";
+import { eventually } from "../tests/harness/eventually.ts";
 import { residentBytes } from "./peers/child.ts";
 import type { Memory } from "./peers/memory.ts";
 import type { Route } from "./peers/route.ts";
@@ -163,11 +164,17 @@ function perChannel(before: Standing, after: Standing, count: number): { edge: n
 }
 
 async function idleMessages(stage: Stage, route: Route, relayPid: number): Promise<{ edge: number; relay: number }> {
+  const hold = async (count: number): Promise<void> => {
+    const heldBefore = await stage.far.call<number>("held");
+    await stage.near.call("hold", { route, count });
+    const arrived = async (): Promise<boolean> => (await stage.far.call<number>("held")) === heldBefore + count;
+    await eventually(arrived, { withinMs: 30_000, what: "one message over every channel" });
+  };
   // Once before: what code and tables need the first time is not the channels'.
-  await stage.near.call("hold", { route, count: 500 });
+  await hold(500);
   await stage.near.call("release");
   const before = await standing(stage, relayPid);
-  await stage.near.call("hold", { route, count: idleMessageChannels });
+  await hold(idleMessageChannels);
   const after = await standing(stage, relayPid);
   await stage.near.call("release");
   return perChannel(before, after, idleMessageChannels);

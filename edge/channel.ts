@@ -48,6 +48,12 @@ interface PendingWrite {
   readonly done: (error?: Error | null) => void;
 }
 
+/** Whoever has taken the channel's bytes over. */
+export interface ChannelReader {
+  take(chunk: Buffer): void;
+  over(): void;
+}
+
 export class EdgeChannel extends Duplex {
   readonly channelId: number;
   readonly correlationId: string;
@@ -55,10 +61,13 @@ export class EdgeChannel extends Duplex {
   readonly lane: LaneName;
   /** False: every written chunk is given away for good, and kept without a copy. */
   copiesWrites = true;
+  /** For the listeners of a reader that shares them among channels. */
+  reader: ChannelReader | undefined;
 
   readonly #trunk: Trunk;
   readonly #channel: TrunkChannel;
   readonly #clock: Clock;
+  readonly #onGone: (channelId: number) => void;
   /** Made when somebody asks: most channels are written to and read without waiting for it. */
   #opened: PromiseWithResolvers<void> | undefined;
   #openedState: "waiting" | "open" | "over" = "waiting";
@@ -68,7 +77,8 @@ export class EdgeChannel extends Duplex {
   #consumedBytes = 0;
   #endWith: { end: ChannelEnd; stage: ChannelStage } | undefined;
 
-  constructor(trunk: Trunk, channel: TrunkChannel, clock: Clock) {
+  /** `onGone` is called with the channel's id when it is destroyed. */
+  constructor(trunk: Trunk, channel: TrunkChannel, clock: Clock, onGone: (channelId: number) => void) {
     super({
       allowHalfOpen: true,
       decodeStrings: true,
@@ -78,6 +88,7 @@ export class EdgeChannel extends Duplex {
     this.#trunk = trunk;
     this.#channel = channel;
     this.#clock = clock;
+    this.#onGone = onGone;
     this.channelId = channel.id;
     this.correlationId = channel.open.correlationId;
     this.request = channel.open;
@@ -220,6 +231,7 @@ export class EdgeChannel extends Duplex {
     pending?.(error);
     this.#finalDone?.(error);
     this.#finalDone = undefined;
+    this.#onGone(this.channelId);
     done(error);
   }
 

@@ -13,19 +13,19 @@ import {
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
 import { KiB, limits } from "../lib/limits.ts";
-import type { EdgeChannel } from "./channel.ts";
+import type { ChannelReader, EdgeChannel } from "./channel.ts";
 
 const BLOCK_FIRST_BYTES = 1 * KiB;
 
-export class MessageChannel {
+export class MessageChannel implements ChannelReader {
   readonly channel: EdgeChannel;
+  readonly #deframer: MessageDeframer;
   /** The longest message that may be sent. */
   readonly maxBytes: number;
   #block: Buffer | undefined;
   #used = 0;
   #blockBytes = BLOCK_FIRST_BYTES;
   #scheduled = false;
-  #writable = true;
 
   /**
    * Takes the channel over; its events (`drain`, `end`, `error`, `close`, `finish`) and its `opened` stay of use, and so do
@@ -36,18 +36,25 @@ export class MessageChannel {
     channel.copiesWrites = false;
     const isDroppable = channel.request.class === ChannelClass.DROPPABLE;
     this.maxBytes = isDroppable ? limits.droppableMessageMaxBytes : limits.messageMaxBytes;
-    const deframer = new MessageDeframer(limits.messageMaxBytes, onMessage);
-    const stage = channel.initiated ? ChannelStage.EGRESS : ChannelStage.ENTRY;
-    channel.on("data", (chunk: Buffer) => {
-      if (!deframer.push(chunk)) channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, stage);
-    });
+    this.#deframer = new MessageDeframer(limits.messageMaxBytes, onMessage);
+    channel.reader = this;
+    channel.on("data", taken);
     // Before the owner's own listener, which finds the channel destroyed: an end inside a message is an error.
-    channel.prependListener("end", () => {
-      if (deframer.partial) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, stage);
-    });
-    channel.on("drain", () => {
-      this.#writable = true;
-    });
+    channel.prependListener("end", over);
+  }
+
+  /** The channel's bytes. */
+  take(chunk: Buffer): void {
+    if (!this.#deframer.push(chunk)) this.#abort(ChannelEnd.MESSAGE_TOO_LARGE);
+  }
+
+  /** The channel's bytes are over. */
+  over(): void {
+    if (this.#deframer.partial) this.#abort(ChannelEnd.MESSAGE_TRUNCATED);
+  }
+
+  #abort(end: ChannelEnd): void {
+    this.channel.abort(end, this.channel.initiated ? ChannelStage.EGRESS : ChannelStage.ENTRY);
   }
 
   /**
@@ -66,9 +73,9 @@ export class MessageChannel {
     this.#used = at + length;
     if (!this.#scheduled) {
       this.#scheduled = true;
-      process.nextTick(this.#turn);
+      process.nextTick(MessageChannel.#turn, this);
     }
-    return this.#writable;
+    return !this.channel.writableNeedDrain;
   }
 
   /** No more messages after those that were sent. */
@@ -77,12 +84,12 @@ export class MessageChannel {
     this.channel.end();
   }
 
-  readonly #turn = (): void => {
-    this.#scheduled = false;
+  static #turn(of: MessageChannel): void {
+    of.#scheduled = false;
     // A channel that sends little keeps small blocks.
-    if (this.#used < this.#blockBytes / 4) this.#blockBytes = Math.max(BLOCK_FIRST_BYTES, this.#blockBytes / 2);
-    this.#flush();
-  };
+    if (of.#used < of.#blockBytes / 4) of.#blockBytes = Math.max(BLOCK_FIRST_BYTES, of.#blockBytes / 2);
+    of.#flush();
+  }
 
   #nextBlock(needBytes: number): void {
     if (this.#block !== undefined) this.#blockBytes = Math.min(limits.messageBlockBytes, this.#blockBytes * 2);
@@ -97,7 +104,16 @@ export class MessageChannel {
     const used = this.#used;
     this.#used = 0;
     const { channel } = this;
-    if (used > 0 && !channel.destroyed && !channel.writableEnded)
-      this.#writable = channel.write(block.subarray(0, used));
+    if (used > 0 && !channel.destroyed && !channel.writableEnded) channel.write(block.subarray(0, used));
   }
+}
+
+// Two functions for all channels instead of two for each: a trunk may have ten thousand.
+
+function taken(this: EdgeChannel, chunk: Buffer): void {
+  this.reader?.take(chunk);
+}
+
+function over(this: EdgeChannel): void {
+  this.reader?.over();
 }

@@ -273,10 +273,11 @@ export class TrunkRunner {
     return this.#channels.get(Number(id)) ?? this.#channels.values().find((one) => one.correlationId === id);
   }
 
+  readonly #channelGone = (channelId: number): void => void this.#channels.delete(channelId);
+
   #track(channel: TrunkChannel): EdgeChannel {
-    const stream = new EdgeChannel(this.#trunk, channel, this.#clock);
+    const stream = new EdgeChannel(this.#trunk, channel, this.#clock, this.#channelGone);
     this.#channels.set(channel.id, stream);
-    stream.once("close", () => this.#channels.delete(channel.id));
     return stream;
   }
 

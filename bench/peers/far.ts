@@ -37,6 +37,7 @@ function serve(channel: EdgeChannel): void {
   if (resource === "target") return void serveTarget(channel);
   channel.accept();
   if (resource === "echo") return void echoMessages(channel);
+  if (resource === "hold") return void new MessageChannel(channel, countHeld);
   if (resource === "messages") return void countMessages(channel);
   if (resource !== "sink") return;
   const sunk: Sunk = { channel, bytes: 0, messages: 0 };
@@ -49,7 +50,19 @@ function serve(channel: EdgeChannel): void {
 
 function echoMessages(channel: EdgeChannel): void {
   const messages = new MessageChannel(channel, (message) => void messages.send(message));
-  channel.once("end", () => messages.end());
+  channel.on("end", endBack);
+}
+
+let heldMessages = 0;
+
+/** One function for all idle channels: what is held is the channel's, not this bench's. */
+function countHeld(): void {
+  heldMessages += 1;
+}
+
+/** What was echoed has been written by the time the end is heard. */
+function endBack(this: EdgeChannel): void {
+  this.end();
 }
 
 /** Counts messages and their bytes; one of another length than the first is an error. */
@@ -113,7 +126,23 @@ async function listen(terminated: boolean): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
+import { Session } from "node:inspector/promises";
+
+const ses = new Session();
+ses.connect();
 answerCalls({
+  async snap(a: { file: string }) {
+    (await import("node:v8")).writeHeapSnapshot(a.file);
+  },
+  async profStart() {
+    await ses.post("Profiler.enable");
+    await ses.post("Profiler.setSamplingInterval", { interval: 300 });
+    await ses.post("Profiler.start");
+  },
+  async profStop(a: { file: string }) {
+    const { profile } = (await ses.post("Profiler.stop")) as any;
+    (await import("node:fs")).writeFileSync(a.file, JSON.stringify(profile));
+  },
   async start(args: { stateDir: string; port: number; targetPort: number }) {
     targetPort = args.targetPort;
     host = await openEdgeHost({
@@ -143,6 +172,8 @@ answerCalls({
     bytes: sinks.map(({ bytes }) => bytes),
     messages: sinks.reduce((sum, sunk) => sum + sunk.messages, 0),
   }),
+  /** Messages that came over channels held idle. */
+  held: () => heldMessages,
   /** The first channel is not read, or read again. */
   stall({ stalled }: { stalled: boolean }) {
     if (stalled) sinks[0]?.channel.pause();
