@@ -56,15 +56,17 @@ export interface TrunkAcceptorOptions<C> {
   readonly holdMs?: number;
 }
 
-interface Held {
+interface Held<C> {
   readonly runner: TrunkRunner;
   readonly peerKey: string;
+  /** Of the newest path that was attached. */
+  context: C;
 }
 
 export class TrunkAcceptor<C> {
   readonly #options: TrunkAcceptorOptions<C>;
   readonly #processPool: CreditPool;
-  readonly #trunks = new Map<string, Held>();
+  readonly #trunks = new Map<string, Held<C>>();
   readonly #connections = new Set<PathConnection>();
   #draining = false;
 
@@ -94,6 +96,13 @@ export class TrunkAcceptor<C> {
 
   find(trunkIdHex: string): TrunkRunner | undefined {
     return this.#trunks.get(trunkIdHex)?.runner;
+  }
+
+  /** Ends the trunks whose peer lost its right, whether a path is left or not: nobody waits for who may not come back. */
+  cut(lost: (context: C) => boolean): void {
+    for (const { runner, context } of [...this.#trunks.values()]) {
+      if (lost(context)) runner.abort("the peer lost its right");
+    }
   }
 
   /** Refuses new trunks and new channels; trunks end when their last channel does. */
@@ -147,7 +156,8 @@ export class TrunkAcceptor<C> {
     const held = this.#trunks.get(Buffer.from(attach.trunkId).toString("hex"));
     if (held !== undefined) {
       const taken = named && held.peerKey === path.peerKey && held.runner.adopt(connection, stream, lane, attach);
-      if (!taken) this.#refuse(connection, stream);
+      if (taken) held.context = path.context;
+      else this.#refuse(connection, stream);
     } else if (!provesAttach(connection.exporter, "initiator", connection.exporter, attach)) {
       this.#unknown(stream);
     } else if (!named || this.#draining || !this.#options.accept({ ...path, ...attach })) {
@@ -195,7 +205,7 @@ export class TrunkAcceptor<C> {
       ...(onMove === undefined ? {} : { onMove }),
       onChannel: (channel, trunk) => onChannel(channel, channel.request, trunk, path.context),
     });
-    this.#trunks.set(runner.trunkIdHex, { runner, peerKey: path.peerKey });
+    this.#trunks.set(runner.trunkIdHex, { runner, peerKey: path.peerKey, context: path.context });
     onTrunk?.(runner, path.context);
     void runner.ended.then((end) => {
       this.#trunks.delete(runner.trunkIdHex);

@@ -148,7 +148,9 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
 
   /** Cuts what lost its right: by the socket, so that nothing queued leaves any more. */
   function rejudge(): void {
-    for (const end of paths) if (!mayHold(ports, end, end.offer.organizationId)) end.raw.resetAndDestroy();
+    const lost = (end: PathEnd): boolean => !mayHold(ports, end, end.offer.organizationId);
+    acceptor.cut(lost);
+    for (const end of paths) if (lost(end)) end.raw.resetAndDestroy();
   }
   const unsubscribe = [
     ports.feed.onChange(rejudge),

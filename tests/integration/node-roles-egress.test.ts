@@ -131,7 +131,8 @@ beforeEach(async () => {
       trunkId = request.trunkId;
       const refusal = refuseWay(request);
       if (refusal !== undefined) throw refusal;
-      return (await dialPath(identities, listener.port)) as unknown as OpenedPath;
+      const path = await dialPath(identities, listener.port);
+      return { ...path, close: () => path.raw.resetAndDestroy() } as unknown as OpenedPath;
     },
   } as unknown as PathOpener;
   entry = new EntryRole({
@@ -267,13 +268,13 @@ describe("the egress decides for itself", () => {
 describe("LAW-I4 a peer that loses its right", () => {
   const lost = async (change: () => void): Promise<void> => {
     const channel = await opened();
-    const failed = once(channel, "error") as Promise<[WeftError]>;
     change();
-    expect((await failed)[0].detail).toBe("TRUNK_LOST");
-    await eventually(() => egress.trunks().length === 0 && listener.sockets.size === 0);
-    // And it does not come back.
+    await eventually(() => egress.trunks().length === 0 && targets.size === 0, { what: "trunk and target to be cut" });
+    // It hopes for another path for a while, and gets none.
     expect((await failureOf(opened())).detail).toMatch(/^(NO_PATH|TRUNK_LOST)$/);
-    await eventually(() => targets.size === 0);
+    expect(egress.trunks()).toEqual([]);
+    await entry.close();
+    expect(channel.errored).toMatchObject({ detail: "TRUNK_LOST" });
   };
 
   it("by a revocation is cut at once, with its channels and their targets", async () => {
