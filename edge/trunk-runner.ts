@@ -93,6 +93,7 @@ export class TrunkRunner {
   readonly #ended = Promise.withResolvers<TrunkEnd>();
   readonly #carried = new Map<number, Carried>();
   readonly #channels = new Map<number, EdgeChannel>();
+  readonly #channelGone = (channelId: number): void => void this.#channels.delete(channelId);
   readonly #idle: Timer;
   readonly #survival: Survival;
   /** Where a lane last was when its attachment was lost. */
@@ -272,8 +273,6 @@ export class TrunkRunner {
   channel(id: number | string): EdgeChannel | undefined {
     return this.#channels.get(Number(id)) ?? this.#channels.values().find((one) => one.correlationId === id);
   }
-
-  readonly #channelGone = (channelId: number): void => void this.#channels.delete(channelId);
 
   #track(channel: TrunkChannel): EdgeChannel {
     const stream = new EdgeChannel(this.#trunk, channel, this.#clock, this.#channelGone);

@@ -126,23 +126,7 @@ async function listen(terminated: boolean): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-import { Session } from "node:inspector/promises";
-
-const ses = new Session();
-ses.connect();
 answerCalls({
-  async snap(a: { file: string }) {
-    (await import("node:v8")).writeHeapSnapshot(a.file);
-  },
-  async profStart() {
-    await ses.post("Profiler.enable");
-    await ses.post("Profiler.setSamplingInterval", { interval: 300 });
-    await ses.post("Profiler.start");
-  },
-  async profStop(a: { file: string }) {
-    const { profile } = (await ses.post("Profiler.stop")) as any;
-    (await import("node:fs")).writeFileSync(a.file, JSON.stringify(profile));
-  },
   async start(args: { stateDir: string; port: number; targetPort: number }) {
     targetPort = args.targetPort;
     host = await openEdgeHost({
