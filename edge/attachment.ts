@@ -41,7 +41,8 @@ export class AttachmentStream {
     this.#owner = owner;
     this.#deframer = new GrpcDeframer(limits.batchMaxBytes, (message) => this.#owner.message(message));
     stream.on("data", (chunk: Buffer) => this.#received(chunk));
-    stream.once("end", () => this.#lost(this.#deframer.partial ? "frames: the stream ended inside a message" : ""));
+    // Even inside a message: the death of a process on the way may look like a clean end.
+    stream.once("end", () => this.#lost(""));
     // A refusal because of how we write is ours to end, not a reason to try the same bytes on another path.
     stream.once("error", () => this.#lost(this.#calmed() ? "http2: the far end asked for calm" : ""));
     stream.once("close", () => this.#lost(this.#calmed() ? "http2: the far end asked for calm" : ""));

@@ -43,7 +43,7 @@ interface Attempt {
 }
 
 /** A connection that lasted less than this did not work: the next attempt waits. */
-const LASTED_MS = 1_000;
+const LASTED_MS = 250;
 
 export class Survival {
   readonly #options: SurvivalOptions;

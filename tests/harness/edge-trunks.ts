@@ -12,7 +12,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { Closers } from "../../lib/closers.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
-import { systemRandom } from "../../lib/random.ts";
+import { type Random, systemRandom } from "../../lib/random.ts";
 import type { EdgeListener, Identities } from "./edge-paths.ts";
 import { dialPath, listenForPaths, makeIdentities } from "./edge-paths.ts";
 import { eventually } from "./eventually.ts";
@@ -33,6 +33,7 @@ beforeAll(async () => {
 export interface EdgesOptions {
   /** How long trunks without a path are kept at either end. */
   readonly holdMs?: number;
+  readonly random?: Random;
 }
 
 export interface Edges {
@@ -75,15 +76,17 @@ export async function edges(
     closedPaths: 0,
     reachable: true,
     pool: new TrunkPool({
-      ...options,
       clock: systemClock,
       random: systemRandom,
+      ...options,
       log: silentLog,
       openPath: async () => {
         if (!made.reachable) throw new WeftError("unavailable", "out of reach");
-        const path = await dialPath(identities, listener.port, () => {
+        const dialled = await dialPath(identities, listener.port, () => {
           made.closedPaths += 1;
         });
+        // As if every path went over a relay of its own.
+        const path = { ...dialled, hops: ["entry", `relay-${made.paths.length + 1}`, "egress"] };
         made.paths.push(path);
         return path;
       },
