@@ -303,8 +303,6 @@ export class TrunkRunner {
     this.#trunk.finish({ cause: "aborted", detail });
   }
 
-    return this.#survival.dbg();
-  }
   stats(): TrunkRunnerStats {
     const { attachments, ...numbers } = trunkStats(this.#trunk);
     return {
