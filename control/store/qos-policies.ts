@@ -2,7 +2,7 @@
 
 import { WeftError } from "../../lib/errors.ts";
 import type { ClassPolicySpec } from "../domain/class-policy.ts";
-import { one, type Queryable, type Tx } from "./sql.ts";
+import { isUniqueViolation, one, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface QosPolicyRow extends ClassPolicySpec {
@@ -56,26 +56,32 @@ export async function lockQosPolicy(
 
 /** Sets a policy; one of the same place and class is replaced and keeps its id. Pass the id it has. */
 export async function putQosPolicy(tx: Tx, seal: TrustSeal, row: NewQosPolicy): Promise<void> {
-  await tx.query(
-    `insert into qos_policy (id, cluster_id, organization_id, resource_id, class, priority, rate_bytes_per_second,
+  try {
+    await tx.query(
+      `insert into qos_policy (id, cluster_id, organization_id, resource_id, class, priority, rate_bytes_per_second,
        burst_bytes, changed_by, mac)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      on conflict (id) do update set priority = excluded.priority,
        rate_bytes_per_second = excluded.rate_bytes_per_second, burst_bytes = excluded.burst_bytes,
        changed_by = excluded.changed_by, changed_at_ms = now_ms(), mac = excluded.mac`,
-    [
-      row.id,
-      row.clusterId,
-      row.organizationId,
-      row.resourceId,
-      row.class,
-      row.priority,
-      row.rateBytesPerSecond,
-      row.burstBytes,
-      row.changedBy,
-      seal.mac("qos_policy", macFields(row)),
-    ],
-  );
+      [
+        row.id,
+        row.clusterId,
+        row.organizationId,
+        row.resourceId,
+        row.class,
+        row.priority,
+        row.rateBytesPerSecond,
+        row.burstBytes,
+        row.changedBy,
+        seal.mac("qos_policy", macFields(row)),
+      ],
+    );
+  } catch (cause) {
+    if (!isUniqueViolation(cause)) throw cause;
+    const message = "somebody else has just set the same policy; nothing was changed";
+    throw new WeftError("aborted", message, { detail: "STORE_CONFLICT", retry: "now", cause });
+  }
 }
 
 /** The cluster's policies, widest first, authenticated. */
