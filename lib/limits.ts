@@ -219,7 +219,7 @@ export const limits = {
   // What operators place, what nodes report (control/domain/placement.ts, control/services/).
   unixPathMaxBytes: 100,
   listenerSourcesMaxCount: 64,
-  reportedLinksMaxCount: 64,
+  reportedLinksMaxCount: 256,
   reportedWorkloadsMaxCount: 64,
   reportedListenersMaxCount: 256,
   reportedTextMaxBytes: 256,
@@ -304,7 +304,9 @@ export const limits = {
   routeRelaysMaxCount: 4,
   routeCandidatesMaxCount: 64,
   routeExplainedMaxCount: 512,
-  linkDownShareMax: 0.2,
+  peerMissingMs: 10 * secondMs,
+  peerRestMs: 60 * secondMs,
+  linkDownMaxShare: 0.2,
   linkStartGraceMs: 10 * secondMs,
   routeJournalMaxCount: 65_536,
   routeIdleEdgesMaxCount: 20_000,
@@ -378,7 +380,7 @@ assert(
   limits.listenerConnectionsMaxCount < limits.entryConnectionsMaxCount,
   "one listener never takes what the others of its entry need",
 );
-assert(limits.linkDownShareMax * (limits.routeRelaysMaxCount + 1) <= 1, "a path is down at most all of the time");
+assert(limits.linkDownMaxShare * (limits.routeRelaysMaxCount + 1) <= 1, "a path is down at most all of the time");
 assert(limits.routeRelaysMaxCount + 2 <= limits.offerHopsMaxCount, "a route fits into an offer");
 assert(limits.deafAfterMs >= 3 * limits.graphRefreshMs, "a replica must miss several looks before it counts as deaf");
 assert(limits.deafAfterMs < limits.offlineAfterMs, "an unheard minute must not look like an offline node");

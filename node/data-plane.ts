@@ -67,7 +67,7 @@ export interface DataPlane {
 /** Starts the data plane. Rejects when the public port cannot be bound; nothing stays open then. */
 export async function startDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
   await using undo = new Closers();
-  const { ports } = options;
+  const { ports, onPathEnd } = options;
   const { clock, random, counters } = ports;
   const judge = new PeerJudge(ports);
   const budget = new PathBudget(clock);
@@ -84,7 +84,6 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     hops.close();
     splices.close();
   });
-  const { onPathEnd } = options;
   const desk = new LegDesk({ ports, splices, doors, judge, ...(onPathEnd === undefined ? {} : { onPathEnd }) });
   // Links and the surface need each other: a reverse link is served, and the service calls over links.
   const served: { surface?: Surface } = {};
@@ -106,9 +105,10 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     startedAtMs: clock.nowMs(),
     endsPaths: onPathEnd !== undefined,
   };
+  const probe = { drain: ports.drain, clock, load, linksFull: (id: string) => links.isFull(id) };
   const surface = linkSurface(options, judge, (router) => {
     router.service(RelayService, relayService(relay));
-    router.service(ProbeService, probeService({ drain: ports.drain, clock, load }));
+    router.service(ProbeService, probeService(probe));
   });
   served.surface = surface;
   undo.add("link surface", () => surface.drain(limits.linkCloseGraceMs));
@@ -118,7 +118,7 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     doors,
     legs,
     desk,
-    onLink: serve,
+    onLink: (admitted) => serve(links.guest(admitted)),
     onReverseLink: (link) => links.adopt(link),
   });
   if (listener !== undefined) undo.add("listener", () => listener.close());

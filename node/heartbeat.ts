@@ -8,7 +8,7 @@ import type { Client } from "@connectrpc/connect";
 import type { ControlService, WorkloadReportSchema } from "../gen/weft/control/v1/control_pb.ts";
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
-import type { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
+import type { LinkProof, RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -24,6 +24,7 @@ export interface HeartbeatDeps {
   readonly log: Log;
   readonly facts: () => BeatFacts;
   readonly links: () => readonly RouteLink[];
+  readonly proofs: () => readonly LinkProof[];
   readonly control: () => Client<typeof ControlService>;
   /** The built-in roles this node runs, reported when they change and now and then. */
   readonly workloads: () => readonly MessageInitShape<typeof WorkloadReportSchema>[];
@@ -61,8 +62,11 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
         await deps.control().reportWorkloads({ workloads: [...workloads] }, { signal, timeoutMs: limits.beatEveryMs });
         reported = JSON.stringify(workloads);
       }
-      if (links.length > 0)
-        await deps.routing().reportLinks({ links: [...links] }, { signal, timeoutMs: limits.beatEveryMs });
+      const proofs = deps.proofs();
+      if (links.length > 0 || proofs.length > 0)
+        await deps
+          .routing()
+          .reportLinks({ links: [...links], proofs: [...proofs] }, { signal, timeoutMs: limits.beatEveryMs });
     } catch (thrown) {
       if (signal.aborted) return;
       if (!failing) deps.log.warn("beat failed", { error: messageOf(thrown) });

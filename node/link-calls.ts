@@ -19,6 +19,8 @@ export interface LinkCalls {
   /** What the neighbour last said about itself. */
   peerDraining(): boolean;
   peerLoad(): number | undefined;
+  /** It keeps as many links as it may, and none to this node. */
+  peerFull(): boolean;
   /** Takes no new calls and ends when the running ones have ended. */
   close(): void;
   /** Ends the probes; the connection is somebody else's. */
@@ -47,6 +49,7 @@ export function openLinkCalls(options: LinkCallsOptions): LinkCalls {
     transport,
     peerDraining: () => prober.draining,
     peerLoad: () => prober.load,
+    peerFull: () => prober.full,
     close: () => {
       timer.cancel();
       session.close();
@@ -61,6 +64,7 @@ class Prober {
   readonly #client: Client<typeof ProbeService>;
   draining = false;
   load: number | undefined;
+  full = false;
   #seq = 0n;
   #waiting = false;
 
@@ -86,9 +90,10 @@ class Prober {
       meter.answered(clock.monoMs() - startedMs, clock.nowMs());
       this.draining = answer.draining;
       this.load = answer.load;
+      this.full = answer.linksFull;
     } catch (error) {
       if (raw.destroyed) return;
-      meter.failed(clock.nowMs());
+      meter.failed(clock.nowMs(), "no_answer");
       log.debug("probe lost", { error: error instanceof ConnectError ? Code[error.code] : messageOf(error) });
     }
   }

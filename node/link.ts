@@ -37,6 +37,8 @@ export interface LinkOptions {
   /** Takes a judged connection into use; the link goes down when the socket closes. */
   readonly onUp: (tls: TLSSocket, raw: Socket) => LinkUse;
   readonly onDown: () => void;
+  /** A dial failed; it is tried again. */
+  readonly onFailed: (error: unknown) => void;
 }
 
 export interface LinkConnection {
@@ -123,6 +125,7 @@ export class Link {
       (error: unknown) => {
         if (abort.signal.aborted) return;
         this.#log("link not made", detailOf(error));
+        this.#options.onFailed(error);
         this.#wait();
       },
     );

@@ -1,7 +1,8 @@
 /**
  * The standing links of a node: what the snapshot asks for, reconciled with what runs.
  *
- * LK1. One forward link per neighbour this node dials; a dial-out-only node adds a reverse link to each.
+ * LK1. One forward link per active neighbour this node dials (`link-peers.ts` says which); a dial-out-only node adds a
+ *      reverse link to each.
  * LK2. A neighbour that left the snapshot or was revoked is cut, whichever side dialled: on every change, and on a timer.
  * LK3. Every link that comes up, and every change of the feed, exchanges feeds: a newer one is everywhere in one round.
  */
@@ -15,15 +16,17 @@ import { toRouteLink } from "../fabric/routing/observe.ts";
 import { type Neighbour, type RouteLink, RouteLinkSchema, type Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type LinkStatus, LinkStatusSchema } from "../gen/weft/node/v1/node_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
+import { type LinkProof, LinkProofSchema } from "../gen/weft/routing/v1/routing_pb.ts";
 import { assert, messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Caller } from "../rpc/caller.ts";
 import { isRefusal } from "../rpc/caller.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { exchangeFeed } from "./feed-exchange.ts";
-import { Link, type LinkUse } from "./link.ts";
+import { Link, type LinkOptions, type LinkUse } from "./link.ts";
 import { type LinkCalls, openLinkCalls } from "./link-calls.ts";
-import { LinkMeter } from "./link-meter.ts";
+import { failureClass, LinkMeter } from "./link-meter.ts";
+import { LinkPeers } from "./link-peers.ts";
 import { type PeerJudge, sourceOf } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
@@ -64,11 +67,14 @@ interface Slot {
 export class Links {
   readonly #deps: LinksDeps;
   readonly #slots = new Map<string, Slot>();
+  readonly #peers: LinkPeers;
   readonly #stops: Unsubscribe[] = [];
+  #active: ReadonlySet<string> = new Set();
   #closed = false;
 
   constructor(deps: LinksDeps) {
     this.#deps = deps;
+    this.#peers = new LinkPeers(deps.ports.clock);
     const { snapshot, feed, identity, clock } = deps.ports;
     this.#stops.push(
       snapshot.onChange((current) => this.#reconcile(current)),
@@ -80,7 +86,10 @@ export class Links {
     );
     const timers = [
       clock.every(limits.rejudgeEveryMs, () => this.rejudge()),
-      clock.every(limits.linkProbeMs, () => this.#noteDown()),
+      clock.every(limits.linkProbeMs, () => {
+        this.#noteDown();
+        this.#choose();
+      }),
     ];
     this.#stops.push(() => {
       for (const timer of timers) timer.cancel();
@@ -100,6 +109,26 @@ export class Links {
     return transport === undefined ? undefined : rpcClient(RelayService, transport);
   }
 
+  /** A neighbour connected to call this node: it keeps a link, and gets one back if there is room. */
+  guest(admitted: Admitted): Admitted {
+    const nodeId = admitted.caller.id?.id ?? "";
+    if (!this.#slots.has(nodeId) || this.#closed) return admitted;
+    this.#peers.guest(nodeId, admitted.raw);
+    this.#choose();
+    return admitted;
+  }
+
+  /** Whether this node keeps as many links as it may, and none to this neighbour. */
+  isFull(nodeId: string): boolean {
+    return this.#peers.isFull(nodeId);
+  }
+
+  /** Neighbours that cannot be called now, or that drain. */
+  unreachable(): string[] {
+    const isLost = (id: string): boolean => this.#callsTo(id)?.peerDraining() ?? true;
+    return [...this.#slots.keys()].filter(isLost);
+  }
+
   /** Takes over a connection a neighbour dialled to be called on. A newer one replaces an older one. */
   adopt(admitted: Admitted): void {
     const nodeId = admitted.caller.id?.id ?? "";
@@ -109,6 +138,7 @@ export class Links {
     const calls = this.#openCalls(admitted.tls, admitted.raw, slot);
     const adopted = { calls, admitted, sinceWallMs: this.#deps.ports.clock.nowMs() };
     slot.adopted = adopted;
+    this.#peers.guest(nodeId, admitted.raw);
     before?.calls.close();
     admitted.raw.once("close", () => {
       calls.stop();
@@ -134,8 +164,25 @@ export class Links {
   /** The same as operators read it. */
   wireStatus(): LinkStatus[] {
     return this.status().map(({ upSinceMs, ...state }) =>
-      create(LinkStatusSchema, { ...state, upSinceMs: BigInt(Math.floor(upSinceMs)) }),
+      create(LinkStatusSchema, {
+        ...state,
+        upSinceMs: BigInt(Math.floor(upSinceMs)),
+        ...this.#slots.get(state.peerNodeId)?.meter.wireProof(),
+      }),
     );
+  }
+
+  /** Each link with what it last proved, for the inventory: one per neighbour. */
+  proofs(): LinkProof[] {
+    const fromNodeId = this.#deps.ports.identity.current().nodeId;
+    const byPeer = new Map(this.status().map((state) => [state.peerNodeId, state]));
+    // Of a neighbour with several connections, the one it is called on counts.
+    for (const state of this.status()) if (!state.reverse) byPeer.set(state.peerNodeId, state);
+    return [...byPeer].map(([toNodeId, { state }]) => {
+      const slot = this.#slots.get(toNodeId);
+      const reverse = slot?.calls === undefined && slot?.adopted !== undefined;
+      return create(LinkProofSchema, { fromNodeId, toNodeId, state, reverse, ...slot?.meter.wireProof() });
+    });
   }
 
   /** This node's own measurements, for reports and for its own routing; links never measured are left out. */
@@ -177,14 +224,37 @@ export class Links {
       if (neighbour === undefined || dialsElsewhere(slot.neighbour, neighbour)) this.#remove(slot);
       else slot.neighbour = neighbour;
     }
-    for (const neighbour of wanted.values()) if (!this.#slots.has(neighbour.nodeId)) this.#add(neighbour, snapshot);
+    const nowMs = this.#deps.ports.clock.nowMs();
+    for (const [nodeId, neighbour] of wanted)
+      if (!this.#slots.has(nodeId)) this.#slots.set(nodeId, { neighbour, meter: new LinkMeter(nowMs) });
+    this.#choose();
     this.rejudge();
   }
 
-  #add(neighbour: Neighbour, snapshot: Snapshot): void {
-    const slot: Slot = { neighbour, meter: new LinkMeter(this.#deps.ports.clock.nowMs()) };
-    this.#slots.set(neighbour.nodeId, slot);
-    if (!neighbour.dial || neighbour.dialOutOnly || neighbour.addresses.length === 0) return;
+  /** Dials who became active and lets go whom nothing stands for any more. */
+  #choose(): void {
+    const snapshot = this.#deps.ports.snapshot.current();
+    if (snapshot === undefined || this.#closed) return;
+    for (const [nodeId, slot] of this.#slots) if (slot.calls?.peerFull() === true) this.#peers.full(nodeId);
+    this.#active = this.#peers.choose(snapshot, (nodeId) => this.#callsTo(nodeId) !== undefined);
+    for (const slot of this.#slots.values()) {
+      if (this.#active.has(slot.neighbour.nodeId)) this.#dial(slot, snapshot);
+      else this.#letGo(slot);
+    }
+  }
+
+  #letGo(slot: Slot): void {
+    const { forward, reverse } = slot;
+    delete slot.forward;
+    delete slot.reverse;
+    forward?.close();
+    reverse?.close();
+  }
+
+  #dial(slot: Slot, snapshot: Snapshot): void {
+    const { neighbour } = slot;
+    if (slot.forward !== undefined || !neighbour.dial || neighbour.dialOutOnly || neighbour.addresses.length === 0)
+      return;
     slot.forward = new Link({
       ...this.#linkOptions(slot),
       direction: "forward",
@@ -200,9 +270,10 @@ export class Links {
     });
   }
 
-  #linkOptions(slot: Slot): { ports: DataPlanePorts; judge: PeerJudge; neighbour: () => Neighbour } {
+  #linkOptions(slot: Slot): Pick<LinkOptions, "ports" | "judge" | "neighbour" | "onFailed"> {
     const { ports, judge } = this.#deps;
-    return { ports, judge, neighbour: () => slot.neighbour };
+    const onFailed = (error: unknown): void => slot.meter.noted(failureClass(error), ports.clock.nowMs());
+    return { ports, judge, neighbour: () => slot.neighbour, onFailed };
   }
 
   #remove(slot: Slot): void {
@@ -246,7 +317,7 @@ export class Links {
   }
 
   #lost(slot: Slot, how: string): void {
-    slot.meter.failed(this.#deps.ports.clock.nowMs());
+    if (this.#active.has(slot.neighbour.nodeId)) slot.meter.failed(this.#deps.ports.clock.nowMs(), "closed");
     this.#report("link_down", slot, how);
   }
 
@@ -280,7 +351,8 @@ export class Links {
 
   #noteDown(): void {
     const nowMs = this.#deps.ports.clock.nowMs();
-    for (const [nodeId, slot] of this.#slots) if (this.#callsTo(nodeId) === undefined) slot.meter.failed(nowMs);
+    for (const [nodeId, slot] of this.#slots)
+      if (this.#active.has(nodeId) && this.#callsTo(nodeId) === undefined) slot.meter.failed(nowMs);
   }
 
   #labels(slot: Slot): Omit<LinkState, "state" | "reverse" | "upSinceMs"> {

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { serveEcho } from "../edge/echo.ts";
+import type { TrunkRunner } from "../edge/trunk-runner.ts";
 import { hasRole } from "../fabric/members.ts";
 import { type OfflineVerdict, offlineVerdict } from "../fabric/offline.ts";
 import { CreditPool } from "../fabric/trunk/credit.ts";
@@ -179,11 +180,7 @@ async function startRoles(parts: Parts, load: () => number, undo: Closers): Prom
     snapshot: ports.snapshot,
     clock: ports.clock,
     measurements: () => plane?.links.measurements() ?? [],
-    downNeighbours: () =>
-      plane?.links
-        .status()
-        .filter((link) => link.state !== "up")
-        .map((link) => link.peerNodeId) ?? [],
+    downNeighbours: () => plane?.links.unreachable() ?? [],
   });
   const egress = createEgressRole({
     ports,
@@ -287,6 +284,10 @@ async function startOperatorPort(
   return operatorAddress;
 }
 
+function trunksOf({ entry, egress }: Roles): readonly TrunkRunner[] {
+  return [...entry.trunkPool.trunks(), ...egress.trunks()];
+}
+
 function publicAddressOf(plane: DataPlane): string {
   return plane.listener === undefined ? "" : hostPort(plane.listener.address);
 }
@@ -332,8 +333,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       refreshCounters: () => roles.plane.refreshCounters(),
       listeners: () => roles.listeners.status(),
       trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
-      explainChannel: (request) =>
-        explainChannel([...roles.entry.trunkPool.trunks(), ...roles.egress.trunks()], request),
+      explainChannel: (request) => explainChannel(trunksOf(roles), request),
     },
     undo,
   );
@@ -345,7 +345,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     heard,
     operatorAddress,
     version: overrides.version,
-    links: () => roles.plane.links.measurements(),
+    links: roles.plane.links,
     listeners: () => roles.listeners.status(),
   });
   undo.add("tasks", () => tasks.stop());

@@ -3,7 +3,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type WorkloadReportSchema, WorkloadState } from "../gen/weft/control/v1/control_pb.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
-import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -14,6 +13,7 @@ import type { ControlSession } from "./control-session.ts";
 import type { OwnFeedStore } from "./feed-store.ts";
 import { type BeatFacts, runHeartbeat } from "./heartbeat.ts";
 import type { ReplaceableIdentityHolder } from "./identity-store.ts";
+import type { Links } from "./links.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { runRenewal } from "./renewal.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
@@ -32,7 +32,7 @@ export interface TaskDeps {
   readonly load: () => number;
   /** Called whenever control was heard. */
   readonly heard: () => void;
-  readonly links: () => readonly RouteLink[];
+  readonly links: Pick<Links, "measurements" | "proofs">;
   readonly listeners: () => readonly ListenerStatus[];
 }
 
@@ -118,7 +118,8 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       clock,
       log,
       facts: () => beatFacts(deps),
-      links: deps.links,
+      links: () => deps.links.measurements(),
+      proofs: () => deps.links.proofs(),
       control: () => session.control,
       workloads: () => builtIns(deps),
       onAnswer: deps.heard,

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
+import type { GetStatusResponse, LinkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { hostPortText } from "../arguments.ts";
 import { openNodePort } from "../node-port.ts";
@@ -76,13 +76,19 @@ function nodeRows(node: Node): string[][] {
   ];
 }
 
+/** The last proof that a link carried something, and the newest failure. */
+function proofText({ lastSuccessAtMs, lastFailure, lastFailureAtMs }: LinkStatus): string {
+  const failure = lastFailure === "" ? "" : `, last failure ${lastFailure} ${when(lastFailureAtMs)}`;
+  return `, last answer ${when(lastSuccessAtMs)}${failure}`;
+}
+
 function statusRows(status: GetStatusResponse): string[][] {
   const { counters } = status;
   return [
     ...status.links.map((link) => [
       `link ${link.peerName || link.peerNodeId}`,
       // What was measured before a link went down says nothing about now.
-      `${link.state}${link.reverse ? " (reverse)" : ""} ${link.state === "up" ? (link.rttMs?.toFixed(2) ?? "-") : "-"} ms`,
+      `${link.state}${link.reverse ? " (reverse)" : ""} ${link.state === "up" ? (link.rttMs?.toFixed(2) ?? "-") : "-"} ms${proofText(link)}`,
     ]),
     ...status.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]),
     ...(counters === undefined

@@ -45,6 +45,8 @@ export interface Peer {
   readonly region: string;
   /** False: it was tried and did not answer, or had no room. */
   readonly usable: boolean;
+  /** It said that it has no room: not even where everybody is linked. */
+  readonly full?: boolean;
 }
 
 export interface PeerSets {
@@ -79,7 +81,10 @@ export function choosePeers(
   order: readonly string[] = coldOrder(self, peers),
 ): PeerSets {
   const byId = new Map(peers.map((peer) => [peer.nodeId, peer]));
-  if (peers.length <= peerBounds[self.role].max) return { active: order, warm: [], cold: [] };
+  if (peers.length <= peerBounds[self.role].max) {
+    const full = new Set(peers.filter((peer) => peer.full === true).map((peer) => peer.nodeId));
+    return { active: order.filter((id) => !full.has(id)), warm: [], cold: order.filter((id) => full.has(id)) };
+  }
   const { wanted } = peerBounds[self.role];
   const budget = linkBudget(self, peers);
   const isCore = (id: string): boolean => byId.get(id)?.role === "core";
@@ -91,6 +96,8 @@ export function choosePeers(
     active.add(id);
     if (isCore(id)) coreCount += 1;
   };
+  // An edge that is another edge's neighbour is so because an intent says that they link directly.
+  if (self.role !== "core") for (const id of order) if (!isCore(id)) active.add(id);
   for (const id of before.active) if (isUsable(id) && (isCore(id) || guests.includes(id))) take(id);
   for (const id of guests) {
     if (!byId.has(id) || active.has(id)) continue;

@@ -104,7 +104,7 @@ export function stepValues(
 /** Bounded, so that one bad stretch never outweighs all the rest: who is down now is not used anyway. */
 function shareDown(link: RouteLink): number {
   const up = measuredShare(link.reliabilityShare);
-  return up === undefined ? Number.NaN : Math.min(limits.linkDownShareMax, 1 - up);
+  return up === undefined ? Number.NaN : Math.min(limits.linkDownMaxShare, 1 - up);
 }
 
 function msPerMib(link: RouteLink): number {

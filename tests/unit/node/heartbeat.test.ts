@@ -45,6 +45,7 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
       info: (message: string) => void warnings.push(message),
     },
     facts: () => ({ bootId: "b" }) as BeatFacts,
+    proofs: () => [],
     links: () => links,
     control: () => ({
       reportWorkloads: async (request: { workloads: { name: string }[] }) => {
