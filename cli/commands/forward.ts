@@ -73,7 +73,7 @@ export function addForwardCommand(program: Command): void {
     .description("local TCP ports that lead to resources; loopback unless a host is given; until Ctrl-C")
     .addHelpText(
       "after",
-      "\nExamples:\n  weft forward 8080:web --identity ./laptop --entry 127.0.0.1:7444 --entry 127.0.0.1:7445\n  weft forward 0:web 127.0.0.1:5432:db --json",
+      "\nExamples:\n  weft forward 8080:web --identity ./laptop --entry 127.0.0.1:7444 --entry 127.0.0.1:7445\n  weft forward 127.0.0.1:0:web --json",
     )
     .action(clientAction(forwardAll, { json: true }));
 }
