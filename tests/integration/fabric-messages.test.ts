@@ -29,9 +29,10 @@ const framed = (message: Uint8Array): Buffer => {
 };
 const hold = (socket: Socket): Socket => socket.on("error", () => {});
 
-const servers: Record<"tcp" | "unix" | "oversize" | "truncated", Server> = {
+const servers: Record<"tcp" | "unix" | "droppable" | "oversize" | "truncated", Server> = {
   tcp: createServer({ allowHalfOpen: true }, (socket) => void hold(socket).pipe(socket)),
   unix: createServer({ allowHalfOpen: true }, (socket) => void hold(socket).pipe(socket)),
+  droppable: createServer({ allowHalfOpen: true }, (socket) => void hold(socket).pipe(socket)),
   oversize: createServer((socket) => void hold(socket).write(Buffer.from([0, 1, 0, 1]))),
   truncated: createServer((socket) => void hold(socket).end(Buffer.from([0, 0, 0, 9, 1]))),
 };
@@ -48,7 +49,7 @@ beforeAll(async () => {
     else server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const to = name === "unix" ? ["--unix", join(sockets, "target.sock")] : ["--target", targetOf(server)];
-    const pool = ["--pool", "demo-exit", "--kind", "message"];
+    const pool = ["--pool", "demo-exit", "--kind", "message", "--class", name === "droppable" ? name : "bulk"];
     const added = await world.weft("resource", "add", `messages-${name}`, ...pool, ...to);
     if (added.code !== 0) throw new Error(added.stderr);
   }
@@ -108,6 +109,16 @@ describe("a message resource through the fabric", () => {
     const { code, got } = await exchange("messages-tcp", sent);
     expect([code, got.length]).toEqual([status.OK, sent.length]);
     expect(got.every((message, at) => message.equals(sent[at] as Buffer))).toBe(true);
+  });
+
+  it("carries droppable messages whole and in order, and says when one is too long to be dropped", async () => {
+    const sent = Array.from({ length: 200 }, (_, at) => Buffer.from(`message ${at} ${"x".repeat(at)}`));
+    const { code, got } = await exchange("messages-droppable", sent);
+    expect(code).toBe(status.OK);
+    // Everybody keeps up with this little: nothing has to go.
+    expect(got.map((message) => message.toString())).toEqual(sent.map((message) => message.toString()));
+    const long = await exchange("messages-droppable", [Buffer.alloc(limits.droppableMessageMaxBytes + 1)]);
+    expect([long.code, long.got]).toEqual([status.RESOURCE_EXHAUSTED, []]);
   });
 
   it.each([
