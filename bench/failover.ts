@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- failover --fault NAME`: a relay that carries connections is killed, frozen, cut off, drained or revoked,
- * again and again, under an open-loop load; what the connections notice is measured at their sockets.
+ * or an entry is killed or frozen, again and again, under an open-loop load; what the connections notice is measured at their sockets.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,18 +9,19 @@ import type { NodePlace } from "../cli/up/fabric.ts";
 import type { NodePlan, Plan } from "../cli/up/layout.ts";
 import { messageOf } from "../lib/errors.ts";
 import { eventually } from "../tests/harness/eventually.ts";
-import { type FaultName, type RelayFault, relayFaults } from "./failover/faults.ts";
+import { entryFaults, type FaultName, relayFaults } from "./failover/faults.ts";
 import { Gate } from "./failover/gate.ts";
-import { Namespaces, namespacesUnavailable } from "./failover/namespaces.ts";
-import { failoverRun, hasStandby, type RunOutcome } from "./failover/run.ts";
-import { EdgeWatch } from "./load/edge-watch.ts";
+import { Namespaces, namespacesUnavailable } from "../tests/harness/namespaces.ts";
+import { failoverRun, type RunOutcome } from "./failover/run.ts";
+import { clientSubject, entrySubject, type Subject } from "./failover/subject.ts";
 import { Load } from "./load/load.ts";
 import { say, table } from "./load/progress.ts";
-import { egressName, entryName, Standing } from "./load/standing.ts";
+import { Standing } from "./load/standing.ts";
 import { round, spreadOf } from "./load/statistics.ts";
 
-const usage = `usage: npm run bench -- failover --fault ${relayFaults.join("|")} [--runs 50] [--channels 50] [--json]
-  --fault     what happens to the relay that carries the active path
+const faults = [...relayFaults, ...entryFaults];
+const usage = `usage: npm run bench -- failover --fault ${faults.join("|")} [--runs 50] [--channels 50] [--json]
+  --fault     what happens to the relay that carries the active path, or to the entry a client with the SDK uses
   --runs      how often (default 50); a run takes about 8 s, with kill and revoke a little more
   --channels  connections that share the load of 20 MB/s in messages of 1 KiB (default 50)
   --window    seconds measured before and after the fault (default 2)
@@ -32,7 +33,7 @@ const messageBytes = 1_024;
 const warmUpMs = 4_000;
 
 interface Options {
-  readonly fault: RelayFault;
+  readonly fault: FaultName;
   readonly runs: number;
   readonly channels: number;
   readonly windowMs: number;
@@ -50,7 +51,7 @@ function optionsOf(args: readonly string[]): Options | undefined {
       help: { type: "boolean", short: "h" },
     },
   });
-  const fault = relayFaults.find((name) => name === values.fault);
+  const fault = faults.find((name) => name === values.fault);
   const [runs, channels, window] = [values.runs, values.channels, values.window].map(Number);
   if (values.help === true || fault === undefined) return undefined;
   if (!(runs && runs > 0 && channels && channels > 0 && window && window >= 1)) return undefined;
@@ -60,10 +61,9 @@ function optionsOf(args: readonly string[]): Options | undefined {
 interface Stage {
   readonly standing: Standing;
   readonly load: Load;
-  readonly watch: EdgeWatch;
+  readonly subject: Subject;
   readonly gate: Gate | undefined;
   readonly namespaces: Namespaces | undefined;
-  readonly port: number;
 }
 
 /** What the fault needs to stand between processes: a gate in front of control, namespaces for the relays. */
@@ -105,8 +105,9 @@ async function setStage(options: Options): Promise<Stage> {
     });
     const load = await Load.start();
     const port = await standing.addResource({ name: "load", targetPort: load.targetPort });
-    const watch = new EdgeWatch([standing.node(entryName), standing.node(egressName)]);
-    const stage = { standing, load, watch, gate: places.gate(), namespaces: places.namespaces, port };
+    const isEntry = entryFaults.some((name) => name === options.fault);
+    const subject = isEntry ? await clientSubject(standing, "load") : entrySubject(standing, port);
+    const stage = { standing, load, subject, gate: places.gate(), namespaces: places.namespaces };
     await openLoad(stage, options);
     // Code that has not run hot yet is not what is measured.
     await load.sendInto(0);
@@ -119,14 +120,14 @@ async function setStage(options: Options): Promise<Stage> {
   }
 }
 
-async function openLoad({ load, port }: Stage, { channels }: Options): Promise<void> {
+async function openLoad({ load, subject }: Stage, { channels }: Options): Promise<void> {
   const messagesPerSecond = offeredBytesPerSecond / messageBytes;
-  await load.open([{ port, channels, messageBytes, messagesPerSecond }]);
+  await load.open([{ port: subject.port, channels, messageBytes, messagesPerSecond }]);
   say(`${channels} channels are open`);
 }
 
 async function strike(stage: Stage): Promise<void> {
-  stage.watch.stop();
+  await stage.subject.stop();
   await stage.load.close();
   // A stopped process would not hear that it is to end.
   process.kill(stage.standing.control.pid, "SIGCONT");
@@ -185,7 +186,7 @@ function rowOf(run: number, outcome: RunOutcome): string[] {
   const move = moves[0];
   return [
     String(run + 1),
-    outcome.relay,
+    outcome.node,
     outcome.valid ? "yes" : `no: ${outcome.why}`,
     outcome.gapMs.toFixed(1),
     outcome.baselineMs.toFixed(1),
@@ -197,17 +198,17 @@ function rowOf(run: number, outcome: RunOutcome): string[] {
   ];
 }
 
-const headings = ["RUN", "RELAY", "VALID", "GAP MS", "BASE MS", "FIRST MOVE", "MOVES", "LOST/DUP"];
+const headings = ["RUN", "NODE", "VALID", "GAP MS", "BASE MS", "FIRST MOVE", "MOVES", "LOST/DUP"];
 
 async function runOnce(stage: Stage, options: Options, run: number, tally: Tally): Promise<void> {
-  await eventually(() => hasStandby(stage.standing, "bulk"), {
+  await eventually(() => stage.subject.hasStandby(), {
     withinMs: standbyWithinMs,
     everyMs: 100,
     what: "a standby",
-  }).catch(() => say(`run ${run + 1}: the trunk has no standby over other relays`));
+  }).catch(() => say(`run ${run + 1}: the trunk has no standby`));
   const world = { standing: stage.standing, gate: stage.gate, namespaces: stage.namespaces, run };
-  const { load, watch } = stage;
-  const outcome = await failoverRun({ fault: options.fault, world, load, watch, windowMs: options.windowMs });
+  const { load, subject } = stage;
+  const outcome = await failoverRun({ fault: options.fault, world, load, subject, windowMs: options.windowMs });
   tally.add(outcome);
   say(table(headings, [rowOf(run, outcome)], run > 0));
   const { verdict } = outcome;

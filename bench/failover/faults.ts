@@ -1,15 +1,14 @@
-/** The faults of the failover bench: how each is done to a relay, undone, and what must be stood up again afterwards. */
+/** The faults of the failover bench: how each is done to a relay or an entry, undone, and what must be stood up again afterwards. */
 
 import { messageOf } from "../../lib/errors.ts";
 import type { Standing } from "../load/standing.ts";
 import type { Gate } from "./gate.ts";
-import type { Namespaces } from "./namespaces.ts";
+import type { Namespaces } from "../../tests/harness/namespaces.ts";
 import { type Statement, signStatement } from "./revocation.ts";
 
 export const relayFaults = ["kill", "freeze", "blackhole", "oneway", "drain", "revoke"] as const;
 export const entryFaults = ["entry", "entry-freeze"] as const;
-export type RelayFault = (typeof relayFaults)[number];
-export type FaultName = RelayFault | (typeof entryFaults)[number];
+export type FaultName = (typeof relayFaults)[number] | (typeof entryFaults)[number];
 
 export interface World {
   readonly standing: Standing;
@@ -19,7 +18,7 @@ export interface World {
   readonly run: number;
 }
 
-/** One fault, ready to be done to one relay. */
+/** One fault, ready to be done to one node. */
 export interface Fault {
   /** Does it; the clock starts when this is called. */
   inject(): Promise<void>;
@@ -92,19 +91,21 @@ async function revoke({ standing, gate, run }: World, relay: string): Promise<Fa
   };
 }
 
-/** Prepares a fault; what takes time beforehand (a signature) is done here. */
-export async function prepareFault(fault: RelayFault, world: World, relay: string): Promise<Fault> {
+/** Prepares a fault to be done to a node; what takes time beforehand (a signature) is done here. */
+export async function prepareFault(fault: FaultName, world: World, node: string): Promise<Fault> {
   switch (fault) {
     case "kill":
-      return kill(world, relay);
+    case "entry":
+      return kill(world, node);
     case "freeze":
-      return freeze(world, relay);
+    case "entry-freeze":
+      return freeze(world, node);
     case "blackhole":
     case "oneway":
-      return cut(world, relay, fault);
+      return cut(world, node, fault);
     case "drain":
-      return drain(world, relay);
+      return drain(world, node);
     case "revoke":
-      return await revoke(world, relay);
+      return await revoke(world, node);
   }
 }

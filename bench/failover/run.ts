@@ -2,22 +2,24 @@
  * One run of the failover bench: a window without a fault, the fault, a window of the same length with it, and the proof
  * that every byte arrived once.
  *
- * V1. A run counts only if the faulted relay carried the active path in the 200 ms before the fault, a move was recorded
+ * V1. A run counts only if the faulted node carried the active path in the 200 ms before the fault, a move was recorded
  *     after it, and no other move within the run's windows before it.
  * V2. Control is stopped from 1 s before the fault until every byte is verified.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { type EdgeWatch, movesOf, type SeenEvent } from "../load/edge-watch.ts";
+import { movesOf, type SeenEvent } from "../load/edge-watch.ts";
 import type { Load, LoadVerdict } from "../load/load.ts";
-import { egressName, entryName, type Standing } from "../load/standing.ts";
-import { prepareFault, type RelayFault, type World } from "./faults.ts";
+import type { Standing } from "../load/standing.ts";
+import { type FaultName, prepareFault, type World } from "./faults.ts";
+import type { Subject } from "./subject.ts";
 
 export interface RunOutcome {
   readonly valid: boolean;
   /** Why it does not count. */
   readonly why: string;
-  readonly relay: string;
+  /** What the fault was done to. */
+  readonly node: string;
   readonly gapMs: number;
   readonly baselineMs: number;
   readonly medianMs: number;
@@ -30,10 +32,10 @@ export interface RunOutcome {
 }
 
 export interface RunPlan {
-  readonly fault: RelayFault;
+  readonly fault: FaultName;
   readonly world: World;
   readonly load: Load;
-  readonly watch: EdgeWatch;
+  readonly subject: Subject;
   readonly windowMs: number;
 }
 
@@ -54,33 +56,15 @@ const upkeepCalls = new Set([
   "weft.routing.v1.RoutingService/ReportLinks",
 ]);
 
-/** Calls to control the two edges have started that are not upkeep. */
-async function controlCalls(standing: Standing): Promise<number> {
-  const edges = [entryName, egressName].map((name) => standing.node(name).client.getStatus({}));
+/** Calls to control the edges have started that are not upkeep. */
+async function controlCalls(standing: Standing, edges: readonly string[]): Promise<number> {
   let count = 0;
-  for (const { counters } of await Promise.all(edges)) {
+  for (const { counters } of await Promise.all(edges.map((name) => standing.node(name).client.getStatus({})))) {
     for (const [call, calls] of Object.entries(counters?.controlCalls ?? {})) {
       if (!upkeepCalls.has(call)) count += Number(calls);
     }
   }
   return count;
-}
-
-/** Names of the relays that carry the lane's active path. */
-export async function activeRelays(standing: Standing, lane: string): Promise<string[]> {
-  const trunk = await standing.trunk();
-  const active = trunk?.attachments.find((attachment) => attachment.lane === lane && attachment.active);
-  return (active?.hops ?? []).slice(1, -1).map((id) => standing.nodeById(id)?.name ?? id);
-}
-
-/** Whether the lane has an active path and a ready one over other relays. */
-export async function hasStandby(standing: Standing, lane: string): Promise<boolean> {
-  const trunk = await standing.trunk();
-  const ready = (trunk?.attachments ?? []).filter((attachment) => attachment.lane === lane && attachment.ready);
-  const active = ready.find((attachment) => attachment.active);
-  if (active === undefined) return false;
-  const relays = new Set(active.hops.slice(1, -1));
-  return ready.some((other) => !other.active && !other.hops.slice(1, -1).some((hop) => relays.has(hop)));
 }
 
 interface Done {
@@ -91,56 +75,57 @@ interface Done {
 }
 
 /** Does the fault at the end of the window without one. */
-async function windows(plan: RunPlan, relay: string, fault: Awaited<ReturnType<typeof prepareFault>>): Promise<Done> {
-  const { world, load, watch, windowMs } = plan;
+async function windows(plan: RunPlan, node: string, fault: Awaited<ReturnType<typeof prepareFault>>): Promise<Done> {
+  const { world, load, subject, windowMs } = plan;
   const { standing } = world;
   await load.sendInto(0);
   await delay(1_000);
-  const eventsBefore = watch.events.length;
+  const eventsBefore = (await subject.events()).length;
   await load.sendInto(baselineWindow);
   await delay(Math.max(0, windowMs - controlStoppedBeforeMs));
   process.kill(standing.control.pid, "SIGSTOP");
-  const callsBefore = await controlCalls(standing);
+  const callsBefore = await controlCalls(standing, subject.edges);
   // The phase of the fault within whatever runs on timers is left to chance.
   await delay(controlStoppedBeforeMs + Math.random() * 100);
   await load.sendInto(faultWindow);
-  const { active, ageMs } = await askActive(standing);
-  const movedBefore = movesOf(watch.events.slice(eventsBefore), { rotations: true }).length;
-  const firstEvent = watch.events.length;
+  const before = await subject.events();
+  const movedBefore = movesOf(before.slice(eventsBefore), { rotations: true }).length;
+  const firstEvent = before.length;
+  const { active, ageMs } = await askActive(subject);
   const injectedAtMs = Date.now();
   await fault.inject();
   await delay(windowMs);
-  const calls = (await controlCalls(standing)) - callsBefore;
+  const calls = (await controlCalls(standing, subject.edges)) - callsBefore;
   await load.sendInto(restWindow);
-  const why = !active.includes(relay)
-    ? `${relay} did not carry the active path any more`
+  const why = !active.includes(node)
+    ? `${node} did not carry the active path any more`
     : movedBefore > 0
       ? "the trunk moved before the fault"
       : ageMs > activeMaxAgeMs
-        ? `it was ${Math.round(ageMs)} ms ago that ${relay} was known to carry the active path`
+        ? `it was ${Math.round(ageMs)} ms ago that ${node} was known to carry the active path`
         : "";
   return { why, firstEvent, calls, injectedAtMs };
 }
 
-/** The relays of the active path, asked again until the answer came quickly enough to be of use. */
-async function askActive(standing: Standing): Promise<{ readonly active: string[]; readonly ageMs: number }> {
+/** The nodes of the active path, asked again until the answer came quickly enough to be of use. */
+async function askActive(subject: Subject): Promise<{ readonly active: readonly string[]; readonly ageMs: number }> {
   for (let attempt = 1; ; attempt += 1) {
     const askedMs = performance.now();
-    const active = await activeRelays(standing, "bulk");
+    const active = await subject.active();
     const ageMs = performance.now() - askedMs;
     if (ageMs < activeMaxAgeMs / 2 || attempt === 10) return { active, ageMs };
   }
 }
 
-/** Runs one fault against the relay that carries the bulk lane. Control runs again when this resolves or rejects. */
+/** Runs one fault against a node that carries the bulk lane. Control runs again when this resolves or rejects. */
 export async function failoverRun(plan: RunPlan): Promise<RunOutcome> {
-  const { fault: name, world, load, watch } = plan;
-  const [relay = ""] = await activeRelays(world.standing, "bulk");
-  if (relay === "") throw new Error("the bulk lane has no active path");
+  const { fault: name, world, load, subject } = plan;
+  const [node = ""] = await subject.active();
+  if (node === "") throw new Error("the bulk lane has no active path");
   await load.receiver.ask("clearWindows");
-  const fault = await prepareFault(name, world, relay);
+  const fault = await prepareFault(name, world, node);
   try {
-    const { why, firstEvent, calls, injectedAtMs } = await windows(plan, relay, fault);
+    const { why, firstEvent, calls, injectedAtMs } = await windows(plan, node, fault);
     await fault.heal();
     // What thaws or passes again now must not be delivered twice.
     await delay(500);
@@ -148,11 +133,11 @@ export async function failoverRun(plan: RunPlan): Promise<RunOutcome> {
     const verdict = await load.verify();
     const report = await load.receiver.ask("report", [baselineWindow, faultWindow]);
     const [baseline, faulted] = report.windows;
-    const moves = movesOf(watch.events.slice(firstEvent));
+    const moves = movesOf((await subject.events()).slice(firstEvent));
     return {
       valid: why === "" && moves.length > 0,
       why: why !== "" ? why : moves.length > 0 ? "" : "no move was recorded",
-      relay,
+      node,
       gapMs: (faulted?.maxMs ?? 0) - report.medianMs,
       baselineMs: (baseline?.maxMs ?? 0) - report.medianMs,
       medianMs: report.medianMs,
