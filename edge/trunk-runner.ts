@@ -4,6 +4,7 @@
  * paths there are is decided next door, in `survival.ts`.
  */
 
+import { applyQos } from "../fabric/trunk/apply-qos.ts";
 import type { Side } from "../fabric/trunk/attach-proof.ts";
 import { pingSilent } from "../fabric/trunk/calls.ts";
 import type { TrunkChannel } from "../fabric/trunk/channel.ts";
@@ -13,7 +14,7 @@ import type { Lane } from "../fabric/trunk/lane.ts";
 import type { LaneName } from "../fabric/trunk/lane-name.ts";
 import type { Attach, ChannelOpen } from "../fabric/trunk/messages.ts";
 import type { TrunkMove } from "../fabric/trunk/move.ts";
-import { applyQos, type TrunkQos } from "../fabric/trunk/shaper.ts";
+import type { TrunkQos } from "../fabric/trunk/shaper.ts";
 import type { TrunkStats } from "../fabric/trunk/stats.ts";
 import { trunkStats } from "../fabric/trunk/stats.ts";
 import { Trunk } from "../fabric/trunk/trunk.ts";

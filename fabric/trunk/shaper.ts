@@ -13,7 +13,6 @@ import { RateBucket, type RateShape } from "../../lib/rate-bucket.ts";
 import type { TrunkChannel } from "./channel.ts";
 import type { LaneName } from "./lane-name.ts";
 import type { ChannelOpen } from "./messages.ts";
-import type { TrunkCore } from "./trunk-core.ts";
 
 /** What a policy means for one channel. */
 export interface ChannelShape {
@@ -29,14 +28,6 @@ export interface ChannelShape {
 export interface TrunkQos {
   lane(name: LaneName): RateShape | undefined;
   channel(open: ChannelOpen): ChannelShape;
-}
-
-/** Applies a policy to both lanes of a trunk, live channels included, and to channels opened from now on. */
-export function applyQos(trunk: Pick<TrunkCore, "lanes" | "wakeLane">, qos: TrunkQos, nowMs: number): void {
-  for (const lane of [trunk.lanes.interactive, trunk.lanes.bulk]) {
-    lane.outbox.shaper.apply(qos, lane.name, lane.channels.values(), nowMs);
-    trunk.wakeLane(lane);
-  }
 }
 
 export class LaneShaper {

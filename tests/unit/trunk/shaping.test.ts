@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { applyQos, type ChannelShape, type TrunkQos } from "../../../fabric/trunk/shaper.ts";
+import { applyQos } from "../../../fabric/trunk/apply-qos.ts";
+import type { ChannelShape, TrunkQos } from "../../../fabric/trunk/shaper.ts";
 import { KiB, limits, MiB } from "../../../lib/limits.ts";
 import { RateBucket, type RateShape } from "../../../lib/rate-bucket.ts";
 import { runs } from "../../harness/counts.ts";
