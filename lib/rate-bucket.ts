@@ -10,6 +10,9 @@ export interface RateShape {
   readonly burstBytes: number;
 }
 
+/** What sums of fractions may be off by: a wait shorter than a clock can tell would never end. */
+const ROUNDING_BYTES = 1e-3;
+
 export class RateBucket {
   #shape: RateShape;
   #tokens: number;
@@ -50,7 +53,7 @@ export class RateBucket {
   waitMs(bytes: number, nowMs: number): number {
     this.#refill(nowMs);
     const missing = Math.min(bytes, this.#shape.burstBytes) - this.#tokens;
-    return missing <= 0 ? 0 : (missing * 1_000) / this.#shape.rateBytesPerSecond;
+    return missing <= ROUNDING_BYTES ? 0 : (missing * 1_000) / this.#shape.rateBytesPerSecond;
   }
 
   #refill(nowMs: number): void {
