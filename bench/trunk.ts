@@ -12,7 +12,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { KiB } from "../lib/limits.ts";
 import { eventually } from "../tests/harness/eventually.ts";
-import { residentBytes } from "./peers/child.ts";
+import { cpuSeconds, residentBytes } from "./peers/child.ts";
 import type { Memory } from "./peers/memory.ts";
 import type { Route } from "./peers/route.ts";
 import { type Stage, setStage } from "./peers/stage.ts";
@@ -93,21 +93,24 @@ async function stalledReader(stage: Stage, route: Route, relayPid: number): Prom
     const { bytes, seconds } = await delivered(stage, measureMs / 2);
     return sum(bytes.slice(1)) / seconds;
   };
-  const rates = { read: [] as number[], stalled: [] as number[] };
+  const read = [await others()];
+  const stalled: number[] = [];
   let grownBytes = 0;
   for (let turn = 0; turn < stallRounds; turn += 1) {
-    rates.read.push(await others());
     const residentBefore = residentBytes(relayPid);
     await stage.far.call("stall", { stalled: true });
-    rates.stalled.push(await others());
+    stalled.push(await others());
     grownBytes = Math.max(grownBytes, residentBytes(relayPid) - residentBefore);
     await stage.far.call("stall", { stalled: false });
+    read.push(await others());
   }
   await stage.near.call("stopPouring");
-  const all = Object.values(rates).map((values) => values.map((value) => round(value / 1e6)).join(" "));
-  say(`99 others, MB/s: ${all[0]} while the first is read, ${all[1]} while it is not`);
+  const all = [read, stalled].map((rates) => rates.map((rate) => round(rate / 1e6)).join(" "));
+  say(`99 others, MB/s: ${all[0]} while the first is read, ${all[1]} in between, while it is not`);
+  // Each turn against those before and after it: what else the machine does drifts.
+  const ratios = stalled.map((rate, turn) => (2 * rate) / ((read[turn] ?? 0) + (read[turn + 1] ?? 0)));
   return {
-    others_ratio: round(quantile(rates.stalled, 0.5) / quantile(rates.read, 0.5), 3),
+    others_ratio: round(quantile(ratios, 0.5), 3),
     relay_rss_growth_mb: round(grownBytes / 1e6, 1),
   };
 }
@@ -170,8 +173,8 @@ async function idleMessages(stage: Stage, route: Route, relayPid: number): Promi
     const arrived = async (): Promise<boolean> => (await stage.far.call<number>("held")) === heldBefore + count;
     await eventually(arrived, { withinMs: 30_000, what: "one message over every channel" });
   };
-  // Once before: what code and tables need the first time is not the channels'.
-  await hold(500);
+  // Once before: what code, tables and buffers need the first time is not the channels'.
+  await hold(idleMessageChannels);
   await stage.near.call("release");
   const before = await standing(stage, relayPid);
   await hold(idleMessageChannels);
@@ -204,11 +207,37 @@ async function idleTcp(stage: Stage, route: Route, relayPid: number): Promise<{ 
   return perChannel(before, after, idleTcpChannels);
 }
 
+/** Runs `work` and says how much CPU one of what it counts per second has cost, and where. */
+async function costed(stage: Stage, what: string, forMs: number, work: () => Promise<number>): Promise<number> {
+  const processes = [...stage.fabric.processes.filter(({ name }) => !replaced.includes(name)), stage.near, stage.far];
+  const name = (at: number): string => stageNames(stage)[at] ?? "";
+  const before = processes.map(({ pid }) => cpuSeconds(pid));
+  const rate = await work();
+  // The warm-up before the measured time is a quarter of it.
+  const count = (rate * forMs * 1.25) / 1e3;
+  const costs = processes.map(({ pid }, at) => ((cpuSeconds(pid) - (before[at] ?? 0)) / count) * 1e6);
+  const shown = costs.flatMap((cost, at) => (cost >= 1 ? [`${name(at)} ${round(cost)}`] : []));
+  say(`${what}: ${round(rate)} a second; CPU microseconds each: ${round(sum(costs))} (${shown.join(", ")})`);
+  return round(rate);
+}
+
+const replaced = ["entry-1", "egress-1"];
+const stageNames = ({ fabric }: Stage): string[] => [
+  ...fabric.processes.flatMap(({ name }) => (replaced.includes(name) ? [] : [name])),
+  "near edge",
+  "far edge",
+];
+
 async function opens(stage: Stage, route: Route): Promise<{ message: number; tcp: number }> {
-  const message = await stage.near.call<number>("opens", { route, parallel: 256, forMs: measureMs });
   const port = stage.fabric.listenerPort("echo-entry-2");
-  const tcp = await stage.near.call<number>("tcpOpens", { port, parallel: 64, forMs: measureMs });
-  return { message: round(message), tcp: round(tcp) };
+  const forMs = measureMs;
+  const message = await costed(stage, "open, echo, close of message channels", forMs, () =>
+    stage.near.call("opens", { route, parallel: 256, forMs }),
+  );
+  const tcp = await costed(stage, "open, echo, close of TCP connections", forMs, () =>
+    stage.near.call("tcpOpens", { port, parallel: 64, forMs }),
+  );
+  return { message, tcp };
 }
 
 async function measureAll(stage: Stage): Promise<object> {
@@ -222,7 +251,6 @@ async function measureAll(stage: Stage): Promise<object> {
   const echo = await echoes(stage, routes);
   say(`1 KiB echo, microseconds: ${JSON.stringify(echo)}`);
   const opened = await opens(stage, route);
-  say(`open, echo, close: ${opened.message} message channels and ${opened.tcp} TCP connections a second`);
   const message = await idleMessages(stage, route, relayPid);
   const tcp = await idleTcp(stage, route, relayPid);
   return {
