@@ -261,6 +261,7 @@ export const limits = {
 
   // Entry.
   channelOpenMaxMs: 5 * secondMs,
+  channelAnswerMaxMs: 8 * secondMs,
   accessFirstMessageMs: 5 * secondMs,
   listenerConnectionsMaxCount: 10_000,
   entryConnectionsMaxCount: 20_000,
@@ -375,6 +376,10 @@ assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be misse
 assert(
   limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs,
   "a revocation told to one replica reaches the others within a second",
+);
+assert(
+  limits.channelAnswerMaxMs > limits.targetConnectMs && limits.channelAnswerMaxMs > limits.channelOpenMaxMs,
+  "a target that is slow to answer is told of as such",
 );
 assert(
   limits.listenerConnectionsMaxCount < limits.entryConnectionsMaxCount,

@@ -90,7 +90,10 @@ function statusRows(status: GetStatusResponse): string[][] {
       // What was measured before a link went down says nothing about now.
       `${link.state}${link.reverse ? " (reverse)" : ""} ${link.state === "up" ? (link.rttMs?.toFixed(2) ?? "-") : "-"} ms${proofText(link)}`,
     ]),
-    ...status.listeners.map((row) => [`listener ${row.name}`, row.error === "" ? row.boundAddress : row.error]),
+    ...status.listeners.map((row) => [
+      `listener ${row.name}`,
+      row.error === "" ? `${row.boundAddress}, ${row.connections} connections, ${row.refused} refused` : row.error,
+    ]),
     ...(counters === undefined
       ? []
       : [["paths", `${counters.pathsLive} live, ${counters.bytesSpliced} bytes spliced`]]),

@@ -8,7 +8,7 @@ import { exitCodes, print, safeLines, table } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 import { Chaos, chaosHead, chaosRow, chaosText } from "../up/chaos.ts";
 import { type Fabric, startFabric } from "../up/fabric.ts";
-import { failoverText, watchFailovers } from "../up/failovers.ts";
+import { failoverText, onceEach, watchFailovers } from "../up/failovers.ts";
 import { endedError } from "../up/processes.ts";
 import { pathInUse, runSmoke } from "../up/smoke.ts";
 
@@ -150,7 +150,8 @@ function tellMove(options: UpOptions, text: string): void {
 async function stand(options: UpOptions, fabric: Fabric, signals: Signals): Promise<void> {
   const text = await describe(fabric);
   print(options, factsOf(fabric), () => text);
-  void watchFailovers(fabric, (failover) => tellMove(options, failoverText(failover)), signals.signal);
+  const tell = onceEach((failover) => tellMove(options, failoverText(failover)));
+  void watchFailovers(fabric, tell, signals.signal);
   // Any session renews the operator's certificate when that is due: it must not end while the fabric stands.
   const keepFresh = setInterval(() => {
     fabric.withSession(async () => {}).catch((thrown: unknown) => progress(safeLines(messageOf(thrown))));

@@ -17,6 +17,8 @@ export interface Failover {
   readonly cause: string;
   readonly gapMs: number;
   readonly replayedBytes: number;
+  /** Of the lane: both edges may decide the same move at once, and each tells of it. */
+  readonly generation: string;
 }
 
 /** How long to wait before an edge that went silent is asked again. */
@@ -39,6 +41,23 @@ export function failoverOf(
     cause: facts["cause"] ?? "",
     gapMs: Number(facts["gap_ms"] ?? 0),
     replayedBytes: Number(facts["replayed_bytes"] ?? 0),
+    generation: facts["generation"] ?? "",
+  };
+}
+
+/** How many moves are remembered as told. */
+const toldMaxCount = 256;
+
+/** Lets the first telling of each move through. */
+export function onceEach(tell: (failover: Failover) => void): (failover: Failover) => void {
+  const told = new Set<string>();
+  return (failover) => {
+    const key = `${failover.trunk} ${failover.lane} ${failover.generation}`;
+    if (told.has(key)) return;
+    told.add(key);
+    const [oldest] = told;
+    if (told.size > toldMaxCount && oldest !== undefined) told.delete(oldest);
+    tell(failover);
   };
 }
 

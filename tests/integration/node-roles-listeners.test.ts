@@ -155,6 +155,24 @@ describe("a listener of an entry", () => {
     expect(wishes[0]?.signal?.aborted).toBe(true);
   });
 
+  it("resets a connection whose channel the far edge does not answer for in time, and no other", async () => {
+    openChannel = async () => (await trunks.open()).near;
+    const listeners = start();
+    listeners.reconcile([wanted()]);
+    const port = await portOf(listeners);
+    const unanswered = dial(port);
+    await eventually(() => wishes.length === 1);
+    openChannel = echo;
+    const answered = dial(port);
+    answered.socket.write("in");
+    await eventually(() => answered.text === "in");
+    ports.clock.advance(limits.channelAnswerMaxMs);
+    await eventually(() => unanswered.over !== "");
+    expect(unanswered.over).toBe("ECONNRESET");
+    answered.socket.end("side");
+    await eventually(() => answered.text === "inside" && answered.over === "closed");
+  });
+
   it("gives up a channel that comes after its connection has gone", async () => {
     const late = Promise.withResolvers<void>();
     let channel: EdgeChannel | undefined;

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { failoverOf, failoverText } from "../../../cli/up/failovers.ts";
+import { failoverOf, failoverText, onceEach } from "../../../cli/up/failovers.ts";
 import { VerifiedStream } from "../../../cli/up/stream.ts";
 import { eventually } from "../../harness/eventually.ts";
 
@@ -95,6 +95,20 @@ describe("a move of a trunk", () => {
     expect(failover === undefined ? "" : failoverText(failover)).toBe(
       "entry-1 bulk: entry-1 > relay-1 > egress-1 => entry-1 > nd-d > egress-1 (lost), gap 34.5 ms, 1024 bytes replayed",
     );
+  });
+
+  it("that both edges decide at once is told once", () => {
+    const told: string[] = [];
+    const tell = onceEach(({ node, generation }) => told.push(`${node} ${generation}`));
+    for (const [node, generation] of [
+      ["entry-1", "2"],
+      ["egress-1", "2"],
+      ["egress-1", "3"],
+    ] as const) {
+      const failover = failoverOf(node, { ...facts, generation }, nameOf);
+      if (failover !== undefined) tell(failover);
+    }
+    expect(told).toEqual(["entry-1 2", "egress-1 3"]);
   });
 
   it("is told once: not by the edge that followed", () => {
