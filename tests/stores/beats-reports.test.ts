@@ -300,6 +300,36 @@ describeStores("reports", (store) => {
       await expect(measured(egress, relay(0).id, -1)).rejects.toMatchObject({ reason: "invalid_argument" });
     });
 
+    it("M-A21 the inventory holds what each end last proved of each of its links, and nothing it no longer keeps", async () => {
+      const proof = (toNodeId: string, more: object = {}) => ({ toNodeId, state: "up", lastSuccessAtMs: 5n, ...more });
+      const report = (...proofs: object[]) => as(egress.caller).routing.reportLinks({ proofs });
+      const listed = async () =>
+        (await as(cluster.operator).routing.listLinks({ clusterId: "default", nodeId: egress.id })).links;
+      await report(
+        proof(relay(0).id, { reverse: true }),
+        proof(relay(1).id, { state: "waiting", lastFailure: "refused", lastFailureAtMs: 7n }),
+        proof(entry.id),
+      );
+      const byPeer = new Map((await listed()).map((link) => [link.toNodeId, link]));
+      // No link leads from an egress to an entry: what is said of one is not kept.
+      expect([...byPeer.keys()].sort()).toEqual([relay(0).id, relay(1).id].sort());
+      expect(byPeer.get(relay(0).id)).toMatchObject({
+        fromNodeId: egress.id,
+        state: "up",
+        reverse: true,
+        lastFailure: "",
+      });
+      expect(byPeer.get(relay(1).id)).toMatchObject({ state: "waiting", lastFailure: "refused", lastFailureAtMs: 7n });
+      await report(proof(relay(1).id, { lastSuccessAtMs: BigInt(Date.now() + 3_600_000) }));
+      const [left, ...others] = await listed();
+      expect(others).toEqual([]);
+      expect(Number(left?.lastSuccessAtMs)).toBeLessThanOrEqual(await storeNowMs(cluster.ctx.sql));
+      await expect(report(proof(relay(0).id, { fromNodeId: entry.id }))).rejects.toMatchObject({ reason: "not_found" });
+      await expect(report(proof(relay(0).id, { state: "dreaming" }))).rejects.toMatchObject({
+        reason: "invalid_argument",
+      });
+    });
+
     it("a clock ahead of the store's cannot keep later samples out", async () => {
       await measured(egress, relay(1).id, 5, Date.now() + 3_600_000);
       const [before] = await listSamples(cluster.ctx.sql, cluster.clusterId, egress.id);
