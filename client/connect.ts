@@ -17,6 +17,7 @@ import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import { ChannelClass, OriginAssurance } from "../gen/weft/fabric/v1/role_pb.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
 import { type Log, silentLog } from "../lib/log.ts";
 import { type Random, randomLabel, systemRandom } from "../lib/random.ts";
 import { openError, unknownResource } from "./client-error.ts";
@@ -89,6 +90,7 @@ class SdkClient implements Client {
   readonly clientId: string;
   readonly #options: ConnectOptions;
   readonly #random: Random;
+  readonly #clock: Clock;
   readonly #organizationId: string;
   readonly #entries: readonly EntryConnection[];
   readonly #pool: TrunkPool;
@@ -105,6 +107,7 @@ class SdkClient implements Client {
     const first = source.read();
     this.#options = options;
     this.#random = random;
+    this.#clock = clock;
     this.clientId = first.clientId;
     this.#organizationId = first.organizationId;
     const addresses = (options.entries ?? source.entries).map(addressOf);
@@ -153,30 +156,75 @@ class SdkClient implements Client {
     };
     const open = { resource, class: wanted ?? ChannelClass.UNSPECIFIED, origin, correlationId };
     try {
-      const channel = await this.#open(open, signal);
-      if (awaitTarget) await accepted(channel, signal);
-      return channel;
+      for (let attempt = 1; ; attempt += 1) {
+        const { channel, farEdge } = await this.#open(open, signal);
+        if (!awaitTarget || (await this.#answered(channel, farEdge, signal, attempt))) return channel;
+        this.#leave(farEdge);
+      }
     } catch (thrown) {
       throw openError(thrown, correlationId);
     }
   }
 
   /** A trunk that lost every path keeps what it carries; what is new goes on another one, to whichever egress answers. */
-  async #open(open: ChannelOpen, signal: AbortSignal | undefined): Promise<EdgeChannel> {
-    const { resource } = open;
-    const generation = this.#generations.get(resource) ?? 0;
-    const farEdge = `${resource}/${generation}`;
+  async #open(open: ChannelOpen, signal: AbortSignal | undefined): Promise<Placed> {
+    const farEdge = this.#farEdge(open.resource);
     const organizationId = this.#organizationId;
     try {
-      return await this.#pool.open({ farEdge, organizationId }, open, signal);
+      return { channel: await this.#pool.open({ farEdge, organizationId }, open, signal), farEdge };
     } catch (thrown) {
-      const isHeld = this.#pool.trunks().some((trunk) => trunk.farEdge === farEdge && trunk.held);
-      if (!isHeld || signal?.aborted === true) throw thrown;
-      // Whoever finds out first makes the next one.
-      const newest = this.#generations.get(resource) ?? 0;
-      if (newest === generation) this.#generations.set(resource, generation + 1);
-      const next = `${resource}/${Math.max(newest, generation + 1)}`;
-      return await this.#pool.open({ farEdge: next, organizationId }, open, signal);
+      if (!this.#isHeld(farEdge) || signal?.aborted === true) throw thrown;
+      this.#leave(farEdge);
+      const next = this.#farEdge(open.resource);
+      return { channel: await this.#pool.open({ farEdge: next, organizationId }, open, signal), farEdge: next };
+    }
+  }
+
+  #farEdge(resource: string): string {
+    return `${resource}/${this.#generations.get(resource) ?? 0}`;
+  }
+
+  /** New channels of the resource go on a new trunk. Whoever finds out first makes it. */
+  #leave(farEdge: string): void {
+    const resource = resourceOf(farEdge);
+    if (this.#farEdge(resource) === farEdge)
+      this.#generations.set(resource, (this.#generations.get(resource) ?? 0) + 1);
+  }
+
+  #isHeld(farEdge: string): boolean {
+    return this.#pool.trunks().some((trunk) => trunk.farEdge === farEdge && trunk.held);
+  }
+
+  /**
+   * Waits for the target. False when the trunk lost every path before it answered: nothing was written yet, so another trunk
+   * may be asked, once. Rejects with how the channel ended; a caller that leaves takes the channel with it.
+   */
+  async #answered(
+    channel: EdgeChannel,
+    farEdge: string,
+    signal: AbortSignal | undefined,
+    attempt: number,
+  ): Promise<boolean> {
+    const onAbort = (): void => void channel.destroy();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    let isLeft = false;
+    let heldLooks = 0;
+    const looking = this.#clock.every(limits.heldOpenWaitMs / 3, () => {
+      heldLooks = this.#isHeld(farEdge) ? heldLooks + 1 : 0;
+      if (heldLooks < 3 || attempt > 1) return;
+      isLeft = true;
+      channel.destroy();
+    });
+    try {
+      await channel.opened;
+      return true;
+    } catch (thrown) {
+      if (isLeft && signal?.aborted !== true) return false;
+      throw thrown;
+    } finally {
+      looking.cancel();
+      signal?.removeEventListener("abort", onAbort);
     }
   }
 
@@ -207,16 +255,10 @@ function about(trunk: TrunkRunner): { readonly trunk: string; readonly resource:
   return { trunk: trunk.trunkIdHex, resource: resourceOf(trunk.farEdge) };
 }
 
-/** Waits for the target's answer; a caller that leaves takes the channel with it. */
-async function accepted(channel: EdgeChannel, signal: AbortSignal | undefined): Promise<void> {
-  const onAbort = (): void => void channel.destroy();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  if (signal?.aborted === true) onAbort();
-  try {
-    await channel.opened;
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
-  }
+/** A channel, and the trunk it is on. */
+interface Placed {
+  readonly channel: EdgeChannel;
+  readonly farEdge: string;
 }
 
 interface IdentitySource {

@@ -82,10 +82,9 @@ async function carry(open: Opener, options: ForwardOptions, socket: Socket): Pro
   socket.on("error", onGone);
   socket.once("close", onGone);
   try {
-    // Not waiting for the target: what the connection sends first travels with the open.
+    // Once it is joined with the connection, a channel cannot be tried elsewhere any more.
     const channel = await open(options.resource, {
       ...(options.class === undefined ? {} : { class: options.class }),
-      awaitTarget: false,
       signal: gone.signal,
     });
     if (gone.signal.aborted) return void channel.destroy();

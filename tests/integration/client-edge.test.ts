@@ -299,3 +299,29 @@ describe("losing the entry in use", () => {
     (await client.open("echo")).destroy();
   }, 60_000);
 });
+
+describe("losing the egress in use", () => {
+  it("opens what comes next at another of the pool, at once, and says how far the lost channel got", async () => {
+    const { client, events } = clientOf();
+    const held = await client.open("echo");
+    held.write("counted");
+    await once(held, "data");
+    await eventually(() => held.writtenToTarget === 7, { what: "the egress's report" });
+    const [trunk] = client.trunks();
+    const holders = await Promise.all(
+      ["egress-1", "egress-2"].map(async (name) => ({
+        name,
+        holds: (await trunksOf(world, name)).some(({ trunkId }) => trunkId === trunk?.trunkIdHex),
+      })),
+    );
+    process.kill(world.fabric.process(holders.find(({ holds }) => holds)?.name ?? "").pid, "SIGKILL");
+    await eventually(() => client.open("echo"), { what: "a channel at the other egress" });
+    expect(client.trunks().length).toBe(2);
+    // The old trunk may hope for a while; it is given up here.
+    const ended = new Promise((resolve) => held.once("close", resolve));
+    await client.close();
+    await ended;
+    expect(held.errored).toMatchObject({ detail: "TRUNK_LOST", metadata: { writtenToTarget: "7" } });
+    expect(events.some((event) => event.kind === "lost")).toBe(true);
+  }, 60_000);
+});
