@@ -246,8 +246,8 @@ export const limits = {
   entryRestMs: 5 * secondMs,
   forwardedConnectionsMaxCount: 10_000,
 
-  // QoS policies. A rate is at least what a lane needs to keep its acks and pings flowing; a burst holds two reads.
-  qosPriorityMax: 64,
+  // QoS policies and route intents.
+  qosPriorityMaxCount: 64,
   qosRateMinBytesPerSecond: 64 * KiB,
   qosRateMaxBytesPerSecond: 1_000_000_000_000,
   qosBurstMinBytes: 128 * KiB,

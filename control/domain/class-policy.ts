@@ -27,7 +27,7 @@ export function checkClassPolicy(draft: ClassPolicyDraft): ClassPolicySpec {
   const rate = Number(draft.rateBytesPerSecond);
   const burst = Number(draft.burstBytes);
   if (className === undefined) problems.add("class", "name the class: bulk, interactive or droppable");
-  if (priority > limits.qosPriorityMax) problems.add("priority", `at most ${limits.qosPriorityMax}`);
+  if (priority > limits.qosPriorityMaxCount) problems.add("priority", `at most ${limits.qosPriorityMaxCount}`);
   if (rate !== 0 && rate < limits.qosRateMinBytesPerSecond) {
     problems.add("rate_bytes_per_second", `0 (unlimited) or at least ${limits.qosRateMinBytesPerSecond}`);
   }

@@ -152,11 +152,8 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     acceptor.cut(lost);
     for (const end of paths) if (lost(end)) end.raw.resetAndDestroy();
   }
-  const unsubscribe = [
-    ports.feed.onChange(rejudge),
-    ports.snapshot.onChange(rejudge),
-    followQos(ports.snapshot, () => acceptor.trunks()),
-  ];
+  const stopQos = followQos(ports.snapshot, () => acceptor.trunks());
+  const unsubscribe = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge), stopQos];
 
   return {
     onPathEnd(end) {

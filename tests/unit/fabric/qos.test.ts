@@ -23,7 +23,7 @@ const classes = [ChannelClass.BULK, ChannelClass.INTERACTIVE, ChannelClass.DROPP
 const anyClass = fc.constantFrom(...classes);
 const anyRow: fc.Arbitrary<QosFields> = fc.record({
   class: anyClass,
-  priority: fc.integer({ min: 0, max: limits.qosPriorityMax }),
+  priority: fc.integer({ min: 0, max: limits.qosPriorityMaxCount }),
   rateBytesPerSecond: fc.oneof(fc.constant(0n), fc.bigInt({ min: 65_536n, max: 10_000_000_000n })),
   burstBytes: fc.oneof(fc.constant(0n), fc.bigInt({ min: 131_072n, max: 1_073_741_824n })),
   organizationId: fc.constantFrom("", "orgx", "orgy"),
