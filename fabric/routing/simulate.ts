@@ -74,6 +74,10 @@ export function simulateEntry(snapshot: Snapshot, failedNodeIds: readonly string
   const graph = graphOf(snapshot);
   const { nodeId } = snapshot;
   const base = { clusterId: snapshot.clusterId, fromNodeId: nodeId };
+  // The intents of the snapshot count as they did when it was issued.
+  const nowMs = Number(snapshot.issuedAtMs);
+  const wanted = (need: RouteNeed): RouteNeed =>
+    needWithIntents(need, graph.nodes.values(), matchIntents(snapshot, { ...need, nowMs }));
   const pairs = new Map(
     snapshot.pools.flatMap(({ organizationId, egressNodeIds }) =>
       egressNodeIds.map((id) => [`${organizationId}|${id}`, { organizationId, farNodeId: id }] as const),
@@ -81,12 +85,12 @@ export function simulateEntry(snapshot: Snapshot, failedNodeIds: readonly string
   );
   const trunks = [...pairs.values()].flatMap(({ organizationId, farNodeId }) =>
     laneClasses.map((laneClass) => {
-      const need = { ...base, organizationId, toNodeIds: [farNodeId], class: laneClass };
+      const need = wanted({ ...base, organizationId, toNodeIds: [farNodeId], class: laneClass });
       return { organizationId, farNodeId, class: laneClass, ...outcomeOf(simulateFailure(graph, need, failedNodeIds)) };
     }),
   );
   const pools = snapshot.pools.map(({ poolId, name, organizationId, egressNodeIds }) => {
-    const need = { ...base, organizationId, toNodeIds: egressNodeIds, class: ChannelClass.INTERACTIVE };
+    const need = wanted({ ...base, organizationId, toNodeIds: egressNodeIds, class: ChannelClass.INTERACTIVE });
     const { before, after } = simulateFailure(graph, need, failedNodeIds);
     const egress = (choice: RouteChoice): string => choice.primary?.nodeIds.at(-1) ?? "";
     return { poolId, name, organizationId, from: egress(before), to: egress(after) };
