@@ -1,5 +1,6 @@
 /** `weft route` and the link inventory against a fabric of real processes. */
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -7,7 +8,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { withNodePort } from "../../cli/node-port.ts";
 import { withSession } from "../../cli/session.ts";
 import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { fabricWithinMs, repository, startTestFabric, type TestFabric } from "../harness/fabric.ts";
 
 let stage: TestFabric;
 let held: Socket;
@@ -34,6 +35,12 @@ interface Simulated {
     readonly from: readonly string[];
     readonly to: readonly string[];
   }[];
+}
+
+interface Watched {
+  readonly node: string;
+  readonly kind: string;
+  readonly facts: Readonly<Record<string, string>>;
 }
 
 async function json<T>(...args: readonly string[]): Promise<T> {
@@ -128,3 +135,41 @@ it("every link's last proof is in the inventory and on the node's page", async (
   const shown = await stage.weft("node", "show", "relay-1");
   expect(shown.stdout).toMatch(/link entry-1 .*last answer \d{4}-/);
 }, 60_000);
+
+it("what simulate said is what watch then shows", async () => {
+  const all = await json<Simulated>("route", "simulate", "--fail", "egress-1", "--fail", "egress-2");
+  const used = all.trunks.find(({ lane, from }) => lane === "interactive" && from.length === 3) ?? all.trunks[0];
+  const relay = used?.from[1] ?? "";
+  const args = [join(repository, "cli/bin.ts"), "route", "watch", "--json"];
+  const watch = spawn(process.execPath, args, { env: { ...process.env, WEFT_CONTEXT: stage.fabric.contextDir } });
+  let said = "";
+  watch.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const lines = (): Watched[] =>
+    said
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Watched);
+  try {
+    // The stream is open once something is told; draining and undraining an entry's neighbour harms nothing.
+    const other = ["relay-1", "relay-2", "relay-3"].find((name) => name !== relay) ?? "";
+    await stage.weft("node", "drain", other);
+    await stage.weft("node", "undrain", other);
+    const predicted = await json<Simulated>("route", "simulate", "--fail", relay);
+    process.kill(stage.fabric.process(relay).pid, "SIGKILL");
+    await eventually(() => lines().some(({ kind, facts }) => kind === "trunk_moved" && facts.from?.includes(relay)), {
+      what: "the move",
+      withinMs: 20_000,
+    });
+    const moves = lines().filter(({ kind, facts }) => kind === "trunk_moved" && facts.from?.includes(relay) === true);
+    for (const { node, facts } of moves) {
+      const told = predicted.trunks.find(
+        ({ entry, trunk, lane }) => entry === node && trunk === facts.trunk && lane === facts.lane,
+      );
+      expect(facts.to).toBe(told?.to.join(" "));
+      expect(facts.from).toBe(told?.from.join(" "));
+    }
+  } finally {
+    watch.kill("SIGINT");
+    await once(watch, "exit");
+  }
+}, 90_000);
