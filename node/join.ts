@@ -63,6 +63,8 @@ type Pending = z.output<typeof pendingSchema>;
 
 /** How long one attempt to reach control may take before the next address is tried. */
 const attemptMs = 5_000;
+/** How often a control that says nothing is asked for the bundle before joining is given up. */
+const firstContactAttempts = 4;
 
 function pendingPath(stateDir: string): string {
   return join(stateDir, "pending.json");
@@ -101,16 +103,27 @@ async function withControl<T>(
   );
 }
 
+/** Control is there and busy, or far away: asking the same again can help. */
+function isSilence(thrown: unknown): boolean {
+  return thrown instanceof WeftError && thrown.reason === "deadline_exceeded";
+}
+
 /** First contact: the only unverified call; its answer proves itself (J1). */
 async function fetchBundle(
   deps: JoinDeps,
   token: JoinToken,
+  attemptsLeft = firstContactAttempts,
 ): Promise<Pick<Pending, "bundle" | "signature" | "installationKey">> {
-  const answer = await withControl(
+  const contact = withControl(
     deps,
     () => tlsOptions("first-contact", { serverName: joinServerName(token.clusterSlug) }),
     (client) => client.getTrustBundle({ clusterSlug: token.clusterSlug }, { timeoutMs: attemptMs }),
   );
+  const answer = await contact.catch((thrown: unknown) => {
+    if (attemptsLeft > 1 && isSilence(thrown)) return undefined;
+    throw thrown;
+  });
+  if (answer === undefined) return await fetchBundle(deps, token, attemptsLeft - 1);
   const bundle = verifyTrustBundle(
     { bytes: answer.bundle, signature: answer.signature },
     answer.installationPublicKey,
@@ -228,7 +241,7 @@ async function awaitDecision(
       }
       waitMs = Math.min(10_000, Math.max(100, Number(answer.pollAfterMs)));
     } catch (thrown) {
-      if (!(thrown instanceof WeftError) || thrown.retry !== "later") throw thrown;
+      if (!(thrown instanceof WeftError) || (thrown.retry !== "later" && !isSilence(thrown))) throw thrown;
     }
     await sleep(deps.clock, waitMs, signal);
   }
