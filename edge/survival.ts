@@ -108,8 +108,8 @@ export class Survival {
   /** Something was written or asked for: silence counts from now on. */
   woke(): void {
     if (this.#looking !== undefined || this.#over.signal.aborted) return;
-    // Timers run before sockets are read: what arrived meanwhile is taken first, so a stall of this process accuses nobody.
-    this.#looking = this.#options.clock.after(limits.silenceLookMs, () => setImmediate(this.#look));
+    // After reading: a stall of this process accuses nobody.
+    this.#looking = this.#options.clock.afterReading(limits.silenceLookMs, this.#look);
   }
 
   /** Attachments or connections came or went: plans once, at the end of this turn of the loop. */
@@ -157,7 +157,7 @@ export class Survival {
     for (const { pathKey, silentSinceMs } of verdict.dead) this.#keeper.leavePath(pathKey, silentSinceMs);
     for (const { id, path } of this.#connections.values()) {
       const bytes = Math.max(path.raw.bytesRead, path.raw.bytesWritten);
-      if (bytes >= limits.pathBytesMax && !this.#keeper.isLeaving(id)) this.#leave(id, "rotation");
+      if (bytes >= limits.pathMaxBytes && !this.#keeper.isLeaving(id)) this.#leave(id, "rotation");
     }
     if (verdict.silentSinceMs !== undefined && nowMs - verdict.silentSinceMs >= holdMs) {
       trunk.finish({ cause: "lost", detail: "the far edge is silent on every path" });

@@ -15,6 +15,11 @@ export interface Clock {
   monoMs(): number;
   /** Calls `fn` once after `delayMs`. The timer does not keep the process alive unless `keepAlive` is set. */
   after(delayMs: number, fn: () => void, options?: { keepAlive?: boolean }): Timer;
+  /**
+   * Calls `fn` once after `delayMs`, when what had arrived on sockets by then was handed out. Timers run before sockets are
+   * read: whoever judges silence must not take a stall of its own process for one. Never keeps the process alive.
+   */
+  afterReading(delayMs: number, fn: () => void): Timer;
   /** Calls `fn` every `periodMs` until cancelled. Never keeps the process alive. */
   every(periodMs: number, fn: () => void): Timer;
 }
@@ -26,6 +31,19 @@ export const systemClock: Clock = {
     const handle = setTimeout(fn, delayMs);
     if (options?.keepAlive !== true) handle.unref();
     return { cancel: () => clearTimeout(handle) };
+  },
+  afterReading(delayMs, fn) {
+    let read: NodeJS.Immediate | undefined;
+    const handle = setTimeout(() => {
+      read = setImmediate(fn);
+    }, delayMs);
+    handle.unref();
+    return {
+      cancel() {
+        clearTimeout(handle);
+        clearImmediate(read);
+      },
+    };
   },
   every(periodMs, fn) {
     const handle = setInterval(fn, periodMs);
@@ -82,6 +100,10 @@ export class ManualClock implements Clock {
 
   every(periodMs: number, fn: () => void): Timer {
     return this.#add({ dueMs: this.#monoMs + periodMs, periodMs, fn });
+  }
+
+  afterReading(delayMs: number, fn: () => void): Timer {
+    return this.after(delayMs, fn);
   }
 
   /** Steps the wall clock without moving monotonic time, as an administrator or NTP would. */

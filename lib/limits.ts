@@ -1,9 +1,7 @@
 /**
  * Every bound of the product, in one place. The last word of a name is its unit (Bytes, Ms, Count, PerSecond, Share).
- * How limits relate is asserted at the end: a wrong edit fails at start, not in production.
+ * How limits relate is asserted in tests/unit/lib/limits.test.ts.
  */
-
-import { assert } from "./errors.ts";
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -130,7 +128,7 @@ export const limits = {
   thirdPathEveryMs: 1 * secondMs,
   pathAttemptDelayMs: 250,
   heldOpenWaitMs: 300,
-  pathBytesMax: 256 * 1_024 * MiB,
+  pathMaxBytes: 256 * 1_024 * MiB,
 
   // RPC surfaces.
   rpcMessageMaxBytes: 1 * MiB,
@@ -328,78 +326,3 @@ export const limits = {
   // Shutdown.
   drainGraceMs: 5 * secondMs,
 } as const;
-
-assert(limits.staleAfterMs >= 3 * limits.beatEveryMs, "a node must miss three beats before it is stale");
-assert(limits.offlineAfterMs > limits.staleAfterMs, "stale comes before offline");
-assert(limits.holdAcceptorMs > limits.holdInitiatorMs, "the initiator gives up first");
-assert(limits.pathConnectionWindowBytes >= 2 * limits.bulkWindowMaxBytes, "HTTP/2 windows must never be the limit");
-assert(limits.pathStreamWindowBytes >= 2 * limits.bulkWindowMaxBytes, "HTTP/2 windows must never be the limit");
-assert(
-  limits.pathSessionMemoryMaxBytes > limits.pathConnectionWindowBytes,
-  "session memory covers the connection window",
-);
-assert(
-  limits.batchMaxBytes >= limits.batchTargetBytes + 16 * KiB,
-  "a batch may overshoot its target by one small frame",
-);
-assert(
-  limits.channelWriteQueueMaxBytes >=
-    limits.channelSendQueueBytes + limits.channelStreamHighWaterBytes + limits.channelCreditStartBytes,
-  "what a producer can write to a channel that stalled at once",
-);
-assert(limits.messageMaxBytes <= limits.accessMessageMaxBytes, "a target's message fits into one message to a client");
-assert(
-  2 * (limits.droppableMessageMaxBytes + 4) <= limits.channelCreditStartBytes,
-  "the largest droppable message goes out under the floor of credit",
-);
-assert(
-  limits.batchTargetBytes + limits.droppableMessageMaxBytes + 4 + 16 * KiB <= limits.batchMaxBytes,
-  "a whole droppable message may overshoot a batch's target",
-);
-assert(limits.messageBlockBytes <= limits.channelSendQueueBytes, "a block of messages fits into a channel's queue");
-assert(2 * limits.ackEveryBulkBytes <= limits.bulkWindowStartBytes, "acks come before the window is full");
-assert(
-  2 * limits.ackEveryInteractiveBytes <= limits.interactiveWindowStartBytes,
-  "acks come before the window is full",
-);
-assert(
-  limits.rpcSessionMemoryMaxBytes >= limits.rpcStreamsMaxCount * limits.rpcStreamWindowBytes,
-  "session memory covers every stream window of an RPC session",
-);
-assert(
-  limits.rpcStreamWindowBytes <= limits.rpcConnectionWindowBytes,
-  "one stream never needs more than its connection",
-);
-assert(limits.rpcKeepaliveTimeoutMs < limits.rpcKeepaliveMs, "a ping is judged before the next is sent");
-assert(limits.interactiveWindowMaxBytes <= limits.bulkWindowMaxBytes, "interactive never holds more than bulk");
-assert(limits.feedEveryMs * 3 <= limits.failClosedAfterMs, "a feed must be missed several times before closing");
-assert(
-  limits.allowlistStaleMaxMs <= limits.rejudgeEveryMs,
-  "a revocation told to one replica reaches the others within a second",
-);
-assert(
-  limits.channelAnswerMaxMs > limits.targetConnectMs && limits.channelAnswerMaxMs > limits.channelOpenMaxMs,
-  "a target that is slow to answer is told of as such",
-);
-assert(
-  limits.listenerConnectionsMaxCount < limits.entryConnectionsMaxCount,
-  "one listener never takes what the others of its entry need",
-);
-assert(limits.linkDownMaxShare * (limits.routeRelaysMaxCount + 1) <= 1, "a path is down at most all of the time");
-assert(limits.routeRelaysMaxCount + 2 <= limits.offerHopsMaxCount, "a route fits into an offer");
-assert(limits.deafAfterMs >= 3 * limits.graphRefreshMs, "a replica must miss several looks before it counts as deaf");
-assert(limits.deafAfterMs < limits.offlineAfterMs, "an unheard minute must not look like an offline node");
-assert(2 * limits.snapshotRefreshMs < limits.snapshotLifeMs, "a snapshot is renewed long before it ends");
-assert(
-  limits.feedPersistEveryMs <= limits.signedSkewMaxMs,
-  "what the disk holds of the newest date still counts after a restart with the clock set back",
-);
-assert(limits.watchPollMs < limits.feedEveryMs, "a lost hint never delays a regular feed");
-assert(
-  limits.openPathDeadlineMs - (limits.offerHopsMaxCount - 2) * limits.openPathHopMarginMs > limits.legDialDeadlineMs,
-  "even the last hop of a path has time to be dialled back",
-);
-assert(
-  limits.strangerHandshakesMaxCount < limits.handshakesInFlightMaxCount,
-  "links and paths have handshakes of their own",
-);
