@@ -5,17 +5,16 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import type { NodePlace } from "../cli/up/fabric.ts";
-import type { NodePlan, Plan } from "../cli/up/layout.ts";
 import { messageOf } from "../lib/errors.ts";
 import { eventually } from "../tests/harness/eventually.ts";
 import { entryFaults, type FaultName, relayFaults } from "./failover/faults.ts";
-import { Gate } from "./failover/gate.ts";
-import { Namespaces, namespacesUnavailable } from "../tests/harness/namespaces.ts";
+import type { Gate } from "./failover/gate.ts";
+import { type Cutter, placesFor } from "./failover/places.ts";
 import { failoverRun, type RunOutcome } from "./failover/run.ts";
 import { clientSubject, entrySubject, type Subject } from "./failover/subject.ts";
 import { Load } from "./load/load.ts";
 import { say, table } from "./load/progress.ts";
+import { exitOnSignals } from "./load/signals.ts";
 import { Standing } from "./load/standing.ts";
 import { round, spreadOf } from "./load/statistics.ts";
 
@@ -26,7 +25,7 @@ const usage = `usage: npm run bench -- failover --fault ${faults.join("|")} [--r
   --channels  connections that share the load of 20 MB/s in messages of 1 KiB (default 50)
   --window    seconds measured before and after the fault (default 2)
 Gaps are max(delivery - intended send) at the receiving socket minus the run's median, worst channel. One JSON object goes to
-standard output, everything else to standard error. Blackholes need root, ip and nft.`;
+standard output, everything else to standard error. As root, with ip and nft, blackholes drop packets; else bytes are held by a proxy.`;
 
 const offeredBytesPerSecond = 20e6;
 const messageBytes = 1_024;
@@ -63,41 +62,11 @@ interface Stage {
   readonly load: Load;
   readonly subject: Subject;
   readonly gate: Gate | undefined;
-  readonly namespaces: Namespaces | undefined;
-}
-
-/** What the fault needs to stand between processes: a gate in front of control, namespaces for the relays. */
-async function placesFor(fault: FaultName): Promise<{
-  gate(): Gate | undefined;
-  readonly namespaces: Namespaces | undefined;
-  readonly placeOf: ((node: NodePlan, plan: Plan) => Promise<NodePlace>) | undefined;
-}> {
-  const isCut = fault === "blackhole" || fault === "oneway";
-  if (!isCut && fault !== "revoke") return { gate: () => undefined, namespaces: undefined, placeOf: undefined };
-  const unavailable = isCut ? namespacesUnavailable() : undefined;
-  if (unavailable !== undefined) throw new Error(`${fault} needs network namespaces and nftables: ${unavailable}`);
-  const namespaces = isCut ? new Namespaces() : undefined;
-  const host = namespaces?.hostAddress ?? "127.0.0.1";
-  let gate: Promise<Gate> | undefined;
-  let opened: Gate | undefined;
-  return {
-    gate: () => opened,
-    namespaces,
-    async placeOf(node, plan) {
-      gate ??= Gate.listen(host, plan.control.publicPort);
-      opened = await gate;
-      const behind = { control: opened.address };
-      if (namespaces === undefined) return behind;
-      if (node.role !== "relay") return { ...behind, host };
-      const { address, through } = namespaces.add(node.name);
-      return { ...behind, host: address, through };
-    },
-  };
+  readonly cutter: Cutter | undefined;
 }
 
 async function setStage(options: Options): Promise<Stage> {
-  const places = await placesFor(options.fault);
-  if (places.namespaces !== undefined) say("packets are dropped by nftables in network namespaces of the relays");
+  const places = placesFor(options.fault);
   try {
     const standing = await Standing.start({
       onProgress: say,
@@ -107,7 +76,7 @@ async function setStage(options: Options): Promise<Stage> {
     const port = await standing.addResource({ name: "load", targetPort: load.targetPort });
     const isEntry = entryFaults.some((name) => name === options.fault);
     const subject = isEntry ? await clientSubject(standing, "load") : entrySubject(standing, port);
-    const stage = { standing, load, subject, gate: places.gate(), namespaces: places.namespaces };
+    const stage = { standing, load, subject, gate: places.gate(), cutter: places.cutter };
     await openLoad(stage, options);
     // Code that has not run hot yet is not what is measured.
     await load.sendInto(0);
@@ -115,7 +84,7 @@ async function setStage(options: Options): Promise<Stage> {
     await load.stop();
     return stage;
   } catch (thrown) {
-    places.namespaces?.remove();
+    places.cutter?.remove();
     throw thrown;
   }
 }
@@ -133,7 +102,7 @@ async function strike(stage: Stage): Promise<void> {
   process.kill(stage.standing.control.pid, "SIGCONT");
   await stage.standing.stop();
   stage.gate?.stop();
-  stage.namespaces?.remove();
+  stage.cutter?.remove();
 }
 
 /** How long a trunk may take to have a standby again. */
@@ -206,7 +175,7 @@ async function runOnce(stage: Stage, options: Options, run: number, tally: Tally
     everyMs: 100,
     what: "a standby",
   }).catch(() => say(`run ${run + 1}: the trunk has no standby`));
-  const world = { standing: stage.standing, gate: stage.gate, namespaces: stage.namespaces, run };
+  const world = { standing: stage.standing, gate: stage.gate, cutter: stage.cutter, run };
   const { load, subject } = stage;
   const outcome = await failoverRun({ fault: options.fault, world, load, subject, windowMs: options.windowMs });
   tally.add(outcome);
@@ -225,8 +194,9 @@ async function runOnce(stage: Stage, options: Options, run: number, tally: Tally
 const options = optionsOf(process.argv.slice(2));
 if (options === undefined) {
   process.stderr.write(`${usage}\n`);
-  process.exitCode = 2;
+  process.exitCode = process.argv.includes("--help") ? 0 : 2;
 } else {
+  exitOnSignals();
   const stage = await setStage(options);
   const tally = new Tally();
   try {

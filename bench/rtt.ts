@@ -13,6 +13,7 @@ import { watchCpu } from "./load/cpu.ts";
 import { EdgeWatch, movesOf } from "./load/edge-watch.ts";
 import { say } from "./load/progress.ts";
 import type { Shim } from "./load/shim.ts";
+import { exitOnSignals } from "./load/signals.ts";
 import { egressName, Standing } from "./load/standing.ts";
 import { quantileOfSorted, round } from "./load/statistics.ts";
 import { Worker } from "./load/worker.ts";
@@ -139,8 +140,9 @@ async function startFarAway(options: Options, shim: Worker<Shim>): Promise<Stand
 const options = optionsOf(process.argv.slice(2));
 if (options === undefined) {
   process.stderr.write(`${usage}\n`);
-  process.exitCode = 2;
+  process.exitCode = process.argv.includes("--help") ? 0 : 2;
 } else {
+  exitOnSignals();
   const ends = await startEnds();
   let standing: Standing | undefined;
   try {

@@ -11,6 +11,7 @@ import { Hogs } from "./load/hogs.ts";
 import { Load } from "./load/load.ts";
 import { say } from "./load/progress.ts";
 import type { Stream } from "./load/sender.ts";
+import { exitOnSignals } from "./load/signals.ts";
 import { Standing } from "./load/standing.ts";
 import { round } from "./load/statistics.ts";
 
@@ -99,8 +100,9 @@ async function measure(options: Options, standing: Standing, load: Load): Promis
 const options = optionsOf(process.argv.slice(2));
 if (options === undefined) {
   process.stderr.write(`${usage}\n`);
-  process.exitCode = 2;
+  process.exitCode = process.argv.includes("--help") ? 0 : 2;
 } else {
+  exitOnSignals();
   const standing = await Standing.start({ onProgress: say });
   const load = await Load.start();
   try {

@@ -3,7 +3,7 @@
 import { messageOf } from "../../lib/errors.ts";
 import type { Standing } from "../load/standing.ts";
 import type { Gate } from "./gate.ts";
-import type { Namespaces } from "../../tests/harness/namespaces.ts";
+import type { Cutter } from "./places.ts";
 import { type Statement, signStatement } from "./revocation.ts";
 
 export const relayFaults = ["kill", "freeze", "blackhole", "oneway", "drain", "revoke"] as const;
@@ -13,7 +13,7 @@ export type FaultName = (typeof relayFaults)[number] | (typeof entryFaults)[numb
 export interface World {
   readonly standing: Standing;
   readonly gate: Gate | undefined;
-  readonly namespaces: Namespaces | undefined;
+  readonly cutter: Cutter | undefined;
   /** Number of this run, from 0. */
   readonly run: number;
 }
@@ -51,12 +51,12 @@ function freeze({ standing }: World, relay: string): Fault {
   };
 }
 
-function cut({ namespaces, run }: World, relay: string, fault: "blackhole" | "oneway"): Fault {
+function cut({ cutter, run }: World, relay: string, fault: "blackhole" | "oneway"): Fault {
   // One way is, in turn, what the relay sends and what it gets.
   const direction = fault === "blackhole" ? "both" : run % 2 === 0 ? "out" : "in";
   return {
-    inject: async () => namespaces?.cut(relay, direction),
-    heal: async () => namespaces?.heal(relay),
+    inject: async () => cutter?.cut(relay, direction),
+    heal: async () => cutter?.heal(relay),
     restore: nothing,
   };
 }

@@ -1,12 +1,22 @@
-/** A TCP gate between nodes and control: passes everything on, until it is closed. A closed gate holds bytes, it ends nothing. */
+/**
+ * A TCP gate in front of a port: passes everything on, until it is closed, one way or both. A closed gate holds bytes; it ends
+ * nothing and says nothing.
+ */
 
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import type { CutDirection } from "../../tests/harness/namespaces.ts";
+
+/** One connection through the gate, seen from whoever dialled it. */
+interface Pair {
+  readonly near: Socket;
+  readonly far: Socket;
+}
 
 export class Gate {
   readonly #server: Server;
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
-  #open = true;
+  readonly #pairs = new Set<Pair>();
+  readonly #closed = { in: false, out: false };
 
   private constructor(server: Server) {
     this.#server = server;
@@ -22,30 +32,45 @@ export class Gate {
     return gate;
   }
 
-  get address(): string {
-    const { address, port } = this.#server.address() as AddressInfo;
-    return `${address}:${port}`;
+  get host(): string {
+    return (this.#server.address() as AddressInfo).address;
   }
 
-  /** From now on no byte passes, either way. */
-  close(): void {
-    this.#open = false;
-    for (const pair of this.#pairs) for (const socket of pair) socket.pause();
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** From now on no byte passes that way; `in` is towards the port behind the gate. */
+  close(direction: CutDirection = "both"): void {
+    this.#closed.in ||= direction !== "out";
+    this.#closed.out ||= direction !== "in";
+    for (const pair of this.#pairs) this.#apply(pair);
   }
 
   open(): void {
-    this.#open = true;
-    for (const pair of this.#pairs) for (const socket of pair) socket.resume();
+    this.#closed.in = false;
+    this.#closed.out = false;
+    for (const pair of this.#pairs) this.#apply(pair);
   }
 
   stop(): void {
     this.#server.close();
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+    for (const { near, far } of this.#pairs) {
+      near.destroy();
+      far.destroy();
+    }
+  }
+
+  #apply({ near, far }: Pair): void {
+    if (this.#closed.in || far.writableNeedDrain) near.pause();
+    else near.resume();
+    if (this.#closed.out || near.writableNeedDrain) far.pause();
+    else far.resume();
   }
 
   #join(near: Socket, port: number): void {
     const far = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
-    const pair = [near, far] as const;
+    const pair = { near, far };
     this.#pairs.add(pair);
     const over = (): void => {
       this.#pairs.delete(pair);
@@ -56,11 +81,39 @@ export class Gate {
       [near, far],
       [far, near],
     ] as const) {
-      from.on("data", (chunk: Buffer) => to.write(chunk));
+      from.on("data", (chunk: Buffer) => {
+        if (!to.write(chunk)) from.pause();
+      });
+      to.on("drain", () => this.#apply(pair));
       from.on("end", () => to.end());
       from.on("error", over);
       from.on("close", over);
-      if (!this.#open) from.pause();
     }
+    this.#apply(pair);
+  }
+}
+
+/** Gates in front of relays, for who may not make network namespaces: cuts what others dialled to a relay, not what it dials. */
+export class RelayGates {
+  readonly #gates = new Map<string, Gate>();
+
+  /** Where others are told to dial the relay. */
+  async add(name: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
+    const gate = await Gate.listen("127.0.0.1", port);
+    this.#gates.set(name, gate);
+    return { host: gate.host, port: gate.port };
+  }
+
+  cut(name: string, direction: CutDirection): void {
+    this.#gates.get(name)?.close(direction);
+  }
+
+  heal(name: string): void {
+    this.#gates.get(name)?.open();
+  }
+
+  remove(): void {
+    for (const gate of this.#gates.values()) gate.stop();
+    this.#gates.clear();
   }
 }

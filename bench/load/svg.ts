@@ -36,7 +36,7 @@ function line(x1: number, y1: number, x2: number, y2: number, colour: string, wi
 }
 
 function page(title: string, height: number, parts: readonly string[]): string {
-  const width = labelWidth + plotWidth + 80;
+  const width = labelWidth + plotWidth + 120;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif">`,
     `<title>${escaped(title)}</title>`,
