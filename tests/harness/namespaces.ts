@@ -1,0 +1,95 @@
+/**
+ * Network namespaces for relays, so that packets to and from exactly one process can be dropped: every relay gets an address
+ * of its own on a bridge, everybody else shares the host's. Needs root, `ip` and `nft`; everything is gone after `remove`.
+ */
+
+import { execFileSync } from "node:child_process";
+
+export type CutDirection = "both" | "in" | "out";
+
+function run(program: string, args: readonly string[], stdin?: string): void {
+  execFileSync(program, args, { stdio: [stdin === undefined ? "ignore" : "pipe", "ignore", "pipe"], input: stdin });
+}
+
+function works(program: string, args: readonly string[]): boolean {
+  try {
+    run(program, args);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Why namespaces cannot be used here, or undefined. */
+export function namespacesUnavailable(): string | undefined {
+  if (process.getuid?.() !== 0) return "not root";
+  if (!works("ip", ["-V"])) return "no ip";
+  if (!works("nft", ["list", "ruleset"])) return "no nft";
+  return undefined;
+}
+
+export class Namespaces {
+  readonly hostAddress: string;
+  readonly #prefix: string;
+  readonly #subnet: string;
+  readonly #made = new Map<string, { readonly namespace: string; readonly address: string }>();
+
+  constructor() {
+    const id = process.pid % 65_536;
+    this.#prefix = `wb${id.toString(36)}`;
+    this.#subnet = `10.${64 + (id % 128)}.${Math.floor(id / 128) % 256}`;
+    this.hostAddress = `${this.#subnet}.1`;
+    run("ip", ["link", "add", this.#prefix, "type", "bridge"]);
+    run("ip", ["addr", "add", `${this.hostAddress}/24`, "dev", this.#prefix]);
+    run("ip", ["link", "set", this.#prefix, "up"]);
+  }
+
+  /** A namespace with an address of its own, under a name of the caller's. */
+  add(name: string): { readonly address: string; readonly through: readonly string[] } {
+    const number = this.#made.size + 2;
+    const namespace = `${this.#prefix}-${number}`;
+    const address = `${this.#subnet}.${number}`;
+    const outside = `${this.#prefix}o${number}`;
+    run("ip", ["netns", "add", namespace]);
+    this.#made.set(name, { namespace, address });
+    run("ip", ["link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", namespace]);
+    run("ip", ["link", "set", outside, "master", this.#prefix, "up"]);
+    this.#inside(namespace, ["ip", "addr", "add", `${address}/24`, "dev", "eth0"]);
+    this.#inside(namespace, ["ip", "link", "set", "eth0", "up"]);
+    this.#inside(namespace, ["ip", "link", "set", "lo", "up"]);
+    return { address, through: ["ip", "netns", "exec", namespace] };
+  }
+
+  /** Drops every packet of the namespace in that direction, silently. */
+  cut(name: string, direction: CutDirection): void {
+    const drop = (hook: "input" | "output", key: "iifname" | "oifname"): string =>
+      `chain ${hook} { type filter hook ${hook} priority 0; policy accept; ${key} != "lo" drop; }`;
+    const chains = [
+      ...(direction === "out" ? [] : [drop("input", "iifname")]),
+      ...(direction === "in" ? [] : [drop("output", "oifname")]),
+    ];
+    const { namespace } = this.#named(name);
+    this.#inside(namespace, ["nft", "-f", "-"], `table inet weft_bench {\n${chains.join("\n")}\n}\n`);
+  }
+
+  /** Lets packets pass again. */
+  heal(name: string): void {
+    this.#inside(this.#named(name).namespace, ["nft", "delete", "table", "inet", "weft_bench"]);
+  }
+
+  remove(): void {
+    for (const { namespace } of this.#made.values()) works("ip", ["netns", "del", namespace]);
+    works("ip", ["link", "del", this.#prefix]);
+    this.#made.clear();
+  }
+
+  #named(name: string): { readonly namespace: string } {
+    const made = this.#made.get(name);
+    if (made === undefined) throw new Error(`no namespace for ${name}`);
+    return made;
+  }
+
+  #inside(namespace: string, command: readonly string[], stdin?: string): void {
+    run("ip", ["netns", "exec", namespace, ...command], stdin);
+  }
+}
