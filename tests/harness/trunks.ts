@@ -34,3 +34,14 @@ export async function standbyReady(world: TestFabric, name: string): Promise<voi
   };
   await eventually(ready, { what: "a standby over another relay", withinMs: 20_000, everyMs: 100 });
 }
+
+/** The relay that the node's busiest trunk sends through. */
+export async function activeRelay(world: TestFabric, name: string): Promise<string> {
+  const trunks = await trunksOf(world, name);
+  const busiest = trunks.toSorted((a, b) => Number(b.bytesSent - a.bytesSent))[0];
+  const active = busiest?.attachments.filter((attachment) => attachment.active) ?? [];
+  const hops = (active.find(({ lane }) => lane === "bulk") ?? active[0])?.hops ?? [];
+  const found = world.fabric.processes.find(({ facts }) => facts.nodeId === hops[1]);
+  if (found === undefined) throw new Error("no trunk is carried by a relay");
+  return found.name;
+}
