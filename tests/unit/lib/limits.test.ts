@@ -4,7 +4,7 @@ import { it } from "vitest";
 import { assert } from "../../../lib/errors.ts";
 import { KiB, limits } from "../../../lib/limits.ts";
 
-it("limits agree with each other", () => {
+it("limits of trunks and sessions agree with each other", () => {
   assert(limits.staleAfterMs >= 3 * limits.beatEveryMs, "a node must miss three beats before it is stale");
   assert(limits.offlineAfterMs > limits.staleAfterMs, "stale comes before offline");
   assert(limits.holdAcceptorMs > limits.holdInitiatorMs, "the initiator gives up first");
@@ -45,6 +45,9 @@ it("limits agree with each other", () => {
     limits.rpcSessionMemoryMaxBytes >= limits.rpcStreamsMaxCount * limits.rpcStreamWindowBytes,
     "session memory covers every stream window of an RPC session",
   );
+});
+
+it("limits of trust, links and routes agree with each other", () => {
   assert(
     limits.rpcStreamWindowBytes <= limits.rpcConnectionWindowBytes,
     "one stream never needs more than its connection",
