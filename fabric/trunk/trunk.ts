@@ -129,7 +129,7 @@ export class Trunk implements TrunkCore {
     announce: boolean,
     nowMs: number,
   ): void {
-    const fromId = lane.active?.id;
+    const fromId = lane.active?.id ?? lane.fellFromId;
     for (const other of this.#attachments.values()) if (other.lane === lane.name) other.moveDue = false;
     attachment.moveDue = announce;
     attachment.carriedAck = false;
