@@ -4,6 +4,7 @@
  */
 
 import type { NoticeKind } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { limits } from "../../lib/limits.ts";
 import { encodeMessage } from "./encode.ts";
 import type { LaneName } from "./lane-name.ts";
 
@@ -21,7 +22,7 @@ export interface SendingLane {
   readonly expectedSeq: number;
   readonly ackOwed: boolean;
   readonly sendable: boolean;
-  readonly replay: { readonly count: number };
+  readonly replay: { readonly oldestSentAtMs: number | undefined };
   ackDue(nowMs: number): boolean;
   ackSent(): void;
 }
@@ -125,7 +126,9 @@ export class Attachment {
       this.#pingDue = false;
       this.#pingId += 1;
       this.#pingSentAtMs = nowMs;
-      out.push(encodeMessage({ kind: "ping", id: this.#pingId, owing: lane !== undefined && lane.replay.count > 0 }));
+      // What was sent a moment ago is on its way: only what waited says that an answer is missing.
+      const sentAtMs = lane?.replay.oldestSentAtMs ?? Number.POSITIVE_INFINITY;
+      out.push(encodeMessage({ kind: "ping", id: this.#pingId, owing: nowMs - sentAtMs >= limits.silencePingMs }));
     }
     if (out.length === 0) return undefined;
     return out.length === 1 ? out[0] : Buffer.concat(out);

@@ -4,8 +4,9 @@
  *
  * DT1. Life is any byte on any connection of a path.
  * DT2. A path is dead when something was owed on it, or a ping went unanswered, while not a byte came for 300 ms, *and*
- *      another path to the same peer answered a ping that was sent after the silence began. If all are silent, the peer
- *      stalls or is out of reach: nothing is accused, a third path is asked for.
+ *      another path to the same peer answered a ping that was sent after the silence began, long enough ago that this one
+ *      would have answered too: a peer that stalled and goes on is heard on the quicker path first. If all are silent, the
+ *      peer stalls or is out of reach: nothing is accused, a third path is asked for.
  * DT3. A path on which bytes come but nothing is acknowledged for a second is wedged, and judged like a silent one.
  * DT4. Nobody looks while nothing is owed.
  */
@@ -42,6 +43,8 @@ export interface Verdict {
 export class Detector {
   readonly #trunk: Trunk;
   readonly #watched = new Map<number, Watched>();
+  /** By attachment and what it owes: since when another one is known to answer while this one is silent. */
+  readonly #witnessedSinceMs = new Map<string, number>();
   #dead = new Map<string, DeadPath>();
   #silentSinceMs: number | undefined;
 
@@ -79,11 +82,13 @@ export class Detector {
       this.#lookAtLane(this.#trunk.lanes.bulk, nowMs);
       this.#lookAtPings(nowMs);
     }
+    const againMs = this.owes(nowMs) ? limits.silenceLookMs : undefined;
+    if (againMs === undefined) this.#witnessedSinceMs.clear();
     return {
       dead: [...this.#dead.values()],
       alone: this.#silentSinceMs !== undefined,
       silentSinceMs: this.#silentSinceMs,
-      againMs: this.owes(nowMs) ? limits.silenceLookMs : undefined,
+      againMs,
     };
   }
 
@@ -119,12 +124,25 @@ export class Detector {
     if (nowMs - silentSinceMs < limits.silencePingMs && !wedged) return;
     const sinceMs = wedged ? wedgedSinceMs : silentSinceMs;
     this.#pingAll(sinceMs, nowMs);
-    if (nowMs - silentSinceMs < limits.silenceDeadMs && !wedged) return;
     const without = (other: Attachment): boolean => this.#pathKey(other) === pathKey;
     const witness = moveTarget(this.#trunk.attachments(), { lane: lane.name, answeredSinceMs: sinceMs, without });
-    if (witness !== undefined) this.#dead.set(pathKey, { pathKey, silentSinceMs: sinceMs });
+    const witnessed = this.#isWitnessed(lane.name, active, witness !== undefined, sinceMs, nowMs);
+    if (nowMs - silentSinceMs < limits.silenceDeadMs && !wedged) return;
+    if (witnessed) this.#dead.set(pathKey, { pathKey, silentSinceMs: sinceMs });
     // A wedged path with bytes on it is nothing to look for a third path for: those may be slow acks.
-    else if (!wedged) this.#silentSinceMs = Math.min(this.#silentSinceMs ?? sinceMs, sinceMs);
+    else if (!wedged && witness === undefined) {
+      this.#silentSinceMs = Math.min(this.#silentSinceMs ?? sinceMs, sinceMs);
+    }
+  }
+
+  /** Whether somebody else has answered for so long now that this path, too, would have. */
+  #isWitnessed(by: string, accused: Attachment, hasWitness: boolean, sinceMs: number, nowMs: number): boolean {
+    const key = `${by} ${accused.id}`;
+    const before = this.#witnessedSinceMs.get(key);
+    if (!hasWitness) this.#witnessedSinceMs.delete(key);
+    else if (before === undefined || before < sinceMs) this.#witnessedSinceMs.set(key, nowMs);
+    else return nowMs - before >= Math.max(limits.silencePingMs, accused.rttMs ?? 0);
+    return false;
   }
 
   /** Paths that carry nothing now: dead when a ping stays unanswered there while another path answers. */
@@ -135,11 +153,13 @@ export class Detector {
       const pathKey = this.#pathKey(attachment);
       if (nowMs - sentAtMs < limits.stuckDeadMs || this.#lifeMs(pathKey) >= sentAtMs) continue;
       this.#pingAll(sentAtMs, nowMs);
+      let answers = false;
       for (const other of this.#trunk.attachments()) {
-        const elsewhere = this.#pathKey(other) !== pathKey;
-        if (elsewhere && (other.answeredPingSentMs ?? Number.NEGATIVE_INFINITY) >= sentAtMs) {
-          this.#dead.set(pathKey, { pathKey, silentSinceMs: sentAtMs });
-        }
+        const answeredMs = other.answeredPingSentMs ?? Number.NEGATIVE_INFINITY;
+        if (this.#pathKey(other) !== pathKey && answeredMs >= sentAtMs) answers = true;
+      }
+      if (this.#isWitnessed("ping", attachment, answers, sentAtMs, nowMs)) {
+        this.#dead.set(pathKey, { pathKey, silentSinceMs: sentAtMs });
       }
     }
   }

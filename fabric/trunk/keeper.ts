@@ -195,12 +195,20 @@ export class PathKeeper {
     return leaving.emptyAtMs + limits.leftPathLingerMs - nowMs;
   }
 
-  /** More than one spare: the ones that share the most with what is in use go. */
+  /** More than one spare: the ones that share the most with what is in use go. So do those the far end does not take. */
   #surplus(spares: readonly KeptPath[], inUse: readonly KeptPath[]): number[] {
     const ready = spares.filter((path) => this.#isReady(path));
-    if (ready.length < 2) return [];
     const sorted = [...ready].sort((a, b) => this.#shared(a, inUse) - this.#shared(b, inUse));
-    return sorted.slice(1).map((path) => path.connectionId);
+    const refused = spares.filter((path) => this.#isRefused(path));
+    return [...sorted.slice(1), ...refused].map((path) => path.connectionId);
+  }
+
+  /** A lane in use was attached here and is not any more: this never becomes a spare. */
+  #isRefused(path: KeptPath): boolean {
+    return laneNames.some((name) => {
+      const carried = this.#trunk.lanes[name].active !== undefined;
+      return carried && path.tried.has(name) && this.#on(path, name) === undefined;
+    });
   }
 
   #isReady(path: KeptPath): boolean {

@@ -48,6 +48,8 @@ export class Lane implements SendingLane {
 
   /** The attachment this lane sends on. */
   active: Attachment | undefined;
+  /** The attachment it used when it lost everything. */
+  fellFromId: number | undefined;
   generation = 0;
   /** When this lane last moved, heard a batch or an ack, and had something acknowledged. */
   movedAtMs = Number.NEGATIVE_INFINITY;
@@ -190,6 +192,7 @@ export class Lane implements SendingLane {
 
   /** The lane loses what carried it: the gap counts from when it was last heard, if it was busy, else from now. */
   falls(nowMs: number): void {
+    this.fellFromId = this.active?.id ?? this.fellFromId;
     this.active = undefined;
     this.#silenceBegan(nowMs);
   }
@@ -258,10 +261,12 @@ export class Lane implements SendingLane {
 
   /** When `tick` has something to do, or undefined. */
   nextDueMs(): number | undefined {
-    const ack = this.#owedSinceMs === undefined ? undefined : this.#owedSinceMs + limits.ackDelayMs;
+    // Once it is due it goes with the next pull: whoever can write was woken, and a move wakes whoever comes next.
+    const waits = this.#owedSinceMs === undefined || this.#ackNow ? undefined : this.#owedSinceMs;
+    const ack = waits === undefined ? undefined : waits + limits.ackDelayMs;
     const report = this.#reportsSinceMs === undefined ? undefined : this.#reportsSinceMs + limits.writtenReportDelayMs;
-    const waits = this.replay.waiting || this.outbox.hasWaiting;
-    return earliest(earliest(ack, report), this.outbox.shaper.nextDueMs(waits));
+    const laneWaits = this.replay.waiting || this.outbox.hasWaiting;
+    return earliest(earliest(ack, report), this.outbox.shaper.nextDueMs(laneWaits));
   }
 
   /** Lets due things go. Returns true when there is something to write now. */
@@ -277,7 +282,8 @@ export class Lane implements SendingLane {
       this.#reportsSinceMs = undefined;
     }
     const mayGoOn = this.outbox.shaper.tick(nowMs, (channel) => this.outbox.wantData(channel));
-    return mayGoOn || this.ackDue(nowMs) || this.outbox.hasControl;
+    this.#ackNow ||= this.ackDue(nowMs);
+    return mayGoOn || this.#ackNow || this.outbox.hasControl;
   }
 
   /** Drops everything: the trunk is over. */
