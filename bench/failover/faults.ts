@@ -2,8 +2,7 @@
 
 import { messageOf } from "../../lib/errors.ts";
 import type { Standing } from "../load/standing.ts";
-import type { Gate } from "./gate.ts";
-import type { Cutter } from "./places.ts";
+import type { Cutter, Gate } from "./gate.ts";
 import { type Statement, signStatement } from "./revocation.ts";
 
 export const relayFaults = ["kill", "freeze", "blackhole", "oneway", "drain", "revoke"] as const;

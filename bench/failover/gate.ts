@@ -93,8 +93,15 @@ export class Gate {
   }
 }
 
+/** Cuts relays off, by packets or by bytes. */
+export interface Cutter {
+  cut(relay: string, direction: CutDirection): void;
+  heal(relay: string): void;
+  remove(): void;
+}
+
 /** Gates in front of relays, for who may not make network namespaces: cuts what others dialled to a relay, not what it dials. */
-export class RelayGates {
+export class RelayGates implements Cutter {
   readonly #gates = new Map<string, Gate>();
 
   /** Where others are told to dial the relay. */

@@ -2,17 +2,10 @@
 
 import type { NodePlace } from "../../cli/up/fabric.ts";
 import type { NodePlan, Plan } from "../../cli/up/layout.ts";
-import { type CutDirection, Namespaces, namespacesUnavailable } from "../../tests/harness/namespaces.ts";
+import { Namespaces, namespacesUnavailable } from "../../tests/harness/namespaces.ts";
 import { say } from "../load/progress.ts";
 import type { FaultName } from "./faults.ts";
-import { Gate, RelayGates } from "./gate.ts";
-
-/** Cuts relays off, by packets or by bytes. */
-export interface Cutter {
-  cut(relay: string, direction: CutDirection): void;
-  heal(relay: string): void;
-  remove(): void;
-}
+import { type Cutter, Gate, RelayGates } from "./gate.ts";
 
 export interface Places {
   /** Once the fabric has started. */
