@@ -100,7 +100,7 @@ export class TrunkRunner {
   /** Where a lane last was when its attachment was lost. */
   readonly #left = new Map<number, readonly string[]>();
   readonly #waiting: (() => void)[] = [];
-  #due: Timer | undefined;
+  #due: { readonly atMs: number; readonly timer: Timer } | undefined;
   #hold: Timer | undefined;
   #lastAttachmentId = 0;
 
@@ -321,12 +321,12 @@ export class TrunkRunner {
     };
   }
 
-  /** One timer for everything that waits a few milliseconds; armed only while something does. */
+  /** One timer for what waits a few milliseconds; an earlier need takes its place: an ack waits for no report. */
   #arm(): void {
-    if (this.#due !== undefined) return;
     const dueMs = this.#trunk.nextDueMs();
-    if (dueMs === undefined) return;
-    this.#due = this.#clock.after(Math.max(0, dueMs - this.#clock.monoMs()), this.#tick);
+    if (dueMs === undefined || (this.#due !== undefined && this.#due.atMs <= dueMs)) return;
+    this.#due?.timer.cancel();
+    this.#due = { atMs: dueMs, timer: this.#clock.after(Math.max(0, dueMs - this.#clock.monoMs()), this.#tick) };
   }
 
   readonly #tick = (): void => {
@@ -383,7 +383,7 @@ export class TrunkRunner {
     this.#survival.close();
     this.#tellWaiting();
     this.#idle.cancel();
-    this.#due?.cancel();
+    this.#due?.timer.cancel();
     this.#hold?.cancel();
     this.#options.log.info("trunk ended", { trunk: this.trunkIdHex, reason: end.cause, detail: end.detail });
     // The last notice goes out, then the streams end; whatever does not leave in time is cut.
