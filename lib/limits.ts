@@ -88,7 +88,7 @@ export const limits = {
   holdAcceptorMs: 45 * secondMs,
   idleTrunkPingMs: 15 * secondMs,
   attachDeadlineMs: 5 * secondMs,
-  attachmentsPerTrunkMaxCount: 8,
+  attachmentsPerTrunkMaxCount: 16,
   attachmentsPerPathMaxCount: 8,
   ackDelayMs: 4,
   ackEveryInteractiveBytes: 32 * KiB,
