@@ -122,15 +122,16 @@ export class Detector {
     const wedgedSinceMs = lane.replay.count > 0 ? Math.max(lane.progressAtMs, owedSinceMs) : nowMs;
     const wedged = nowMs - wedgedSinceMs >= limits.stuckDeadMs;
     if (nowMs - silentSinceMs < limits.silencePingMs && !wedged) return;
-    const sinceMs = wedged ? wedgedSinceMs : silentSinceMs;
+    const silent = nowMs - silentSinceMs >= limits.silenceDeadMs;
+    const sinceMs = wedged && !silent ? wedgedSinceMs : silentSinceMs;
     this.#pingAll(sinceMs, nowMs);
     const without = (other: Attachment): boolean => this.#pathKey(other) === pathKey;
     const witness = moveTarget(this.#trunk.attachments(), { lane: lane.name, answeredSinceMs: sinceMs, without });
     const witnessed = this.#isWitnessed(lane.name, active, witness !== undefined, sinceMs, nowMs);
-    if (nowMs - silentSinceMs < limits.silenceDeadMs && !wedged) return;
+    if (!silent && !wedged) return;
     if (witnessed) this.#dead.set(pathKey, { pathKey, silentSinceMs: sinceMs });
     // A wedged path with bytes on it is nothing to look for a third path for: those may be slow acks.
-    else if (!wedged && witness === undefined) {
+    else if (silent && witness === undefined) {
       this.#silentSinceMs = Math.min(this.#silentSinceMs ?? sinceMs, sinceMs);
     }
   }
