@@ -1,0 +1,158 @@
+import { describe, expect, it } from "vitest";
+import { Detector } from "../../../fabric/trunk/detector.ts";
+import { PathKeeper } from "../../../fabric/trunk/keeper.ts";
+import { moveTarget } from "../../../fabric/trunk/targets.ts";
+import { limits } from "../../../lib/limits.ts";
+import { VirtualWorld } from "./virtual-edges.ts";
+
+/** A trunk with one bulk lane on connection 1 and, if asked for, a ready spare on connection 2. */
+function stage(spare: boolean, opens = true) {
+  const world = new VirtualWorld();
+  world.addPath("bulk", 1);
+  if (spare) world.addPath("bulk", 2);
+  world.settle();
+  const { trunk } = opens ? world.initiator : world.acceptor;
+  const keeper = new PathKeeper({ trunk, opens, ownConnections: true });
+  const detector = new Detector(trunk);
+  const read = new Map([[1, 0]]);
+  keeper.add(1, ["e", "r1", "x"]);
+  keeper.attached(1, "bulk");
+  detector.add(1, "e r1 x", world.nowMs);
+  if (spare) {
+    keeper.add(2, ["e", "r2", "x"]);
+    keeper.attached(2, "bulk");
+    detector.add(2, "e r2 x", world.nowMs);
+    read.set(2, 0);
+  }
+  const look = () => detector.look(world.nowMs, (id) => read.get(id) ?? 0);
+  return { world, trunk, keeper, detector, read, look };
+}
+
+/** Looks every 25 ms for so long; pings on paths of `answering` come back, and nothing else does. */
+function pass(from: ReturnType<typeof stage>, ms: number, answering: readonly number[]) {
+  const { world, read, look } = from;
+  let verdict = look();
+  for (let at = 0; at < ms; at += limits.silenceLookMs) {
+    for (const path of world.paths) {
+      world.pump(path);
+      if (!answering.includes(path.id)) continue;
+      while (world.deliver(path, true)) world.pump(path);
+      while (world.deliver(path, false)) read.set(path.id, (read.get(path.id) ?? 0) + 1);
+    }
+    world.nowMs += limits.silenceLookMs;
+    verdict = look();
+  }
+  return verdict;
+}
+
+describe("the detector", () => {
+  it("DT4 looks at nothing while nothing is owed", () => {
+    const { world, detector, look } = stage(true);
+    expect(detector.owes(world.nowMs)).toBe(false);
+    expect(look()).toEqual({ dead: [], alone: false, silentSinceMs: undefined, againMs: undefined });
+  });
+
+  it("DT2 accuses a silent path after 300 ms while another answers, and not before", () => {
+    const early = stage(true);
+    early.world.initiator.open("bulk");
+    expect(pass(early, 250, [2]).dead).toEqual([]);
+    const late = stage(true);
+    late.world.initiator.open("bulk");
+    expect(pass(late, 375, [2]).dead.map(({ pathKey }) => pathKey)).toEqual(["e r1 x"]);
+  });
+
+  it("DT2 accuses nobody when all are silent, asks for a third path, and goes on counting the silence past a second", () => {
+    const all = stage(true);
+    all.world.initiator.open("bulk");
+    const fromMs = all.world.nowMs;
+    const verdict = pass(all, 3_000, []);
+    expect(verdict.dead).toEqual([]);
+    expect(verdict.alone).toBe(true);
+    expect(verdict.silentSinceMs).toBeLessThanOrEqual(fromMs + limits.silenceLookMs);
+  });
+
+  it("DT2 gives the slower path as long to answer as the witness has answered, when a stalled peer goes on", () => {
+    const both = stage(true);
+    both.world.initiator.open("bulk");
+    pass(both, 600, []);
+    // The quicker path is heard first.
+    expect(pass(both, 50, [2]).dead).toEqual([]);
+    expect(pass(both, 150, [2]).dead.map(({ pathKey }) => pathKey)).toEqual(["e r1 x"]);
+  });
+
+  it("DT1 any byte is life: bytes without messages keep a path from being silent", () => {
+    const alive = stage(true);
+    alive.world.initiator.open("bulk");
+    for (let n = 0; n < 6; n += 1) {
+      alive.read.set(1, (alive.read.get(1) ?? 0) + 1);
+      expect(pass(alive, 100, [2]).dead).toEqual([]);
+    }
+  });
+
+  it("DT3 a path with bytes and without acks for a second is dead when another answers", () => {
+    const wedged = stage(true);
+    wedged.world.initiator.open("bulk");
+    let dead: readonly { pathKey: string }[] = [];
+    for (let n = 0; n < 16; n += 1) {
+      wedged.read.set(1, (wedged.read.get(1) ?? 0) + 1);
+      dead = pass(wedged, 100, [2]).dead;
+    }
+    expect(dead.map(({ pathKey }) => pathKey)).toEqual(["e r1 x"]);
+  });
+});
+
+describe("the keeper", () => {
+  it("KP2 wants a spare beside what it uses, and none when it has one", () => {
+    const bare = stage(false);
+    expect(bare.keeper.plan(bare.world.nowMs, false).wanted).toMatchObject({
+      purpose: "standby",
+      beside: [["e", "r1", "x"]],
+      urgent: false,
+    });
+    const kept = stage(true);
+    expect(kept.keeper.plan(kept.world.nowMs, false)).toMatchObject({ wanted: undefined, destroy: [] });
+  });
+
+  it("KP3 the acceptor opens nothing", () => {
+    const { keeper, world } = stage(false, false);
+    expect(keeper.plan(world.nowMs, true).wanted).toBeUndefined();
+  });
+
+  it("KP1 a path that is left stays until what replaced it has proved itself", () => {
+    const { keeper, world, trunk } = stage(true);
+    keeper.leave(1, "revoked", world.nowMs);
+    expect(keeper.plan(world.nowMs, false).destroy).toEqual([]);
+    expect(trunk.lanes.bulk.active?.connectionId).toBe(2);
+    world.settle();
+    expect(keeper.plan(world.nowMs, false).destroy).toEqual([1]);
+  });
+
+  it("KP1 the only path is not given up, whatever is said of it", () => {
+    const { keeper, world, trunk } = stage(false);
+    keeper.leave(1, "revoked", world.nowMs);
+    const plan = keeper.plan(world.nowMs, false);
+    expect(plan.destroy).toEqual([]);
+    expect(plan.wanted?.urgent).toBe(true);
+    expect(trunk.lanes.bulk.active?.connectionId).toBe(1);
+  });
+
+  it("gives up a spare whose lane the far end refused", () => {
+    const { keeper, world, trunk } = stage(true);
+    trunk.attachmentLost(2, world.nowMs);
+    expect(keeper.plan(world.nowMs, false).destroy).toEqual([2]);
+  });
+});
+
+describe("the target of a move", () => {
+  it("is ready, of that lane, not being left, and answered since the silence began", () => {
+    const { trunk, world } = stage(true);
+    const all = [...trunk.attachments()];
+    expect(moveTarget(all, { lane: "interactive" })).toBeUndefined();
+    expect(moveTarget(all, { lane: "bulk", without: ({ id }) => id === 1 })?.id).toBe(2);
+    expect(moveTarget(all, { lane: "bulk", answeredSinceMs: world.nowMs + 1 })).toBeUndefined();
+    for (const attachment of all) attachment.retired = attachment.id === 2;
+    expect(moveTarget(all, { lane: "bulk" })?.id).toBe(1);
+    for (const attachment of all) attachment.phase = "attaching";
+    expect(moveTarget(all, { lane: "bulk" })).toBeUndefined();
+  });
+});
