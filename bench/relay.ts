@@ -85,7 +85,13 @@ async function startContenders(stage: Stage, program: string, folder: string): P
   const relayId = stage.nodeId("relay-1");
   const [tcpPort = 0, h2Port = 0, passPort = 0] = await freePorts(3);
   const ended = (port: number): Route => ({ kind: "tls", port, serverName, peerId: relayId, terminated: true });
-  const tcp = await startHaproxy(program, "haproxy_tcp", files, tcpPort, terminatingConfig(tcpPort, terminatedPort, files));
+  const tcp = await startHaproxy(
+    program,
+    "haproxy_tcp",
+    files,
+    tcpPort,
+    terminatingConfig(tcpPort, terminatedPort, files),
+  );
   const h2 = await startHaproxy(program, "haproxy", files, h2Port, grpcConfig(h2Port, terminatedPort, files));
   const pass = await startHaproxy(
     program,

@@ -66,11 +66,6 @@ export function errnoOf(thrown: unknown): string | undefined {
   return undefined;
 }
 
-/** Marks a branch that the types say cannot be reached. */
-export function unreachable(value: never): never {
-  throw new Error(`unreachable: ${String(value)}`);
-}
-
 /** Throws when `condition` is false: for bugs, never for input. */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);

@@ -11,7 +11,7 @@ import { WeftError } from "../../lib/errors.ts";
 export const MESSAGE_HEAD_BYTES = 4;
 
 /** What is wrong with a stream of messages. */
-export type MessageFault = "too_large" | "truncated";
+type MessageFault = "too_large" | "truncated";
 
 /** The error of whoever hands over a message that is too long. `limitBytes` is without the length in front. */
 export function messageTooLarge(limitBytes: number): WeftError {
