@@ -10,8 +10,6 @@ import { WeftError } from "../../lib/errors.ts";
 /** Bytes of the length in front of every message. */
 export const MESSAGE_HEAD_BYTES = 4;
 
-/** What is wrong with a stream of messages. */
-type MessageFault = "too_large" | "truncated";
 
 /** The error of whoever hands over a message that is too long. `limitBytes` is without the length in front. */
 export function messageTooLarge(limitBytes: number): WeftError {
