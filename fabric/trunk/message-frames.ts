@@ -10,7 +10,6 @@ import { WeftError } from "../../lib/errors.ts";
 /** Bytes of the length in front of every message. */
 export const MESSAGE_HEAD_BYTES = 4;
 
-
 /** The error of whoever hands over a message that is too long. `limitBytes` is without the length in front. */
 export function messageTooLarge(limitBytes: number): WeftError {
   return new WeftError("resource_exhausted", `a message has at most ${limitBytes} bytes`, {
