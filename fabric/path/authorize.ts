@@ -113,7 +113,7 @@ function placeFault({ offer, selfId, callerId, snapshot }: OfferFacts, at: numbe
   if (at < 1 || offer.hops.lastIndexOf(selfId) !== at) return "OFFER_NOT_ON_PATH";
   if (offer.hops[at - 1] !== callerId) return "OFFER_WRONG_CALLER";
   // Edges meet without a relay only to measure, or where a route intent lets this organization's paths do so.
-  if (offer.hops.length !== 2 || offer.purpose === PathPurpose.PROBE) return undefined;
+  if (offer.hops.length !== 2 || scopeOf(offer) === undefined) return undefined;
   const direct = neighbourById(snapshot, callerId)?.directOrganizationIds ?? [];
   return direct.includes(offer.organizationId) ? undefined : "OFFER_NO_RELAY";
 }

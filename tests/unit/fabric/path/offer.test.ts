@@ -199,6 +199,8 @@ describe("LAW-R1 a hop decides from what it knows itself", () => {
       authorizeOffer({ ...factsAt(3, signed({ ...direct, ...fields })), callerId: "nd-entry" });
     expect(at({})).toEqual({ ok: false, detail: "OFFER_NO_RELAY" });
     expect(at({ purpose: PathPurpose.PROBE, organizationId: "" })).toEqual({ ok: true, position: "far-edge" });
+    // Called a probe, it would still carry an organization's trunk past every relay.
+    expect(at({ purpose: PathPurpose.PROBE })).toEqual({ ok: false, detail: "OFFER_NO_RELAY" });
   });
 
   it("dates: too old, too new, and older than the hop's own start", () => {
