@@ -82,6 +82,11 @@ export const limits = {
   channelStreamHighWaterBytes: 64 * KiB,
   channelsEndingMaxCount: 1_000,
   channelOpenMaxBytes: 4 * KiB,
+  // What initiators may keep at one far edge. One peer: an entry for one organization, or one client in all its processes.
+  acceptedTrunksMaxCount: 10_000,
+  acceptedTrunksPerPeerMaxCount: 256,
+  acceptedChannelsMaxCount: 60_000,
+  acceptedChannelsPerPeerMaxCount: 20_000,
   trunkReceivePoolBytes: 64 * MiB,
   processReceivePoolBytes: 256 * MiB,
   holdInitiatorMs: 30 * secondMs,
@@ -98,6 +103,8 @@ export const limits = {
   // Several paths may truly die within the span; a batch that kills what carries it goes through them in milliseconds.
   movesWithoutAckMaxCount: 6,
   movesWithoutAckSpanMs: 2 * secondMs,
+  // A far edge that only ever attaches: at a second each until a path counts as wedged, about as long as trunks are held.
+  movesUnansweredMaxCount: 32,
   trunkCloseGraceMs: 1 * secondMs,
 
   // Messages: without the 4 bytes of length in front of each.
@@ -242,6 +249,16 @@ export const limits = {
   clientWayMs: 2 * secondMs,
   clientEntryPingMs: 1 * secondMs,
   entryRestMs: 5 * secondMs,
+  // Of the offers an entry may make (offersPerInitiatorPerSecond, offerBurstCount) and of its paths (livePathsPerInitiatorMaxCount).
+  clientOffersPerSecond: 15,
+  clientOffersBurstCount: 30,
+  clientOffersPerOrganizationPerSecond: 10,
+  clientOffersPerOrganizationBurstCount: 28,
+  clientOffersPerClientPerSecond: 8,
+  clientOffersPerClientBurstCount: 25,
+  livePathsPerClientMaxCount: 500,
+  livePathsPerClientOrganizationMaxCount: 1_000,
+  clientEventsMaxCount: 16,
   forwardedConnectionsMaxCount: 10_000,
 
   // QoS policies and route intents.

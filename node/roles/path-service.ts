@@ -29,6 +29,7 @@ import { type Caller, clientOf, kCaller } from "../../rpc/caller.ts";
 import { sharedHops } from "../ask-hop.ts";
 import type { ClientLeg, PathEvent, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
+import { ClientBudget } from "./client-budget.ts";
 import type { Routes } from "./routes.ts";
 
 export interface PathServiceDeps {
@@ -79,6 +80,8 @@ async function* follow(
   const queue: Event[] = [];
   let wake: () => void = () => {};
   const unsubscribe = leg.onEvent((event) => {
+    // A reader that falls behind hears the newest: the last one says what matters.
+    if (queue.length >= limits.clientEventsMaxCount) queue.shift();
     queue.push(eventOf(event, selfId));
     wake();
   });
@@ -111,9 +114,11 @@ function avoiding(ways: readonly (readonly string[])[], avoid: ReadonlySet<strin
 
 class ClientPaths {
   readonly #deps: PathServiceDeps;
+  readonly #budget: ClientBudget;
 
   constructor(deps: PathServiceDeps) {
     this.#deps = deps;
+    this.#budget = new ClientBudget(deps.ports.clock);
   }
 
   get selfId(): string {
@@ -215,16 +220,18 @@ class ClientPaths {
     return last;
   }
 
-  /** One attempt over one way; the failure of the way, remembered. Throws only when the caller left. */
+  /** One attempt over one way; the failure of the way, remembered. Throws when the caller left or may not have another. */
   async #leg(wish: Wish, hops: readonly string[], purpose: PathPurpose): Promise<ClientLeg | Error> {
     const { resource, organizationId, signed, ask, clientId } = wish;
     const { clock } = this.#deps.ports;
+    this.#budget.offer(wish);
+    const release = this.#budget.path(wish);
     // A hop that hangs must not cost the client the time for the next way. Once open, the leg outlives this.
     const tooSlow = new AbortController();
     const timer = clock.after(limits.clientWayMs, () => tooSlow.abort());
     const signal = AbortSignal.any([wish.signal, tooSlow.signal]);
     try {
-      return await this.#deps.paths().openForClient({
+      const leg = await this.#deps.paths().openForClient({
         hops,
         purpose,
         trunkId: ask.trunkId,
@@ -235,7 +242,12 @@ class ClientPaths {
         clientId,
         signal,
       });
+      leg.onEvent(({ kind }) => {
+        if (kind === "closing") release();
+      });
+      return leg;
     } catch (thrown) {
+      release();
       if (wish.signal.aborted || !(thrown instanceof Error)) throw thrown;
       if (sharedHops(thrown, hops).length === 0) this.#deps.routes.failed(hops);
       return thrown;

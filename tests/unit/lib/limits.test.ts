@@ -86,3 +86,20 @@ it("limits of trust, links and routes agree with each other", () => {
     "links and paths have handshakes of their own",
   );
 });
+
+it("clients, organizations and clients in all leave room for the next wider of them", () => {
+  assert(
+    limits.clientOffersPerClientPerSecond < limits.clientOffersPerOrganizationPerSecond,
+    "a client, its organization",
+  );
+  assert(limits.clientOffersPerOrganizationPerSecond < limits.clientOffersPerSecond, "an organization, all clients");
+  assert(limits.clientOffersPerSecond < limits.offersPerInitiatorPerSecond, "clients, their entry's own trunks");
+  assert(limits.clientOffersPerClientBurstCount < limits.clientOffersPerOrganizationBurstCount, "a client's burst");
+  assert(limits.clientOffersPerOrganizationBurstCount < limits.clientOffersBurstCount, "an organization's burst");
+  assert(limits.clientOffersBurstCount < limits.offerBurstCount, "the burst of all clients");
+  assert(limits.livePathsPerClientMaxCount < limits.livePathsPerClientOrganizationMaxCount, "paths of a client");
+  assert(limits.livePathsPerClientOrganizationMaxCount < limits.livePathsPerInitiatorMaxCount, "paths of clients");
+  assert(limits.acceptedChannelsPerPeerMaxCount * 2 < limits.acceptedChannelsMaxCount, "channels of one peer");
+  assert(limits.acceptedChannelsPerPeerMaxCount >= limits.channelsPerTrunkMaxCount, "a trunk may be full");
+  assert(limits.acceptedTrunksPerPeerMaxCount < limits.acceptedTrunksMaxCount, "trunks of one peer");
+});
