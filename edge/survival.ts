@@ -59,6 +59,7 @@ export class Survival {
   #settling = false;
   #hadSpare = false;
   #askedAtMs = Number.NEGATIVE_INFINITY;
+  #heardAskedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SurvivalOptions) {
     const { trunk, open, ownConnections, random } = options;
@@ -122,8 +123,11 @@ export class Survival {
     });
   }
 
-  /** The far end wants another path to choose from. */
+  /** The far end wants another path to choose from. It may ask as often as this end would, no more counts. */
   wanted(): void {
+    const nowMs = this.#options.clock.monoMs();
+    if (nowMs - this.#heardAskedAtMs < limits.thirdPathEveryMs) return;
+    this.#heardAskedAtMs = nowMs;
     this.#alone = true;
     this.changed();
   }
@@ -137,7 +141,8 @@ export class Survival {
 
   #told(connectionId: number, event: EdgePathEvent): void {
     if (event.kind === "closing" || this.#over.signal.aborted) return;
-    if (event.nodeId !== undefined && event.nodeId !== "") {
+    // Of its own path a hop may tell what it likes; about other nodes it has no say.
+    if (event.nodeId !== undefined && this.#connections.get(connectionId)?.path.hops.includes(event.nodeId)) {
       this.#keeper.shun(event.nodeId, this.#options.clock.monoMs());
     }
     this.#leave(connectionId, event.kind);

@@ -10,6 +10,9 @@ import type { TrunkOptions } from "./trunk-core.ts";
 
 const nothing: SignedAsk = { ask: new Uint8Array(0), signature: new Uint8Array(0) };
 
+/** One move each microsecond for nine years; from a generation near 2^53 nobody could count on. */
+export const GENERATION_MAX = 2 ** 48;
+
 export class AttachSigner {
   readonly #options: TrunkOptions;
 
@@ -40,6 +43,7 @@ export class AttachSigner {
     const from: Side = side === "initiator" ? "acceptor" : "initiator";
     return (
       attach.lane === lane.wire &&
+      attach.generation <= GENERATION_MAX &&
       Buffer.compare(attach.trunkId, trunkId) === 0 &&
       provesAttach(secret, from, exporter, attach)
     );

@@ -61,6 +61,8 @@ export class Lane implements SendingLane {
   #peerOwesAtMs = Number.NEGATIVE_INFINITY;
   /** Times of moves since the last ack that took something out of the replay. */
   #movesAtMs: number[] = [];
+  /** Moves of bytes since the far end last acknowledged some while it was attached: an Attach alone says little. */
+  #movesUnanswered = 0;
 
   /** Ids: odd on bulk, even on interactive, counted up; the last one used by the opener. */
   lastChannelId: number;
@@ -142,12 +144,13 @@ export class Lane implements SendingLane {
     return batch;
   }
 
-  /** Applies an absolute ack. Returns false when it acknowledges what was never sent. */
-  acked(nextExpectedSeq: number, nowMs: number): boolean {
+  /** Applies an absolute ack, of an Attach or by itself. Returns false when it acknowledges what was never sent. */
+  acked(nextExpectedSeq: number, nowMs: number, attaching = false): boolean {
     const acked = this.replay.ack(nextExpectedSeq, nowMs);
     if (acked === "beyond") return false;
     if (acked === undefined) return true;
     this.progressAtMs = nowMs;
+    if (!attaching) this.#movesUnanswered = 0;
     this.#movesAtMs.length = 0;
     this.window.acked(nowMs, acked.bytes, acked.delayMs, acked.seq, this.replay.nextSeq);
     return true;
@@ -166,6 +169,8 @@ export class Lane implements SendingLane {
     this.replay.thin(nowMs - limits.droppableReplayMaxAgeMs, (batch) => withTombstones(batch, this.channels));
     const again = this.replay.rewind();
     if (again === 0) return 0;
+    this.#movesUnanswered += 1;
+    if (this.#movesUnanswered >= limits.movesUnansweredMaxCount) return undefined;
     const moves = this.#movesAtMs;
     moves.push(nowMs);
     while (moves.length > 0 && (moves[0] as number) < nowMs - limits.movesWithoutAckSpanMs) moves.shift();

@@ -48,7 +48,6 @@ export interface TrunkOptions {
   readonly secret: Uint8Array;
   readonly processPool: CreditPool;
   readonly events: TrunkEvents;
-  /** Client edges: shown in every Attach. */
 }
 
 export interface NewAttachment {

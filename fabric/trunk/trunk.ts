@@ -11,7 +11,7 @@
 import { NoticeKind } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Side } from "./attach-proof.ts";
-import { AttachSigner } from "./attach-signer.ts";
+import { AttachSigner, GENERATION_MAX } from "./attach-signer.ts";
 import { Attachment } from "./attachments.ts";
 import type { TrunkChannel } from "./channel.ts";
 import { CreditPool } from "./credit.ts";
@@ -84,7 +84,7 @@ export class Trunk implements TrunkCore {
       lane.generation = Math.max(lane.generation, attach.generation);
     }
     // The peer's position may be old; it only ever trims.
-    if (!lane.acked(attach.nextExpectedSeq, nowMs)) {
+    if (!lane.acked(attach.nextExpectedSeq, nowMs, true)) {
       this.violated("attach: beyond what was sent");
       return;
     }
@@ -314,6 +314,10 @@ export class Trunk implements TrunkCore {
   }
 
   #receiveMove(lane: Lane, attachment: Attachment, generation: number, nowMs: number): void {
+    if (generation > GENERATION_MAX) {
+      this.violated("move: a generation nobody reaches");
+      return;
+    }
     const wins = generation > lane.generation || (generation === lane.generation && this.side === "acceptor");
     if (!wins) return;
     if (lane.active === attachment) {
