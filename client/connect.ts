@@ -11,7 +11,8 @@
 import type { EdgeChannel } from "../edge/channel.ts";
 import type { DialAddress } from "../edge/dial.ts";
 import { TrunkPool } from "../edge/trunk-pool.ts";
-import type { TrunkRunner, TrunkRunnerStats } from "../edge/trunk-runner.ts";
+import type { TrunkRunner } from "../edge/trunk-runner.ts";
+import type { TrunkRunnerStats } from "../edge/trunk-runner-stats.ts";
 import { isId } from "../fabric/signed-bytes.ts";
 import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import { ChannelClass, OriginAssurance } from "../gen/weft/fabric/v1/role_pb.ts";

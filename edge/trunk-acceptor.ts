@@ -20,6 +20,7 @@ import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import { AttachmentStream } from "./attachment.ts";
 import type { EdgeChannel } from "./channel.ts";
+import { ChannelBudget } from "./channel-budget.ts";
 import type { AcceptedPath } from "./edge-path.ts";
 import { PathConnection } from "./path-connection.ts";
 import { endTrunks } from "./trunk-ending.ts";
@@ -47,6 +48,8 @@ export interface TrunkAcceptorOptions<C> {
   readonly vouches?: (info: TrunkInfo<C>) => boolean;
   /** Answer with `channel.accept()` or `channel.refuse(end, stage)`, now or later. */
   readonly onChannel: (channel: EdgeChannel, open: ChannelOpen, trunk: TrunkRunner, context: C) => void;
+  /** An Attach was not taken: of an unknown trunk, with a wrong proof, by the wrong path or peer, or one too many. */
+  readonly onRefused?: () => void;
   readonly onTrunk?: (trunk: TrunkRunner, context: C) => void;
   readonly onTrunkEnd?: (trunk: TrunkRunner, end: TrunkEnd) => void;
   readonly onMove?: (moved: TrunkMoved, trunk: TrunkRunner) => void;
@@ -54,11 +57,28 @@ export interface TrunkAcceptorOptions<C> {
   readonly processPool?: CreditPool;
   /** How long a trunk that lost every attachment waits for its initiator, milliseconds. */
   readonly holdMs?: number;
+  readonly bounds?: AcceptorBounds;
 }
+
+/** What initiators may keep here. */
+export interface AcceptorBounds {
+  readonly trunksMaxCount: number;
+  readonly trunksPerPeerMaxCount: number;
+  readonly channelsMaxCount: number;
+  readonly channelsPerPeerMaxCount: number;
+}
+
+export const acceptorBounds: AcceptorBounds = {
+  trunksMaxCount: limits.acceptedTrunksMaxCount,
+  trunksPerPeerMaxCount: limits.acceptedTrunksPerPeerMaxCount,
+  channelsMaxCount: limits.acceptedChannelsMaxCount,
+  channelsPerPeerMaxCount: limits.acceptedChannelsPerPeerMaxCount,
+};
 
 interface Held<C> {
   readonly runner: TrunkRunner;
   readonly peerKey: string;
+  readonly budget: ChannelBudget;
   /** Of the newest path that was attached. */
   context: C;
 }
@@ -68,11 +88,15 @@ export class TrunkAcceptor<C> {
   readonly #processPool: CreditPool;
   readonly #trunks = new Map<string, Held<C>>();
   readonly #connections = new Set<PathConnection>();
+  readonly #bounds: AcceptorBounds;
+  readonly #channels: ChannelBudget;
   #draining = false;
 
   constructor(options: TrunkAcceptorOptions<C>) {
     this.#options = options;
     this.#processPool = options.processPool ?? new CreditPool(limits.processReceivePoolBytes);
+    this.#bounds = options.bounds ?? acceptorBounds;
+    this.#channels = new ChannelBudget(this.#bounds.channelsMaxCount);
   }
 
   /** Takes over a path whose peer was judged. */
@@ -160,20 +184,31 @@ export class TrunkAcceptor<C> {
       else this.#refuse(connection, stream);
     } else if (!provesAttach(connection.exporter, "initiator", connection.exporter, attach)) {
       this.#unknown(stream);
-    } else if (!named || this.#draining || !this.#options.accept({ ...path, ...attach })) {
+    } else if (!named || this.#draining || !this.#options.accept({ ...path, ...attach }) || !this.#room(path)) {
       this.#refuse(connection, stream);
     } else if (!this.#make(path, connection, attach).adopt(connection, stream, lane, attach)) {
       this.#refuse(connection, stream);
     }
   }
 
+  /** Whether this peer may have one more trunk. A held one makes room: what its initiator left behind, as far as anybody knows. */
+  #room({ peerKey }: AcceptedPath<C>): boolean {
+    const own = [...this.#trunks.values()].filter((held) => held.peerKey === peerKey);
+    if (own.length < this.#bounds.trunksPerPeerMaxCount) return this.#trunks.size < this.#bounds.trunksMaxCount;
+    const left = own.find(({ runner }) => runner.connections().length === 0);
+    left?.runner.abort("its initiator has too many trunks");
+    return left !== undefined;
+  }
+
   #refuse(connection: PathConnection, stream: AttachmentStream): void {
+    this.#options.onRefused?.();
     stream.destroy();
     if (!this.#carries(connection)) connection.destroy();
   }
 
   /** The trunk it names is over: the initiator must not go on trying. */
   #unknown(stream: AttachmentStream): void {
+    this.#options.onRefused?.();
     let notice: Buffer | undefined = encodeMessage({ kind: "notice", notice: NoticeKind.UNKNOWN_TRUNK, detail: "" });
     stream.owner = {
       pullControl: () => {
@@ -191,6 +226,7 @@ export class TrunkAcceptor<C> {
 
   #make(path: AcceptedPath<C>, connection: PathConnection, attach: Attach): TrunkRunner {
     const { clock, random, log, onChannel, onTrunk, onTrunkEnd, onMove, holdMs } = this.#options;
+    const budget = this.#budgetOf(path.peerKey);
     const runner = new TrunkRunner({
       clock,
       random,
@@ -202,15 +238,22 @@ export class TrunkAcceptor<C> {
       organizationId: path.organizationId,
       processPool: this.#processPool,
       holdMs: holdMs ?? limits.holdAcceptorMs,
+      budget,
       ...(onMove === undefined ? {} : { onMove }),
       onChannel: (channel, trunk) => onChannel(channel, channel.request, trunk, path.context),
     });
-    this.#trunks.set(runner.trunkIdHex, { runner, peerKey: path.peerKey, context: path.context });
+    this.#trunks.set(runner.trunkIdHex, { runner, peerKey: path.peerKey, budget, context: path.context });
     onTrunk?.(runner, path.context);
     void runner.ended.then((end) => {
       this.#trunks.delete(runner.trunkIdHex);
       onTrunkEnd?.(runner, end);
     });
     return runner;
+  }
+
+  /** One per peer: what its other trunks count towards already. */
+  #budgetOf(peerKey: string): ChannelBudget {
+    for (const held of this.#trunks.values()) if (held.peerKey === peerKey) return held.budget;
+    return new ChannelBudget(this.#bounds.channelsPerPeerMaxCount, this.#channels);
   }
 }

@@ -8,18 +8,17 @@ import { applyQos } from "../fabric/trunk/apply-qos.ts";
 import type { Side } from "../fabric/trunk/attach-proof.ts";
 import { pingSilent } from "../fabric/trunk/calls.ts";
 import type { TrunkChannel } from "../fabric/trunk/channel.ts";
-import { openChannel, returnIdleCredit } from "../fabric/trunk/channel-ops.ts";
+import { openChannel, resetChannel, returnIdleCredit } from "../fabric/trunk/channel-ops.ts";
 import type { CreditPool } from "../fabric/trunk/credit.ts";
 import type { Lane } from "../fabric/trunk/lane.ts";
 import type { LaneName } from "../fabric/trunk/lane-name.ts";
 import type { Attach, ChannelOpen } from "../fabric/trunk/messages.ts";
 import type { TrunkMove } from "../fabric/trunk/move.ts";
 import type { TrunkQos } from "../fabric/trunk/shaper.ts";
-import type { TrunkStats } from "../fabric/trunk/stats.ts";
 import { trunkStats } from "../fabric/trunk/stats.ts";
 import { Trunk } from "../fabric/trunk/trunk.ts";
 import type { TrunkEnd, TrunkEvents } from "../fabric/trunk/trunk-core.ts";
-import { NoticeKind } from "../gen/weft/channel/v1/channel_pb.ts";
+import { ChannelEnd, ChannelStage, NoticeKind } from "../gen/weft/channel/v1/channel_pb.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
@@ -27,8 +26,10 @@ import type { Random } from "../lib/random.ts";
 import type { AttachmentOwner } from "./attachment.ts";
 import { AttachmentStream } from "./attachment.ts";
 import { EdgeChannel } from "./channel.ts";
+import type { ChannelBudget } from "./channel-budget.ts";
 import type { PathConnection } from "./path-connection.ts";
 import { type OpenConnection, Survival } from "./survival.ts";
+import type { TrunkRunnerStats } from "./trunk-runner-stats.ts";
 
 /** A lane went on elsewhere, and bytes flow there. */
 export interface TrunkMoved extends TrunkMove {
@@ -53,25 +54,13 @@ export interface TrunkRunnerOptions {
   readonly holdMs: number;
   /** Acceptor. */
   readonly onChannel?: (channel: EdgeChannel, trunk: TrunkRunner) => void;
+  /** Acceptor: what the channels of this trunk count towards. */
+  readonly budget?: ChannelBudget;
   readonly onMove?: (moved: TrunkMoved, trunk: TrunkRunner) => void;
   /** Initiator: how further paths are opened. Without it the trunk lives on those it is given. */
   readonly open?: OpenConnection;
   /** Default true: a second lane does not share the connection of the first while there is a choice. */
   readonly ownConnections?: boolean;
-}
-
-export interface TrunkRunnerStats extends Omit<TrunkStats, "attachments"> {
-  readonly farEdge: string;
-  readonly organizationId: string;
-  readonly attachments: readonly {
-    readonly lane: LaneName;
-    readonly active: boolean;
-    readonly ready: boolean;
-    /** Attachments with the same number share a connection. */
-    readonly connectionId: number;
-    readonly hops: readonly string[];
-    readonly rttMs: number | undefined;
-  }[];
 }
 
 interface Carried {
@@ -94,7 +83,9 @@ export class TrunkRunner {
   readonly #ended = Promise.withResolvers<TrunkEnd>();
   readonly #carried = new Map<number, Carried>();
   readonly #channels = new Map<number, EdgeChannel>();
-  readonly #channelGone = (channelId: number): void => void this.#channels.delete(channelId);
+  readonly #channelGone = (channelId: number): void => {
+    if (this.#channels.delete(channelId)) this.#options.budget?.give();
+  };
   readonly #idle: Timer;
   readonly #survival: Survival;
   /** Where a lane last was when its attachment was lost. */
@@ -354,6 +345,10 @@ export class TrunkRunner {
       },
       attachmentRefused: (id) => this.#lost(id, ""),
       offered: (channel) => {
+        if (this.#options.budget?.take() === false) {
+          resetChannel(this.#trunk, channel, ChannelEnd.LIMIT, ChannelStage.EGRESS);
+          return;
+        }
         const stream = this.#track(channel);
         this.#options.onChannel?.(stream, this);
       },

@@ -44,6 +44,7 @@ export function createNodeCounters(): NodeCounters {
     offersRefused: 0,
     peeksRefused: 0,
     tokensRefused: 0,
+    attachesRefused: 0,
     channelsOpened: 0,
     channelsLive: 0,
     trunksLive: 0,

@@ -120,6 +120,7 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
           offersRefused: BigInt(counters.offersRefused),
           peeksRefused: BigInt(counters.peeksRefused),
           tokensRefused: BigInt(counters.tokensRefused),
+          attachesRefused: BigInt(counters.attachesRefused),
           channelsOpened: BigInt(counters.channelsOpened),
           channelsLive: BigInt(counters.channelsLive),
           trunksLive: BigInt(counters.trunksLive),

@@ -96,6 +96,7 @@ export interface NodeCounters {
   offersRefused: number;
   peeksRefused: number;
   tokensRefused: number;
+  attachesRefused: number;
   channelsOpened: number;
   channelsLive: number;
   trunksLive: number;

@@ -132,6 +132,9 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
         channel.destroy();
       });
     },
+    onRefused: () => {
+      ports.counters.attachesRefused += 1;
+    },
     onTrunk: (trunk) => {
       ports.counters.trunksLive += 1;
       ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });

@@ -13,6 +13,7 @@ import { askHash, verifyAsk } from "../../fabric/path/ask.ts";
 import type { Attach } from "../../fabric/trunk/messages.ts";
 import { FarEdge } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { PacedLog } from "../../lib/paced-log.ts";
 import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 
@@ -20,8 +21,11 @@ export class AskVoucher {
   readonly #ports: DataPlanePorts;
   readonly #resources = new WeakMap<PathEnd, string>();
 
+  readonly #paced: PacedLog;
+
   constructor(ports: DataPlanePorts) {
     this.#ports = ports;
+    this.#paced = new PacedLog(ports.clock, ports.log);
   }
 
   /** The resource a client's path was asked for; undefined between nodes, and before the ask was seen. */
@@ -60,7 +64,7 @@ export class AskVoucher {
   }
 
   #refused(detail: string): false {
-    this.#ports.log.info("attach refused", { detail });
+    this.#paced.info("attach refused", { detail });
     return false;
   }
 }
