@@ -114,6 +114,10 @@ async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: Cha
   pipeToTarget(channel, outcome.socket, decision.target.kind === ResourceKind.MESSAGE);
 }
 
+function countRefused({ counters }: DataPlanePorts): void {
+  counters.attachesRefused += 1;
+}
+
 export function createEgressRole(deps: EgressDeps): EgressRole {
   const { ports } = deps;
   const paced = new PacedLog(ports.clock, ports.log);
@@ -132,9 +136,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
         channel.destroy();
       });
     },
-    onRefused: () => {
-      ports.counters.attachesRefused += 1;
-    },
+    onRefused: () => countRefused(ports),
     onTrunk: (trunk) => {
       ports.counters.trunksLive += 1;
       ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
