@@ -7,6 +7,7 @@
 import type { Http2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { GrpcDeframer } from "../fabric/trunk/grpc-frames.ts";
+import { atEndOfTurn } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 
 /**
@@ -56,11 +57,11 @@ export class AttachmentStream {
     this.#owner = owner;
   }
 
-  /** There is something to pull. Several calls in one turn of the loop are one. */
+  /** There is something to pull. Several calls in one turn of the loop are one: whatever its sockets brought shares a batch. */
   wake(): void {
     if (this.#scheduled || this.#over) return;
     this.#scheduled = true;
-    process.nextTick(this.#pump);
+    atEndOfTurn(this.#pump);
   }
 
   /** Writes what is left to pull, then ends this direction. */

@@ -9,36 +9,41 @@ import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
 import { limits } from "../lib/limits.ts";
 import type { EdgeChannel } from "./channel.ts";
 
-/** Ends the channel with a reason before bytes leave that are no messages: the far edge could only guess which side failed. */
-function watchMessages(channel: EdgeChannel, socket: Socket): void {
-  const guard = new MessageGuard(limits.messageMaxBytes);
-  socket.on("data", (chunk: Buffer) => {
-    if (!guard.accepts(chunk)) channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, ChannelStage.ENTRY);
-  });
-  socket.once("end", () => {
-    if (guard.partial) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, ChannelStage.ENTRY);
-  });
-}
-
-/** Pipes until both directions have ended. Takes both over: errors end the other side. `messages`: the resource's kind. */
+/**
+ * Carries both directions until both have ended. Takes both over: errors end the other side. `messages`: the resource's kind.
+ * By hand instead of with `pipe`: that adds and removes ten listeners per direction, which a short connection pays for.
+ */
 export function pipeToSource(channel: EdgeChannel, socket: Socket, messages = false): void {
   // Chunks of a socket are fresh buffers nobody writes into again.
   channel.copiesWrites = false;
+  const guard = messages ? new MessageGuard(limits.messageMaxBytes) : undefined;
+  socket.on("data", (chunk: Buffer) => {
+    // Ended with a reason before bytes leave that are no messages: the far edge could only guess which side failed.
+    if (guard?.accepts(chunk) === false) channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, ChannelStage.ENTRY);
+    else if (!channel.write(chunk)) socket.pause();
+  });
+  channel.on("drain", () => socket.resume());
+  socket.on("end", () => {
+    if (guard?.partial === true) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, ChannelStage.ENTRY);
+    else channel.end();
+  });
+  channel.on("data", (chunk: Buffer) => {
+    if (!socket.write(chunk)) channel.pause();
+  });
+  socket.on("drain", () => channel.resume());
+  channel.on("end", () => socket.end());
+
   channel.on("error", () => socket.resetAndDestroy());
   socket.on("error", () => channel.destroy());
   // A connection that vanished without a FIN, or a channel that ended without an error, must not leave the other open.
-  socket.once("close", () => {
+  socket.on("close", () => {
     // After an orderly close, what the channel has not sent yet still goes out: it ends by itself.
     if (!socket.readableEnded || !socket.writableFinished) channel.destroy();
   });
-  channel.once("close", () => {
+  channel.on("close", () => {
     if (!socket.destroyed && !(socket.readableEnded && socket.writableFinished)) {
       if (channel.errored === null && channel.readableEnded) socket.destroySoon();
       else socket.resetAndDestroy();
     }
   });
-  // Before the pipe's own listeners.
-  if (messages) watchMessages(channel, socket);
-  socket.pipe(channel);
-  channel.pipe(socket);
 }

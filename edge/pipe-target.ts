@@ -38,7 +38,7 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = fa
     if (!target.write(chunk, written)) channel.pause();
   });
   target.on("drain", () => channel.resume());
-  channel.once("end", () => {
+  channel.on("end", () => {
     if (fromOpener?.partial === true) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, ChannelStage.EGRESS);
     else target.end();
   });
@@ -50,18 +50,18 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = fa
     if (!channel.write(chunk)) target.pause();
   });
   channel.on("drain", () => target.resume());
-  target.once("end", () => {
+  target.on("end", () => {
     if (fromTarget?.partial === true) channel.abort(ChannelEnd.MESSAGE_TRUNCATED, ChannelStage.TARGET);
     else channel.end();
   });
 
   target.on("error", () => channel.abort(ChannelEnd.TARGET_RESET, ChannelStage.TARGET));
-  target.once("close", () => {
+  target.on("close", () => {
     // Without an end in both directions before it, this was no orderly close.
     if (!target.readableEnded || !target.writableFinished) channel.abort(ChannelEnd.TARGET_RESET, ChannelStage.TARGET);
   });
   channel.on("error", () => {});
-  channel.once("close", () => {
+  channel.on("close", () => {
     if (!target.destroyed && !(channel.readableEnded && channel.writableFinished)) cut();
   });
 }

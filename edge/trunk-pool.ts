@@ -58,6 +58,8 @@ export class TrunkPool {
   readonly #options: TrunkPoolOptions;
   readonly #processPool: CreditPool;
   readonly #entries = new Map<string, Promise<TrunkRunner>>();
+  /** By lane and far edge: the trunk that has carried a channel there. */
+  readonly #carrying = new Map<string, TrunkRunner>();
   readonly #live = new Set<TrunkRunner>();
   readonly #connections = new Set<PathConnection>();
   readonly #closing = new AbortController();
@@ -74,10 +76,17 @@ export class TrunkPool {
    */
   async open(far: FarEdge, open: ChannelOpen, signal?: AbortSignal): Promise<EdgeChannel> {
     try {
-      return await this.#open(far, open, signal);
+      const carried = signal?.aborted === true ? undefined : this.#openAtOnce(far, open);
+      return carried ?? (await this.#open(far, open, signal));
     } catch (cause) {
       throw failure(cause, open, signal?.aborted === true);
     }
+  }
+
+  /** On the trunk that is there, as nearly always: without waiting for anything. */
+  #openAtOnce(far: FarEdge, open: ChannelOpen): EdgeChannel | undefined {
+    const runner = this.#carrying.get(carryingKey(far, laneOfClass(open.class)));
+    return runner === undefined || runner.held || !runner.takesChannels ? undefined : runner.open(open);
   }
 
   async #open(far: FarEdge, open: ChannelOpen, signal: AbortSignal | undefined): Promise<EdgeChannel> {
@@ -86,7 +95,11 @@ export class TrunkPool {
       const runner = await abortable(this.#runner(far, lane), signal);
       await abortable(this.#carried(runner, lane), signal);
       // It may have ended since; then a new one is tried, once.
-      if (runner.takesChannels || attempt === 2) return runner.open(open);
+      if (runner.takesChannels || attempt === 2) {
+        const channel = runner.open(open);
+        this.#carrying.set(carryingKey(far, lane), runner);
+        return channel;
+      }
     }
   }
 
@@ -167,6 +180,7 @@ export class TrunkPool {
     onTrunk?.(runner);
     void runner.ended.then((end) => {
       this.#live.delete(runner);
+      for (const [key, one] of this.#carrying) if (one === runner) this.#carrying.delete(key);
       onTrunkEnd?.(runner, end);
     });
     return runner;
@@ -185,6 +199,9 @@ export class TrunkPool {
     return connection;
   }
 }
+
+/** Ids hold no blanks. */
+const carryingKey = (far: FarEdge, lane: LaneName): string => `${lane} ${far.farEdge} ${far.organizationId}`;
 
 /** What an opener is told. The cause stays in this process. */
 function failure(cause: unknown, open: ChannelOpen, canceled: boolean): WeftError {

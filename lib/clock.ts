@@ -53,6 +53,14 @@ export const systemClock: Clock = {
 };
 
 /**
+ * Calls `fn` at the end of this turn of the event loop: what has arrived by now on any socket was handed out, and nothing has
+ * been waited for. What belongs together is gathered so, at no cost in time.
+ */
+export function atEndOfTurn(fn: () => void): void {
+  setImmediate(fn);
+}
+
+/**
  * Resolves after `delayMs`, or at once when `signal` aborts (it never rejects: callers look at the signal).
  * Keeps the process alive while waiting.
  */

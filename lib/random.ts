@@ -9,8 +9,27 @@ export interface Random {
   float(): number;
 }
 
+/** Asking the system costs as much for a thousand bytes as for ten. */
+const POOL_BYTES = 4_096;
+const SMALL_BYTES = 64;
+let pool = Buffer.alloc(0);
+let poolUsed = 0;
+
+/** A few bytes that nobody else was given or will be given, and that the pool does not keep. */
+function pooledBytes(count: number): Uint8Array {
+  if (poolUsed + count > pool.length) {
+    pool = randomBytes(POOL_BYTES);
+    poolUsed = 0;
+  }
+  const from = poolUsed;
+  poolUsed += count;
+  const bytes = Uint8Array.prototype.slice.call(pool, from, poolUsed);
+  pool.fill(0, from, poolUsed);
+  return bytes;
+}
+
 export const systemRandom: Random = {
-  bytes: (count) => randomBytes(count),
+  bytes: (count) => (count <= SMALL_BYTES ? pooledBytes(count) : randomBytes(count)),
   float: () => Math.random(),
 };
 

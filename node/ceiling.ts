@@ -23,6 +23,9 @@ const guardedNetworks: readonly (readonly [network: string, prefix: number])[] =
 const carriers = ["::", "::ffff:0:", "64:ff9b::"];
 const carrierPrefix = 96;
 
+/** Verdicts kept, at most. They follow from the configuration alone, so they never grow old. */
+const verdictsMaxCount = 1_024;
+
 const ceilingRoleNames: ReadonlyMap<NodeRole, Ceiling["roles"][number]> = new Map([
   [NodeRole.ENTRY, "entry"],
   [NodeRole.RELAY, "relay"],
@@ -95,6 +98,29 @@ export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
     return { list, kind, prefix, from: rule.fromPort, to: rule.toPort };
   });
 
+  /** Verdicts about what is dialled again and again: a look at every list costs more than the rest of an open's checks. */
+  const verdicts = new Map<string, boolean>();
+
+  const judge = (address: string, port: number): boolean => {
+    const plain = unmapped(address);
+    const kind = family(plain);
+    if (kind === undefined || port < 1 || port > 65_535) return false;
+    // Only a rule that lies within a guarded network opens it: half of all addresses is no word about loopback.
+    const ownPrefix = Math.max(
+      0,
+      ...guarded.filter((guard) => guard.list.check(plain, kind)).map((guard) => guard.prefix),
+    );
+    // A rule speaks for its own family: `::/0` says nothing about IPv4, although every IPv4 address has an IPv6 spelling.
+    return rules.some(
+      (rule) =>
+        rule.kind === kind &&
+        rule.prefix >= ownPrefix &&
+        port >= rule.from &&
+        port <= rule.to &&
+        rule.list.check(plain, kind),
+    );
+  };
+
   return {
     allowsRole: (role) => {
       const name = ceilingRoleNames.get(role);
@@ -107,23 +133,14 @@ export function createCeilingJudge(ceiling: Ceiling): CeilingJudge {
       return { allowed, refused };
     },
     allowsTarget(address, port) {
-      const plain = unmapped(address);
-      const kind = family(plain);
-      if (kind === undefined || port < 1 || port > 65_535) return false;
-      // Only a rule that lies within a guarded network opens it: half of all addresses is no word about loopback.
-      const ownPrefix = Math.max(
-        0,
-        ...guarded.filter((guard) => guard.list.check(plain, kind)).map((guard) => guard.prefix),
-      );
-      // A rule speaks for its own family: `::/0` says nothing about IPv4, although every IPv4 address has an IPv6 spelling.
-      return rules.some(
-        (rule) =>
-          rule.kind === kind &&
-          rule.prefix >= ownPrefix &&
-          port >= rule.from &&
-          port <= rule.to &&
-          rule.list.check(plain, kind),
-      );
+      const key = `${address} ${port}`;
+      let verdict = verdicts.get(key);
+      if (verdict === undefined) {
+        verdict = judge(address, port);
+        if (verdicts.size >= verdictsMaxCount) verdicts.clear();
+        verdicts.set(key, verdict);
+      }
+      return verdict;
     },
     allowsUnixPath: (path) => {
       // The kernel would walk `..`, and a NUL ends the path it sees: neither may pass a look at the text.

@@ -93,8 +93,10 @@ async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: Cha
     return;
   }
   const gone = new AbortController();
-  channel.once("close", () => gone.abort());
+  const onGone = (): void => gone.abort();
+  channel.once("close", onGone);
   const outcome = await dialTarget({ ceiling: deps.ceiling, clock: ports.clock }, decision.target, gone.signal);
+  channel.off("close", onGone);
   if (!outcome.ok) {
     if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
     deps.paced.info("target not connected", { ...about, reason: outcome.why });

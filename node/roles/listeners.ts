@@ -236,8 +236,10 @@ export class EntryListeners {
         },
         signal: gone.signal,
       });
-      if (gone.signal.aborted) channel.destroy();
-      else pipeToSource(channel, socket, this.#carriesMessages(listener));
+      if (gone.signal.aborted) return void channel.destroy();
+      pipeToSource(channel, socket, this.#carriesMessages(listener));
+      // Aborting makes an error with its stack: not for every connection that ends as it should.
+      socket.off("error", onGone).off("close", onGone);
     } catch (thrown) {
       if (!gone.signal.aborted)
         this.#paced.info("connection not carried", {

@@ -21,7 +21,7 @@ function tooLate(correlationId: string, cause?: unknown): WeftError {
 function answeredInTime(channel: EdgeChannel, clock: Clock, withinMs: number): void {
   const timer = clock.after(withinMs, () => channel.destroy(tooLate(channel.correlationId)));
   const cancel = (): void => timer.cancel();
-  channel.once("close", cancel);
+  // Rejected when the channel ends before.
   channel.opened.then(cancel, cancel);
 }
 

@@ -124,7 +124,7 @@ export class Routes {
     toNodeIds: readonly string[],
     organizationId: string,
     channelClass: ChannelClass,
-  ): (readonly string[])[] {
+  ): readonly (readonly string[])[] {
     const key = [...toNodeIds, organizationId, channelClass].join("|");
     const nowMs = this.#deps.clock.monoMs();
     const down = this.#deps.downNeighbours();
@@ -138,6 +138,7 @@ export class Routes {
       ? before
       : this.#decide({ snapshot, toNodeIds, organizationId, channelClass, down }, nowMs, before?.state);
     this.#decisions.set(key, decision);
+    if (this.#failed.size === 0) return decision.ordered;
     const resting = (hops: readonly string[]): boolean => this.#rests(hops);
     return [...decision.ordered.filter((hops) => !resting(hops)), ...decision.ordered.filter(resting)];
   }
