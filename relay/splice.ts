@@ -240,9 +240,13 @@ function drained(socket: Socket): number {
   return socket.bytesWritten - socket.writableLength;
 }
 
-/** Closes a leg: quietly when all it was given has left user space, with a reset otherwise. */
+/**
+ * Closes a leg: quietly when all it was given has left user space, with a reset otherwise. Never with a reset while its FIN
+ * is on the way to the kernel: that fails (EINVAL), and Node 26.10 then neither closes the descriptor nor says `close`.
+ */
 function letGo(leg: Socket, graceful: boolean): void {
   if (leg.destroyed) return;
-  if (graceful && leg.writableFinished) leg.destroy();
+  const ending = leg.writableEnded && !leg.writableFinished && leg.writableLength === 0;
+  if (ending || (graceful && leg.writableFinished)) leg.destroy();
   else leg.resetAndDestroy();
 }
