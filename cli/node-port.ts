@@ -29,7 +29,8 @@ export async function openNodePort(session: Session, node: NodeAt): Promise<Node
 
 /**
  * Runs `work` with the operator port of a node that is named by name or id.
- * @throws WeftError failed_precondition (NODE_NO_OPERATOR_PORT) when the node has reported none, and what `work` throws.
+ * @throws WeftError failed_precondition when the node is revoked (NODE_REVOKED) or has reported none (NODE_NO_OPERATOR_PORT),
+ * unavailable (NODE_UNREACHABLE) when it does not answer, and what `work` throws.
  */
 export async function withNodePort<T>(
   session: Session,
@@ -39,6 +40,10 @@ export async function withNodePort<T>(
   const clusterId = await session.clusterId();
   const { id, name } = await findNode(session, wanted);
   const { node } = await session.client(NodeAdminService).getNode({ clusterId, nodeId: id });
+  if (node?.identityStatus === "revoked")
+    throw new WeftError("failed_precondition", `${name} is revoked, for good; nobody listens to it any more`, {
+      detail: "NODE_REVOKED",
+    });
   if (node === undefined || node.operatorAddress === "")
     throw new WeftError("failed_precondition", `${name} has not reported an operator port`, {
       detail: "NODE_NO_OPERATOR_PORT",
@@ -46,6 +51,13 @@ export async function withNodePort<T>(
   const port = await openNodePort(session, { id, clusterId, address: node.operatorAddress });
   try {
     return await work(port.client, { id, name });
+  } catch (thrown) {
+    // Of everything a command asks, this is not control.
+    if (!(thrown instanceof WeftError) || thrown.reason !== "unavailable") throw thrown;
+    throw new WeftError("unavailable", `${name} does not answer at ${node.operatorAddress}: ${thrown.message}`, {
+      detail: "NODE_UNREACHABLE",
+      cause: thrown,
+    });
   } finally {
     port.close();
   }

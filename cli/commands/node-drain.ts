@@ -87,7 +87,7 @@ export function addDrainCommands(node: Command): void {
   node
     .command("drain <node>")
     .description("move everything off a node: it takes nothing new, and trunks leave it make before break")
-    .option("--wait", "wait until no path is left on it (the default)", true)
+    .option("--wait", "wait until no path is left on it (the default)")
     .option("--no-wait", "return at once")
     .option(
       "--timeout <duration>",

@@ -97,6 +97,9 @@ describe("weft node show", () => {
       const { out } = await weft("node", "show", relay);
       expect(out).toMatchObject({ node: { identityStatus: "revoked", membershipStatus: "ended" } });
       expect(out).not.toHaveProperty("status");
+      for (const word of ["drain", "undrain"]) {
+        expect(await weft("node", word, relay)).toMatchObject({ code: 1, out: { detail: "NODE_REVOKED" } });
+      }
       const { stdout } = await world.weft("node", "show", relay);
       expect(stdout).toMatch(/^membership +ended$/m);
       expect(stdout).not.toMatch(/^(link|paths) /m);
