@@ -9,7 +9,16 @@ import { WeftError } from "../../lib/errors.ts";
 import { openNodePort } from "../node-port.ts";
 import { enumValue, groupExamples, print } from "../output.ts";
 import { channelText, explanationText, proofsText, standbysOf } from "../route-view.ts";
-import { action, findNode, findResource, type GlobalOptions, namer, type Session, withSession } from "../session.ts";
+import {
+  action,
+  findNode,
+  findResource,
+  type GlobalOptions,
+  namer,
+  pick,
+  type Session,
+  withSession,
+} from "../session.ts";
 import { addSimulateCommand } from "./route-simulate.ts";
 import { addWatchCommand } from "./route-watch.ts";
 
@@ -109,8 +118,22 @@ async function explainResource(options: ExplainOptions, session: Session, resour
   );
 }
 
+/** Routes begin at entries. Throws invalid_argument that lists them when `wanted` is another node. */
+async function requireEntry(session: Session, wanted: string): Promise<void> {
+  const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() });
+  const { id, name } = pick(nodes, wanted, "node");
+  const entries = nodes.filter(
+    ({ identityStatus, roles }) => identityStatus !== "revoked" && roles.some(({ role }) => role === NodeRole.ENTRY),
+  );
+  if (entries.some((entry) => entry.id === id)) return;
+  const names = entries.map((entry) => entry.name).sort();
+  const choice = names.length === 0 ? "there is none" : `choose one of ${names.join(", ")}`;
+  throw new WeftError("invalid_argument", `${name} is not an entry; ${choice}`, { detail: "CLI_NOT_AN_ENTRY" });
+}
+
 async function explain(options: ExplainOptions, argument: string): Promise<void> {
   await withSession(options, async (session) => {
+    if (options.from !== undefined) await requireEntry(session, options.from);
     const asked = askedAbout(argument);
     if (asked.kind === "channel") {
       const found = await findChannel(session, asked, options.from);

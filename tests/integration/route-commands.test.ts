@@ -96,6 +96,11 @@ it("a channel is explained by its entry: the path it runs over, its standby, the
     expect(stdout).toMatch(/primary /);
   }
   expect((await stage.weft("route", "explain", "no-such-thing")).code).not.toBe(0);
+  const { code, stderr } = await stage.weft("route", "explain", "web", "--from", "relay-1");
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: expect.stringContaining("relay-1 is not an entry; choose one of entry-1, entry-2"),
+  });
 }, 60_000);
 
 it("simulate asks the entries for the trunks they have: what is lost, what moves to its standby, what stays", async () => {
