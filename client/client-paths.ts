@@ -68,6 +68,14 @@ const telling = new Set([
   "failed_precondition",
 ]);
 
+function mostTelling(failures: readonly WeftError[]): WeftError {
+  return (
+    failures.find(({ reason }) => telling.has(reason)) ??
+    failures.at(-1) ??
+    new WeftError("unavailable", "no other entry is known", { detail: "NO_ENTRY" })
+  );
+}
+
 export class ClientPaths {
   readonly #options: ClientPathsOptions;
   readonly #settled = new Map<string, Settled>();
@@ -109,11 +117,33 @@ export class ClientPaths {
       }
     }
     this.#judgeRefusals(hexOf(wish.trunkId), failures);
-    throw (
-      failures.find(({ reason }) => telling.has(reason)) ??
-      failures.at(-1) ??
-      new WeftError("unavailable", "no other entry is known", { detail: "NO_ENTRY" })
-    );
+    throw mostTelling(failures);
+  }
+
+  /**
+   * Asks whether this client may have a path to the resource; the one that an entry offers is given back unused.
+   * Rejects with the most telling refusal when no entry would give one.
+   */
+  async check(resource: string, signal: AbortSignal): Promise<void> {
+    const { entries, random } = this.#options;
+    const failures: WeftError[] = [];
+    for (const entry of entries) {
+      const over = new AbortController();
+      try {
+        const { ask, signature: askSignature } = this.#sign(this.#options.identity(), resource, random.bytes(16));
+        const asked = { ask, askSignature, resumeHandle: new Uint8Array(), standby: false };
+        const { ready } = await entry.openPath(asked, AbortSignal.any([signal, over.signal]));
+        this.#options.onClass(resource, ready.defaultClass);
+        return;
+      } catch (thrown) {
+        signal.throwIfAborted();
+        if (!(thrown instanceof WeftError)) throw thrown;
+        failures.push(thrown);
+      } finally {
+        over.abort();
+      }
+    }
+    throw mostTelling(failures);
   }
 
   /** One entry that is merely away could still take the client. */
@@ -142,7 +172,7 @@ export class ClientPaths {
     const identity = this.#options.identity();
     const trunkIdHex = hexOf(wish.trunkId);
     const settled = this.#settled.get(trunkIdHex);
-    const ask = this.#sign(identity, wish);
+    const ask = this.#sign(identity, resourceOf(wish.farEdge), wish.trunkId);
     // The call outlives this function: it carries the path's events until the path is closed.
     const over = new AbortController();
     const onAbort = (): void => over.abort();
@@ -209,14 +239,14 @@ export class ClientPaths {
     };
   }
 
-  #sign(identity: ClientIdentity, wish: PathWish): SignedAsk {
+  #sign(identity: ClientIdentity, resource: string, trunkId: Uint8Array): SignedAsk {
     const { clock, random } = this.#options;
     const nowMs = Math.floor(clock.nowMs());
     return signAsk(identity.key, {
       clusterId: identity.clusterId,
       clientId: identity.clientId,
-      resource: resourceOf(wish.farEdge),
-      trunkId: wish.trunkId,
+      resource,
+      trunkId,
       nonce: random.bytes(16),
       issuedAtMs: BigInt(nowMs),
       expiresAtMs: BigInt(nowMs + limits.offerLifeMs),

@@ -72,6 +72,11 @@ export interface Client {
    * when the channel ends later.
    */
   open(resource: string, options?: OpenOptions): Promise<EdgeChannel>;
+  /**
+   * Asks the entries whether this client may have the resource, without opening its target.
+   * @throws WeftError not_found, permission_denied or unauthenticated when it may not; anything else says nothing about that.
+   */
+  check(resource: string, signal?: AbortSignal): Promise<void>;
   /** Listens on a local TCP port; every connection becomes a channel to the resource. */
   forward(options: ForwardOptions): Promise<Forward>;
   trunks(): readonly TrunkRunnerStats[];
@@ -94,6 +99,7 @@ class SdkClient implements Client {
   readonly #clock: Clock;
   readonly #organizationId: string;
   readonly #entries: readonly EntryConnection[];
+  readonly #paths: ClientPaths;
   readonly #pool: TrunkPool;
   /** What resources' channels are carried as, as far as entries have told. */
   readonly #classes = new Map<string, ChannelClass>();
@@ -125,6 +131,7 @@ class SdkClient implements Client {
       onClass: (resource, channelClass) => this.#classes.set(resource, channelClass),
       onRefused: (trunkIdHex) => this.#pool.find(trunkIdHex)?.abort("no entry takes this client any more"),
     });
+    this.#paths = paths;
     this.#pool = new TrunkPool({
       clock,
       random,
@@ -227,6 +234,11 @@ class SdkClient implements Client {
       looking.cancel();
       signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  async check(resource: string, signal: AbortSignal = new AbortController().signal): Promise<void> {
+    if (!isId(resource)) throw unknownResource(randomLabel(this.#random, 16));
+    await this.#paths.check(resource, signal);
   }
 
   async forward(options: ForwardOptions): Promise<Forward> {

@@ -34,7 +34,7 @@ export interface Forward {
 /** As `Client.open`. */
 type Opener = (resource: string, options: OpenOptions) => Promise<EdgeChannel>;
 
-/** Binds, then resolves. Throws `unavailable` (FORWARD_BIND) when the port cannot be had. */
+/** Binds, then resolves. Throws `failed_precondition` (FORWARD_BIND) saying what to do when the port cannot be had. */
 export async function startForward(open: Opener, options: ForwardOptions): Promise<Forward> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -60,13 +60,19 @@ export async function startForward(open: Opener, options: ForwardOptions): Promi
   };
 }
 
+/** What to do about a port that cannot be had, by errno. */
+const bindProblems: Readonly<Record<string, string>> = {
+  EADDRINUSE: "is in use: choose another port, or 0 for any free one",
+  EACCES: "is not for this user: choose a port from 1024 up, or 0 for any free one",
+  EADDRNOTAVAIL: "cannot be bound: this machine does not have that address",
+};
+
 function listening(server: Server, { host = "127.0.0.1", port }: ForwardOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (cause: unknown): void => {
       const why = errnoOf(cause) ?? "failed";
-      reject(
-        new WeftError("unavailable", `${host}:${port} cannot be bound (${why})`, { detail: "FORWARD_BIND", cause }),
-      );
+      const message = `${host}:${port} ${bindProblems[why] ?? `cannot be bound (${why})`}`;
+      reject(new WeftError("failed_precondition", message, { detail: "FORWARD_BIND", cause }));
     };
     server.once("error", onError);
     server.listen({ host, port }, () => {

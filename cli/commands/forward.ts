@@ -1,6 +1,8 @@
 /** `weft forward LOCAL:RESOURCE`: local TCP ports that lead to resources, until it is interrupted. */
 
 import type { Command } from "commander";
+import { isRefusal } from "../../client/client-error.ts";
+import type { Client } from "../../client/connect.ts";
 import type { Forward } from "../../client/forward.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { hostPortText } from "../arguments.ts";
@@ -42,6 +44,21 @@ function told(error: unknown): string {
   return `${safeText(messageOf(error))}${detail}${id === undefined ? "" : ` (${id})`}`;
 }
 
+/**
+ * A name that leads nowhere is told now, not to whoever connects.
+ * @throws WeftError when this client may not have the resource, or there is none.
+ */
+async function check(client: Client, resource: string): Promise<void> {
+  try {
+    await client.check(resource);
+  } catch (thrown) {
+    if (isRefusal(thrown))
+      throw new WeftError(thrown.reason, `${resource}: ${thrown.message}`, { detail: thrown.detail });
+    // Nobody said no: what is away now may be back before anybody connects.
+    process.stderr.write(`weft: ${resource}: could not be asked for yet: ${told(thrown)}\n`);
+  }
+}
+
 async function forwardAll(options: ClientOptions, texts: string[]): Promise<void> {
   const wanted = texts.map(forwardOf);
   const client = clientOf(options);
@@ -57,6 +74,7 @@ async function forwardAll(options: ClientOptions, texts: string[]): Promise<void
       const about = options.class === undefined ? {} : { class: options.class };
       forwards.push({ ...(await client.forward({ ...each, ...about, onFailed })), resource });
     }
+    await Promise.all([...new Set(wanted.map(({ resource }) => resource))].map((resource) => check(client, resource)));
     const listening = forwards.map((forward) => ({ resource: forward.resource, address: hostPortText(forward) }));
     print(options, { ok: true, forwards: listening }, () =>
       listening.map(({ resource, address }) => `${address} leads to ${resource}`).join("\n"),

@@ -228,6 +228,7 @@ describe("weft connect", () => {
     ["a folder without an identity", ["connect", "echo", "--identity", "/nonexistent"], 1, /CLIENT_FOLDER_MISSING/],
     ["no address", ["connect", "echo", "--entry", "here"], 2, /host:port/],
     ["a forward that is none", ["forward", "web"], 2, /PORT:RESOURCE/],
+    ["a forward to nowhere", ["forward", "0:web", "0:nothing"], 1, /nothing: there is no such resource/],
   ])(
     "says what is wrong with %s",
     async (_what, args, code, message) => {

@@ -88,7 +88,9 @@ describe("connect", () => {
     const forward = await client.forward({ resource: "web", port: 0 });
     expect(forward.host).toBe("127.0.0.1");
     await expect(client.forward({ resource: "web", port: forward.port })).rejects.toMatchObject({
+      reason: "failed_precondition",
       detail: "FORWARD_BIND",
+      message: expect.stringContaining("in use: choose another port, or 0"),
     });
     await client.close();
   });
