@@ -40,7 +40,7 @@ export function withClientOptions(command: Command): Command {
 
 /** The client the options describe. Throws WeftError when the identity or every entry is missing. */
 export function clientOf(options: ClientOptions): Client {
-  const identity = options.identity ?? process.env.WEFT_IDENTITY;
+  const identity = options.identity ?? (process.env.WEFT_IDENTITY || undefined);
   if (identity === undefined) {
     const message = "name a client folder with --identity DIR or WEFT_IDENTITY; `weft identity add client` makes one";
     throw new WeftError("invalid_argument", message, { detail: "CLI_IDENTITY_MISSING" });

@@ -31,9 +31,8 @@ const exitByReason: Partial<Record<Reason, number>> = {
 export type Hints = Partial<Record<Reason, string>>;
 
 /** As an operator. */
-const hintByReason: Hints = {
-  unavailable:
-    "is control running, and is its address right? (--control of weft join; weft config show for other commands)",
+export const operatorHints: Hints = {
+  unavailable: "is control running, and is its address right? (weft config show)",
   deadline_exceeded: "control did not answer in time; try again, or look at its log",
   canceled:
     "the connection was closed: the operator certificate may have expired, been renewed elsewhere, or been revoked",
@@ -177,7 +176,7 @@ export function failureFacts(thrown: unknown): object {
 }
 
 /** Says what went wrong and returns the exit code for it. */
-export function report(thrown: unknown, options: OutputOptions, hints: Hints = hintByReason): number {
+export function report(thrown: unknown, options: OutputOptions, hints: Hints = operatorHints): number {
   if (options.json === true) process.stdout.write(`${JSON.stringify(failureFacts(thrown))}\n`);
   if (thrown instanceof ConfigError) {
     process.stderr.write(`weft: ${thrown.message}\n`);

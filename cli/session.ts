@@ -18,7 +18,7 @@ import { controlPortTls, loadOperatorContext, nodePortTls, type OperatorContext 
 import { operatorTransport } from "../rpc/operator-transport.ts";
 import { learnClusters } from "./cluster-roots.ts";
 import { withLivingLeaf } from "./operator-leaf.ts";
-import { type OutputOptions, report } from "./output.ts";
+import { type OutputOptions, operatorHints, report } from "./output.ts";
 
 export interface GlobalOptions extends OutputOptions {
   readonly context?: string;
@@ -37,9 +37,9 @@ export interface Session {
   learn(slugs: readonly string[]): Promise<void>;
 }
 
-/** The context folder: flag, `WEFT_CONTEXT`, else `~/.weft`. */
+/** The context folder: flag, `WEFT_CONTEXT` unless it is empty, else `~/.weft`. */
 export function contextDir(options: GlobalOptions): string {
-  return options.context ?? process.env.WEFT_CONTEXT ?? join(homedir(), ".weft");
+  return options.context ?? (process.env.WEFT_CONTEXT || join(homedir(), ".weft"));
 }
 
 /** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
@@ -95,9 +95,22 @@ export function action<Options extends GlobalOptions, Arguments extends unknown[
     try {
       await work(options, ...(all.slice(0, -2) as Arguments));
     } catch (thrown) {
-      process.exitCode = report(thrown, options);
+      process.exitCode = report(thrown, options, { ...operatorHints, unavailable: lostHint(thrown, options) });
     }
   };
+}
+
+/** Where a command that nobody answered has looked for control, and what says so. */
+function lostHint(thrown: unknown, options: GlobalOptions & { readonly control?: unknown }): string {
+  if (thrown instanceof WeftError && thrown.detail === "NODE_UNREACHABLE")
+    return "control knows it; is its process running, and can its operator port be reached from here?";
+  if (options.control !== undefined) return "is control running, and is its public address right? (--control)";
+  try {
+    const { dir, operatorAddress } = loadOperatorContext(contextDir(options));
+    return `control should be at ${operatorAddress}, says the context ${dir} (--context, WEFT_CONTEXT); is it running there?`;
+  } catch {
+    return "is control running?";
+  }
 }
 
 interface Named {
@@ -119,9 +132,19 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
+/** Typing errors have few letters. */
+const nearMaxDistance = 3;
+
+/** Every name that is as near as the nearest one, in order; none when that is far. */
+function nearest(names: readonly string[], wanted: string): string[] {
+  const far = new Map(names.map((name) => [name, distance(name, wanted)]));
+  const least = Math.min(nearMaxDistance, ...far.values());
+  return [...far].flatMap(([name, letters]) => (letters === least ? [name] : [])).sort();
+}
+
 /**
  * Finds by id or name.
- * @throws WeftError not_found, with the nearest name; invalid_argument when several carry the name.
+ * @throws WeftError not_found, with the nearest names; invalid_argument when several carry the name.
  */
 export function pick<Item extends Named>(items: readonly Item[], wanted: string, what: string): Item {
   const byId = items.find((item) => item.id === wanted);
@@ -132,8 +155,11 @@ export function pick<Item extends Named>(items: readonly Item[], wanted: string,
     throw new WeftError("invalid_argument", `several ${what}s are named "${wanted}"; use the id`, {
       detail: "CLI_AMBIGUOUS",
     });
-  const nearest = items.map((item) => item.name).sort((a, b) => distance(a, wanted) - distance(b, wanted))[0];
-  const suggestion = nearest !== undefined && distance(nearest, wanted) <= 3 ? `; did you mean "${nearest}"?` : "";
+  const near = nearest(
+    items.map((item) => item.name),
+    wanted,
+  );
+  const suggestion = near.length === 0 ? "" : `; did you mean ${near.map((name) => `"${name}"`).join(" or ")}?`;
   throw new WeftError("not_found", `there is no ${what} "${wanted}"${suggestion}`, { detail: "CLI_NOT_FOUND" });
 }
 

@@ -30,6 +30,10 @@ describe("finding by id or name", () => {
     expect(detailOf(() => pick(items, wanted, "node"))).toBe("CLI_NOT_FOUND");
   });
 
+  it("suggests every name that is as near", () => {
+    expect(() => pick(items, "relay-9", "node")).toThrow('did you mean "relay-1" or "relay-2"?');
+  });
+
   it("suggests nothing that is far away, or when there is nothing", () => {
     const message = (act: () => unknown): string => {
       try {
@@ -116,10 +120,35 @@ describe("a command's action", () => {
     said.mockRestore();
   });
 
+  it("that found nobody says where it looked, and who said so", async () => {
+    let said = "";
+    const err = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+      said += String(text);
+      return true;
+    });
+    const program = new Command().option("--context <dir>").option("--control <c>").exitOverride();
+    const lost = new WeftError("unavailable", "away");
+    program.command("do").action(action(async () => Promise.reject(lost)));
+    const gone = new WeftError("unavailable", "relay-1 does not answer", { detail: "NODE_UNREACHABLE" });
+    program.command("node").action(action(async () => Promise.reject(gone)));
+    for (const words of [
+      ["do", "--context", "/nowhere/at/all"],
+      ["--control", "c:1", "do"],
+    ])
+      await program.parseAsync(words, { from: "user" }).catch(() => {});
+    expect(said).toContain("is control running");
+    expect(said).toContain("(--control)");
+    await program.parseAsync(["node"], { from: "user" });
+    expect(said).toContain("can its operator port be reached");
+    err.mockRestore();
+  });
+
   it("takes its context from the flag, then the environment, then the home folder", () => {
     vi.stubEnv("WEFT_CONTEXT", "/env");
     expect(contextDir({ context: "/flag" })).toBe("/flag");
     expect(contextDir({})).toBe("/env");
+    vi.stubEnv("WEFT_CONTEXT", "");
+    expect(contextDir({})).toMatch(/\/\.weft$/);
     vi.stubEnv("WEFT_CONTEXT", undefined);
     expect(contextDir({})).toMatch(/\/\.weft$/);
   });
