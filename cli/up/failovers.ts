@@ -48,16 +48,51 @@ export function failoverOf(
 /** How many moves are remembered as told. */
 const toldMaxCount = 256;
 
-/** Lets the first telling of each move through. */
-export function onceEach(tell: (failover: Failover) => void): (failover: Failover) => void {
-  const told = new Set<string>();
+/** How long the other edge may take to tell of the same move. */
+const otherEdgeMs = 150;
+
+/** From what says most to what says least: an edge that was only hung up on knows no reason. */
+const causesBySense = ["revoked", "draining", "rotation", "silent", "lost", "peer"];
+
+function senseOf({ cause }: Failover): number {
+  const at = causesBySense.indexOf(cause);
+  return at < 0 ? causesBySense.length : at;
+}
+
+/** One move as both its edges tell of it: the cause that says most, the longer gap, and what both have sent again. */
+export function merged(a: Failover, b: Failover): Failover {
+  const teller = senseOf(b) < senseOf(a) ? b : a;
+  return {
+    ...teller,
+    gapMs: Math.max(a.gapMs, b.gapMs),
+    replayedBytes: a.replayedBytes + b.replayedBytes,
+  };
+}
+
+/** Lets each move through once, with what both edges say of it within a moment. */
+export function onceEach(
+  tell: (failover: Failover) => void,
+  withinMs: number = otherEdgeMs,
+): (failover: Failover) => void {
+  /** Undefined: was told. */
+  const moves = new Map<string, Failover | undefined>();
   return (failover) => {
     const key = `${failover.trunk} ${failover.lane} ${failover.generation}`;
-    if (told.has(key)) return;
-    told.add(key);
-    const [oldest] = told;
-    if (told.size > toldMaxCount && oldest !== undefined) told.delete(oldest);
-    tell(failover);
+    const before = moves.get(key);
+    if (before !== undefined && before.node !== failover.node) moves.set(key, merged(before, failover));
+    if (moves.has(key)) return;
+    moves.set(key, failover);
+    const timer = setTimeout(() => {
+      const move = moves.get(key);
+      moves.set(key, undefined);
+      for (const [oldest, pending] of moves) {
+        if (moves.size <= toldMaxCount) break;
+        if (pending === undefined) moves.delete(oldest);
+      }
+      if (move !== undefined) tell(move);
+    }, withinMs);
+    // Nobody waits for a line when everything stops.
+    timer.unref();
   };
 }
 

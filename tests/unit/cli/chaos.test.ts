@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { failoverOf, failoverText, onceEach } from "../../../cli/up/failovers.ts";
+import { type Failover, failoverOf, failoverText, onceEach } from "../../../cli/up/failovers.ts";
 import { VerifiedStream } from "../../../cli/up/stream.ts";
 import { eventually } from "../../harness/eventually.ts";
 
@@ -97,18 +97,28 @@ describe("a move of a trunk", () => {
     );
   });
 
-  it("that both edges decide at once is told once", () => {
-    const told: string[] = [];
-    const tell = onceEach(({ node, generation }) => told.push(`${node} ${generation}`));
-    for (const [node, generation] of [
-      ["entry-1", "2"],
-      ["egress-1", "2"],
-      ["egress-1", "3"],
+  it("that both edges decide at once is told once, with the cause that says most and what both have sent again", async () => {
+    const told: Failover[] = [];
+    const tell = onceEach((failover) => told.push(failover), 20);
+    for (const [node, generation, about] of [
+      ["egress-1", "2", { cause: "lost", gap_ms: "12", replayed_bytes: "9" }],
+      ["entry-1", "2", { cause: "revoked", gap_ms: "3", replayed_bytes: "531" }],
+      ["entry-1", "2", { cause: "revoked", gap_ms: "3", replayed_bytes: "531" }],
+      ["egress-1", "3", { cause: "silent", gap_ms: "300", replayed_bytes: "7" }],
     ] as const) {
-      const failover = failoverOf(node, { ...facts, generation }, nameOf);
+      const failover = failoverOf(node, { ...facts, generation, ...about }, nameOf);
       if (failover !== undefined) tell(failover);
     }
-    expect(told).toEqual(["entry-1 2", "egress-1 3"]);
+    expect(told).toEqual([]);
+    await eventually(() => told.length >= 2);
+    const late = failoverOf("entry-1", { ...facts, generation: "3" }, nameOf);
+    if (late !== undefined) tell(late);
+    expect(told).toMatchObject([
+      { node: "entry-1", generation: "2", cause: "revoked", gapMs: 12, replayedBytes: 540 },
+      { node: "egress-1", generation: "3", cause: "silent", gapMs: 300, replayedBytes: 7 },
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(told).toHaveLength(2);
   });
 
   it("is told once: not by the edge that followed", () => {
