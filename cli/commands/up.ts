@@ -25,6 +25,10 @@ interface UpOptions extends GlobalOptions {
 /** A round must leave time to start a killed process again. */
 const chaosEveryMinMs = 2_000;
 
+/** A download of a minute and a half: long enough to be hurt by hand. */
+const downloadBytes = 180_000_000;
+const downloadBytesPerSecond = 2_000_000;
+
 /** How often the operator's certificate is looked at. */
 const keepFreshMs = 1_800_000;
 
@@ -56,6 +60,35 @@ function addressOf(fabric: Fabric, name: string): string {
   return String(facts.public) === "" ? `dial-out only (operator ${facts.operator})` : String(facts.public);
 }
 
+/** The relay that carries bytes, or any. */
+function relayInUse(fabric: Fabric, hops: readonly string[]): Fabric["processes"][number] | undefined {
+  const relays = fabric.processes.filter(({ role }) => role === "relay");
+  return relays.find(({ name }) => hops.includes(name)) ?? relays[0];
+}
+
+function thingsToTry(fabric: Fabric, hops: readonly string[]): string[] {
+  const web = `127.0.0.1:${fabric.listenerPort("web-entry-1")}`;
+  const relay = relayInUse(fabric, hops);
+  return [
+    `  curl http://${web}/`,
+    `  nc 127.0.0.1 ${fabric.listenerPort("echo-entry-1")}     # the echo target: says what you say`,
+    `  export WEFT_CONTEXT=${fabric.contextDir}`,
+    "  npx weft node list",
+    "  npx weft route explain web",
+    "  npx weft top",
+    "  npx weft audit list --limit 10",
+    "",
+    "a slow download to hurt; it goes on whatever you do to the relay:",
+    `  curl -o /dev/null 'http://${web}/download?bytes=${downloadBytes}&rate=${downloadBytesPerSecond}'`,
+    ...(relay === undefined
+      ? []
+      : [
+          `  npx weft node drain ${relay.name} && npx weft node undrain ${relay.name}`,
+          `  kill -9 ${relay.pid}     # ${relay.name}, while this runs`,
+        ]),
+  ];
+}
+
 async function describe(fabric: Fabric): Promise<string> {
   const rows = fabric.processes.map((child) => [
     child.name,
@@ -63,12 +96,15 @@ async function describe(fabric: Fabric): Promise<string> {
     String(child.pid),
     addressOf(fabric, child.name),
   ]);
+  let hops: readonly string[] = [];
   const path = await pathInUse(fabric, "entry-1").then(
-    (hops) => hops.join(" -> "),
+    (found) => {
+      hops = found;
+      return found.join(" -> ");
+    },
     // Not worth ending a fabric that carries bytes: after a long rest the operator's certificate has ended.
     (thrown: unknown) => `unknown (${messageOf(thrown)})`,
   );
-  const web = fabric.listenerPort("web-entry-1");
   return [
     table(["NODE", "ROLE", "PID", "ADDRESS"], rows),
     "",
@@ -76,11 +112,7 @@ async function describe(fabric: Fabric): Promise<string> {
     `up after ${(fabric.upMs / 1000).toFixed(1)} s; files are in ${fabric.root}`,
     "",
     "things to try, in another terminal:",
-    `  curl http://127.0.0.1:${web}/`,
-    `  export WEFT_CONTEXT=${fabric.contextDir}`,
-    "  npx weft node list",
-    "  npx weft route explain web",
-    "  npx weft audit list --limit 10",
+    ...thingsToTry(fabric, hops),
     "",
     "Ctrl-C stops everything.",
   ].join("\n");

@@ -1,12 +1,15 @@
-/** The demo targets as one process: a small HTTP server and a TCP echo, on loopback. */
+/** The demo targets as one process: a small HTTP server with a download of any length and pace, and a TCP echo, on loopback. */
 
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { whenParentGoes } from "../../lib/parent.ts";
+import { download } from "./download.ts";
 
 const [webPort = "0", echoPort = "0"] = process.argv.slice(2);
 
 const web = createHttpServer((request, response) => {
+  const url = new URL(request.url ?? "/", "http://web");
+  if (url.pathname === "/download") return void download(url.searchParams, response);
   response.setHeader("content-type", "text/plain; charset=utf-8");
   response.end(`hello through weft\nyou asked for ${request.method} ${request.url}\n`);
 });
