@@ -1,6 +1,6 @@
 /** The `weft` command as a tree; `bin.ts` runs it, tests and docs look at it. */
 
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
 import { addAuditCommands } from "./commands/audit.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
@@ -68,16 +68,40 @@ export function buildProgram(): Command {
   return program;
 }
 
+/** Commands that ask no control plane as an operator: they have no use for a context or a cluster. */
+const withoutContext = [
+  "up",
+  "join",
+  "connect",
+  "forward",
+  "node run",
+  "control init",
+  "control recover",
+  "control run",
+  "config check",
+];
+
+/** Whether a command does anything with a global option: the help of one that does not keeps quiet about it. */
+function heeds(path: string, long: string | undefined): boolean {
+  if (long === "--json") return path !== "connect";
+  if (path === "config show") return long !== "--cluster";
+  return !withoutContext.includes(path);
+}
+
 /** Global options may stand before or after a subcommand. */
 function acceptGlobalsEverywhere(program: Command): void {
-  const visit = (command: Command): void => {
+  const visit = (command: Command, words: readonly string[]): void => {
     for (const child of command.commands) {
+      const path = [...words, child.name()];
       for (const option of program.options) {
         const taken = child.options.some(({ long }) => long === option.long);
-        if (option.long !== "--version" && !taken && child.commands.length === 0) child.addOption(option);
+        if (option.long === "--version" || taken || child.commands.length > 0) continue;
+        child.addOption(
+          heeds(path.join(" "), option.long) ? option : new Option(option.flags, option.description).hideHelp(),
+        );
       }
-      visit(child);
+      visit(child, path);
     }
   };
-  visit(program);
+  visit(program, []);
 }

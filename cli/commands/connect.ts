@@ -39,6 +39,10 @@ async function carry(channel: EdgeChannel): Promise<void> {
 }
 
 async function connectTo(options: ClientOptions, resource: string): Promise<void> {
+  if (options.json === true)
+    throw new WeftError("invalid_argument", "there is no --json here: standard output is the connection", {
+      detail: "CLI_NO_JSON",
+    });
   const client = clientOf(options);
   try {
     await carry(await client.open(resource, options.class === undefined ? {} : { class: options.class }));

@@ -7,6 +7,7 @@ import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts"
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { IntentAction, ServiceClass } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { durationMs } from "../arguments.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, type GlobalOptions, namer, withSession } from "../session.ts";
@@ -21,6 +22,30 @@ interface IntentOptions extends GlobalOptions {
   readonly resource?: string;
   readonly service?: string;
   readonly for?: number;
+}
+
+/** What control calls the fields that these options fill. */
+const flagOf: Readonly<Record<string, string>> = {
+  name: "<name>",
+  action: "--action",
+  node_id: "--node",
+  region: "--region",
+  organization_id: "--organization",
+  source_node_id: "--from",
+  pool_id: "--pool",
+  resource_id: "--resource",
+  service_class: "--service",
+  expires_at_ms: "--for",
+};
+
+/** A refusal of the request in the words of the command line: `node_id: …; region: …` names its fields. */
+export function inFlags(thrown: unknown): unknown {
+  if (!(thrown instanceof WeftError) || thrown.reason !== "invalid_argument") return thrown;
+  const message = thrown.message.replace(/(^|; )([a-z_]+)(?=: )/g, (all, before: string, field: string) => {
+    const flag = flagOf[field];
+    return flag === undefined ? all : `${before}${flag}`;
+  });
+  return new WeftError(thrown.reason, message, { detail: thrown.detail, metadata: thrown.metadata, cause: thrown });
 }
 
 async function addIntent(options: IntentOptions, name: string): Promise<void> {
@@ -40,7 +65,9 @@ async function addIntent(options: IntentOptions, name: string): Promise<void> {
         service === undefined ? ServiceClass.UNSPECIFIED : enumValue(ServiceClass, service, "service class"),
       expiresAtMs: options.for === undefined ? 0n : BigInt(Date.now() + options.for),
     }),
-  );
+  ).catch((thrown: unknown) => {
+    throw inFlags(thrown);
+  });
   print(options, answer, () => `route intent ${answer.intent?.name} has id ${answer.intent?.id}`);
 }
 

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
-import { wholeNumber } from "../arguments.ts";
+import { hostPortText, wholeNumber } from "../arguments.ts";
 import { groupExamples, print, table } from "../output.ts";
 import { action, findNode, findResource, type GlobalOptions, namer, pick, withSession } from "../session.ts";
 
@@ -30,7 +30,14 @@ async function addListener(options: ListenerOptions, name: string): Promise<void
       allowedSources: options.allowSource ?? [],
     });
   });
-  print(options, answer, () => `listener ${answer.listener?.name} has id ${answer.listener?.id}`);
+  const { host, port } = { host: options.bind ?? "127.0.0.1", port: options.port ?? 0 };
+  const where = port === 0 ? "a free port" : hostPortText({ host, port });
+  print(
+    options,
+    answer,
+    () =>
+      `listener ${answer.listener?.name} has id ${answer.listener?.id}; ${options.entry} will listen at ${where} (weft listener list says where, and whether it could)`,
+  );
 }
 
 export function addListenerCommands(program: Command): void {

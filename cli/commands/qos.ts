@@ -28,6 +28,8 @@ function rateText(policy: Pick<ClassPolicy, "rateBytesPerSecond" | "burstBytes">
 }
 
 async function setPolicy(options: QosOptions): Promise<void> {
+  if (options.priority === undefined && options.rate === undefined && options.burst === undefined)
+    throw new WeftError("invalid_argument", "say what to set: --rate, --burst or --priority", { detail: "CLI_QOS" });
   const answer = await withSession(options, async (session) =>
     session.client(QosService).setQosPolicy({
       clusterId: await session.clusterId(),

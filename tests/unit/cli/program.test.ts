@@ -1,6 +1,8 @@
 import type { Command, Option } from "commander";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { inFlags } from "../../../cli/commands/intent.ts";
 import { buildProgram } from "../../../cli/program.ts";
+import { WeftError } from "../../../lib/errors.ts";
 
 interface Leaf {
   readonly path: string;
@@ -81,6 +83,45 @@ describe("the tree", () => {
       const named = [...command.options, ...program.options].map(({ long }) => long);
       for (const global of ["--json", "--context", "--cluster"]) expect(named, path).toContain(global);
     }
+  });
+
+  it("says nothing of options that a command has no use for", () => {
+    const helpAt = (path: string): string => {
+      const found = all.find((leaf) => leaf.path === path);
+      if (found === undefined) throw new Error(`there is no ${path}`);
+      return helpOf(found.command);
+    };
+    for (const path of ["up", "join", "connect", "forward", "node run", "control init", "control run"]) {
+      expect(helpAt(`weft ${path}`), path).not.toMatch(/--context |--cluster /);
+    }
+    expect(helpAt("weft connect")).not.toContain("--json");
+    for (const global of ["--context <dir>", "--cluster <slug>"]) expect(helpAt("weft node list")).toContain(global);
+    expect(helpAt("weft node drain")).not.toContain("default: true");
+  });
+
+  it("says what to set, and what has no JSON", async () => {
+    const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    for (const [words, message] of [
+      [["qos", "set", "--class", "bulk"], "say what to set"],
+      [["connect", "echo", "--json"], "there is no --json here"],
+    ] as const) {
+      await buildProgram().parseAsync(words, { from: "user" });
+      expect(said.mock.calls.join()).toContain(message);
+      expect(process.exitCode).toBe(2);
+    }
+    process.exitCode = undefined;
+    said.mockRestore();
+  });
+
+  it("tells of a wrong intent in the words of the command line", () => {
+    const refused = new WeftError(
+      "invalid_argument",
+      "node_id: require-region means a region; expires_at_ms: already over",
+    );
+    expect(inFlags(refused)).toMatchObject({
+      reason: "invalid_argument",
+      message: "--node: require-region means a region; --for: already over",
+    });
   });
 
   it("refuses numbers that are none before anything is sent", async () => {
