@@ -7,8 +7,8 @@ const soak = process.env["WEFT_SOAK"] === "1";
 
 export default defineConfig({
   test: {
-    include: soak ? ["tests/**/*.test.ts"] : ["tests/**/*.test.ts", "!tests/soak/**"],
-    exclude: ["node_modules/**", "console/**", ...(soak ? [] : ["tests/soak/**"])],
+    include: ["tests/**/*.test.ts"],
+    exclude: ["node_modules/**", "console/**"],
     globalSetup: ["tests/harness/global-setup.ts"],
     pool: "forks",
     maxWorkers: 2,

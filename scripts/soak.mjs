@@ -1,4 +1,4 @@
-// `npm run soak [-- <vitest arguments>]`: the test suite with randomized tests repeated many times, and tests/soak/.
+// `npm run soak [-- <vitest arguments>]`: the test suite with randomized tests repeated many times.
 
 import { join } from "node:path";
 import { become, bin, ensureInstalled, main, root } from "./toolchain.mjs";

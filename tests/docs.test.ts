@@ -219,12 +219,9 @@ function pathsIn(text: string): string[] {
     );
 }
 
-/** Folders that tools look into and that nothing may be in yet. */
-const maybeEmpty = new Set(["tests/soak/"]);
-
 describe("files named in the documents", () => {
   it.each(documents)("%s: exist", (document) => {
-    const missing = pathsIn(read(document)).filter((path) => !existsSync(join(root, path)) && !maybeEmpty.has(path));
+    const missing = pathsIn(read(document)).filter((path) => !existsSync(join(root, path)));
     expect(missing).toEqual([]);
   });
 
