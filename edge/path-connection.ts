@@ -14,6 +14,7 @@ import http2 from "node:http2";
 import { EXPORTER_BYTES, EXPORTER_LABEL } from "../fabric/trunk/attach-proof.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits, MiB } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { EdgePath } from "./edge-path.ts";
 
 export const OPEN_PATH = "/weft.channel.v1.ChannelService/Open";
@@ -125,7 +126,7 @@ export class PathConnection {
   destroy(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.path.raw.resetAndDestroy();
+    resetSocket(this.path.raw, this.path.tls);
   }
 
   /** Lets what was written leave, at most for a second, then gives the path up. */

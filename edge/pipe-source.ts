@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import { MessageGuard } from "../fabric/trunk/message-frames.ts";
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { EdgeChannel } from "./channel.ts";
 
 /**
@@ -33,7 +34,7 @@ export function pipeToSource(channel: EdgeChannel, socket: Socket, messages = fa
   socket.on("drain", () => channel.resume());
   channel.on("end", () => socket.end());
 
-  channel.on("error", () => socket.resetAndDestroy());
+  channel.on("error", () => resetSocket(socket));
   socket.on("error", () => channel.destroy());
   // A connection that vanished without a FIN, or a channel that ended without an error, must not leave the other open.
   socket.on("close", () => {

@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import { MessageGuard } from "../fabric/trunk/message-frames.ts";
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { EdgeChannel } from "./channel.ts";
 
 /**
@@ -19,7 +20,7 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = fa
   const fromTarget = messages ? new MessageGuard(limits.messageMaxBytes) : undefined;
   // A Unix socket knows no reset, and asking it for one throws.
   const isTcp = target.remoteFamily !== undefined;
-  const cut = (): void => void (isTcp ? target.resetAndDestroy() : target.destroy());
+  const cut = (): void => void (isTcp ? resetSocket(target) : target.destroy());
   let handedBytes = 0;
   let reportedBytes = 0;
   // Called in order, so what is still queued is what the kernel has not taken.

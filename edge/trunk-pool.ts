@@ -16,6 +16,7 @@ import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { EdgeChannel } from "./channel.ts";
 import { channelError } from "./channel-error.ts";
 import type { EdgePath } from "./edge-path.ts";
@@ -189,7 +190,7 @@ export class TrunkPool {
   async #connect(wish: PathWish): Promise<PathConnection> {
     const path = await this.#options.openPath(wish);
     if (wish.signal.aborted) {
-      path.raw.resetAndDestroy();
+      resetSocket(path.raw, path.tls);
       path.close?.();
       throw new WeftError("unavailable", "the trunk is being closed");
     }

@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import { type Caller, isRefusal } from "../rpc/caller.ts";
 import type { Doors } from "./doors.ts";
 import type { HopPath } from "./hop-path.ts";
@@ -34,7 +35,7 @@ export function endPath(raw: Socket, path: HopPath, deps: PathEndDeps): void {
   const { offer } = path;
   const door = offer.farEdge === FarEdge.POOL ? doors.pool(offer.poolId) : doors.pathEndNode;
   const guest: Guest = offer.farEdge === FarEdge.POOL ? { kind: "client" } : { kind: "node", id: offer.initiatorId };
-  path.onEnd(() => raw.resetAndDestroy());
+  path.onEnd(() => resetSocket(raw));
   if (door === undefined) return void path.end("shutdown");
   door.enter(raw, {
     guest,

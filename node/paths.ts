@@ -26,6 +26,7 @@ import {
 } from "../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import { type LegTable, legHash } from "../relay/legs.ts";
 import { type Caller, isRefusal } from "../rpc/caller.ts";
 import { askHop, pathError } from "./ask-hop.ts";
@@ -240,7 +241,7 @@ class Initiator {
     const { ports, judge } = this.#deps;
     const far = path.offer.hops.at(-1) ?? "";
     const raw = await openNextLeg(next, ports.clock, path.signal);
-    path.onEnd(() => raw.resetAndDestroy());
+    path.onEnd(() => resetSocket(raw));
     const identity = ports.identity.current().leaf;
     const options = tlsOptions("dial-path-end-node", { identity, expect: judge.expect("node", { ids: [far] }) });
     const dial = { clock: ports.clock, deadlineMs: limits.handshakeDeadlineMs, signal: path.signal };

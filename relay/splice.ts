@@ -17,6 +17,7 @@ import type { Socket } from "node:net";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { RateShape } from "../lib/rate-bucket.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import { canTakeOver, pumpBetween } from "./leg-pump.ts";
 import { pumpAtRate, type RatePump } from "./rate-pump.ts";
 
@@ -240,13 +241,9 @@ function drained(socket: Socket): number {
   return socket.bytesWritten - socket.writableLength;
 }
 
-/**
- * Closes a leg: quietly when all it was given has left user space, with a reset otherwise. Never with a reset while its FIN
- * is on the way to the kernel: that fails (EINVAL), and Node 26.10 then neither closes the descriptor nor says `close`.
- */
+/** Closes a leg: quietly when all it was given has left user space, with a reset otherwise. */
 function letGo(leg: Socket, graceful: boolean): void {
   if (leg.destroyed) return;
-  const ending = leg.writableEnded && !leg.writableFinished && leg.writableLength === 0;
-  if (ending || (graceful && leg.writableFinished)) leg.destroy();
-  else leg.resetAndDestroy();
+  if (graceful && leg.writableFinished) leg.destroy();
+  else resetSocket(leg);
 }

@@ -15,6 +15,7 @@ import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.t
 import { NodeRole, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { PacedLog } from "../../lib/paced-log.ts";
+import { resetSocket } from "../../lib/reset-socket.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
@@ -157,7 +158,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
   function rejudge(): void {
     const lost = (end: PathEnd): boolean => !mayHold(ports, end, end.offer.organizationId);
     acceptor.cut(lost);
-    for (const end of paths) if (lost(end)) end.raw.resetAndDestroy();
+    for (const end of paths) if (lost(end)) resetSocket(end.raw, end.tls);
   }
   const stopQos = followQos(ports.snapshot, () => acceptor.trunks());
   const unsubscribe = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge), stopQos];
