@@ -53,7 +53,7 @@ export async function withNodePort<T>(
     return await work(port.client, { id, name });
   } catch (thrown) {
     // Of everything a command asks, this is not control.
-    if (!(thrown instanceof WeftError) || thrown.reason !== "unavailable") throw thrown;
+    if (!(thrown instanceof WeftError) || !["unavailable", "deadline_exceeded"].includes(thrown.reason)) throw thrown;
     throw new WeftError("unavailable", `${name} does not answer at ${node.operatorAddress}: ${thrown.message}`, {
       detail: "NODE_UNREACHABLE",
       cause: thrown,

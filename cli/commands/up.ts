@@ -83,8 +83,8 @@ function thingsToTry(fabric: Fabric, hops: readonly string[]): string[] {
     ...(relay === undefined
       ? []
       : [
-          `  npx weft node drain ${relay.name} && npx weft node undrain ${relay.name}`,
           `  kill -9 ${relay.pid}     # ${relay.name}, while this runs`,
+          `  npx weft node drain ${relay.name}     # or gently, instead; undrain lets it take part again`,
         ]),
   ];
 }

@@ -74,6 +74,7 @@ function stage(...ids: readonly string[]) {
     return (await paths.open(whole).catch((thrown: unknown) => thrown)) as WeftError;
   };
   return {
+    check: () => paths.check("web", new AbortController().signal).catch((thrown: unknown) => thrown),
     asked,
     refused,
     down,
@@ -92,6 +93,15 @@ describe("a client that needs a path", () => {
     const { open, who } = stage("en-1", "en-2", "en-3");
     expect(await open()).toMatchObject({ reason: "unavailable", detail: "NO_PATH" });
     expect(who()).toEqual(["en-1", "en-2", "en-3"]);
+  });
+
+  it("that only wants to know asks every entry for a first path, and says the refusal that tells most", async () => {
+    const { check, asked, who, refuse } = stage("en-1", "en-2");
+    expect(await check()).toMatchObject({ reason: "unavailable", detail: "NO_PATH" });
+    refuse("not_found", "UNKNOWN_RESOURCE");
+    expect(await check()).toMatchObject({ reason: "not_found", detail: "UNKNOWN_RESOURCE" });
+    expect(who()).toEqual(["en-1", "en-2", "en-1", "en-2"]);
+    for (const { request } of asked) expect(request).toMatchObject({ standby: false, resumeHandle: new Uint8Array() });
   });
 
   it("signs an ask of its own for every attempt: this client, resource and trunk, for seconds", async () => {
