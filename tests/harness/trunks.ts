@@ -45,3 +45,9 @@ export async function activeRelay(world: TestFabric, name: string): Promise<stri
   if (found === undefined) throw new Error("no trunk is carried by a relay");
   return found.name;
 }
+
+/** How often the lanes of the node's trunks have moved. */
+export async function movesOf(world: TestFabric, name: string): Promise<number> {
+  const trunks = await trunksOf(world, name);
+  return trunks.reduce((sum, { moves }) => sum + Number(moves), 0);
+}

@@ -44,8 +44,8 @@ export const plantedBugs: readonly Planted[] = [
   {
     name: "the replay is trimmed at the position the peer states, beyond its acks",
     file: "fabric/trunk/trunk.ts",
-    from: "lane.acked(attach.nextExpectedSeq, nowMs)",
-    to: "lane.acked(lane.replay.nextSeq - (lane.replay.waiting ? 1 : 0), nowMs)",
+    from: "lane.acked(attach.nextExpectedSeq, nowMs, true)",
+    to: "lane.acked(lane.replay.nextSeq - (lane.replay.waiting ? 1 : 0), nowMs, true)",
   },
   {
     name: "the expected number in an Attach is one too high",
