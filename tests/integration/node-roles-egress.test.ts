@@ -200,7 +200,9 @@ describe("from an entry to a target", () => {
   it("channels of one organization to one egress share a trunk", async () => {
     const channels = await Promise.all([opened(), opened(), opened()]);
     expect(egress.trunks()).toHaveLength(1);
-    expect(asked).toEqual(["r1,nd-egress"]);
+    // One path for all of them; what is asked for later is a spare.
+    expect(asked[0]).toBe("r1,nd-egress");
+    expect(entry.trunkPool.trunks()).toHaveLength(1);
     for (const channel of channels) channel.destroy();
   });
 
@@ -209,7 +211,7 @@ describe("from an entry to a target", () => {
     refuseWay = ({ hops }) =>
       hops.at(-1) === "nd-gone" || hops[1] === "r1" ? new WeftError("unavailable", "away") : undefined;
     (await opened()).destroy();
-    expect(asked).toEqual(["r1,nd-gone", "r2,nd-gone", "r1,nd-egress", "r2,nd-egress"]);
+    expect(asked.slice(0, 4)).toEqual(["r1,nd-gone", "r2,nd-gone", "r1,nd-egress", "r2,nd-egress"]);
     expect(failedWays).toEqual(["r1,nd-gone", "r2,nd-gone", "r1,nd-egress"]);
   });
 });
