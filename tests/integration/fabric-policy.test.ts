@@ -178,7 +178,7 @@ describe("a route intent", () => {
       "relay-1",
     );
     expect(ran.code).toBe(2);
-    for (const text of ["name:", "region: a region is", "node_id: direct means", "region: direct means"]) {
+    for (const text of ["<name>:", "--region: a region is", "--node: direct means", "--region: direct means"]) {
       expect(ran.stderr).toContain(text);
     }
   });
