@@ -320,12 +320,12 @@ export class Trunk implements TrunkCore {
     }
     const wins = generation > lane.generation || (generation === lane.generation && this.side === "acceptor");
     // Whoever sends on a path that is being left follows any move: its own newer one may have gone down with that path.
-    if (!wins && lane.active?.retired !== true) return;
+    if (!wins && !(this.side === "acceptor" && lane.active?.retired === true)) return;
     if (lane.active === attachment) {
       lane.generation = generation;
       return;
     }
-    this.#moveTo(lane, attachment, Math.max(generation, lane.generation), "peer", false, nowMs);
+    this.#moveTo(lane, attachment, generation, "peer", false, nowMs);
   }
 
   #receiveNotice(attachment: Attachment, kind: NoticeKind): void {
