@@ -84,7 +84,7 @@ async function setStage(options: Options): Promise<Stage> {
     await load.stop();
     return stage;
   } catch (thrown) {
-    places.cutter?.remove();
+    await places.cutter?.remove();
     throw thrown;
   }
 }
@@ -102,7 +102,7 @@ async function strike(stage: Stage): Promise<void> {
   process.kill(stage.standing.control.pid, "SIGCONT");
   await stage.standing.stop();
   stage.gate?.stop();
-  stage.cutter?.remove();
+  await stage.cutter?.remove();
 }
 
 /** How long a trunk may take to have a standby again. */

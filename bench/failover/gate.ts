@@ -97,7 +97,7 @@ export class Gate {
 export interface Cutter {
   cut(relay: string, direction: CutDirection): void;
   heal(relay: string): void;
-  remove(): void;
+  remove(): void | Promise<void>;
 }
 
 /** Gates in front of relays, for who may not make network namespaces: cuts what others dialled to a relay, not what it dials. */

@@ -63,7 +63,7 @@ export function placesFor(fault: FaultName): Places {
   if (unavailable === undefined) {
     say("packets are dropped by nftables in network namespaces of the relays");
     const namespaces = new Namespaces();
-    process.on("exit", () => namespaces.remove());
+    process.on("exit", () => namespaces.removeNow());
     return behindNamespaces(namespaces);
   }
   say(`${unavailable}: bytes are held by a cutting TCP proxy in front of each relay instead of dropped packets`);

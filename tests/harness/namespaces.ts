@@ -4,6 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
+import { eventually } from "./eventually.ts";
 
 export type CutDirection = "both" | "in" | "out";
 
@@ -77,10 +78,21 @@ export class Namespaces {
     this.#inside(this.#named(name).namespace, ["nft", "delete", "table", "inet", "weft_bench"]);
   }
 
-  remove(): void {
-    for (const { namespace } of this.#made.values()) works("ip", ["netns", "del", namespace]);
+  /** Takes away what can be taken now: a process that is just ending holds its namespace for a moment. For an exit. */
+  removeNow(): void {
+    for (const [name, { namespace }] of this.#made) {
+      if (works("ip", ["netns", "del", namespace])) this.#made.delete(name);
+    }
     works("ip", ["link", "del", this.#prefix]);
-    this.#made.clear();
+  }
+
+  /** Resolves when nothing is left; rejects when somebody goes on holding a namespace. */
+  async remove(): Promise<void> {
+    const gone = (): boolean => {
+      this.removeNow();
+      return this.#made.size === 0;
+    };
+    await eventually(gone, { what: "the network namespaces to go", everyMs: 100 });
   }
 
   #named(name: string): { readonly namespace: string } {
