@@ -159,7 +159,7 @@ export class Survival {
     const { clock, trunk, holdMs } = this.#options;
     const nowMs = clock.monoMs();
     const verdict = this.#detector.look(nowMs, (id) => this.#connections.get(id)?.path.raw.bytesRead ?? 0);
-    for (const { pathKey, silentSinceMs } of verdict.dead) this.#keeper.leavePath(pathKey, silentSinceMs);
+    for (const dead of verdict.dead) this.#keeper.leavePath(dead);
     for (const { id, path } of this.#connections.values()) {
       const bytes = Math.max(path.raw.bytesRead, path.raw.bytesWritten);
       if (bytes >= limits.pathMaxBytes && !this.#keeper.isLeaving(id)) this.#leave(id, "rotation");

@@ -28,6 +28,8 @@ export interface DeadPath {
   readonly pathKey: string;
   /** When it fell silent; whoever answered a ping sent after that is alive. */
   readonly silentSinceMs: number;
+  /** Bytes come on it, acks do not: answers to pings there are no sign of health. */
+  readonly wedged: boolean;
 }
 
 export interface Verdict {
@@ -129,7 +131,7 @@ export class Detector {
     const witness = moveTarget(this.#trunk.attachments(), { lane: lane.name, answeredSinceMs: sinceMs, without });
     const witnessed = this.#isWitnessed(lane.name, active, witness !== undefined, sinceMs, nowMs);
     if (!silent && !wedged) return;
-    if (witnessed) this.#dead.set(pathKey, { pathKey, silentSinceMs: sinceMs });
+    if (witnessed) this.#dead.set(pathKey, { pathKey, silentSinceMs: sinceMs, wedged: !silent });
     // A wedged path with bytes on it is nothing to look for a third path for: those may be slow acks.
     else if (silent && witness === undefined) {
       this.#silentSinceMs = Math.min(this.#silentSinceMs ?? sinceMs, sinceMs);
@@ -160,7 +162,7 @@ export class Detector {
         if (this.#pathKey(other) !== pathKey && answeredMs >= sentAtMs) answers = true;
       }
       if (this.#isWitnessed("ping", attachment, answers, sentAtMs, nowMs)) {
-        this.#dead.set(pathKey, { pathKey, silentSinceMs: sentAtMs });
+        this.#dead.set(pathKey, { pathKey, silentSinceMs: sentAtMs, wedged: false });
       }
     }
   }

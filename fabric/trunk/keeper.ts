@@ -3,7 +3,7 @@
  * attach where and what to give up; the shell does it.
  *
  * KP1. Leaving is make before break: a connection is given up only when nothing is sent on it and what replaced it has
- *      carried an ack or answered a ping. Silence alone destroys nothing.
+ *      carried an ack or answered a ping. Silence alone destroys nothing: who answers again before that is back.
  * KP2. The initiator keeps one ready spare beside what it uses, over other relays where there are any, attached to every
  *      lane in use. When nothing is left it asks for a path at once.
  * KP3. Only the initiator opens paths; the acceptor moves between those it has.
@@ -12,6 +12,7 @@
 import { limits } from "../../lib/limits.ts";
 import { sharedRelays } from "../routing/paths.ts";
 import type { Attachment } from "./attachments.ts";
+import type { DeadPath } from "./detector.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneName } from "./lane-name.ts";
 import { moveTarget } from "./targets.ts";
@@ -24,7 +25,13 @@ interface KeptPath {
   readonly hops: readonly string[];
   /** Lanes that were attached here once: a refused one is not tried again. */
   readonly tried: Set<LaneName>;
-  leaving?: { readonly cause: LeaveCause; readonly sinceMs: number; emptyAtMs: number | undefined };
+  leaving?: {
+    readonly cause: LeaveCause;
+    readonly sinceMs: number;
+    /** An answer to a ping sent since then takes it back. */
+    readonly mayReturn: boolean;
+    emptyAtMs: number | undefined;
+  };
 }
 
 export interface PathWanted {
@@ -105,22 +112,28 @@ export class PathKeeper {
     this.#shunnedUntilMs.set(nodeId, nowMs + limits.shunnedNodeMs);
   }
 
-  /** The path of this connection is to be left. */
-  leave(connectionId: number, cause: LeaveCause, nowMs: number): void {
+  /** The path of this connection is to be left. Saying it again changes nothing. */
+  leave(connectionId: number, cause: Exclude<LeaveCause, "silent">, nowMs: number): void {
     const path = this.#paths.get(connectionId);
     // What is revoked or silent stays so, whatever else is said of it later.
-    if (path === undefined || path.leaving?.cause === "revoked" || path.leaving?.cause === "silent") return;
-    path.leaving = { cause, sinceMs: nowMs, emptyAtMs: undefined };
-    for (const attachment of this.#trunk.attachments()) {
-      if (attachment.connectionId === connectionId) attachment.retired = true;
+    const before = path?.leaving?.cause;
+    if (path === undefined || before === cause || before === "revoked" || before === "silent") return;
+    this.#leave(path, { cause, sinceMs: nowMs, mayReturn: false, emptyAtMs: undefined });
+  }
+
+  /** Every connection over these nodes is to be left: they were found dead. */
+  leavePath({ pathKey, silentSinceMs, wedged }: DeadPath): void {
+    for (const path of this.#paths.values()) {
+      if (pathKeyOf(path.hops) !== pathKey || path.leaving?.cause === "silent") continue;
+      const mayReturn = !wedged && path.leaving === undefined;
+      this.#leave(path, { cause: "silent", sinceMs: silentSinceMs, mayReturn, emptyAtMs: undefined });
     }
   }
 
-  /** Every connection over these nodes is to be left; `sinceMs` is when it fell silent. */
-  leavePath(pathKey: string, sinceMs: number): void {
-    for (const path of this.#paths.values()) {
-      if (pathKeyOf(path.hops) !== pathKey || path.leaving?.cause === "silent") continue;
-      this.leave(path.connectionId, "silent", sinceMs);
+  #leave(path: KeptPath, leaving: NonNullable<KeptPath["leaving"]>): void {
+    path.leaving = leaving;
+    for (const attachment of this.#trunk.attachments()) {
+      if (attachment.connectionId === path.connectionId) attachment.retired = true;
     }
   }
 
@@ -134,6 +147,7 @@ export class PathKeeper {
   plan(nowMs: number, alone: boolean): Plan {
     const destroy: number[] = [];
     let againMs: number | undefined;
+    for (const path of this.#paths.values()) this.#takeBack(path);
     for (const path of this.#paths.values()) {
       if (path.leaving === undefined) continue;
       this.#moveOff(path, nowMs);
@@ -164,6 +178,17 @@ export class PathKeeper {
 
   #carriesActive(path: KeptPath): boolean {
     return laneNames.some((name) => this.#trunk.lanes[name].active?.connectionId === path.connectionId);
+  }
+
+  /** A path left for its silence that has answered since is as good as any: the next one to fall silent may need it. */
+  #takeBack(path: KeptPath): void {
+    const { leaving } = path;
+    if (leaving?.mayReturn !== true) return;
+    const here = [...this.#trunk.attachments()].filter(({ connectionId }) => connectionId === path.connectionId);
+    if (!here.some(({ answeredPingSentMs = Number.NEGATIVE_INFINITY }) => answeredPingSentMs >= leaving.sinceMs))
+      return;
+    delete path.leaving;
+    for (const attachment of here) attachment.retired = false;
   }
 
   #moveOff(path: KeptPath, nowMs: number): void {

@@ -319,8 +319,7 @@ export class Trunk implements TrunkCore {
       return;
     }
     const wins = generation > lane.generation || (generation === lane.generation && this.side === "acceptor");
-    // Whoever sends on a path that is being left follows any move: its own newer one may have gone down with that path.
-    if (!wins && !(this.side === "acceptor" && lane.active?.retired === true)) return;
+    if (!wins) return;
     if (lane.active === attachment) {
       lane.generation = generation;
       return;

@@ -127,6 +127,38 @@ describe("the keeper", () => {
     expect(keeper.plan(world.nowMs, false).destroy).toEqual([1]);
   });
 
+  it("KP1 a path left for its silence is back when it answers: the other one may fall silent next", () => {
+    const both = stage(true, false);
+    const { channel } = both.world.initiator.open("bulk");
+    both.world.settle();
+    const writes = () => both.world.acceptor.channels.get(channel.id)?.write(1_000);
+    writes();
+    const carries = () => both.trunk.lanes.bulk.active?.connectionId;
+    for (const dead of pass(both, 500, [2]).dead) both.keeper.leavePath(dead);
+    both.keeper.plan(both.world.nowMs, false);
+    expect(carries()).toBe(2);
+    // The first one thaws before it is given up; then the second one says nothing more.
+    pass(both, 200, [1, 2]);
+    writes();
+    for (const dead of pass(both, 600, [1]).dead) both.keeper.leavePath(dead);
+    both.keeper.plan(both.world.nowMs, false);
+    expect(carries()).toBe(1);
+  });
+
+  it("KP1 says of a path that drains what it said before, however often it is told", () => {
+    const both = stage(true);
+    both.keeper.leave(1, "draining", both.world.nowMs);
+    both.keeper.plan(both.world.nowMs, false);
+    both.world.settle();
+    let destroyed: readonly number[] = [];
+    for (let n = 0; n < 30 && destroyed.length === 0; n += 1) {
+      both.world.nowMs += 100;
+      both.keeper.leave(1, "draining", both.world.nowMs);
+      destroyed = both.keeper.plan(both.world.nowMs, false).destroy;
+    }
+    expect(destroyed).toEqual([1]);
+  });
+
   it("KP1 the only path is not given up, whatever is said of it", () => {
     const { keeper, world, trunk } = stage(false);
     keeper.leave(1, "revoked", world.nowMs);
