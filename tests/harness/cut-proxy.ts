@@ -20,12 +20,17 @@ export class CutProxy {
   }
 
   /** Forwards a port of its own, on `host`, to `port` on loopback. */
-  static async to(port: number, host = "127.0.0.1"): Promise<{ readonly proxy: CutProxy; readonly port: number }> {
+  static async to(port: number, host = "127.0.0.1"): Promise<CutProxy> {
     const server = createServer((near) => proxy.#join(near, connect({ host: "127.0.0.1", port, noDelay: true })));
     const proxy = new CutProxy(server);
     server.listen(0, host);
     await once(server, "listening");
-    return { proxy, port: (server.address() as AddressInfo).port };
+    return proxy;
+  }
+
+  /** Where it listens. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
   }
 
   /** Moves nothing that way from now on; nobody is told. */

@@ -45,20 +45,26 @@ export class Namespaces {
     run("ip", ["link", "set", this.#prefix, "up"]);
   }
 
-  /** A namespace with an address of its own, under a name of the caller's. */
+  /** A namespace with an address of its own, under a name of the caller's: the same whenever it is asked for again. */
   add(name: string): { readonly address: string; readonly through: readonly string[] } {
+    const made = this.#made.get(name) ?? this.#make(name);
+    return { address: made.address, through: ["ip", "netns", "exec", made.namespace] };
+  }
+
+  #make(name: string): { readonly namespace: string; readonly address: string } {
     const number = this.#made.size + 2;
     const namespace = `${this.#prefix}-${number}`;
     const address = `${this.#subnet}.${number}`;
     const outside = `${this.#prefix}o${number}`;
     run("ip", ["netns", "add", namespace]);
-    this.#made.set(name, { namespace, address });
+    const made = { namespace, address };
+    this.#made.set(name, made);
     run("ip", ["link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", namespace]);
     run("ip", ["link", "set", outside, "master", this.#prefix, "up"]);
     this.#inside(namespace, ["ip", "addr", "add", `${address}/24`, "dev", "eth0"]);
     this.#inside(namespace, ["ip", "link", "set", "eth0", "up"]);
     this.#inside(namespace, ["ip", "link", "set", "lo", "up"]);
-    return { address, through: ["ip", "netns", "exec", namespace] };
+    return made;
   }
 
   /** Drops every packet of the namespace in that direction, silently. */

@@ -36,9 +36,9 @@ const watching = new AbortController();
 /** Control listens on loopback, which a namespace cannot reach: something forwards to it. */
 async function controlFrom(host: string, controlPort: number): Promise<string> {
   controlGate ??= CutProxy.to(controlPort, host);
-  const { proxy, port } = await controlGate;
+  const proxy = await controlGate;
   proxies.set("control", proxy);
-  return `${host}:${port}`;
+  return `${host}:${proxy.port}`;
 }
 
 beforeAll(async () => {
@@ -59,9 +59,10 @@ beforeAll(async () => {
         const { address, through } = dropping.add(node.name);
         return { host: address, through, control: await controlFrom(dropping.hostAddress, plan.control.publicPort) };
       }
-      const { proxy, port } = await CutProxy.to(node.publicPort ?? 0);
+      // Asked again for a relay that is started again: others know its address.
+      const proxy = proxies.get(node.name) ?? (await CutProxy.to(node.publicPort ?? 0));
       proxies.set(node.name, proxy);
-      return { advertised: { host: "127.0.0.1", port } };
+      return { advertised: { host: "127.0.0.1", port: proxy.port } };
     },
   });
   void watchFailovers(world.fabric, (failover) => moves.push(failover), watching.signal);
