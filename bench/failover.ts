@@ -4,15 +4,16 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { messageOf } from "../lib/errors.ts";
 import { eventually } from "../tests/harness/eventually.ts";
+import type { Gate } from "../tests/harness/gate.ts";
+import type { Cutter } from "./failover/cutter.ts";
 import { entryFaults, type FaultName, relayFaults } from "./failover/faults.ts";
-import type { Cutter, Gate } from "./failover/gate.ts";
 import { placesFor } from "./failover/places.ts";
 import { failoverRun, type RunOutcome } from "./failover/run.ts";
 import { clientSubject, entrySubject, type Subject } from "./failover/subject.ts";
 import { Load } from "./load/load.ts";
+import { benchOptions } from "./load/options.ts";
 import { say, table } from "./load/progress.ts";
 import { exitOnSignals } from "./load/signals.ts";
 import { Standing } from "./load/standing.ts";
@@ -39,22 +40,11 @@ interface Options {
 }
 
 function optionsOf(args: readonly string[]): Options | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      fault: { type: "string" },
-      runs: { type: "string", default: "50" },
-      channels: { type: "string", default: "50" },
-      window: { type: "string", default: "2" },
-      json: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
-  const fault = faults.find((name) => name === values.fault);
-  const [runs, channels, window] = [values.runs, values.channels, values.window].map(Number);
-  if (values.help === true || fault === undefined) return undefined;
-  if (!(runs && runs > 0 && channels && channels > 0 && window && window >= 1)) return undefined;
-  return { fault, runs, channels, windowMs: window * 1_000 };
+  const values = benchOptions(args, { fault: "", runs: "50", channels: "50", window: "2" });
+  const fault = faults.find((name) => name === values?.fault);
+  if (values === undefined || fault === undefined) return undefined;
+  const [runs, channels, window] = [Number(values.runs), Number(values.channels), Number(values.window)];
+  return runs > 0 && channels > 0 && window >= 1 ? { fault, runs, channels, windowMs: window * 1_000 } : undefined;
 }
 
 interface Stage {

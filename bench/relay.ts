@@ -18,6 +18,7 @@ import { rootsOf } from "../certs/bundle.ts";
 import { freePorts } from "../cli/up/layout.ts";
 import { KiB } from "../lib/limits.ts";
 import { loadIdentity } from "../node/identity-store.ts";
+import { quantile, round } from "./load/statistics.ts";
 import { BenchChild, cpuSeconds, pin } from "./peers/child.ts";
 import {
   grpcConfig,
@@ -52,13 +53,6 @@ interface Run {
 
 const say = (line: string): void => void process.stderr.write(`relay: ${line}\n`);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-const round = (value: number, digits: number): number => Number(value.toFixed(digits));
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
 /** The certificate and key of relay-1 as files: what stands in its place shows what it would show. */
 function writeFiles(stage: Stage, folder: string): ProxyFiles & { readonly key: string; readonly leaf: string } {
   const stored = loadIdentity(stage.stateDir("relay-1"));
@@ -142,10 +136,11 @@ async function measure(stage: Stage, contender: Contender): Promise<Run> {
 }
 
 function medianRun(runs: readonly Run[]): { mb_per_s: number; cpu_s_per_gb: number; edges_cpu_s_per_gb: number } {
+  const of = (figure: (run: Run) => number, digits: number): number => round(quantile(runs.map(figure), 0.5), digits);
   return {
-    mb_per_s: round(median(runs.map(({ mbPerS }) => mbPerS)), 1),
-    cpu_s_per_gb: round(median(runs.map(({ cpuSPerGb }) => cpuSPerGb)), 3),
-    edges_cpu_s_per_gb: round(median(runs.map(({ edgesCpuSPerGb }) => edgesCpuSPerGb)), 3),
+    mb_per_s: of(({ mbPerS }) => mbPerS, 1),
+    cpu_s_per_gb: of(({ cpuSPerGb }) => cpuSPerGb, 3),
+    edges_cpu_s_per_gb: of(({ edgesCpuSPerGb }) => edgesCpuSPerGb, 3),
   };
 }
 

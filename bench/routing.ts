@@ -19,6 +19,7 @@ import { ChannelClass, NodeHealth, NodeRole } from "../gen/weft/fabric/v1/role_p
 import { type RouteLink, RouteLinkSchema, type RouteNode, RouteNodeSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type Random, randomInt, seededRandom } from "../lib/random.ts";
+import { quantile, round } from "./load/statistics.ts";
 
 const linksPerNode = 10;
 const relayLinksMax = 20;
@@ -106,14 +107,8 @@ function needsOf({ entry, egresses }: SyntheticMesh): RouteNeed[] {
   }));
 }
 
-function percentile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? 0;
-}
-
 function figures(samples: readonly number[]): { p50: number; p99: number } {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const rounded = (value: number): number => Number(value.toFixed(3));
-  return { p50: rounded(percentile(sorted, 0.5)), p99: rounded(percentile(sorted, 0.99)) };
+  return { p50: round(quantile(samples, 0.5), 3), p99: round(quantile(samples, 0.99), 3) };
 }
 
 /** Replaces one link or node by a changed one. */

@@ -5,12 +5,12 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { messageOf } from "../lib/errors.ts";
 import { eventually } from "../tests/harness/eventually.ts";
 import type { Bulk } from "./load/bulk.ts";
 import { watchCpu } from "./load/cpu.ts";
 import { EdgeWatch, movesOf } from "./load/edge-watch.ts";
+import { benchOptions } from "./load/options.ts";
 import { say } from "./load/progress.ts";
 import type { Shim } from "./load/shim.ts";
 import { exitOnSignals } from "./load/signals.ts";
@@ -34,17 +34,9 @@ interface Options {
 }
 
 function optionsOf(args: readonly string[]): Options | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ms: { type: "string", default: "50" },
-      mbytes: { type: "string", default: "100" },
-      json: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
-  const [ms = -1, mbytes = 0] = [values.ms, values.mbytes].map(Number);
-  return values.help !== true && ms >= 0 && mbytes > 0 ? { ms, mbytes } : undefined;
+  const values = benchOptions(args, { ms: "50", mbytes: "100" });
+  const [ms, mbytes] = [Number(values?.ms ?? -1), Number(values?.mbytes ?? 0)];
+  return ms >= 0 && mbytes > 0 ? { ms, mbytes } : undefined;
 }
 
 interface Ends {

@@ -4,11 +4,11 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { messageOf } from "../lib/errors.ts";
 import { EdgeWatch, movesOf } from "./load/edge-watch.ts";
 import { Hogs } from "./load/hogs.ts";
 import { Load } from "./load/load.ts";
+import { benchOptions } from "./load/options.ts";
 import { say } from "./load/progress.ts";
 import type { Stream } from "./load/sender.ts";
 import { exitOnSignals } from "./load/signals.ts";
@@ -33,17 +33,9 @@ interface Options {
 }
 
 function optionsOf(args: readonly string[]): Options | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      minutes: { type: "string", default: "10" },
-      hogs: { type: "string", default: "8" },
-      json: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
-  const [minutes = 0, hogs = -1] = [values.minutes, values.hogs].map(Number);
-  return values.help !== true && minutes > 0 && hogs >= 0 ? { minutes, hogs } : undefined;
+  const values = benchOptions(args, { minutes: "10", hogs: "8" });
+  const [minutes, hogs] = [Number(values?.minutes ?? 0), Number(values?.hogs ?? -1)];
+  return minutes > 0 && hogs >= 0 ? { minutes, hogs } : undefined;
 }
 
 async function streamsOf(standing: Standing, targetPort: number): Promise<Stream[]> {

@@ -22,6 +22,7 @@ import { silentLog } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { Identities } from "../tests/harness/edge-paths.ts";
 import { dialPath, listenForPaths, makeIdentities } from "../tests/harness/edge-paths.ts";
+import { round } from "./load/statistics.ts";
 
 /** Identities as they cross to the other process. */
 interface Packed {
@@ -74,7 +75,6 @@ async function farEdge(packed: Packed): Promise<void> {
 }
 
 const seconds = (usage: { user: number; system: number }): number => (usage.user + usage.system) / 1e6;
-const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 
 async function nearEdge(bytesEachWay: number): Promise<void> {
   const identities = await makeIdentities();
@@ -120,7 +120,7 @@ async function nearEdge(bytesEachWay: number): Promise<void> {
       mibEachWay: bytesEachWay / MiB,
       bulk: {
         megabytesPerSecondBothWays: round((2 * bytesEachWay) / 1e3 / bulkMs, 0),
-        cpuSecondsPerGigabyte: { near: round(nearCpu / gigabytes), far: round(farUsed / gigabytes) },
+        cpuSecondsPerGigabyte: { near: round(nearCpu / gigabytes, 2), far: round(farUsed / gigabytes, 2) },
         windowBytes,
       },
       small: { messageBytes: 64, channels: 16, messagesPerSecond: round(small, 0) },

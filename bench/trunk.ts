@@ -12,6 +12,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { KiB } from "../lib/limits.ts";
 import { eventually } from "../tests/harness/eventually.ts";
+import { quantile, round } from "./load/statistics.ts";
 import { cpuSeconds, residentBytes } from "./peers/child.ts";
 import type { Memory } from "./peers/memory.ts";
 import type { Route } from "./peers/route.ts";
@@ -32,13 +33,7 @@ interface Swallowed {
 }
 
 const say = (line: string): void => void process.stderr.write(`trunk: ${line}\n`);
-const round = (value: number, digits = 0): number => Number(value.toFixed(digits));
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
-}
 
 const swallowed = (stage: Stage): Promise<Swallowed> => stage.far.call<Swallowed>("swallowed");
 
@@ -74,7 +69,7 @@ async function fairness(stage: Stage, route: Route): Promise<number> {
   const { bytes, seconds } = await delivered(stage, measureMs);
   await stage.near.call("stopPouring");
   say(
-    `16 channels, ${round(sum(bytes) / 1e6 / seconds)} MB/s, ${Math.min(...bytes)} to ${Math.max(...bytes)} bytes each`,
+    `16 channels, ${Math.round(sum(bytes) / 1e6 / seconds)} MB/s, ${Math.min(...bytes)} to ${Math.max(...bytes)} bytes each`,
   );
   return sum(bytes) ** 2 / (bytes.length * sum(bytes.map((value) => value ** 2)));
 }
@@ -105,7 +100,7 @@ async function stalledReader(stage: Stage, route: Route, relayPid: number): Prom
     read.push(await others());
   }
   await stage.near.call("stopPouring");
-  const all = [read, stalled].map((rates) => rates.map((rate) => round(rate / 1e6)).join(" "));
+  const all = [read, stalled].map((rates) => rates.map((rate) => Math.round(rate / 1e6)).join(" "));
   say(`99 others, MB/s: ${all[0]} while the first is read, ${all[1]} in between, while it is not`);
   // Each turn against those before and after it: what else the machine does drifts.
   const ratios = stalled.map((rate, turn) => (2 * rate) / ((read[turn] ?? 0) + (read[turn + 1] ?? 0)));
@@ -130,7 +125,7 @@ async function echoes(stage: Stage, routes: Readonly<Record<string, Route>>): Pr
       if (turn > 0) timesMs[name] = [...(timesMs[name] ?? []), ...some];
     }
   }
-  const us = (values: readonly number[], share: number): number => round(quantile(values, share) * 1e3);
+  const us = (values: readonly number[], share: number): number => Math.round(quantile(values, share) * 1e3);
   return Object.fromEntries(
     Object.entries(timesMs).map(([name, values]) => [name, { p50: us(values, 0.5), p99: us(values, 0.99) }]),
   );
@@ -158,12 +153,12 @@ function perChannel(before: Standing, after: Standing, count: number): { edge: n
   };
   const edge = Math.max(grown("near"), grown("far")) / count;
   const side = (name: "near" | "far"): string => {
-    const held = round((after[name].heldBytes - before[name].heldBytes) / count);
-    const resident = round((after[name].residentBytes - before[name].residentBytes) / count);
+    const held = Math.round((after[name].heldBytes - before[name].heldBytes) / count);
+    const resident = Math.round((after[name].residentBytes - before[name].residentBytes) / count);
     return `${name} edge ${held} held, ${resident} resident`;
   };
   say(`bytes per idle channel of ${count}: ${side("near")}; ${side("far")}`);
-  return { edge: round(edge), relay: round(Math.max(0, after.relayBytes - before.relayBytes) / count) };
+  return { edge: Math.round(edge), relay: Math.round(Math.max(0, after.relayBytes - before.relayBytes) / count) };
 }
 
 async function idleMessages(stage: Stage, route: Route, relayPid: number): Promise<{ edge: number; relay: number }> {
@@ -216,9 +211,9 @@ async function costed(stage: Stage, what: string, forMs: number, work: () => Pro
   // The warm-up before the measured time is a quarter of it.
   const count = (rate * forMs * 1.25) / 1e3;
   const costs = processes.map(({ pid }, at) => ((cpuSeconds(pid) - (before[at] ?? 0)) / count) * 1e6);
-  const shown = costs.flatMap((cost, at) => (cost >= 1 ? [`${name(at)} ${round(cost)}`] : []));
-  say(`${what}: ${round(rate)} a second; CPU microseconds each: ${round(sum(costs))} (${shown.join(", ")})`);
-  return round(rate);
+  const shown = costs.flatMap((cost, at) => (cost >= 1 ? [`${name(at)} ${Math.round(cost)}`] : []));
+  say(`${what}: ${Math.round(rate)} a second; CPU microseconds each: ${Math.round(sum(costs))} (${shown.join(", ")})`);
+  return Math.round(rate);
 }
 
 const replaced = ["entry-1", "egress-1"];
@@ -244,7 +239,7 @@ async function measureAll(stage: Stage): Promise<object> {
   const route = stage.path("relay-1");
   const relayPid = stage.fabric.process("relay-1").pid;
   const routes = { direct: stage.direct, relay1: route, relay2: stage.path("relay-1", "relay-2") };
-  const messages = round(await smallMessages(stage, route));
+  const messages = Math.round(await smallMessages(stage, route));
   say(`64-byte messages: ${messages} a second`);
   const stalled = await stalledReader(stage, route, relayPid);
   const jain = round(await fairness(stage, route), 4);

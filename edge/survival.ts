@@ -168,9 +168,9 @@ export class Survival {
       trunk.finish({ cause: "lost", detail: "the far edge is silent on every path" });
       return;
     }
-    this.#alone = verdict.alone;
-    if (verdict.alone) this.#askForPath(nowMs);
-    if (verdict.dead.length > 0 || verdict.alone) this.changed();
+    this.#alone = verdict.silentSinceMs !== undefined;
+    if (this.#alone) this.#askForPath(nowMs);
+    if (verdict.dead.length > 0 || this.#alone) this.changed();
     if (verdict.againMs !== undefined) this.woke();
   };
 

@@ -99,7 +99,6 @@ export const limits = {
   ackEveryInteractiveBytes: 32 * KiB,
   ackEveryBulkBytes: 128 * KiB,
   writtenReportDelayMs: 100,
-  windowDelaySlackMs: 25,
   // Several paths may truly die within the span; a batch that kills what carries it goes through them in milliseconds.
   movesWithoutAckMaxCount: 6,
   movesWithoutAckSpanMs: 2 * secondMs,
@@ -305,7 +304,6 @@ export const limits = {
   hintsPendingMaxCount: 1_000,
   allowlistStaleMaxMs: 1 * secondMs,
   allowlistEntriesMaxCount: 20_000,
-  trustCacheMs: 1 * secondMs,
   proofSkewMaxMs: 300 * secondMs,
   joinPollEveryMs: 2 * secondMs,
   joinListItemsMaxCount: 32,

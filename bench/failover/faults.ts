@@ -1,8 +1,9 @@
 /** The faults of the failover bench: how each is done to a relay or an entry, undone, and what must be stood up again afterwards. */
 
 import { messageOf } from "../../lib/errors.ts";
+import type { Gate } from "../../tests/harness/gate.ts";
 import type { Standing } from "../load/standing.ts";
-import type { Cutter, Gate } from "./gate.ts";
+import type { Cutter } from "./cutter.ts";
 import { type Statement, signStatement } from "./revocation.ts";
 
 export const relayFaults = ["kill", "freeze", "blackhole", "oneway", "drain", "revoke"] as const;

@@ -2,10 +2,11 @@
 
 import type { NodePlace } from "../../cli/up/fabric.ts";
 import type { NodePlan, Plan } from "../../cli/up/layout.ts";
+import { Gate } from "../../tests/harness/gate.ts";
 import { Namespaces, namespacesUnavailable } from "../../tests/harness/namespaces.ts";
 import { say } from "../load/progress.ts";
+import { type Cutter, RelayGates } from "./cutter.ts";
 import type { FaultName } from "./faults.ts";
-import { type Cutter, Gate, RelayGates } from "./gate.ts";
 
 export interface Places {
   /** Once the fabric has started. */

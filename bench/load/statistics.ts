@@ -7,6 +7,11 @@ export function quantileOfSorted(sorted: ArrayLike<number>, share: number): numb
   return sorted[rank] ?? 0;
 }
 
+/** The same of values in any order. */
+export function quantile(values: readonly number[], share: number): number {
+  return quantileOfSorted(Float64Array.from(values).sort(), share);
+}
+
 export interface Spread {
   readonly p50: number;
   readonly p95: number;

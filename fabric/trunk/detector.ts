@@ -34,9 +34,7 @@ export interface DeadPath {
 
 export interface Verdict {
   readonly dead: readonly DeadPath[];
-  /** Something is owed, and no path at all answers. */
-  readonly alone: boolean;
-  /** Since when that is so, the longest of all lanes; undefined when it is not. */
+  /** Since when something is owed and no path at all answers, the longest of all lanes; undefined when that is not so. */
   readonly silentSinceMs: number | undefined;
   /** When to look again: milliseconds, undefined while nothing is owed. */
   readonly againMs: number | undefined;
@@ -88,7 +86,6 @@ export class Detector {
     if (againMs === undefined) this.#witnessedSinceMs.clear();
     return {
       dead: [...this.#dead.values()],
-      alone: this.#silentSinceMs !== undefined,
       silentSinceMs: this.#silentSinceMs,
       againMs,
     };

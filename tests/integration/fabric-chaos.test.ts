@@ -9,10 +9,10 @@ import { type Failover, watchFailovers } from "../../cli/up/failovers.ts";
 import { VerifiedStream } from "../../cli/up/stream.ts";
 import { randomInt, seededRandom } from "../../lib/random.ts";
 import { runs } from "../harness/counts.ts";
-import { type CutDirection, CutProxy } from "../harness/cut-proxy.ts";
 import { eventually } from "../harness/eventually.ts";
 import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
-import { Namespaces, namespacesUnavailable } from "../harness/namespaces.ts";
+import { Gate } from "../harness/gate.ts";
+import { type CutDirection, Namespaces, namespacesUnavailable } from "../harness/namespaces.ts";
 import { activeRelay, movesOf, standbyReady } from "../harness/trunks.ts";
 
 const seed = Number(process.env["WEFT_SEED"] ?? 20_261_122);
@@ -28,17 +28,17 @@ interface Cutter {
 let world: TestFabric;
 let namespaces: Namespaces | undefined;
 let cutter: Cutter;
-const proxies = new Map<string, CutProxy>();
-let controlGate: ReturnType<typeof CutProxy.to> | undefined;
+const gates = new Map<string, Gate>();
+let controlGate: Promise<Gate> | undefined;
 const moves: Failover[] = [];
 const watching = new AbortController();
 
 /** Control listens on loopback, which a namespace cannot reach: something forwards to it. */
 async function controlFrom(host: string, controlPort: number): Promise<string> {
-  controlGate ??= CutProxy.to(controlPort, host);
-  const proxy = await controlGate;
-  proxies.set("control", proxy);
-  return `${host}:${proxy.port}`;
+  controlGate ??= Gate.listen(host, controlPort);
+  const gate = await controlGate;
+  gates.set("control", gate);
+  return `${host}:${gate.port}`;
 }
 
 beforeAll(async () => {
@@ -49,8 +49,8 @@ beforeAll(async () => {
   namespaces = why === undefined ? new Namespaces() : undefined;
   const dropping = namespaces;
   cutter = dropping ?? {
-    cut: (relay, direction) => proxies.get(relay)?.cut(direction),
-    heal: (relay) => proxies.get(relay)?.heal(),
+    cut: (relay, direction) => gates.get(relay)?.close(direction),
+    heal: (relay) => gates.get(relay)?.open(),
   };
   world = await startTestFabric({
     placeOf: async (node, plan) => {
@@ -60,9 +60,9 @@ beforeAll(async () => {
         return { host: address, through, control: await controlFrom(dropping.hostAddress, plan.control.publicPort) };
       }
       // Asked again for a relay that is started again: others know its address.
-      const proxy = proxies.get(node.name) ?? (await CutProxy.to(node.publicPort ?? 0));
-      proxies.set(node.name, proxy);
-      return { advertised: { host: "127.0.0.1", port: proxy.port } };
+      const gate = gates.get(node.name) ?? (await Gate.listen("127.0.0.1", node.publicPort ?? 0));
+      gates.set(node.name, gate);
+      return { advertised: { host: gate.host, port: gate.port } };
     },
   });
   void watchFailovers(world.fabric, (failover) => moves.push(failover), watching.signal);
@@ -72,7 +72,7 @@ afterAll(async () => {
   watching.abort();
   await world?.stop();
   await namespaces?.remove();
-  for (const proxy of proxies.values()) proxy.close();
+  for (const gate of gates.values()) gate.stop();
 }, fabricWithinMs);
 
 type Undo = () => void | Promise<void>;

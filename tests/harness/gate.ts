@@ -5,7 +5,7 @@
 
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import type { CutDirection } from "../../tests/harness/namespaces.ts";
+import type { CutDirection } from "./namespaces.ts";
 
 /** One connection through the gate, seen from whoever dialled it. */
 interface Pair {
@@ -90,37 +90,5 @@ export class Gate {
       from.on("close", over);
     }
     this.#apply(pair);
-  }
-}
-
-/** Cuts relays off, by packets or by bytes. */
-export interface Cutter {
-  cut(relay: string, direction: CutDirection): void;
-  heal(relay: string): void;
-  remove(): void | Promise<void>;
-}
-
-/** Gates in front of relays, for who may not make network namespaces: cuts what others dialled to a relay, not what it dials. */
-export class RelayGates implements Cutter {
-  readonly #gates = new Map<string, Gate>();
-
-  /** Where others are told to dial the relay. */
-  async add(name: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
-    const gate = await Gate.listen("127.0.0.1", port);
-    this.#gates.set(name, gate);
-    return { host: gate.host, port: gate.port };
-  }
-
-  cut(name: string, direction: CutDirection): void {
-    this.#gates.get(name)?.close(direction);
-  }
-
-  heal(name: string): void {
-    this.#gates.get(name)?.open();
-  }
-
-  remove(): void {
-    for (const gate of this.#gates.values()) gate.stop();
-    this.#gates.clear();
   }
 }
