@@ -127,21 +127,17 @@ async function listen(terminated: boolean): Promise<number> {
 }
 
 answerCalls({
-  async start(args: { stateDir: string; port: number; targetPort: number }) {
+  async start(args: { stateDir: string; port: number; targetPort: number; nearId: string }) {
     targetPort = args.targetPort;
     host = await openEdgeHost({
       stateDir: args.stateDir,
       bind: { host: "127.0.0.1", port: args.port },
-      onPathEnd: ({ tls, raw, hops, offer }) =>
-        acceptor.add({
-          tls,
-          raw,
-          hops,
-          peerKey: "near",
-          organizationId: offer.organizationId,
-          trunkId: offer.trunkId,
-          context: "bench",
-        }),
+      onPathEnd: ({ tls, raw, hops, offer }) => {
+        // This is no egress: whoever looks for one is sent to the one that is left.
+        if (offer.initiatorId !== args.nearId) return void raw.resetAndDestroy();
+        const { organizationId, trunkId } = offer;
+        acceptor.add({ tls, raw, hops, peerKey: "near", organizationId, trunkId, context: "bench" });
+      },
     });
     const organizationId = host.ports.snapshot.current()?.pools[0]?.organizationId ?? "";
     return { nodeId: host.nodeId, organizationId, directPort: await listen(false), terminatedPort: await listen(true) };

@@ -54,7 +54,7 @@ export async function setStage(say: (line: string) => void, targetPort = 0): Pro
   const near = BenchChild.start("near.ts");
   const far = BenchChild.start("far.ts");
   const port = fabric.plan.nodes.find(({ name }) => name === "egress-1")?.publicPort ?? 0;
-  const started = { stateDir: stateDir("egress-1"), port, targetPort };
+  const started = { stateDir: stateDir("egress-1"), port, targetPort, nearId: nodeId("entry-1") };
   const [ends] = await Promise.all([
     far.call<FarEnds>("start", started),
     near.call("start", { stateDir: stateDir("entry-1") }),
