@@ -3,6 +3,7 @@
 import { isClusterSlug } from "../../fabric/server-names.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
+import { CLUSTERS_TOPIC } from "../hints/hints.ts";
 import { appendAudit } from "../store/audit.ts";
 import { insertCluster, type NewCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -44,5 +45,6 @@ export async function createCluster(
     clusterId: id,
     after: { slug, name, region },
   });
+  tx.afterCommit(() => ctx.hints.publish(CLUSTERS_TOPIC));
   return id;
 }

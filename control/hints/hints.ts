@@ -24,3 +24,6 @@ export function isTopic(text: string): boolean {
 
 /** The topic of everything an allowlist is made of. */
 export const CERTIFICATES_TOPIC = "certificates:all";
+
+/** The topic of which clusters there are. */
+export const CLUSTERS_TOPIC = "clusters:all";

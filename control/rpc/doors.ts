@@ -4,7 +4,7 @@
  * the cluster's control root, with a key that never leaves the process, and replaced at a third of their life.
  *
  * C1. Roots are read again every `limits.doorsRefreshMs`, so a rotated root reaches every door without a restart.
- * C2. A name of no cluster costs at most one look at the store per second, whoever asks.
+ * C2. A name of no cluster costs at most one look at the store per second, whoever asks. A new cluster announces itself.
  */
 
 import { isIP } from "node:net";
@@ -23,6 +23,7 @@ import type { Surface } from "../../rpc/surface.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 import type { Authority } from "../domain/authority.ts";
 import { controlLeafOrder, issueAndRecord } from "../domain/issue.ts";
+import { CLUSTERS_TOPIC } from "../hints/hints.ts";
 import { audited } from "../store/audit.ts";
 import { type ClusterRow, listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -65,7 +66,10 @@ export class ControlDoors {
   #defaultSlug = "";
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
   #refreshing: Promise<void> | undefined;
+  /** Something changed after the refresh under way had read. */
+  #stale = false;
 
   constructor(options: DoorsOptions) {
     this.#options = options;
@@ -73,28 +77,41 @@ export class ControlDoors {
 
   /** Opens the doors of every cluster. Rejects when the store or its keys say no. */
   async open(): Promise<void> {
-    await this.refresh();
-    this.#timer = this.#options.ctx.clock.every(limits.doorsRefreshMs, () => {
+    const { clock, hints, log } = this.#options.ctx;
+    const refresh = (): void => {
       this.refresh().catch((error: unknown) => {
-        this.#options.ctx.log.warn("the doors could not be refreshed", { error: messageOf(error) });
+        log.warn("the doors could not be refreshed", { error: messageOf(error) });
       });
+    };
+    this.#unsubscribe = hints.subscribe(CLUSTERS_TOPIC, () => {
+      this.#stale = true;
+      refresh();
     });
+    await this.refresh();
+    this.#timer = clock.every(limits.doorsRefreshMs, refresh);
   }
 
   close(): void {
     this.#timer?.cancel();
+    this.#unsubscribe?.();
   }
 
   /** Adds new clusters, renews certificates that are due, takes over changed roots (C1). */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#refresh().finally(() => {
+    this.#refreshing ??= this.#refreshUntilFresh().finally(() => {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
   }
 
+  async #refreshUntilFresh(): Promise<void> {
+    do await this.#refresh();
+    while (this.#stale);
+  }
+
   async #refresh(): Promise<void> {
     const { ctx } = this.#options;
+    this.#stale = false;
     this.#listedAtMs = ctx.clock.monoMs();
     const clusters = await listClusters(ctx.sql);
     this.#defaultSlug = clusters[0]?.slug ?? "";
@@ -153,7 +170,8 @@ export class ControlDoors {
   }
 
   async #lookAgain(slug: string): Promise<ClusterDoors | undefined> {
-    if (this.#options.ctx.clock.monoMs() - this.#listedAtMs < limits.doorsLookAgainMs) return undefined; // C2
+    const listedAgoMs = this.#options.ctx.clock.monoMs() - this.#listedAtMs;
+    if (this.#refreshing === undefined && listedAgoMs < limits.doorsLookAgainMs) return undefined; // C2
     await this.refresh();
     return this.#bySlug.get(slug);
   }

@@ -23,6 +23,7 @@ import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { silentLog } from "../../lib/log.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { joinTransport } from "../../rpc/join-transport.ts";
@@ -118,6 +119,22 @@ describe("joining hosts", () => {
       transport.close();
     },
   );
+});
+
+describe("a cluster made a moment ago", () => {
+  test("is joined at once, though the store was looked at within the last second", async () => {
+    // A clock that stands still: every look is "just now", and only the cluster's own announcement opens its door.
+    const nowMs = systemClock.monoMs();
+    await using still = await startTestControl({ over: { clock: { ...systemClock, monoMs: () => nowMs } } });
+    await rpcClient(ClusterService, still.operator()).createCluster({ slug: "late" });
+    const transport = joinTransport({
+      address: still.running.publicAddress,
+      tls: tlsOptions("first-contact", { serverName: joinServerName("late") }),
+    });
+    const first = await rpcClient(EnrollmentService, transport).getTrustBundle({ clusterSlug: "late" });
+    expect(first.bundle.length).toBeGreaterThan(0);
+    transport.close();
+  });
 });
 
 describe("LAW-I4 revocation", () => {
