@@ -21,6 +21,7 @@ import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import { isRefusal } from "./client-error.ts";
 import type { EntryConnection } from "./entry-connection.ts";
 import { type ClientIdentity, expectPool } from "./identity.ts";
@@ -219,7 +220,7 @@ export class ClientPaths {
     const tls = await startTls(raw, tlsOptions("dial-path-end-pool", { identity: identity.leaf, expect }), dial);
     const verdict = judgePeer(tls, expect);
     if (!verdict.ok) {
-      raw.resetAndDestroy();
+      resetSocket(raw, tls);
       throw new WeftError("unauthenticated", "the far end is not the pool", { detail: "POOL_REFUSED" });
     }
     raw.once("close", () => over.abort());
@@ -234,7 +235,7 @@ export class ClientPaths {
       onEvent: follow(events, entryId),
       close: () => {
         over.abort();
-        raw.resetAndDestroy();
+        resetSocket(raw, tls);
       },
     };
   }

@@ -10,6 +10,7 @@
 
 import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Client } from "@connectrpc/connect";
 import { judgePeer } from "../certs/judge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
@@ -24,6 +25,7 @@ import {
 import type { Clock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { openClientSession, rpcHttp2 } from "../rpc/http2-profile.ts";
 import { http2Transport } from "../rpc/http2-transport.ts";
@@ -39,6 +41,7 @@ export interface EntryConnectionOptions {
 interface Connected {
   readonly entryId: string;
   readonly session: ClientHttp2Session;
+  readonly tls: TLSSocket;
   readonly raw: Socket;
   readonly paths: Client<typeof PathService>;
   /** Whether it ever answered anything. */
@@ -112,7 +115,7 @@ export class EntryConnection {
   /** Ends the connection and every call on it; a later use fails. */
   close(): void {
     this.#closed = true;
-    this.#connecting?.then(({ raw }) => raw.resetAndDestroy()).catch(() => {});
+    this.#connecting?.then(({ raw, tls }) => resetSocket(raw, tls)).catch(() => {});
     this.#connecting = undefined;
   }
 
@@ -143,13 +146,14 @@ export class EntryConnection {
     const tls = await startTls(raw, tlsOptions("dial-entry", { identity: identity.leaf, expect, ...serverName }), dial);
     const verdict = judgePeer(tls, expect);
     if (!verdict.ok || this.#closed) {
-      raw.resetAndDestroy();
+      resetSocket(raw, tls);
       throw new WeftError("unauthenticated", "the entry is not who it should be", { detail: "ENTRY_REFUSED" });
     }
     const session = openClientSession(tls, rpcHttp2);
     return {
       entryId: verdict.id.id,
       session,
+      tls,
       raw,
       paths: rpcClient(PathService, http2Transport(session)),
       hasAnswered: false,
@@ -158,13 +162,13 @@ export class EntryConnection {
 
   /** EC2. `gone` rejects when the entry did not answer a ping; it never resolves. */
   #watch(connected: Connected): { readonly gone: Promise<never>; isGone(): boolean; stop(): void } {
-    const { session, raw } = connected;
+    const { session, tls, raw } = connected;
     const { promise, reject } = Promise.withResolvers<never>();
     promise.catch(() => {});
     let isGone = false;
     const timer = this.#options.clock.after(limits.clientEntryPingMs, () => {
       isGone = true;
-      raw.resetAndDestroy();
+      resetSocket(raw, tls);
       reject(new WeftError("unavailable", "the entry does not answer", { detail: "ENTRY_SILENT" }));
     });
     const stop = (): void => timer.cancel();

@@ -8,6 +8,7 @@ import type { EdgeChannel } from "../edge/channel.ts";
 import { pipeToSource } from "../edge/pipe-source.ts";
 import { errnoOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { OpenOptions } from "./open-options.ts";
 
 export interface ForwardOptions {
@@ -38,7 +39,7 @@ type Opener = (resource: string, options: OpenOptions) => Promise<EdgeChannel>;
 export async function startForward(open: Opener, options: ForwardOptions): Promise<Forward> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    if (sockets.size >= limits.forwardedConnectionsMaxCount) return void socket.resetAndDestroy();
+    if (sockets.size >= limits.forwardedConnectionsMaxCount) return void resetSocket(socket);
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     void carry(open, options, socket);
@@ -55,7 +56,7 @@ export async function startForward(open: Opener, options: ForwardOptions): Promi
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of sockets) socket.resetAndDestroy();
+        for (const socket of sockets) resetSocket(socket);
       }),
   };
 }
@@ -97,7 +98,7 @@ async function carry(open: Opener, options: ForwardOptions, socket: Socket): Pro
     channel.once("error", (error) => options.onFailed?.(error));
     pipeToSource(channel, socket);
   } catch (thrown) {
-    socket.resetAndDestroy();
+    resetSocket(socket);
     if (!gone.signal.aborted) options.onFailed?.(thrown);
   }
 }

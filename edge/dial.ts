@@ -9,6 +9,7 @@ import type { ClientTlsOptions } from "../certs/tls-options.ts";
 import type { Clock } from "../lib/clock.ts";
 import { errnoOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 
 /** Where a node listens. */
 export interface DialAddress {
@@ -57,13 +58,13 @@ export async function startTls(raw: Socket, tls: ClientTlsOptions, options: Dial
   try {
     await settled(socket, "secureConnect", options);
   } catch (cause) {
-    raw.resetAndDestroy();
+    resetSocket(raw, socket);
     if (cause instanceof WeftError && cause.reason === "unauthenticated") throw cause;
     throw new WeftError("unavailable", "the TLS handshake failed", { detail: "TLS_FAILED", cause });
   }
   socket.on("error", () => {});
   if (socket.alpnProtocol === "h2") return socket;
-  raw.resetAndDestroy();
+  resetSocket(raw, socket);
   throw new WeftError("unavailable", "the peer does not speak HTTP/2", { detail: "TLS_FAILED" });
 }
 

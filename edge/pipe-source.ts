@@ -44,7 +44,7 @@ export function pipeToSource(channel: EdgeChannel, socket: Socket, messages = fa
   channel.on("close", () => {
     if (!socket.destroyed && !(socket.readableEnded && socket.writableFinished)) {
       if (channel.errored === null && channel.readableEnded) socket.destroySoon();
-      else socket.resetAndDestroy();
+      else resetSocket(socket);
     }
   });
 }

@@ -2,6 +2,7 @@
 
 import type { Socket } from "node:net";
 import { messageOf } from "../lib/errors.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { SpliceEnd, Splices } from "../relay/splice.ts";
 import type { Doors } from "./doors.ts";
 import type { ClosingReason, HopPath } from "./hop-path.ts";
@@ -42,13 +43,13 @@ export class LegDesk {
 
   #end(raw: Socket, path: HopPath): void {
     const { doors, judge, onPathEnd } = this.#deps;
-    if (onPathEnd === undefined) return void raw.resetAndDestroy();
+    if (onPathEnd === undefined) return void resetSocket(raw);
     endPath(raw, path, { doors, judge, onPathEnd });
   }
 
   async #splice(raw: Socket, path: HopPath, next: NextLeg): Promise<void> {
     const { clock, log } = this.#deps.ports;
-    path.onEnd(() => raw.resetAndDestroy());
+    path.onEnd(() => resetSocket(raw));
     let onward: Socket;
     try {
       onward = await openNextLeg(next, clock, path.signal);
@@ -57,7 +58,7 @@ export class LegDesk {
       dropNextLeg(next);
       return path.end("peer_error");
     }
-    if (path.state === "over") return void onward.resetAndDestroy();
+    if (path.state === "over") return void resetSocket(onward);
     this.#join(raw, onward, path);
   }
 

@@ -19,6 +19,7 @@ import { Backoff, linkBackoff } from "../lib/backoff.ts";
 import type { Timer } from "../lib/clock.ts";
 import { errnoOf, messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 
@@ -77,7 +78,7 @@ export class Link {
     const verdict = judgePeer(tls, this.#options.judge.neighbour(this.#options.neighbour().nodeId));
     if (verdict.ok) return;
     this.#log("link cut", verdict.why);
-    raw.resetAndDestroy();
+    resetSocket(raw, tls);
   }
 
   /** Makes a second connection and moves to it (LN2). Does nothing unless the link is up. */
@@ -91,7 +92,7 @@ export class Link {
     };
     this.#connect(redial.signal).then(
       ({ tls, raw }) => {
-        if (this.#phase.at !== "up" || this.#phase.connection !== connection) return void raw.resetAndDestroy();
+        if (this.#phase.at !== "up" || this.#phase.connection !== connection) return void resetSocket(raw, tls);
         this.#up(tls, raw);
         connection.use.close();
       },
@@ -119,7 +120,7 @@ export class Link {
     this.#phase = { at: "dialing", abort };
     this.#connect(abort.signal).then(
       ({ tls, raw }) => {
-        if (abort.signal.aborted) return void raw.resetAndDestroy();
+        if (abort.signal.aborted) return void resetSocket(raw, tls);
         this.#up(tls, raw);
       },
       (error: unknown) => {

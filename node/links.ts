@@ -19,6 +19,7 @@ import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
 import { type LinkProof, LinkProofSchema } from "../gen/weft/routing/v1/routing_pb.ts";
 import { assert, messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { Caller } from "../rpc/caller.ts";
 import { isRefusal } from "../rpc/caller.ts";
 import { rpcClient } from "../rpc/client.ts";
@@ -133,7 +134,7 @@ export class Links {
   adopt(admitted: Admitted): void {
     const nodeId = admitted.caller.id?.id ?? "";
     const slot = this.#slots.get(nodeId);
-    if (slot === undefined || this.#closed) return void admitted.raw.resetAndDestroy();
+    if (slot === undefined || this.#closed) return void resetSocket(admitted.raw, admitted.tls);
     const before = slot.adopted;
     const calls = this.#openCalls(admitted.tls, admitted.raw, slot);
     const adopted = { calls, admitted, sinceWallMs: this.#deps.ports.clock.nowMs() };
@@ -206,7 +207,7 @@ export class Links {
       const { tls, raw } = adopted.admitted;
       const guest = { kind: "node", id: slot.neighbour.nodeId } as const;
       if (isRefusal(this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) })))
-        raw.resetAndDestroy();
+        resetSocket(raw, tls);
     }
   }
 
@@ -280,7 +281,7 @@ export class Links {
     this.#slots.delete(slot.neighbour.nodeId);
     slot.forward?.close();
     slot.reverse?.close();
-    slot.adopted?.admitted.raw.resetAndDestroy();
+    if (slot.adopted !== undefined) resetSocket(slot.adopted.admitted.raw, slot.adopted.admitted.tls);
   }
 
   #forwardUp(slot: Slot, tls: TLSSocket, raw: Socket): LinkUse {
@@ -299,7 +300,7 @@ export class Links {
     const caller = this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) });
     // Judged inside the handshake a moment ago; if that changed since, the connection goes.
     if (isRefusal(caller)) {
-      raw.resetAndDestroy();
+      resetSocket(raw, tls);
       return { close: () => {} };
     }
     this.#report("link_up", slot, "reverse");

@@ -14,6 +14,7 @@ import { parseServerName } from "../fabric/server-names.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { LegTable } from "../relay/legs.ts";
 import { type Opening, Peeker } from "../relay/peek.ts";
 import type { Caller } from "../rpc/caller.ts";
@@ -134,7 +135,7 @@ class Sorter {
     const action = this.#deps.legs.take(token);
     if (action !== undefined) return void this.#deps.desk.arrive(socket, action);
     this.#deps.ports.counters.tokensRefused += 1;
-    socket.resetAndDestroy();
+    resetSocket(socket);
   }
 
   #reverse(socket: Socket, opening: Opening): void {
@@ -173,7 +174,7 @@ class Sorter {
 
   #close(socket: Socket): void {
     this.#deps.ports.counters.peeksRefused += 1;
-    socket.resetAndDestroy();
+    resetSocket(socket);
   }
 }
 
@@ -183,7 +184,7 @@ function contained({ log }: DataPlanePorts, socket: Socket, handle: () => void):
     handle();
   } catch (error) {
     log.error("connection not sorted", { error: messageOf(error) });
-    socket.resetAndDestroy();
+    resetSocket(socket);
   }
 }
 

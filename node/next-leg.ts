@@ -10,6 +10,7 @@ import type { NodeAddress } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Neighbour } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { LegTable } from "../relay/legs.ts";
 import { pathError } from "./ask-hop.ts";
 import type { HopPath } from "./hop-path.ts";
@@ -71,7 +72,7 @@ export async function prepareNextLeg(deps: NextLegDeps, request: NextLegRequest)
     leg.withdraw();
     // It may have arrived although the answer did not.
     arrived.then(
-      (raw) => raw.resetAndDestroy(),
+      (raw) => resetSocket(raw),
       () => {},
     );
     arrival.reject(cause);
@@ -95,5 +96,5 @@ export async function openNextLeg(next: NextLeg, clock: Clock, signal?: AbortSig
 
 /** Gives up a leg nobody will use. */
 export function dropNextLeg(next: NextLeg): void {
-  if (next.kind === "parked") next.raw.resetAndDestroy();
+  if (next.kind === "parked") resetSocket(next.raw);
 }

@@ -12,7 +12,7 @@ import type { Guest, PeerJudge } from "./peer-judge.ts";
 export interface PathEnd {
   /** Server role in TLS; the peer is judged: the offer's initiator, or a client for a pool path. */
   readonly tls: TLSSocket;
-  /** To give the path up: `raw.resetAndDestroy()`. */
+  /** To give the path up: `resetSocket(raw, tls)`. */
   readonly raw: Socket;
   /** Verified and authorized. */
   readonly offer: PathOffer;
@@ -42,7 +42,7 @@ export function endPath(raw: Socket, path: HopPath, deps: PathEndDeps): void {
     invited: true,
     onFailed: () => path.end("peer_error"),
     onAdmitted: ({ tls, caller }) => {
-      if (path.state === "over") return void raw.resetAndDestroy();
+      if (path.state === "over") return void resetSocket(raw, tls);
       raw.once("close", () => path.end("peer_closed"));
       // A client's revocation is nobody's business but this edge's: the path is revoked in this edge's name.
       path.guard(() => (isRefusal(judge.again(tls, caller)) ? (path.offer.hops.at(-1) ?? "") : undefined));

@@ -66,7 +66,7 @@ export interface ClientPathRequest extends PathRequest {
 export interface OpenedPath {
   /** Client role in TLS; handshake done, far edge judged. */
   readonly tls: TLSSocket;
-  /** To give the path up: `raw.resetAndDestroy()`. */
+  /** To give the path up: `resetSocket(raw, tls)`. */
   readonly raw: Socket;
   readonly hops: readonly string[];
   readonly pathTag: string;

@@ -12,6 +12,7 @@ import { createServer, type Server, type TLSSocket } from "node:tls";
 import { applyRotation, type ServerKind, type ServerMaterial, tlsOptions } from "../certs/tls-options.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { resetSocket } from "../lib/reset-socket.ts";
 import type { ArrivedBy, Caller } from "../rpc/caller.ts";
 import { isRefusal } from "../rpc/caller.ts";
 import type { HandshakeGate, Leave } from "./handshake-gate.ts";
@@ -20,7 +21,7 @@ import type { NodeCounters } from "./ports.ts";
 
 export interface Admitted {
   readonly tls: TLSSocket;
-  /** The socket under it: `resetAndDestroy` on this one is what gives a connection up for good. */
+  /** The socket under it: `resetSocket(raw, tls)` is what gives a connection up for good. */
   readonly raw: Socket;
   readonly caller: Caller;
 }
@@ -111,20 +112,20 @@ export class TlsDoor<K extends ServerKind> {
     const { judge, arrivedBy } = this.#options;
     const caller =
       tls.alpnProtocol === "h2" ? judge.admit(tls, visit.guest, { arrivedBy, source }) : { refused: "ALPN" };
-    if (isRefusal(caller)) return void this.#refuse(raw, visit, caller.refused);
+    if (isRefusal(caller)) return void this.#refuse(raw, visit, caller.refused, tls);
     try {
       visit.onAdmitted({ tls, raw, caller });
     } catch (error) {
       // What one connection meets must not end the others.
       this.#options.log.error("connection not taken", { state: this.#options.kind, error: messageOf(error) });
-      raw.resetAndDestroy();
+      resetSocket(raw, tls);
     }
   }
 
-  #refuse(raw: Socket, visit: DoorVisit, why: string): void {
+  #refuse(raw: Socket, visit: DoorVisit, why: string, tls?: TLSSocket): void {
     this.#options.counters.handshakesRefused += 1;
     this.#options.log.info("connection refused", { state: this.#options.kind, detail: why });
-    raw.resetAndDestroy();
+    resetSocket(raw, tls);
     visit.onFailed?.(why);
   }
 }

@@ -6,6 +6,7 @@
 
 import { createCipheriv, createHash, randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
+import { resetSocket } from "../../lib/reset-socket.ts";
 
 const chunkBytes = 16 * 1_024;
 const tickMs = 20;
@@ -81,7 +82,7 @@ export class VerifiedStream {
     this.#isEnding = true;
     clearInterval(this.#pacer);
     this.#socket.end();
-    const late = setTimeout(() => this.#socket.resetAndDestroy(), withinMs);
+    const late = setTimeout(() => resetSocket(this.#socket), withinMs);
     await this.#over;
     clearTimeout(late);
     const [out, back] = [this.#out.digest("hex"), this.#back.digest("hex")];

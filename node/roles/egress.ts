@@ -167,7 +167,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     onPathEnd(end) {
       const organizationId = end.offer.organizationId;
       if (ports.drain.draining() || !mayHold(ports, end, organizationId)) {
-        end.raw.resetAndDestroy();
+        resetSocket(end.raw, end.tls);
         return;
       }
       paths.add(end);

@@ -14,6 +14,7 @@ import { isLoopbackHost } from "../../lib/config.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { PacedLog } from "../../lib/paced-log.ts";
+import { resetSocket } from "../../lib/reset-socket.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { EntryRole } from "./entry.ts";
@@ -169,7 +170,7 @@ export class EntryListeners {
       running.refused += 1;
       this.#ports.counters.connectionsRefused += 1;
       this.#paced.info("connection refused", { reason });
-      socket.resetAndDestroy();
+      resetSocket(socket);
       return;
     }
     running.sockets.add(socket);
@@ -209,7 +210,7 @@ export class EntryListeners {
   #stop(id: string, running: Running): void {
     this.#running.delete(id);
     running.server?.close();
-    for (const socket of running.sockets) socket.resetAndDestroy();
+    for (const socket of running.sockets) resetSocket(socket);
   }
 
   #carriesMessages({ resourceName, organizationId }: Listener): boolean {
@@ -245,7 +246,7 @@ export class EntryListeners {
         this.#paced.info("connection not carried", {
           reason: thrown instanceof WeftError ? thrown.detail : messageOf(thrown),
         });
-      socket.resetAndDestroy();
+      resetSocket(socket);
     }
   }
 }

@@ -128,6 +128,13 @@ const bans: readonly Ban[] = [
     planted: "console.log(peer);",
   },
   {
+    name: "a reset whatever is under way",
+    pattern: /\.resetAndDestroy\(/g,
+    instead: "call resetSocket (lib/reset-socket.ts): a reset beside a FIN leaves the descriptor open",
+    covers: (path) => isProduct(path) && path !== "lib/reset-socket.ts",
+    planted: "socket.resetAndDestroy();",
+  },
+  {
     name: "default export",
     pattern: /\bexport\s+default\b/g,
     instead: "export by name",
