@@ -33,7 +33,7 @@ export interface AuthorityRow {
 const authorityColumns = `scope, kind, generation, status, key_id as "keyId", certificate_der as "certificateDer",
   sealed_key as "sealedKey", not_before_ms as "notBeforeMs", not_after_ms as "notAfterMs", created_at_ms as "createdAtMs", mac`;
 
-function authorityFields(row: Omit<AuthorityRow, "mac">): MacField[] {
+export function authorityFields(row: Omit<AuthorityRow, "mac">): MacField[] {
   const { scope, kind, generation, status, keyId, certificateDer, sealedKey, notBeforeMs, notAfterMs, createdAtMs } =
     row;
   return [scope, kind, generation, status, keyId, certificateDer, sealedKey, notBeforeMs, notAfterMs, createdAtMs];
@@ -135,7 +135,7 @@ const signingColumns = `cluster_id as "clusterId", purpose, generation, key_id a
   public_key_spki as "publicKeySpki", sealed_key as "sealedKey", statement, statement_signature as "statementSignature",
   not_before_ms as "notBeforeMs", not_after_ms as "notAfterMs", mac`;
 
-function signingFields(row: Omit<SigningKeyRow, "mac">): MacField[] {
+export function signingFields(row: Omit<SigningKeyRow, "mac">): MacField[] {
   const { clusterId, purpose, generation, keyId, publicKeySpki, sealedKey, notBeforeMs, notAfterMs } = row;
   return [
     clusterId,
@@ -207,6 +207,10 @@ export interface ActiveSigningKey {
   readonly signed: SignedSigningKey;
 }
 
+export function signingKeyMissing(): WeftError {
+  return new WeftError("failed_precondition", "there is no key to sign with", { detail: "SIGNING_KEY_MISSING" });
+}
+
 /** The key that signs for a cluster and purpose, authenticated. Throws `failed_precondition` (SIGNING_KEY_MISSING). */
 export async function activeSigningKey(
   q: Queryable,
@@ -215,6 +219,19 @@ export async function activeSigningKey(
   purpose: SigningUse,
   lock = false,
 ): Promise<ActiveSigningKey> {
+  const found = await findSigningKey(q, seal, clusterId, purpose, lock);
+  if (found === undefined) throw signingKeyMissing();
+  return found;
+}
+
+/** The same, or undefined when there is none. */
+export async function findSigningKey(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  purpose: SigningUse,
+  lock = false,
+): Promise<ActiveSigningKey | undefined> {
   const row = one(
     await q.query<SigningKeyRow>(
       `select ${signingColumns} from signing_key where cluster_id = $1 and purpose = $2 and status = 'active'
@@ -222,9 +239,7 @@ export async function activeSigningKey(
       [clusterId, purpose],
     ),
   );
-  if (row === undefined) {
-    throw new WeftError("failed_precondition", "there is no key to sign with", { detail: "SIGNING_KEY_MISSING" });
-  }
+  if (row === undefined) return undefined;
   requireAuthentic(seal, "signing_key", signingFields(row), row.mac);
   const pem = seal.open(signingPlace(clusterId, purpose, row.keyId, row.generation), row.sealedKey);
   const { privateKey } = keyPairFromPem(Buffer.from(pem).toString("utf8"));

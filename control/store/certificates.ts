@@ -52,7 +52,7 @@ const columns = `issuer_key_id as "issuerKeyId", serial, scope, subject_kind as 
   holder_id as "holderId", spiffe, key_hash as "keyHash", certificate_der as "certificateDer", status,
   issued_at_ms as "issuedAtMs", not_before_ms as "notBeforeMs", not_after_ms as "notAfterMs", mac`;
 
-function macFields(row: Omit<CertificateRow, "mac" | "certificateDer" | "issuedAtMs">): MacField[] {
+export function macFields(row: Omit<CertificateRow, "mac" | "certificateDer" | "issuedAtMs">): MacField[] {
   const { issuerKeyId, serial, scope, subjectKind, subjectId, holderId, spiffe, keyHash, status } = row;
   return [
     issuerKeyId,

@@ -31,7 +31,7 @@ const columns = `i.id, i.kind, i.scope, i.organization_id as "organizationId", i
 
 type NewIdentity = Omit<IdentityRow, "status" | "createdAtMs" | "revokedAtMs" | "mac">;
 
-function macFields(row: Omit<IdentityRow, "createdAtMs" | "revokedAtMs" | "mac">): MacField[] {
+export function macFields(row: Omit<IdentityRow, "createdAtMs" | "revokedAtMs" | "mac">): MacField[] {
   return [row.id, row.kind, row.scope, row.organizationId, row.name, row.status, row.keyHash, row.createdBy];
 }
 

@@ -38,7 +38,7 @@ export interface Installation {
 const columns = `trust_domain as "trustDomain", epoch, mode, public_key_spki as "publicKeySpki", sealed_key as "sealedKey",
   sealing_key_id as "sealingKeyId", mac`;
 
-function macFields(row: Omit<InstallationRow, "mac">): MacField[] {
+export function macFields(row: Omit<InstallationRow, "mac">): MacField[] {
   return [row.trustDomain, row.epoch, row.mode, row.publicKeySpki, row.sealedKey, row.sealingKeyId];
 }
 
@@ -76,6 +76,26 @@ export async function insertInstallation(
   }
 }
 
+/**
+ * Raises the epoch, the first half of every fence, snapshot and feed given out from then on: past the one it has, and to
+ * `atLeast`. Returns it. The audit record is the caller's. Throws like `loadInstallation` for a row that is not authentic.
+ */
+export async function raiseEpoch(tx: Tx, seal: TrustSeal, atLeast = 1): Promise<number> {
+  const row = one(await tx.query<InstallationRow>(`select ${columns} from installation for update`));
+  if (row === undefined) throw notInitialized();
+  requireAuthentic(seal, "installation", macFields(row), row.mac);
+  const epoch = Math.max(row.epoch + 1, atLeast);
+  await tx.query("update installation set epoch = $1, mac = $2", [
+    epoch,
+    seal.mac("installation", macFields({ ...row, epoch })),
+  ]);
+  return epoch;
+}
+
+function notInitialized(): WeftError {
+  return new WeftError("failed_precondition", "control has not been initialized", { detail: "NOT_INITIALIZED" });
+}
+
 /** Whether `control init` has been run on this store. */
 export async function isInitialized(q: Queryable): Promise<boolean> {
   return (await q.query("select 1 as found from installation")).length > 0;
@@ -87,9 +107,7 @@ export async function isInitialized(q: Queryable): Promise<boolean> {
  */
 export async function loadInstallation(q: Queryable, seal: TrustSeal): Promise<Installation> {
   const row = one(await q.query<InstallationRow>(`select ${columns} from installation`));
-  if (row === undefined) {
-    throw new WeftError("failed_precondition", "control has not been initialized", { detail: "NOT_INITIALIZED" });
-  }
+  if (row === undefined) throw notInitialized();
   if (row.sealingKeyId !== seal.keyId) {
     const message = "the store was sealed under another sealing key";
     throw new WeftError("failed_precondition", message, { detail: "SEALING_KEY_WRONG" });

@@ -20,7 +20,7 @@ export interface ListenerRow extends ListenerDraft {
 
 export type NewListener = Omit<ListenerRow, "createdAtMs" | "mac" | "resourceName">;
 
-function macFields(row: NewListener): MacField[] {
+export function macFields(row: NewListener): MacField[] {
   return [
     row.id,
     row.clusterId,

@@ -28,7 +28,7 @@ const selectText = `
   from membership m join node n on n.id = m.node_id and n.cluster_id = m.cluster_id
   where m.cluster_id = $1`;
 
-function macFields(row: Pick<MembershipRow, "clusterId" | "nodeId" | "status">): MacField[] {
+export function macFields(row: Pick<MembershipRow, "clusterId" | "nodeId" | "status">): MacField[] {
   return [row.clusterId, row.nodeId, row.status];
 }
 

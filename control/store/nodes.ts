@@ -42,7 +42,7 @@ const columns = `id, cluster_id as "clusterId", name, identity_status as "identi
 
 type Authenticated = Omit<NodeRow, "capabilities" | "joinedAtMs" | "mac">;
 
-function macFields(row: Authenticated): MacField[] {
+export function macFields(row: Authenticated): MacField[] {
   return [
     row.id,
     row.clusterId,

@@ -31,11 +31,11 @@ export interface PoolWithNodes extends PoolRow {
   readonly nodeIds: readonly string[];
 }
 
-function poolFields(row: Omit<PoolRow, "createdAtMs" | "mac">): MacField[] {
+export function poolFields(row: Omit<PoolRow, "createdAtMs" | "mac">): MacField[] {
   return [row.id, row.clusterId, row.organizationId, row.name];
 }
 
-function poolNodeFields(row: Omit<PoolNodeRow, "mac">): MacField[] {
+export function poolNodeFields(row: Omit<PoolNodeRow, "mac">): MacField[] {
   return [row.poolId, row.nodeId, row.clusterId, row.addedBy];
 }
 

@@ -19,7 +19,7 @@ export interface QosPolicyRow extends ClassPolicySpec {
 
 export type NewQosPolicy = Omit<QosPolicyRow, "changedAtMs" | "mac">;
 
-function macFields(row: NewQosPolicy): MacField[] {
+export function macFields(row: NewQosPolicy): MacField[] {
   return [
     row.id,
     row.clusterId,

@@ -22,7 +22,7 @@ export interface ResourceRow extends ResourceSpec {
 
 export type NewResource = Omit<ResourceRow, "createdAtMs" | "mac">;
 
-function macFields(row: NewResource): MacField[] {
+export function macFields(row: NewResource): MacField[] {
   return [
     row.id,
     row.clusterId,

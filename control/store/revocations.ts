@@ -55,7 +55,7 @@ export function feedTopic(clusterId: string): string {
   return `feed:${clusterId}`;
 }
 
-function macFields(row: Omit<RevocationRow, "mac">): MacField[] {
+export function macFields(row: Omit<RevocationRow, "mac">): MacField[] {
   const { clusterId, issuerKeyId, serial, keyHash, spiffeId, revokedBy, revokedAtMs, notAfterMs } = row;
   return [clusterId, issuerKeyId, serial, keyHash, spiffeId, revokedBy, revokedAtMs, notAfterMs];
 }

@@ -25,7 +25,7 @@ export interface RoleKey {
   readonly organizationId: string;
 }
 
-function macFields(row: RoleKey & { readonly assignedBy: string }): MacField[] {
+export function macFields(row: RoleKey & { readonly assignedBy: string }): MacField[] {
   return [row.clusterId, row.nodeId, row.role, row.organizationId, row.assignedBy];
 }
 

@@ -29,7 +29,7 @@ export interface RouteIntentRow {
 
 export type NewRouteIntent = Omit<RouteIntentRow, "createdAtMs" | "mac">;
 
-function macFields(row: NewRouteIntent): MacField[] {
+export function macFields(row: NewRouteIntent): MacField[] {
   return [
     row.id,
     row.clusterId,

@@ -91,7 +91,7 @@ export interface PayloadKey extends SnapshotPosition {
   readonly nodeId: string;
 }
 
-function macFields(key: PayloadKey, payload: Uint8Array): MacField[] {
+export function macFields(key: PayloadKey, payload: Uint8Array): MacField[] {
   return [key.clusterId, key.nodeId, key.epoch, key.version, payload];
 }
 
