@@ -219,6 +219,18 @@ export const limits = {
   leaseTtlMaxMs: 24 * hourMs,
   leaseMarginMs: 1 * secondMs,
   leaseNameMaxBytes: 200,
+  // Of one lease, the newest fences and who had them; renewals are a count in each.
+  leaseTenuresKeptCount: 64,
+  leasePageMaxCount: 500,
+  // Exclusive resources: how long an entry's lease lasts unless the operator says otherwise (node/lease-holder.ts).
+  exclusiveLeaseMs: 20 * secondMs,
+  exclusiveLeaseMaxMs: 600 * secondMs,
+
+  // Contracts, as they travel (signed, with the statement of the key), and the leases of service channels behind them.
+  contractMaxBytes: 2 * KiB,
+  serviceLeaseTtlMinMs: 1 * secondMs,
+  serviceLeaseTtlDefaultMs: 1 * hourMs,
+  serviceLeaseTtlMaxMs: 24 * hourMs,
 
   // What operators place, what nodes report (control/domain/placement.ts, control/services/).
   unixPathMaxBytes: 100,
@@ -228,6 +240,27 @@ export const limits = {
   reportedListenersMaxCount: 256,
   reportedTextMaxBytes: 256,
   bootIdMaxBytes: 64,
+
+  // Nodes as operators watch them: alerts (control/store/alerts.ts), groups, health.
+  alertObjectMaxChars: 256,
+  alertDetailMaxChars: 500,
+  alertRetentionMs: 30 * 24 * hourMs,
+
+  // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
+  auditWitnessHeadsMaxCount: 64,
+  auditWitnessPersistEveryMs: 30 * secondMs,
+  auditLineMaxChars: 1 * MiB,
+  auditExportPageBytes: 256 * KiB,
+  auditWitnessCheckMs: 10 * secondMs,
+  // Refused calls that are written down (control/rpc/refusals.ts), besides refusalsRecordedPerSecond of one caller: of all
+  // strangers together, of all known callers together, per replica. The rest is counted in one record a minute.
+  refusalsOfStrangersPerSecond: 1,
+  refusalsOfStrangersBurstCount: 100,
+  refusalsOfKnownPerSecond: 2,
+  refusalsOfKnownBurstCount: 500,
+  refusalsCountedEveryMs: 60 * secondMs,
+  // A forged trust row is told once; at most this many are remembered as told.
+  forgedRowsToldMaxCount: 1_000,
 
   // How often what snapshots show is looked after.
   graphRefreshMs: 10 * secondMs,
@@ -337,6 +370,13 @@ export const limits = {
   // Log lines that strangers can cause (lib/paced-log.ts).
   pacedLinesPerSecond: 1,
   pacedLinesBurstCount: 10,
+
+  // Moves of trunks as they are told (edge/move-reports.ts): of one trunk, and of all trunks of a role.
+  moveReportsPerSecond: 1,
+  moveReportsBurstCount: 10,
+  moveReportsInAllPerSecond: 100,
+  moveReportsInAllBurstCount: 1_000,
+  moveReportsLookMs: 1 * secondMs,
 
   // Shutdown.
   drainGraceMs: 5 * secondMs,
