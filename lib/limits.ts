@@ -329,6 +329,14 @@ export const limits = {
   migrationLockWaitMs: 60 * secondMs,
   txAttemptsMaxCount: 10,
 
+  // A store as a whole: copies, backups, what nodes tell after a restore.
+  storeCopyBatchCount: 200,
+  backupLineMaxBytes: 64 * MiB,
+  keptFeedsMaxCount: 4,
+  restoreAnswersWaitMs: 600 * secondMs,
+  restoreWitnessesMaxCount: 20_000,
+  restoreHoldStaleMaxMs: 1 * secondMs,
+
   // Control: hints, the allowlist cache, enrollment.
   hintTopicEveryMs: 50,
   hintReconnectMaxMs: 2 * secondMs,
