@@ -1,6 +1,6 @@
 /**
  * The installation key (Ed25519): the one key a node pins, by hash, when it joins. It certifies, for a while and for one
- * purpose each, the online keys that sign snapshots and feeds.
+ * purpose each, the online keys that sign snapshots, feeds and contracts.
  *
  * N1. A signing key signs only what its statement names, in the cluster it names, while its dates hold.
  * N2. A statement's key id is the hash of the key it carries: it cannot vouch for another.
@@ -21,11 +21,12 @@ import { decodeSigned, signDomain, verifyDomain } from "./signed.ts";
 
 const DOMAIN = "weft/signing-key/v1\0";
 
-export type SigningUse = "snapshot" | "feed";
+export type SigningUse = "snapshot" | "feed" | "contract";
 
 const purposes = {
   snapshot: SigningPurpose.SNAPSHOT,
   feed: SigningPurpose.FEED,
+  contract: SigningPurpose.CONTRACT,
 } as const satisfies Record<SigningUse, SigningPurpose>;
 
 export interface StatementRequest {

@@ -20,16 +20,19 @@ import type { SignedSigningKey } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type TrustBundle, TrustBundleSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import {
+  type ActiveSigningKey,
   type AuthorityRow,
   activeCa,
   activeSigningKey,
+  findSigningKey,
   insertAuthority,
   insertSigningKey,
   issuingScope,
   replaceStatement,
+  signingKeyMissing,
   trustedAuthorities,
 } from "../store/authorities.ts";
-import { requireCluster } from "../store/clusters.ts";
+import { lockCluster, requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { type Installation, loadInstallation } from "../store/installation.ts";
 import type { Queryable, Tx } from "../store/sql.ts";
@@ -45,7 +48,7 @@ export interface ClusterBundle extends SignedBundle {
 }
 
 const clusterKinds = ["node", "control", "client", "pool"] as const satisfies readonly SpiffeKind[];
-const signingUses = ["snapshot", "feed"] as const satisfies readonly SigningUse[];
+const signingUses = ["snapshot", "feed", "contract"] as const satisfies readonly SigningUse[];
 
 export class Authority {
   readonly #ctx: StoreContext;
@@ -103,11 +106,28 @@ export class Authority {
   /** The key that signs for a cluster, under a statement with at least half of its life left. */
   async signingKey(clusterId: string, use: SigningUse): Promise<SigningKey> {
     const { sql, seal, clock } = this.#ctx;
-    let active = await activeSigningKey(sql, seal, clusterId, use);
+    let active = await findSigningKey(sql, seal, clusterId, use);
+    // A cluster from before contracts were signed.
+    if (active === undefined && use === "contract") active = await this.#makeSigningKey(clusterId, use);
+    if (active === undefined) throw signingKeyMissing();
     if (active.row.notAfterMs - clock.nowMs() < limits.signingKeyStatementLifeMs / 2) {
       active = await sql.tx((tx) => this.#renewStatement(tx, clusterId, use));
     }
     return { keyId: active.row.keyId, privateKey: active.privateKey, signed: active.signed };
+  }
+
+  async #makeSigningKey(clusterId: string, use: SigningUse): Promise<ActiveSigningKey> {
+    const { sql, seal, clock } = this.#ctx;
+    return await sql.tx(async (tx) => {
+      // Serialized by the cluster's row: one replica makes it, the others find it.
+      await lockCluster(tx, clusterId);
+      const made = await findSigningKey(tx, seal, clusterId, use);
+      if (made !== undefined) return made;
+      const keys = generateEd25519();
+      const certified = certify(await this.installation(tx), clusterId, keys.spkiDer, use, clock.nowMs());
+      await insertSigningKey(tx, seal, { clusterId, purpose: use, generation: 1, keys, ...certified });
+      return await activeSigningKey(tx, seal, clusterId, use);
+    });
   }
 
   async #renewStatement(tx: Tx, clusterId: string, use: SigningUse) {

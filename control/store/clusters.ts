@@ -63,3 +63,8 @@ export async function insertCluster(tx: Tx, cluster: NewCluster): Promise<void> 
     });
   }
 }
+
+/** Holds a cluster's row until the transaction ends: whoever makes what a cluster has once takes it first. */
+export async function lockCluster(tx: Tx, clusterId: string): Promise<void> {
+  await tx.query(`select id from cluster where id = $1 for update`, [clusterId]);
+}

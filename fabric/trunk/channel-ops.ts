@@ -8,7 +8,7 @@ import { TrunkChannel } from "./channel.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneName } from "./lane-name.ts";
 import type { ChannelOpen } from "./messages.ts";
-import { openSizeBytes } from "./open-size.ts";
+import { isOpenTooLong } from "./open-size.ts";
 import type { TrunkCore } from "./trunk-core.ts";
 
 const CHANNEL_ID_MAX = 0xffff_fff0;
@@ -31,7 +31,7 @@ export function laneOfChannel(trunk: TrunkCore, channel: TrunkChannel): Lane {
 export function openChannel(trunk: TrunkCore, open: ChannelOpen, nowMs: number): TrunkChannel {
   assert(trunk.side === "initiator", "only the initiator opens channels");
   if (trunk.end !== undefined || trunk.draining) throw new WeftError("unavailable", "the trunk takes no new channels");
-  if (openSizeBytes(open) > limits.channelOpenMaxBytes) {
+  if (isOpenTooLong(open)) {
     throw new WeftError("invalid_argument", "the channel's open message is too long");
   }
   const lane = trunk.lanes[laneOfClass(open.class)];

@@ -1,6 +1,7 @@
 /**
  * Bytes to messages. Total: any input gives a message or a `Malformed`, nothing throws, nothing is allocated beyond one
- * small object per frame, and the number of frames is bounded before they are kept. Payloads are views of the input.
+ * small object per frame and a copy of a contract where an open has one, and the number of frames is bounded before they are
+ * kept. Payloads are views of the input.
  * Fields of later versions are stepped over; a field that appears twice counts as malformed where Protobuf would merge.
  */
 
@@ -99,12 +100,21 @@ function originOf(reader: WireReader): ChannelOrigin {
   return out;
 }
 
+/** A copy, once its length is right: a view would keep its batch alive for as long as the channel lives. */
+function contractOf(reader: WireReader): Uint8Array {
+  const bytes = reader.view();
+  if (bytes.length > limits.contractMaxBytes) reader.fail("a contract is too long");
+  return reader.bad === "" ? new Uint8Array(bytes) : empty;
+}
+
 function openOf(reader: WireReader): ChannelOpen {
   const out: Mutable<ChannelOpen> = { resource: "", class: 0, origin: undefined, correlationId: "" };
-  eachField(reader, 0b100, 0b1_1010, (field) => {
+  eachField(reader, 0b100, 0b111_1010, (field) => {
     if (field === 1) out.resource = text(reader);
     else if (field === 2) out.class = small(reader) as ChannelClass;
     else if (field === 4) out.correlationId = text(reader);
+    else if (field === 5) out.contract = contractOf(reader);
+    else if (field === 6) out.flowIsolationId = text(reader);
     else if (out.origin !== undefined) reader.fail("a channel has two origins");
     else out.origin = embedded(reader, originOf);
   });

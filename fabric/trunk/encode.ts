@@ -82,13 +82,17 @@ const openSize = (o: ChannelOpen): number =>
   textSize(o.resource) +
   numberSize(o.class) +
   (o.origin === undefined ? 0 : embeddedSize(originSize(o.origin))) +
-  textSize(o.correlationId);
+  textSize(o.correlationId) +
+  (o.contract === undefined ? 0 : bytesSize(o.contract.length)) +
+  (o.flowIsolationId === undefined ? 0 : textSize(o.flowIsolationId));
 
 function putOpen(out: Buffer, start: number, o: ChannelOpen): number {
   let at = putText(out, start, 1, o.resource);
   at = putNumber(out, at, 2, o.class);
   if (o.origin !== undefined) at = putOrigin(out, putHead(out, at, 3, originSize(o.origin)), o.origin);
-  return putText(out, at, 4, o.correlationId);
+  at = putText(out, at, 4, o.correlationId);
+  if (o.contract !== undefined) at = putBytes(out, at, 5, o.contract);
+  return o.flowIsolationId === undefined ? at : putText(out, at, 6, o.flowIsolationId);
 }
 
 const resetSize = (r: ChannelReset): number =>

@@ -31,6 +31,10 @@ export interface ChannelOpen {
   readonly class: ChannelClass;
   readonly origin: ChannelOrigin | undefined;
   readonly correlationId: string;
+  /** A signed contract as its holder got it; absent where no lease covers the channel. Never a view: it outlives its batch. */
+  readonly contract?: Uint8Array;
+  /** Absent: none. */
+  readonly flowIsolationId?: string;
 }
 
 export interface ChannelReset {

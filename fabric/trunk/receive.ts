@@ -6,7 +6,7 @@ import { TrunkChannel } from "./channel.ts";
 import { resetChannel } from "./channel-ops.ts";
 import type { Lane } from "./lane.ts";
 import type { ChannelOpen, ChannelReset, Frame } from "./messages.ts";
-import { openSizeBytes } from "./open-size.ts";
+import { isOpenTooLong } from "./open-size.ts";
 import type { TrunkCore } from "./trunk-core.ts";
 
 const OK = "";
@@ -45,7 +45,7 @@ const isOwnId = (lane: Lane, id: number): boolean => id > 0 && id % 2 === (lane.
 function applyOpen(trunk: TrunkCore, lane: Lane, id: number, open: ChannelOpen, nowMs: number): string {
   if (trunk.side === "initiator") return "frame: open from the acceptor";
   if (!isOwnId(lane, id) || id <= lane.lastChannelId) return "frame: a channel id that is not new";
-  if (openSizeBytes(open) > limits.channelOpenMaxBytes) return "frame: an open that is too long";
+  if (isOpenTooLong(open)) return "frame: an open that is too long";
   const count = trunk.lanes.interactive.channels.size + trunk.lanes.bulk.channels.size;
   if (count >= limits.channelsPerTrunkMaxCount + limits.channelsEndingMaxCount) return "frame: too many channels";
   lane.lastChannelId = id;

@@ -26,12 +26,20 @@ const origin = fc.record({
   listenerId: text,
   sourceAddress: text,
 });
-const open = fc.record({
+const openFields = {
   resource: text,
   class: fc.nat({ max: 3 }),
   origin: fc.option(origin, { nil: undefined }),
   correlationId: text,
-});
+};
+const open = fc.oneof(
+  fc.record(openFields),
+  fc.record({
+    ...openFields,
+    contract: fc.uint8Array({ minLength: 1, maxLength: limits.contractMaxBytes }),
+    flowIsolationId: fc.stringMatching(/^[a-z0-9-]{1,63}$/),
+  }),
+);
 const reset = fc.record({ end: small, stage: fc.nat({ max: 4 }), writtenToTarget: uint64, correlationId: text });
 const channelId = uint32;
 const frame = fc.oneof(
