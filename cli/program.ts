@@ -11,6 +11,7 @@ import { addForwardCommand } from "./commands/forward.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addIntentCommands } from "./commands/intent.ts";
 import { addJoinCommand } from "./commands/join.ts";
+import { addLeaseCommands } from "./commands/lease.ts";
 import { addListenerCommands } from "./commands/listener.ts";
 import { addMembershipCommands } from "./commands/membership.ts";
 import { addNodeCommands } from "./commands/node.ts";
@@ -49,6 +50,7 @@ export function buildProgram(): Command {
     addRoleCommands,
     addPoolCommands,
     addResourceCommands,
+    addLeaseCommands,
     addListenerCommands,
     addConnectCommand,
     addForwardCommand,

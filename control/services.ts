@@ -14,6 +14,7 @@ import { enrollmentService } from "./services/enrollment.ts";
 import { heartbeatService } from "./services/heartbeat.ts";
 import { identityService } from "./services/identity.ts";
 import { routeIntentService } from "./services/intent.ts";
+import { leaseAdminService } from "./services/lease-admin.ts";
 import { leaseService } from "./services/lease.ts";
 import { listenerService } from "./services/listener.ts";
 import { membershipService } from "./services/membership.ts";
@@ -51,6 +52,7 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     cluster: clusterService(deps),
     identity: identityService(deps),
     listener: listenerService(deps),
+    leaseAdmin: leaseAdminService(deps),
     nodeAdmin: nodeAdminService(deps),
     membership: membershipService(deps),
     organization: organizationService(deps),

@@ -23,6 +23,8 @@ const ends: Readonly<Record<Exclude<keyof typeof ChannelEnd, number>, readonly [
   INTERNAL: ["internal", "the channel failed"],
   MESSAGE_TOO_LARGE: ["resource_exhausted", "a message is longer than the fabric carries"],
   MESSAGE_TRUNCATED: ["data_loss", "a side ended in the middle of a message"],
+  LEASE_HELD: ["failed_precondition", "the resource is exclusive and in use through another entry"],
+  FENCED: ["aborted", "the exclusive right to use the resource has passed on"],
 };
 
 function nameOf(table: Readonly<Record<string, number>>, value: number): string {

@@ -18,6 +18,7 @@ import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
 import { RouteIntentService } from "../gen/weft/admin/v1/intent_pb.ts";
+import { LeaseAdminService } from "../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
@@ -57,6 +58,7 @@ const services: Record<keyof ControlServices, DescService> = {
   audit: AuditService,
   cluster: ClusterService,
   identity: IdentityService,
+  leaseAdmin: LeaseAdminService,
   listener: ListenerService,
   nodeAdmin: NodeAdminService,
   membership: MembershipService,

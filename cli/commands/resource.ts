@@ -4,7 +4,9 @@ import type { Command } from "commander";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { type HostPort, hostPort } from "../arguments.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { durationMs, type HostPort, hostPort } from "../arguments.ts";
 import { enumName, enumValue, groupExamples, print, table } from "../output.ts";
 import { action, findPool, findResource, type GlobalOptions, namer, withSession } from "../session.ts";
 
@@ -17,9 +19,20 @@ interface ResourceOptions extends GlobalOptions {
   readonly class?: string;
   readonly allowClass?: string[];
   readonly assurance?: string;
+  readonly exclusive?: boolean;
+  readonly lease?: number;
+}
+
+/** 0: not exclusive. */
+function exclusiveLeaseMs({ exclusive, lease }: ResourceOptions): bigint {
+  if (lease !== undefined && exclusive !== true) {
+    throw new WeftError("invalid_argument", "--lease is for --exclusive resources", { detail: "CLI_OPTIONS" });
+  }
+  return exclusive === true ? BigInt(lease ?? limits.exclusiveLeaseMs) : 0n;
 }
 
 async function addResource(options: ResourceOptions, name: string): Promise<void> {
+  const lease = exclusiveLeaseMs(options);
   const answer = await withSession(options, async (session) => {
     const pool = await findPool(session, options.pool ?? "");
     return await session.client(ResourceService).addResource({
@@ -36,6 +49,7 @@ async function addResource(options: ResourceOptions, name: string): Promise<void
       port: options.target?.port ?? 0,
       unixPath: options.unix ?? "",
       service: options.service ?? "",
+      exclusiveLeaseMs: lease,
     });
   });
   print(options, answer, () => `resource ${answer.resource?.name} has id ${answer.resource?.id}`);
@@ -57,9 +71,15 @@ export function addResourceCommands(program: Command): void {
     .option("--class <class>", "default class: bulk, interactive, droppable")
     .option("--allow-class <class...>", "further classes an opener may choose")
     .option("--assurance <assurance>", "least assurance of who asks: anonymous, entry-asserted, proved", "anonymous")
+    .option("--exclusive", "through one entry at a time: it holds a lease, and egresses refuse every other")
+    .option(
+      "--lease <duration>",
+      `how long another entry waits when the holder dies (default: ${limits.exclusiveLeaseMs / 1_000}s)`,
+      durationMs,
+    )
     .addHelpText(
       "after",
-      "\nExample:\n  weft resource add db --pool office --target db.internal:5432 --service database",
+      "\nExamples:\n  weft resource add db --pool office --target db.internal:5432 --service database\n  weft resource add plc --pool office --target 10.0.0.7:502 --exclusive --lease 10s",
     )
     .action(action(addResource));
   resource
@@ -78,7 +98,7 @@ export function addResourceCommands(program: Command): void {
         const poolName = namer(pools);
         print(options, { resources }, () =>
           table(
-            ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL"],
+            ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL", "EXCLUSIVE"],
             resources.map((row) => [
               row.id,
               row.name,
@@ -86,6 +106,7 @@ export function addResourceCommands(program: Command): void {
               enumName(ChannelClass, row.defaultClass),
               row.unixPath || `${row.host}:${row.port}`,
               poolName(row.poolId),
+              row.exclusiveLeaseMs === 0n ? "-" : `${Number(row.exclusiveLeaseMs) / 1_000}s`,
             ]),
           ),
         );

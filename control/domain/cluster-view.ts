@@ -8,11 +8,13 @@
  */
 
 import { hasRole } from "../../fabric/members.ts";
-import type { ClusterView, ViewNode } from "../../fabric/snapshot/cluster-view.ts";
+import type { ClusterView, ViewNode, ViewWorkload } from "../../fabric/snapshot/cluster-view.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { auditHead } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
+import { listDesiredWorkloads, privilegesApproved } from "../store/desired-workloads.ts";
 import { listIdentities } from "../store/identities.ts";
+import { type FenceRow, newestFences } from "../store/lease-tenures.ts";
 import { publishedMeasurements } from "../store/links.ts";
 import { listListeners } from "../store/listeners.ts";
 import { listMemberships } from "../store/memberships.ts";
@@ -41,6 +43,7 @@ import { locatorsOf } from "./locators.ts";
 import type { PublishedNode } from "./measurements.ts";
 import type { GrantRow } from "./placement.ts";
 import { serviceClassOf } from "./service-class.ts";
+import { specFingerprint, specMessage } from "./workload-spec.ts";
 
 /** A view, and when its version was reached: the issue time of all its snapshots. */
 export interface DatedView {
@@ -70,6 +73,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
   const nodes = await readNodes(tx, seal, clusterId);
   const { links } = await publishedMeasurements(tx, clusterId);
   const resources = await listResources(tx, seal, clusterId);
+  const fenced = await newestFences(tx, clusterId, "resource/");
   const listeners = await listListeners(tx, seal, clusterId);
   const view: ClusterView = {
     trustDomain: bundle.trustDomain,
@@ -102,6 +106,8 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       port: row.port,
       unixPath: row.unixPath,
       serviceClass: serviceClassOf(row.service, row.kind),
+      exclusiveLeaseMs: row.exclusiveLeaseMs,
+      ...leastFenceOf(fenced, row.id),
     })),
     listeners: listeners
       .filter((row) => servesAt(nodes, row.entryNodeId, row.organizationId))
@@ -130,8 +136,31 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       region: row.region,
       expiresAtMs: row.expiresAtMs,
     })),
+    workloads: await readWorkloads(tx, seal, clusterId),
   };
   return { view, changedAtMs: frame.changedAtMs };
+}
+
+function leastFenceOf(fenced: ReadonlyMap<string, FenceRow>, resourceId: string): { leastFence?: FenceRow } {
+  const leastFence = fenced.get(`resource/${resourceId}`);
+  return leastFence === undefined ? {} : { leastFence };
+}
+
+/** What active members are asked to run. A disabled one is asked nothing: its own snapshot grants nothing. */
+async function readWorkloads(q: Queryable, seal: TrustSeal, clusterId: string): Promise<ViewWorkload[]> {
+  const members = await listMemberships(q, seal, clusterId);
+  const active = new Set(members.filter((row) => row.status === "active").map((row) => row.nodeId));
+  return (await listDesiredWorkloads(q, seal, clusterId))
+    .filter((row) => active.has(row.nodeId))
+    .map((row) => ({
+      workloadId: row.id,
+      nodeId: row.nodeId,
+      name: row.name,
+      spec: specMessage(row.spec),
+      running: row.running,
+      privilegesApproved: privilegesApproved(row),
+      fingerprint: specFingerprint(row.spec),
+    }));
 }
 
 function servesAt(nodes: readonly ViewNode[], entryNodeId: string, organizationId: string): boolean {

@@ -84,6 +84,8 @@ export interface ResourceDraft {
   readonly host: string;
   readonly port: number;
   readonly unixPath: string;
+  /** 0: not exclusive. */
+  readonly exclusiveLeaseMs: number;
 }
 
 /** A resource with every question answered. `allowedClasses` always holds the default class. */
@@ -97,6 +99,7 @@ export interface ResourceSpec {
   readonly host: string;
   readonly port: number;
   readonly unixPath: string;
+  readonly exclusiveLeaseMs: number;
 }
 
 /** Checks a resource and fills in its defaults. */
@@ -117,8 +120,23 @@ export function checkResource(draft: ResourceDraft): ResourceSpec {
     defaultClass,
     allowedClasses,
     minimumAssurance: draft.minimumAssurance ?? "anonymous",
+    exclusiveLeaseMs: checkExclusive(draft),
     ...checkTarget(kind, draft),
   };
+}
+
+/** Whoever is an edge itself has no entry that could hold the lease for it, so it could never be let in. */
+function checkExclusive({ exclusiveLeaseMs, minimumAssurance }: ResourceDraft): number {
+  if (exclusiveLeaseMs === 0) return 0;
+  const { leaseTtlMinMs, exclusiveLeaseMaxMs } = limits;
+  if (!(exclusiveLeaseMs >= leaseTtlMinMs && exclusiveLeaseMs <= exclusiveLeaseMaxMs)) {
+    const message = `the lease of an exclusive resource lasts ${leaseTtlMinMs / 1_000} s to ${exclusiveLeaseMaxMs / 1_000} s`;
+    throw invalid(message, "exclusive_lease_ms");
+  }
+  if (minimumAssurance === "proved") {
+    throw invalid("an exclusive resource is reached through an entry: it cannot demand proved", "exclusive_lease_ms");
+  }
+  return exclusiveLeaseMs;
 }
 
 type Target = Pick<ResourceSpec, "host" | "port" | "unixPath">;

@@ -7,6 +7,7 @@ import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { RouteIntentService } from "../../gen/weft/admin/v1/intent_pb.ts";
+import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
@@ -67,8 +68,12 @@ export const controlPolicy: PolicyTable = {
     acquire: ownNode,
     renew: ownNode,
     release: ownNode,
-    // Names are looked up in the caller's own cluster.
-    get: { ...nodeOrOperator, subject: { kind: "caller" }, limit: "node" },
+    // Nodes look names up in their own cluster.
+    get: {
+      ...nodeOrOperator,
+      subject: { kind: "fields", fields: [{ field: "cluster_id", equals: "caller-cluster", emptyOk: true }] },
+      limit: "node",
+    },
   }),
   ...rowsOf(RoutingService, {
     resolveRoutes: {
@@ -97,6 +102,7 @@ export const controlPolicy: PolicyTable = {
     renewOperator: { ...operator, subject: { kind: "caller" } },
   }),
   ...rowsOf(ListenerService, { addListener: operator, listListeners: operator, removeListener: operator }),
+  ...rowsOf(LeaseAdminService, { listLeases: operator, getLease: operator, fenceLease: operator }),
   ...rowsOf(NodeAdminService, { listNodes: operator, getNode: operator, revokeNode: operator }),
   ...rowsOf(MembershipService, {
     listMemberships: operator,

@@ -8,6 +8,7 @@ import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { RouteIntentService } from "../../gen/weft/admin/v1/intent_pb.ts";
+import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
@@ -39,6 +40,7 @@ export interface ControlServices {
   readonly cluster: ServiceImpl<typeof ClusterService>;
   readonly identity: ServiceImpl<typeof IdentityService>;
   readonly listener: ServiceImpl<typeof ListenerService>;
+  readonly leaseAdmin: ServiceImpl<typeof LeaseAdminService>;
   readonly nodeAdmin: ServiceImpl<typeof NodeAdminService>;
   readonly membership: ServiceImpl<typeof MembershipService>;
   readonly organization: ServiceImpl<typeof OrganizationService>;
@@ -135,6 +137,7 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.service(IdentityService, services.identity);
     router.service(ListenerService, services.listener);
     router.service(NodeAdminService, services.nodeAdmin);
+    router.service(LeaseAdminService, services.leaseAdmin);
     router.service(MembershipService, services.membership);
     router.service(OrganizationService, services.organization);
     router.service(PoolService, services.pool);

@@ -1,6 +1,7 @@
 /**
  * weft.lease.v1.LeaseService. The holder is the calling node, never a field of the request; names live in its cluster.
- * What somebody holds is recorded with the change itself, so every fence ever given out is in the audit chain.
+ * Every fence given out and every release is recorded with the change itself, so they are in the audit chain. Renewals
+ * give nothing out: they are counted in the lease's tenure, and would flood a chain that every other change waits for.
  */
 
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -10,7 +11,7 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, nodeOf } from "../../rpc/caller.ts";
 import { appendAudit } from "../store/audit.ts";
-import { listClusters } from "../store/clusters.ts";
+import { listClusters, requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import {
   acquireLease,
@@ -34,7 +35,7 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
       const ttlMs = ttlOf(request.ttlMs);
       const row = await deps.sql.tx(async (tx) => {
         const taken = await acquireLease(tx, claim, ttlMs);
-        if (taken !== undefined) await record(tx, caller, "lease.acquired", claim, taken);
+        if (taken?.fresh === true) await record(tx, caller, "lease.acquired", claim, taken);
         return taken;
       });
       if (row === undefined) {
@@ -49,11 +50,7 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
       const caller = callerOf(context);
       const hold = holdOf(await claimOf(deps, caller, request), request.fence);
       const ttlMs = ttlOf(request.ttlMs);
-      const row = await deps.sql.tx(async (tx) => {
-        const renewed = await renewLease(tx, hold, ttlMs);
-        if (renewed !== undefined) await record(tx, caller, "lease.renewed", hold, renewed);
-        return renewed;
-      });
+      const row = await renewLease(deps.sql, hold, ttlMs);
       if (row === undefined) {
         const message = "the lease expired or passed on: stop, then acquire it again";
         throw new WeftError("failed_precondition", message, { detail: "LEASE_LOST" });
@@ -72,11 +69,11 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
       const caller = callerOf(context);
       const name = ownId("name", request.name, limits.leaseNameMaxBytes);
       const rows =
-        caller.kind === "node" ? [await ownLease(deps, caller, name)] : await leasesOfEveryCluster(deps, name);
+        caller.kind === "node" ? [await ownLease(deps, caller, name)] : await operatorsLeases(deps, request.clusterId, name);
       const [row, ...others] = rows.filter((each) => each !== undefined);
       if (row === undefined) throw new WeftError("not_found", "no such lease", { detail: "LEASE_NOT_FOUND" });
       if (others.length > 0) {
-        const message = "several clusters have a lease of that name: ask a node of the one you mean";
+        const message = "several clusters have a lease of that name: name the one you mean in cluster_id";
         throw new WeftError("failed_precondition", message, { detail: "AMBIGUOUS_NAME" });
       }
       return { lease: leaseMessage(row) };
@@ -90,8 +87,13 @@ async function ownLease(deps: StoreContext, caller: Caller, name: string): Promi
   return await getLease(deps.sql, clusterId, name);
 }
 
-async function leasesOfEveryCluster({ sql }: StoreContext, name: string): Promise<readonly (LeaseRow | undefined)[]> {
-  const clusters = await listClusters(sql);
+/** Of the cluster that was named, or of every one. */
+async function operatorsLeases(
+  { sql }: StoreContext,
+  named: string,
+  name: string,
+): Promise<readonly (LeaseRow | undefined)[]> {
+  const clusters = named === "" ? await listClusters(sql) : [await requireCluster(sql, named)];
   return await Promise.all(clusters.map(({ id }) => getLease(sql, id, name)));
 }
 
@@ -116,7 +118,7 @@ function ttlOf(ttlMs: bigint): number {
   return within("ttl_ms", Number(ttlMs), limits.leaseTtlMinMs, limits.leaseTtlMaxMs);
 }
 
-type LeaseAction = "lease.acquired" | "lease.renewed" | "lease.released";
+type LeaseAction = "lease.acquired" | "lease.released";
 
 async function record(
   tx: Tx,

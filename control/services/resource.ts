@@ -19,6 +19,7 @@ import {
 } from "../store/resources.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import { assurances, classes, resourceKinds, type Vocabulary } from "../store/vocabulary.ts";
+import { counter } from "./reports.ts";
 import { callerOf, invalid, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 export function resourceService(deps: ServiceDeps): ServiceImpl<typeof ResourceService> {
@@ -65,6 +66,7 @@ async function addResource(deps: ServiceDeps, request: AddResourceRequest, conte
     host: request.host,
     port: request.port,
     unixPath: request.unixPath,
+    exclusiveLeaseMs: counter("exclusive_lease_ms", request.exclusiveLeaseMs),
   });
   const pool = await requirePool(deps.sql, deps.seal, clusterId, request.poolId);
   // Another organization's pool is as unknown as one that does not exist (C3).
@@ -108,5 +110,6 @@ function resourceMessage(row: ResourceRow) {
     unixPath: row.unixPath,
     createdAtMs: BigInt(row.createdAtMs),
     service: row.service,
+    exclusiveLeaseMs: BigInt(row.exclusiveLeaseMs),
   };
 }

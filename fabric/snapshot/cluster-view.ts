@@ -1,5 +1,6 @@
 /** Everything of one cluster that snapshots are made of: what control loads in one transaction. Plain records. */
 
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   ChannelClass,
   IntentAction,
@@ -10,6 +11,7 @@ import type {
   ServiceClass,
 } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { WorkloadSpecSchema } from "../../gen/weft/fabric/v1/workload_pb.ts";
 import type { Grant } from "../members.ts";
 import type { EgressLocators } from "../path/handle.ts";
 
@@ -68,6 +70,10 @@ export interface ViewResource {
   readonly host: string;
   readonly port: number;
   readonly unixPath: string;
+  /** 0: not exclusive. */
+  readonly exclusiveLeaseMs: number;
+  /** Of an exclusive resource whose lease an operator fenced: nothing below it counts. */
+  readonly leastFence?: { readonly epoch: number; readonly counter: number };
 }
 
 export interface ViewListener {
@@ -113,6 +119,17 @@ export interface ViewIntent {
   readonly expiresAtMs: number;
 }
 
+/** What a node is asked to run beside its roles. */
+export interface ViewWorkload {
+  readonly workloadId: string;
+  readonly nodeId: string;
+  readonly name: string;
+  readonly spec: MessageInitShape<typeof WorkloadSpecSchema>;
+  readonly running: boolean;
+  readonly privilegesApproved: boolean;
+  readonly fingerprint: string;
+}
+
 /** One cluster. Only active members, existing organizations and unrevoked clients are listed. */
 export interface ClusterView {
   readonly trustDomain: string;
@@ -131,4 +148,6 @@ export interface ClusterView {
   readonly clients: readonly ViewClient[];
   readonly qos: readonly ViewQos[];
   readonly intents: readonly ViewIntent[];
+  /** Of active members only. */
+  readonly workloads: readonly ViewWorkload[];
 }

@@ -3,6 +3,7 @@
  *
  * C3a. A field of a snapshot is filled only from its data class, and a data class only when a role of the node has it.
  * C3b. A role for organization X fills a class with X's rows alone (`visibility.ts`).
+ * C3c. A class that comes with the membership is filled with rows of the node itself alone.
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
@@ -37,11 +38,17 @@ export const dataClasses = [
   "qos",
   "resourceQos",
   "routeIntents",
+  "workloads",
 ] as const;
 
 export type DataClass = (typeof dataClasses)[number];
 
-/** The table of A12. Roles whose work is not carried by paths hold the core alone. */
+/**
+ * What every member holds whatever its roles are, and of itself alone: nothing here may be about another node.
+ */
+const classesOfMember: readonly DataClass[] = ["workloads"];
+
+/** The table of A12. Roles whose work is not carried by paths hold the core and the member's classes alone. */
 export const classesOfRole = {
   [NodeRole.ENTRY]: [
     "neighbours",
@@ -169,7 +176,11 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
   resourceRoutes: ({ view, scope }) => ({
     resourceRoutes: view.resources
       .filter((resource) => covers(scope("resourceRoutes"), resource.organizationId))
-      .map((resource) => ({ ...routeFields(resource), serviceClass: resource.serviceClass })),
+      .map((resource) => ({
+        ...routeFields(resource),
+        serviceClass: resource.serviceClass,
+        exclusiveLeaseMs: BigInt(resource.exclusiveLeaseMs),
+      })),
   }),
   listeners: ({ view, node, scope }) => ({
     listeners: view.listeners
@@ -197,6 +208,8 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
       host: resource.host,
       port: resource.port,
       unixPath: resource.unixPath,
+      exclusiveLeaseMs: BigInt(resource.exclusiveLeaseMs),
+      ...(resource.leastFence === undefined ? {} : { leastFence: fenceFields(resource.leastFence) }),
     })),
   }),
   clients: ({ view, scope }) => ({
@@ -244,7 +257,19 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
           .filter((row) => row.nodeId === "" || isKnown(view, row.nodeId, scope("routeIntents")))
           .map(intentFields),
   }),
+  workloads: (subject) => ({
+    workloads: own(subject, "workloads", subject.view.workloads).map(({ nodeId: _self, ...row }) => row),
+  }),
 };
+
+/** Rows of a member's class: those of the node itself (C3c). */
+function own<Row extends { readonly nodeId: string }>(
+  { node }: Subject,
+  dataClass: DataClass,
+  rows: readonly Row[],
+): readonly Row[] {
+  return classesOfMember.includes(dataClass) ? rows.filter((row) => row.nodeId === node.nodeId) : [];
+}
 
 function nothing(scope: OrganizationScope): boolean {
   return !scope.all && scope.ids.size === 0;
@@ -258,6 +283,10 @@ function coversRow(scope: OrganizationScope, organizationId: string): boolean {
 function isKnown(view: ClusterView, nodeId: string, scope: OrganizationScope): boolean {
   const node = view.nodes.find((other) => other.nodeId === nodeId);
   return node !== undefined && pathGrants(scope, node.roles).length > 0;
+}
+
+function fenceFields({ epoch, counter }: NonNullable<ViewResource["leastFence"]>) {
+  return { epoch: BigInt(epoch), counter: BigInt(counter) };
 }
 
 function qosFields(row: ViewQos) {

@@ -24,6 +24,7 @@ const resource = (fields: Partial<ResourceDraft> = {}) =>
     host: "10.0.0.1",
     port: 80,
     unixPath: "",
+    exclusiveLeaseMs: 0,
     ...fields,
   });
 const listener = (fields: Partial<ListenerDraft> = {}) =>

@@ -6,6 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { SignedContract } from "../../fabric/v1/contract_pb.ts";
+import { file_weft_fabric_v1_contract } from "../../fabric/v1/contract_pb.ts";
 import type { Fence } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/lease/v1/lease.proto.
  */
 export const file_weft_lease_v1_lease: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2xlYXNlL3YxL2xlYXNlLnByb3RvEg13ZWZ0LmxlYXNlLnYxIpwBCgVMZWFzZRIMCgRuYW1lGAEgASgJEhYKDmhvbGRlcl9ub2RlX2lkGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSJAoFZmVuY2UYBCABKAsyFS53ZWZ0LmZhYnJpYy52MS5GZW5jZRIVCg1leHBpcmVzX2F0X21zGAUgASgDEg4KBnR0bF9tcxgGIAEoAxIPCgdleHBpcmVkGAcgASgIIj8KDkFjcXVpcmVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHYm9vdF9pZBgCIAEoCRIOCgZ0dGxfbXMYAyABKAMiNgoPQWNxdWlyZVJlc3BvbnNlEiMKBWxlYXNlGAEgASgLMhQud2VmdC5sZWFzZS52MS5MZWFzZSJjCgxSZW5ld1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgdib290X2lkGAIgASgJEiQKBWZlbmNlGAMgASgLMhUud2VmdC5mYWJyaWMudjEuRmVuY2USDgoGdHRsX21zGAQgASgDIjQKDVJlbmV3UmVzcG9uc2USIwoFbGVhc2UYASABKAsyFC53ZWZ0LmxlYXNlLnYxLkxlYXNlIlUKDlJlbGVhc2VSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHYm9vdF9pZBgCIAEoCRIkCgVmZW5jZRgDIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlIhEKD1JlbGVhc2VSZXNwb25zZSIaCgpHZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiMgoLR2V0UmVzcG9uc2USIwoFbGVhc2UYASABKAsyFC53ZWZ0LmxlYXNlLnYxLkxlYXNlMqQCCgxMZWFzZVNlcnZpY2USSAoHQWNxdWlyZRIdLndlZnQubGVhc2UudjEuQWNxdWlyZVJlcXVlc3QaHi53ZWZ0LmxlYXNlLnYxLkFjcXVpcmVSZXNwb25zZRJCCgVSZW5ldxIbLndlZnQubGVhc2UudjEuUmVuZXdSZXF1ZXN0Ghwud2VmdC5sZWFzZS52MS5SZW5ld1Jlc3BvbnNlEkgKB1JlbGVhc2USHS53ZWZ0LmxlYXNlLnYxLlJlbGVhc2VSZXF1ZXN0Gh4ud2VmdC5sZWFzZS52MS5SZWxlYXNlUmVzcG9uc2USPAoDR2V0Ehkud2VmdC5sZWFzZS52MS5HZXRSZXF1ZXN0Ghoud2VmdC5sZWFzZS52MS5HZXRSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_role]);
+  fileDesc("Chl3ZWZ0L2xlYXNlL3YxL2xlYXNlLnByb3RvEg13ZWZ0LmxlYXNlLnYxIpwBCgVMZWFzZRIMCgRuYW1lGAEgASgJEhYKDmhvbGRlcl9ub2RlX2lkGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSJAoFZmVuY2UYBCABKAsyFS53ZWZ0LmZhYnJpYy52MS5GZW5jZRIVCg1leHBpcmVzX2F0X21zGAUgASgDEg4KBnR0bF9tcxgGIAEoAxIPCgdleHBpcmVkGAcgASgIIj8KDkFjcXVpcmVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHYm9vdF9pZBgCIAEoCRIOCgZ0dGxfbXMYAyABKAMiaAoPQWNxdWlyZVJlc3BvbnNlEiMKBWxlYXNlGAEgASgLMhQud2VmdC5sZWFzZS52MS5MZWFzZRIwCghjb250cmFjdBgCIAEoCzIeLndlZnQuZmFicmljLnYxLlNpZ25lZENvbnRyYWN0ImMKDFJlbmV3UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB2Jvb3RfaWQYAiABKAkSJAoFZmVuY2UYAyABKAsyFS53ZWZ0LmZhYnJpYy52MS5GZW5jZRIOCgZ0dGxfbXMYBCABKAMiZgoNUmVuZXdSZXNwb25zZRIjCgVsZWFzZRgBIAEoCzIULndlZnQubGVhc2UudjEuTGVhc2USMAoIY29udHJhY3QYAiABKAsyHi53ZWZ0LmZhYnJpYy52MS5TaWduZWRDb250cmFjdCJVCg5SZWxlYXNlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB2Jvb3RfaWQYAiABKAkSJAoFZmVuY2UYAyABKAsyFS53ZWZ0LmZhYnJpYy52MS5GZW5jZSIRCg9SZWxlYXNlUmVzcG9uc2UiLgoKR2V0UmVxdWVzdBIMCgRuYW1lGAEgASgJEhIKCmNsdXN0ZXJfaWQYAiABKAkiMgoLR2V0UmVzcG9uc2USIwoFbGVhc2UYASABKAsyFC53ZWZ0LmxlYXNlLnYxLkxlYXNlMqQCCgxMZWFzZVNlcnZpY2USSAoHQWNxdWlyZRIdLndlZnQubGVhc2UudjEuQWNxdWlyZVJlcXVlc3QaHi53ZWZ0LmxlYXNlLnYxLkFjcXVpcmVSZXNwb25zZRJCCgVSZW5ldxIbLndlZnQubGVhc2UudjEuUmVuZXdSZXF1ZXN0Ghwud2VmdC5sZWFzZS52MS5SZW5ld1Jlc3BvbnNlEkgKB1JlbGVhc2USHS53ZWZ0LmxlYXNlLnYxLlJlbGVhc2VSZXF1ZXN0Gh4ud2VmdC5sZWFzZS52MS5SZWxlYXNlUmVzcG9uc2USPAoDR2V0Ehkud2VmdC5sZWFzZS52MS5HZXRSZXF1ZXN0Ghoud2VmdC5sZWFzZS52MS5HZXRSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_contract, file_weft_fabric_v1_role]);
 
 /**
  * @generated from message weft.lease.v1.Lease
@@ -104,6 +106,13 @@ export type AcquireResponse = Message<"weft.lease.v1.AcquireResponse"> & {
    * @generated from field: weft.lease.v1.Lease lease = 1;
    */
   lease?: Lease | undefined;
+
+  /**
+   * Of "resource/<id>", the lease of an exclusive resource: what channels to it carry until the lease ends.
+   *
+   * @generated from field: weft.fabric.v1.SignedContract contract = 2;
+   */
+  contract?: SignedContract | undefined;
 };
 
 /**
@@ -153,6 +162,13 @@ export type RenewResponse = Message<"weft.lease.v1.RenewResponse"> & {
    * @generated from field: weft.lease.v1.Lease lease = 1;
    */
   lease?: Lease | undefined;
+
+  /**
+   * Of "resource/<id>", the lease of an exclusive resource: what channels to it carry until the lease ends.
+   *
+   * @generated from field: weft.fabric.v1.SignedContract contract = 2;
+   */
+  contract?: SignedContract | undefined;
 };
 
 /**
@@ -210,6 +226,13 @@ export type GetRequest = Message<"weft.lease.v1.GetRequest"> & {
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * Operators: id or slug; empty when only one cluster has a lease of that name. Nodes: empty, or their own.
+   *
+   * @generated from field: string cluster_id = 2;
+   */
+  clusterId: string;
 };
 
 /**
@@ -241,7 +264,8 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
  */
 export const LeaseService: GenService<{
   /**
-   * Takes a free or expired lease, or the caller's own with the same boot id (which keeps its fence).
+   * Takes a free or expired lease, or the caller's own with the same boot id (which keeps its fence). Names beginning with
+   * "resource/" are leases of exclusive resources: entries of the resource's organization only.
    *
    * @generated from rpc weft.lease.v1.LeaseService.Acquire
    */

@@ -102,6 +102,8 @@ const view: ClusterView = {
     host: `targethost-${org}`,
     port: 5_432,
     unixPath: `unixpath-${org}`,
+    exclusiveLeaseMs: 20_000,
+    leastFence: { epoch: 1, counter: 7_654_321 },
   })),
   listeners: organizations.flatMap((org) =>
     ids("entry").map((entryNodeId) => ({
