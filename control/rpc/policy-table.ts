@@ -93,7 +93,7 @@ export const controlPolicy: PolicyTable = {
     reportLinks: ownNode,
     listLinks: operator,
   }),
-  ...rowsOf(AuditService, { listAudit: operator }),
+  ...rowsOf(AuditService, { listAudit: operator, exportAudit: operator }),
   ...rowsOf(ClusterService, { createCluster: operator, listClusters: operator, getCluster: operator }),
   ...rowsOf(IdentityService, {
     addIdentity: operator,

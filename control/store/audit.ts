@@ -2,13 +2,14 @@
  * The audit chain: one for the installation, in the order of its commits.
  *
  * U1. A change and its record are one transaction: a change that cannot be recorded is not made.
- * U2. Each record's hash covers all its fields and the hash before it; the head's row lock orders writers, so sequence
- *     numbers have no gaps and no forks.
+ * U2. Each record's hash covers all its fields and the hash before it (fabric/audit/chain.ts); the head's row lock orders
+ *     writers, so sequence numbers have no gaps and no forks.
  * U3. The head is the store's version: whatever changes trust moves it, so caches of trust compare it.
  */
 
-import { createHash } from "node:crypto";
-import { one, type Queryable, type Sql, type Tx } from "./sql.ts";
+import { type AuditFault, type AuditHead, type AuditRecord, auditHash, ChainWalk } from "../../fabric/audit/chain.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { isConflict, one, type Queryable, type Sql, storeError, type Tx } from "./sql.ts";
 import { canonicalJson } from "./trust.ts";
 
 export interface AuditEntry {
@@ -27,46 +28,26 @@ export interface AuditEntry {
   readonly result?: "ok" | `refused:${string}`;
 }
 
-export interface AuditRow {
-  readonly seq: number;
-  readonly atMs: number;
-  readonly actor: string;
-  readonly clusterId: string;
-  readonly organizationId: string;
-  readonly action: string;
-  readonly object: string;
-  readonly beforeJson: string;
-  readonly afterJson: string;
-  readonly result: string;
-  readonly prevHash: Uint8Array;
-  readonly hash: Uint8Array;
-}
-
-export interface AuditHead {
-  readonly seq: number;
-  readonly hash: Uint8Array;
-}
-
-const DOMAIN = "weft/audit/v1\0";
-
 const COLUMNS = `seq, at_ms as "atMs", actor, cluster_id as "clusterId", organization_id as "organizationId", action, object,
   before_json as "beforeJson", after_json as "afterJson", result, prev_hash as "prevHash", hash`;
 
-/** SHA-256 over the domain string and every field, each behind its length (U2). */
-export function auditHash(row: Omit<AuditRow, "hash">): Uint8Array {
-  const hash = createHash("sha256").update(DOMAIN);
-  const { seq, atMs, actor, clusterId, organizationId, action, object, beforeJson, afterJson, result, prevHash } = row;
-  const texts = [seq, atMs, actor, clusterId, organizationId, action, object, beforeJson, afterJson, result];
-  for (const part of [...texts.map((each) => Buffer.from(String(each), "utf8")), prevHash]) {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(part.length);
-    hash.update(length).update(part);
+/**
+ * Adds a record to the chain. The last statement of a transaction: the head stays locked until it ends. Throws
+ * `unavailable` (AUDIT_UNWRITABLE) when the record cannot be written, whyever: the change is then not made (U1).
+ */
+export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<AuditHead> {
+  try {
+    return await append(tx, entry);
+  } catch (thrown) {
+    if (isConflict(thrown)) throw thrown;
+    const mapped = storeError(thrown);
+    if (mapped instanceof WeftError) throw mapped;
+    const message = "the audit record could not be written; nothing was changed";
+    throw new WeftError("unavailable", message, { detail: "AUDIT_UNWRITABLE", cause: thrown });
   }
-  return new Uint8Array(hash.digest());
 }
 
-/** Adds a record to the chain. The last statement of a transaction: the head stays locked until it ends. */
-export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<AuditHead> {
+async function append(tx: Tx, entry: AuditEntry): Promise<AuditHead> {
   const head = one(
     await tx.query<{ seq: number; hash: Uint8Array; at_ms: number }>(
       "select seq, hash, now_ms() as at_ms from audit_head for update",
@@ -133,7 +114,7 @@ export async function auditRefusal(
 
 /** The newest record's number and hash; 0 and zeros before the first. */
 export async function auditHead(q: Queryable): Promise<AuditHead> {
-  const head = one(await q.query<AuditHead & object>("select seq, hash from audit_head"));
+  const head = one(await q.query<AuditHead>("select seq, hash from audit_head"));
   if (head === undefined) throw new Error("the audit chain has no head");
   return head;
 }
@@ -142,45 +123,46 @@ export async function auditHead(q: Queryable): Promise<AuditHead> {
 export async function listAudit(
   q: Queryable,
   page: { readonly clusterId: string; readonly afterSeq: number; readonly limit: number },
-): Promise<AuditRow[]> {
+): Promise<readonly AuditRecord[]> {
   const { clusterId, afterSeq, limit } = page;
   if (afterSeq === 0) {
-    return await q.query<AuditRow & object>(
+    return await q.query<AuditRecord>(
       `select * from (select ${COLUMNS} from audit where $1 = '' or cluster_id = $1 order by seq desc limit $2) newest
        order by seq`,
       [clusterId, limit],
     );
   }
-  return await q.query<AuditRow & object>(
+  return await q.query<AuditRecord>(
     `select ${COLUMNS} from audit where ($1 = '' or cluster_id = $1) and seq > $2 order by seq limit $3`,
     [clusterId, afterSeq, limit],
   );
 }
 
-export type AuditVerdict =
-  | { readonly ok: true; readonly seq: number }
-  | { readonly ok: false; readonly seq: number; readonly why: string };
+/** Records of (afterSeq, untilSeq], oldest first, at most `limit` of them. */
+export async function readAudit(
+  q: Queryable,
+  range: { readonly afterSeq: number; readonly untilSeq: number; readonly limit: number },
+): Promise<readonly AuditRecord[]> {
+  return await q.query<AuditRecord>(`select ${COLUMNS} from audit where seq > $1 and seq <= $2 order by seq limit $3`, [
+    range.afterSeq,
+    range.untilSeq,
+    range.limit,
+  ]);
+}
+
+export type AuditVerdict = { readonly ok: true; readonly seq: number } | ({ readonly ok: false } & AuditFault);
 
 /** Walks the whole chain. Finds any change, gap or cut; a tail cut together with the head is found by a node's witness. */
 export async function verifyAudit(q: Queryable): Promise<AuditVerdict> {
   const head = await auditHead(q);
-  let prevHash: Uint8Array = new Uint8Array(32);
-  let seq = 0;
-  for (;;) {
-    const rows = await q.query<AuditRow & object>(
-      `select ${COLUMNS} from audit where seq > $1 order by seq limit 500`,
-      [seq],
-    );
-    for (const row of rows) {
-      if (row.seq !== seq + 1) return { ok: false, seq: seq + 1, why: "a record is missing" };
-      seq = row.seq;
-      if (Buffer.compare(row.prevHash, prevHash) !== 0)
-        return { ok: false, seq, why: "a record does not follow the one before it" };
-      if (Buffer.compare(auditHash(row), row.hash) !== 0) return { ok: false, seq, why: "a record was altered" };
-      prevHash = row.hash;
-    }
-    if (rows.length === 0) break;
+  const walk = new ChainWalk();
+  for (let afterSeq = 0; ; ) {
+    const rows = await readAudit(q, { afterSeq, untilSeq: Number.MAX_SAFE_INTEGER, limit: 500 });
+    for (const row of rows) walk.take(row);
+    const last = rows.at(-1);
+    if (last === undefined) break;
+    afterSeq = last.seq;
   }
-  const whole = head.seq === seq && Buffer.compare(head.hash, prevHash) === 0;
-  return whole ? { ok: true, seq } : { ok: false, seq, why: "the chain does not end at its head" };
+  const fault = walk.finish(head);
+  return fault === undefined ? { ok: true, seq: walk.at.seq } : { ok: false, ...fault };
 }

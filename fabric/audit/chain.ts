@@ -107,24 +107,21 @@ export class ChainWalk {
   }
 
   take(record: AuditRecord): void {
-    if (this.#fault !== undefined) return this.#findMissing(record);
-    if (this.#doubted !== undefined) return this.#settle(this.#doubted, record.prevHash);
-    const seq = this.#at.seq + 1;
-    if (record.seq > seq) {
-      return this.#fail("AUDIT_MISSING", seq, `record ${seq} is missing: ${record.seq} comes after ${seq - 1}`);
+    if (this.#fault !== undefined) {
+      this.#fault = found(this.#fault, record);
+      return;
     }
-    if (record.seq < seq) {
-      const why = `record ${record.seq} comes again, after ${seq - 1}`;
-      return this.#fail("AUDIT_REORDERED", record.seq, why);
+    if (this.#doubted !== undefined) {
+      this.#settle(this.#doubted, record.prevHash);
+      return;
     }
-    if (!sameHash(auditHash(record), record.hash)) {
-      return this.#fail("AUDIT_ALTERED", seq, `record ${seq} was altered: its fields do not give its hash`);
-    }
+    this.#fault = wrongAfter(this.#at.seq, record);
+    if (this.#fault !== undefined) return;
     if (!sameHash(record.prevHash, this.#at.hash)) {
       this.#doubted = record;
       return;
     }
-    this.#at = { seq, hash: record.hash };
+    this.#at = { seq: record.seq, hash: record.hash };
     this.#count += 1;
   }
 
@@ -153,14 +150,26 @@ export class ChainWalk {
     this.#fail("AUDIT_REWRITTEN", seq, why);
   }
 
-  /** What seemed to be missing turns up later. */
-  #findMissing(record: AuditRecord): void {
-    const fault = this.#fault;
-    if (fault?.code !== "AUDIT_MISSING" || record.seq !== fault.seq) return;
-    this.#fault = { code: "AUDIT_REORDERED", seq: fault.seq, why: `record ${fault.seq} comes later than it should` };
-  }
-
   #fail(code: AuditFaultCode, seq: number, why: string): void {
     this.#fault = { code, seq, why };
   }
+}
+
+/** What is wrong with a record that should be the one after `seq`, apart from what it remembers of that one. */
+function wrongAfter(seq: number, record: AuditRecord): AuditFault | undefined {
+  const next = seq + 1;
+  if (record.seq > next) {
+    return { code: "AUDIT_MISSING", seq: next, why: `record ${next} is missing: ${record.seq} comes after ${seq}` };
+  }
+  if (record.seq < next) {
+    return { code: "AUDIT_REORDERED", seq: record.seq, why: `record ${record.seq} comes again, after ${seq}` };
+  }
+  if (sameHash(auditHash(record), record.hash)) return undefined;
+  return { code: "AUDIT_ALTERED", seq: next, why: `record ${next} was altered: its fields do not give its hash` };
+}
+
+/** What seemed to be missing may turn up later. */
+function found(fault: AuditFault, { seq }: AuditRecord): AuditFault {
+  if (fault.code !== "AUDIT_MISSING" || seq !== fault.seq) return fault;
+  return { code: "AUDIT_REORDERED", seq, why: `record ${seq} comes later than it should` };
 }

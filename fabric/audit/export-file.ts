@@ -188,7 +188,10 @@ export class ExportCheck {
 
   #begin(text: string): void {
     const header = parseHeader(text);
-    if (header === undefined) return this.#malformed("the file does not begin as an export does");
+    if (header === undefined) {
+      this.#malformed("the file does not begin as an export does");
+      return;
+    }
     this.#header = header;
     this.#walk = new ChainWalk(header.before);
     this.#witnesses = new WitnessCheck(this.#testimonies, header.epoch);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/admin/v1/audit.proto.
  */
 export const file_weft_admin_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2FkbWluL3YxL2F1ZGl0LnByb3RvEg13ZWZ0LmFkbWluLnYxItUBCgtBdWRpdFJlY29yZBILCgNzZXEYASABKAQSDQoFYXRfbXMYAiABKAMSDQoFYWN0b3IYAyABKAkSEgoKY2x1c3Rlcl9pZBgEIAEoCRIXCg9vcmdhbml6YXRpb25faWQYBSABKAkSDgoGYWN0aW9uGAYgASgJEg4KBm9iamVjdBgHIAEoCRIOCgZiZWZvcmUYCCABKAkSDQoFYWZ0ZXIYCSABKAkSDgoGcmVzdWx0GAogASgJEhEKCXByZXZfaGFzaBgLIAEoDBIMCgRoYXNoGAwgASgMIkgKEExpc3RBdWRpdFJlcXVlc3QSEgoKY2x1c3Rlcl9pZBgBIAEoCRIRCglhZnRlcl9zZXEYAiABKAQSDQoFbGltaXQYAyABKA0iQAoRTGlzdEF1ZGl0UmVzcG9uc2USKwoHcmVjb3JkcxgBIAMoCzIaLndlZnQuYWRtaW4udjEuQXVkaXRSZWNvcmQyXgoMQXVkaXRTZXJ2aWNlEk4KCUxpc3RBdWRpdBIfLndlZnQuYWRtaW4udjEuTGlzdEF1ZGl0UmVxdWVzdBogLndlZnQuYWRtaW4udjEuTGlzdEF1ZGl0UmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Chl3ZWZ0L2FkbWluL3YxL2F1ZGl0LnByb3RvEg13ZWZ0LmFkbWluLnYxItUBCgtBdWRpdFJlY29yZBILCgNzZXEYASABKAQSDQoFYXRfbXMYAiABKAMSDQoFYWN0b3IYAyABKAkSEgoKY2x1c3Rlcl9pZBgEIAEoCRIXCg9vcmdhbml6YXRpb25faWQYBSABKAkSDgoGYWN0aW9uGAYgASgJEg4KBm9iamVjdBgHIAEoCRIOCgZiZWZvcmUYCCABKAkSDQoFYWZ0ZXIYCSABKAkSDgoGcmVzdWx0GAogASgJEhEKCXByZXZfaGFzaBgLIAEoDBIMCgRoYXNoGAwgASgMIkgKEExpc3RBdWRpdFJlcXVlc3QSEgoKY2x1c3Rlcl9pZBgBIAEoCRIRCglhZnRlcl9zZXEYAiABKAQSDQoFbGltaXQYAyABKA0iQAoRTGlzdEF1ZGl0UmVzcG9uc2USKwoHcmVjb3JkcxgBIAMoCzIaLndlZnQuYWRtaW4udjEuQXVkaXRSZWNvcmQiOgoSRXhwb3J0QXVkaXRSZXF1ZXN0EhEKCWFmdGVyX3NlcRgBIAEoBBIRCgl1bnRpbF9zZXEYAiABKAQirQEKE0V4cG9ydEF1ZGl0UmVzcG9uc2USKgoFY2hhaW4YASABKAsyGS53ZWZ0LmFkbWluLnYxLkF1ZGl0Q2hhaW5IABIuCgdyZWNvcmRzGAIgASgLMhsud2VmdC5hZG1pbi52MS5BdWRpdFJlY29yZHNIABIyCgl3aXRuZXNzZXMYAyABKAsyHS53ZWZ0LmFkbWluLnYxLkF1ZGl0V2l0bmVzc2VzSABCBgoEcGFydCKQAQoKQXVkaXRDaGFpbhIUCgxpbnN0YWxsYXRpb24YASABKAwSFAoMdHJ1c3RfZG9tYWluGAIgASgJEg0KBWVwb2NoGAMgASgEEhAKCGhlYWRfc2VxGAQgASgEEhEKCWhlYWRfaGFzaBgFIAEoDBITCgtiZWZvcmVfaGFzaBgGIAEoDBINCgVhdF9tcxgHIAEoAyI7CgxBdWRpdFJlY29yZHMSKwoHcmVjb3JkcxgBIAMoCzIaLndlZnQuYWRtaW4udjEuQXVkaXRSZWNvcmQiQAoOQXVkaXRXaXRuZXNzZXMSLgoJd2l0bmVzc2VzGAEgAygLMhsud2VmdC5hZG1pbi52MS5BdWRpdFdpdG5lc3MiiAEKDEF1ZGl0V2l0bmVzcxISCgpjbHVzdGVyX2lkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEQoJbm9kZV9uYW1lGAMgASgJEg0KBWVwb2NoGAQgASgEEgsKA3NlcRgFIAEoBBIMCgRoYXNoGAYgASgMEhYKDnJlcG9ydGVkX2F0X21zGAcgASgDMrYBCgxBdWRpdFNlcnZpY2USTgoJTGlzdEF1ZGl0Eh8ud2VmdC5hZG1pbi52MS5MaXN0QXVkaXRSZXF1ZXN0GiAud2VmdC5hZG1pbi52MS5MaXN0QXVkaXRSZXNwb25zZRJWCgtFeHBvcnRBdWRpdBIhLndlZnQuYWRtaW4udjEuRXhwb3J0QXVkaXRSZXF1ZXN0GiIud2VmdC5hZG1pbi52MS5FeHBvcnRBdWRpdFJlc3BvbnNlMAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.admin.v1.AuditRecord
@@ -147,6 +147,207 @@ export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE_
   messageDesc(file_weft_admin_v1_audit, 2);
 
 /**
+ * @generated from message weft.admin.v1.ExportAuditRequest
+ */
+export type ExportAuditRequest = Message<"weft.admin.v1.ExportAuditRequest"> & {
+  /**
+   * Records after this one; 0: from the first.
+   *
+   * @generated from field: uint64 after_seq = 1;
+   */
+  afterSeq: bigint;
+
+  /**
+   * Up to this one; 0: to the head.
+   *
+   * @generated from field: uint64 until_seq = 2;
+   */
+  untilSeq: bigint;
+};
+
+/**
+ * Describes the message weft.admin.v1.ExportAuditRequest.
+ * Use `create(ExportAuditRequestSchema)` to create a new message.
+ */
+export const ExportAuditRequestSchema: GenMessage<ExportAuditRequest> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_audit, 3);
+
+/**
+ * @generated from message weft.admin.v1.ExportAuditResponse
+ */
+export type ExportAuditResponse = Message<"weft.admin.v1.ExportAuditResponse"> & {
+  /**
+   * @generated from oneof weft.admin.v1.ExportAuditResponse.part
+   */
+  part: {
+    /**
+     * @generated from field: weft.admin.v1.AuditChain chain = 1;
+     */
+    value: AuditChain;
+    case: "chain";
+  } | {
+    /**
+     * @generated from field: weft.admin.v1.AuditRecords records = 2;
+     */
+    value: AuditRecords;
+    case: "records";
+  } | {
+    /**
+     * @generated from field: weft.admin.v1.AuditWitnesses witnesses = 3;
+     */
+    value: AuditWitnesses;
+    case: "witnesses";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message weft.admin.v1.ExportAuditResponse.
+ * Use `create(ExportAuditResponseSchema)` to create a new message.
+ */
+export const ExportAuditResponseSchema: GenMessage<ExportAuditResponse> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_audit, 4);
+
+/**
+ * Where the chain stands.
+ *
+ * @generated from message weft.admin.v1.AuditChain
+ */
+export type AuditChain = Message<"weft.admin.v1.AuditChain"> & {
+  /**
+   * SHA-256 of the installation key.
+   *
+   * @generated from field: bytes installation = 1;
+   */
+  installation: Uint8Array;
+
+  /**
+   * @generated from field: string trust_domain = 2;
+   */
+  trustDomain: string;
+
+  /**
+   * Raised by every restore of the store.
+   *
+   * @generated from field: uint64 epoch = 3;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 head_seq = 4;
+   */
+  headSeq: bigint;
+
+  /**
+   * @generated from field: bytes head_hash = 5;
+   */
+  headHash: Uint8Array;
+
+  /**
+   * Hash of the record after_seq; zeros for 0.
+   *
+   * @generated from field: bytes before_hash = 6;
+   */
+  beforeHash: Uint8Array;
+
+  /**
+   * @generated from field: int64 at_ms = 7;
+   */
+  atMs: bigint;
+};
+
+/**
+ * Describes the message weft.admin.v1.AuditChain.
+ * Use `create(AuditChainSchema)` to create a new message.
+ */
+export const AuditChainSchema: GenMessage<AuditChain> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_audit, 5);
+
+/**
+ * @generated from message weft.admin.v1.AuditRecords
+ */
+export type AuditRecords = Message<"weft.admin.v1.AuditRecords"> & {
+  /**
+   * @generated from field: repeated weft.admin.v1.AuditRecord records = 1;
+   */
+  records: AuditRecord[];
+};
+
+/**
+ * Describes the message weft.admin.v1.AuditRecords.
+ * Use `create(AuditRecordsSchema)` to create a new message.
+ */
+export const AuditRecordsSchema: GenMessage<AuditRecords> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_audit, 6);
+
+/**
+ * @generated from message weft.admin.v1.AuditWitnesses
+ */
+export type AuditWitnesses = Message<"weft.admin.v1.AuditWitnesses"> & {
+  /**
+   * @generated from field: repeated weft.admin.v1.AuditWitness witnesses = 1;
+   */
+  witnesses: AuditWitness[];
+};
+
+/**
+ * Describes the message weft.admin.v1.AuditWitnesses.
+ * Use `create(AuditWitnessesSchema)` to create a new message.
+ */
+export const AuditWitnessesSchema: GenMessage<AuditWitnesses> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_audit, 7);
+
+/**
+ * A head of the chain that a node was shown, as it reported with its newest beat.
+ *
+ * @generated from message weft.admin.v1.AuditWitness
+ */
+export type AuditWitness = Message<"weft.admin.v1.AuditWitness"> & {
+  /**
+   * @generated from field: string cluster_id = 1;
+   */
+  clusterId: string;
+
+  /**
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string node_name = 3;
+   */
+  nodeName: string;
+
+  /**
+   * Of the snapshot the node had applied.
+   *
+   * @generated from field: uint64 epoch = 4;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 seq = 5;
+   */
+  seq: bigint;
+
+  /**
+   * @generated from field: bytes hash = 6;
+   */
+  hash: Uint8Array;
+
+  /**
+   * @generated from field: int64 reported_at_ms = 7;
+   */
+  reportedAtMs: bigint;
+};
+
+/**
+ * Describes the message weft.admin.v1.AuditWitness.
+ * Use `create(AuditWitnessSchema)` to create a new message.
+ */
+export const AuditWitnessSchema: GenMessage<AuditWitness> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_audit, 8);
+
+/**
  * @generated from service weft.admin.v1.AuditService
  */
 export const AuditService: GenService<{
@@ -159,6 +360,17 @@ export const AuditService: GenService<{
     methodKind: "unary";
     input: typeof ListAuditRequestSchema;
     output: typeof ListAuditResponseSchema;
+  },
+  /**
+   * The chain itself, to keep or to check: where it stands, then its records oldest first, then who witnessed which head.
+   * A stream that breaks off is continued with after_seq.
+   *
+   * @generated from rpc weft.admin.v1.AuditService.ExportAudit
+   */
+  exportAudit: {
+    methodKind: "server_streaming";
+    input: typeof ExportAuditRequestSchema;
+    output: typeof ExportAuditResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_admin_v1_audit, 0);

@@ -1,0 +1,150 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { listAudit, verifyAudit } from "../../control/store/audit.ts";
+import { openPostgres } from "../../control/store/pg.ts";
+import { ChainWalk } from "../../fabric/audit/chain.ts";
+import type { AuditChain, AuditWitness } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { silentLog } from "../../lib/log.ts";
+import { startPostgres } from "../harness/postgres.ts";
+import { createWorld, joinNode, Replica, type World } from "./control-world.ts";
+import { describeStores } from "./stores.ts";
+
+async function headSeq(world: World): Promise<number> {
+  const verdict = await verifyAudit(world.sql);
+  if (!verdict.ok) throw new Error(verdict.why);
+  return verdict.seq;
+}
+
+describeStores("M-A9 the audit chain", (store) => {
+  let world: World;
+  beforeEach(async () => {
+    world = await createWorld(await store.empty());
+  });
+
+  it("has every change, in order, without gaps, and names any altered, missing or cut record", async () => {
+    await joinNode(world, "relay-1");
+    expect(await verifyAudit(world.sql)).toMatchObject({ ok: true });
+    const records = await listAudit(world.sql, { clusterId: world.clusterId, afterSeq: 0, limit: 100 });
+    const actions = records.map((each) => each.action);
+    for (const action of [
+      "cluster.created",
+      "token.created",
+      "request.received",
+      "role.assigned",
+      "certificate.issued",
+      "request.approved",
+    ]) {
+      expect(actions).toContain(action);
+    }
+    const head = await headSeq(world);
+    const attacks: [string, string, number][] = [
+      ["update audit set actor = 'nobody' where seq = 3", "AUDIT_ALTERED", 3],
+      ["delete from audit where seq = 4", "AUDIT_MISSING", 4],
+      ["delete from audit where seq = (select max(seq) from audit)", "AUDIT_CUT", head],
+      ["update audit set prev_hash = hash where seq = 2", "AUDIT_ALTERED", 2],
+      ["update audit_head set seq = seq - 2", "AUDIT_FORKED", head - 1],
+    ];
+    for (const [statement, code, seq] of attacks) {
+      await world.sql.script(
+        `create table kept as select * from audit; create table kept_head as select * from audit_head; ${statement}`,
+      );
+      expect(await verifyAudit(world.sql)).toMatchObject({ ok: false, code, seq });
+      await world.sql.script(`delete from audit; insert into audit select * from kept; drop table kept;
+        delete from audit_head; insert into audit_head select * from kept_head; drop table kept_head`);
+    }
+    expect(await verifyAudit(world.sql)).toMatchObject({ ok: true });
+  });
+
+  it("THR-U2 makes no change whose record cannot be written", async () => {
+    await world.sql.script("alter table audit add constraint full_disk check (action <> 'organization.created')");
+    const created = world.operator.organizations.createOrganization({ clusterId: world.clusterId, name: "acme" });
+    await expect(created).rejects.toMatchObject({ reason: "unavailable", detail: "AUDIT_UNWRITABLE" });
+    const { organizations } = await world.operator.organizations.listOrganizations({ clusterId: world.clusterId });
+    expect(organizations).toEqual([]);
+  });
+
+  it("THR-U3 has no gap and no fork after many writers at once", async () => {
+    const before = await headSeq(world);
+    const names = Array.from({ length: 30 }, (_, at) => `org-${at}`);
+    await Promise.all(
+      names.map((name) => world.operator.organizations.createOrganization({ clusterId: world.clusterId, name })),
+    );
+    expect(await verifyAudit(world.sql)).toEqual({ ok: true, seq: before + names.length });
+  });
+
+  it("pages oldest first, the newest page without a start", async () => {
+    const newest = await world.operator.audit.listAudit({ limit: 2 });
+    const head = await headSeq(world);
+    expect(newest.records.map((each) => Number(each.seq))).toEqual([head - 1, head]);
+    const first = await world.operator.audit.listAudit({ afterSeq: 1n, limit: 1 });
+    expect(first.records.map((each) => Number(each.seq))).toEqual([2]);
+  });
+
+  async function exported(request: { afterSeq?: bigint; untilSeq?: bigint } = {}) {
+    const seqs: number[] = [];
+    const witnesses: AuditWitness[] = [];
+    let chain: AuditChain | undefined;
+    for await (const { part } of world.operator.audit.exportAudit(request)) {
+      if (part.case === "chain") chain = part.value;
+      if (part.case === "records") seqs.push(...part.value.records.map(({ seq }) => Number(seq)));
+      if (part.case === "witnesses") witnesses.push(...part.value.witnesses);
+    }
+    if (chain === undefined) throw new Error("an export begins with the chain");
+    return { chain, seqs, witnesses };
+  }
+
+  it("is exported whole or from any record on, up to the head it had when the export began", async () => {
+    for (let at = 0; at < 12; at += 1)
+      await world.operator.organizations.createOrganization({ clusterId: world.clusterId, name: `org-${at}` });
+    const head = await headSeq(world);
+    const whole = await exported();
+    expect(whole.seqs).toEqual(Array.from({ length: head }, (_, at) => at + 1));
+    expect(whole.chain).toMatchObject({ headSeq: BigInt(head), trustDomain: world.init.trustDomain, epoch: 1n });
+    expect(Buffer.from(whole.chain.installation).toString("hex")).toBe(world.init.installationKeyHash);
+    expect((await exported({ afterSeq: 5n, untilSeq: 8n })).seqs).toEqual([6, 7, 8]);
+    expect((await exported({ afterSeq: BigInt(head) })).seqs).toEqual([]);
+    await expect(exported({ afterSeq: BigInt(head + 1) })).rejects.toMatchObject({ reason: "not_found" });
+    const walk = new ChainWalk({ seq: 5, hash: (await exported({ afterSeq: 5n })).chain.beforeHash });
+    const rest = await listAudit(world.sql, { clusterId: "", afterSeq: 5, limit: 500 });
+    for (const record of rest) walk.take(record);
+    expect(walk.finish()).toBeUndefined();
+  });
+
+  it("tells who witnessed which head", async () => {
+    const { identity } = await joinNode(world, "relay-1");
+    const head = await headSeq(world);
+    await world.sql.query(
+      `insert into beat_latest (node_id, cluster_id, boot_id, seq, sent_at_ms, received_at_ms, load, draining,
+         snapshot_epoch, snapshot_version, feed_epoch, feed_seq, audit_seq, audit_hash)
+       select $1, $2, 'b', 1, 0, 7, 0, false, 1, 1, 1, 0, seq, hash from audit where seq = $3`,
+      [identity.nodeId, world.clusterId, head],
+    );
+    const { witnesses } = await exported();
+    expect(witnesses).toMatchObject([{ nodeId: identity.nodeId, nodeName: "relay-1", epoch: 1n, seq: BigInt(head) }]);
+  });
+});
+
+describe("THR-U2 a head that somebody holds", () => {
+  it("is waited for no longer than a statement may take, and nothing is changed then", async () => {
+    const server = await startPostgres();
+    const url = await server.database();
+    const sql = openPostgres({ url, log: silentLog });
+    const impatient = openPostgres({ url, log: silentLog, statementTimeoutMs: 300 });
+    try {
+      const world = await createWorld(sql);
+      const before = await headSeq(world);
+      const operator = new Replica(impatient, world.sealingKey).as(world.operatorCaller);
+      const create = () => operator.organizations.createOrganization({ clusterId: world.clusterId, name: "acme" });
+      await sql.tx(async (tx) => {
+        await tx.query("select seq from audit_head for update");
+        await expect(create()).rejects.toMatchObject({ reason: "unavailable", detail: "STORE_BUSY" });
+      });
+      expect(await headSeq(world)).toBe(before);
+      expect(await sql.query("select 1 from organization")).toEqual([]);
+      await create();
+    } finally {
+      await impatient.close();
+      await sql.close();
+      await server.stop();
+    }
+  });
+});
