@@ -65,9 +65,9 @@ function sentenceOf(event: ClientEvent): string {
     case "lost":
       return `${event.resource}: over (${event.cause})`;
     case "moved": {
-      const { resource, fromEntry, toEntry, cause, gapMs, replayedBytes } = event;
+      const { resource, fromEntry, toEntry, cause, gapMs, replayedBytes, moves } = event;
       const way = fromEntry === toEntry ? `another path over ${toEntry}` : `${fromEntry || "nothing"} to ${toEntry}`;
-      return `${resource}: moved, ${way} (${cause}, ${Math.round(gapMs)} ms, ${replayedBytes} bytes again)`;
+      return `${resource}: moved, ${way} (${cause}, ${Math.round(gapMs)} ms, ${replayedBytes} bytes again${moves === 1 ? "" : `, ${moves} moves`})`;
     }
   }
 }

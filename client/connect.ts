@@ -10,6 +10,7 @@
 
 import type { EdgeChannel } from "../edge/channel.ts";
 import type { DialAddress } from "../edge/dial.ts";
+import { MoveReports } from "../edge/move-reports.ts";
 import { TrunkPool } from "../edge/trunk-pool.ts";
 import type { TrunkRunner } from "../edge/trunk-runner.ts";
 import type { TrunkRunnerStats } from "../edge/trunk-runner-stats.ts";
@@ -60,6 +61,8 @@ export type ClientEvent =
       /** How long the lane heard nothing, milliseconds. */
       readonly gapMs: number;
       readonly replayedBytes: number;
+      /** How many moves this stands for: of a trunk that moves again and again not each is told by itself. */
+      readonly moves: number;
     }
   /** The trunk is over: `closed` in order, `lost` with errors for the channels it had. */
   | { readonly kind: "closed" | "lost"; readonly trunk: string; readonly resource: string; readonly cause: string };
@@ -132,18 +135,21 @@ class SdkClient implements Client {
       onRefused: (trunkIdHex) => this.#pool.find(trunkIdHex)?.abort("no entry takes this client any more"),
     });
     this.#paths = paths;
+    const moves = new MoveReports<TrunkRunner>(clock, (report, trunk) => {
+      const { lane, cause, from, to, gapMs, replayedBytes, moves: count } = report;
+      const entries = { fromEntry: entryOf(from) ?? "", toEntry: entryOf(to) ?? "" };
+      this.#tell({ kind: "moved", ...about(trunk), lane, cause, ...entries, gapMs, replayedBytes, moves: count });
+    });
     this.#pool = new TrunkPool({
       clock,
       random,
       log,
       openPath: (wish) => paths.open(wish),
       onTrunk: (trunk) => this.#tell({ kind: "opened", ...about(trunk) }),
-      onMove: ({ lane, cause, from, to, gapMs, replayedBytes }, trunk) => {
-        const entries = { fromEntry: entryOf(from) ?? "", toEntry: entryOf(to) ?? "" };
-        this.#tell({ kind: "moved", ...about(trunk), lane, cause, ...entries, gapMs, replayedBytes });
-      },
+      onMove: (moved, trunk) => moves.moved(moved, trunk),
       onTrunkEnd: (trunk, end) => {
         paths.forget(trunk.trunkIdHex);
+        moves.ended(trunk);
         this.#tell({ kind: end.cause === "closed" ? "closed" : "lost", ...about(trunk), cause: end.cause });
       },
     });

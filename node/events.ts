@@ -30,8 +30,12 @@ export class Listeners<Value> {
 
 export function createNodeEvents(clock: Clock, onThrow: (thrown: unknown) => void): NodeEvents {
   const listeners = new Listeners<NodeEvent>(onThrow);
+  let seq = 0;
   return {
-    emit: (kind, facts) => listeners.notify({ atMs: clock.nowMs(), kind, facts: facts ?? {} }),
+    emit(kind, facts) {
+      seq += 1;
+      listeners.notify({ seq, atMs: clock.nowMs(), kind, facts: facts ?? {} });
+    },
     subscribe: (listener) => listeners.add(listener),
   };
 }

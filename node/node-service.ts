@@ -51,12 +51,18 @@ export interface NodeServiceDeps {
   readonly rssPeakBytes: () => number;
 }
 
-function toWire(event: NodeEvent): Pick<WatchEventsResponse, "atMs" | "kind" | "facts"> {
-  return { atMs: BigInt(event.atMs), kind: event.kind, facts: { ...event.facts } };
+type WireEvent = Pick<WatchEventsResponse, "atMs" | "kind" | "facts" | "seq" | "bootId">;
+
+function toWire(event: NodeEvent, bootId: string): WireEvent {
+  const { atMs, kind, facts, seq } = event;
+  return { atMs: BigInt(atMs), kind, facts: { ...facts }, seq: BigInt(seq), bootId };
 }
 
-/** Events from now on, until the caller goes away. A slow reader loses the oldest, never the node its memory. */
-async function* watch(events: NodeEvents, signal: AbortSignal): AsyncGenerator<ReturnType<typeof toWire>> {
+/**
+ * Events from now on, until the caller goes away. A slow reader loses the oldest, never the node its memory; the gap in
+ * their numbers says how many.
+ */
+async function* watch(events: NodeEvents, bootId: string, signal: AbortSignal): AsyncGenerator<WireEvent> {
   const backlog: NodeEvent[] = [];
   let wake: () => void = () => {};
   const unsubscribe = events.subscribe((event) => {
@@ -69,7 +75,7 @@ async function* watch(events: NodeEvents, signal: AbortSignal): AsyncGenerator<R
   try {
     while (!signal.aborted) {
       const next = backlog.shift();
-      if (next !== undefined) yield toWire(next);
+      if (next !== undefined) yield toWire(next, bootId);
       else {
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -130,7 +136,7 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
         }),
       });
     },
-    watchEvents: (_request, context) => watch(deps.events, context.signal),
+    watchEvents: (_request, context) => watch(deps.events, deps.bootId, context.signal),
     listTrunks: () => ({ trunks: [...deps.trunks()] }),
     explainChannel(request) {
       const found = deps.explainChannel(request);

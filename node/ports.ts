@@ -78,6 +78,8 @@ export type NodeEventKind =
   | "ceiling_refused";
 
 export interface NodeEvent {
+  /** One more for every event of this process, from 1. */
+  readonly seq: number;
   readonly atMs: number;
   readonly kind: NodeEventKind;
   readonly facts: Readonly<Record<string, string>>;

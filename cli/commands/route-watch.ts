@@ -9,6 +9,7 @@ import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts"
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { WatchEventsResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
+import { EventGaps } from "../event-gaps.ts";
 import { openNodePort } from "../node-port.ts";
 import { plain, safeText, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, namer, type Session, withSession } from "../session.ts";
@@ -41,6 +42,10 @@ function lineOf(node: string, event: WatchEventsResponse, nameOf: (id: string) =
 
 function tell(options: WatchOptions, line: Line): void {
   if (options.json === true) return void process.stdout.write(`${JSON.stringify(plain(line))}\n`);
+  if (line.kind === "lost")
+    return void process.stdout.write(
+      `${when(line.at_ms)}  ${safeText(`${line.node}  lost ${line.facts["events"]} events: they were not heard`)}\n`,
+    );
   const { from, to, ...rest } = line.facts;
   const way =
     from === undefined || to === undefined ? "" : ` ${from.replaceAll(" ", " -> ")}  =>  ${to.replaceAll(" ", " -> ")}`;
@@ -57,6 +62,7 @@ async function follow(
   stop: AbortSignal,
 ): Promise<void> {
   let wasSilent = false;
+  const gaps = new EventGaps();
   while (!stop.aborted) {
     const port = await openNodePort(session, {
       id: node.id,
@@ -66,6 +72,14 @@ async function follow(
     try {
       for await (const event of port.client.watchEvents({}, { signal: stop, timeoutMs: 0 })) {
         wasSilent = false;
+        const events = gaps.before(event);
+        if (events > 0)
+          tell(options, {
+            at_ms: Number(event.atMs),
+            node: node.name,
+            kind: "lost",
+            facts: { events: String(events) },
+          });
         if (kinds.has(event.kind)) tell(options, lineOf(node.name, event, nameOf));
       }
     } catch (thrown) {
@@ -104,7 +118,7 @@ export function addWatchCommand(route: Command): void {
     .option("--from <node>", "one node (default: every entry)")
     .addHelpText(
       "after",
-      "\nWith --json one object per line.\n\nExamples:\n  weft route watch\n  weft route watch --from entry-1 --json",
+      "\nWith --json one object per line. Kind lost: so many events of the node were not heard, of whatever kind.\n\nExamples:\n  weft route watch\n  weft route watch --from entry-1 --json",
     )
     .action(action(watch));
 }

@@ -183,7 +183,9 @@ async function stand(options: UpOptions, fabric: Fabric, signals: Signals): Prom
   const text = await describe(fabric);
   print(options, factsOf(fabric), () => text);
   const tell = onceEach((failover) => tellMove(options, failoverText(failover)));
-  void watchFailovers(fabric, tell, signals.signal);
+  const onLost = (name: string, events: number): void =>
+    progress(`${name}: ${events} events were not heard; moves may be among them`);
+  void watchFailovers(fabric, tell, signals.signal, onLost);
   // Any session renews the operator's certificate when that is due: it must not end while the fabric stands.
   const keepFresh = setInterval(() => {
     fabric.withSession(async () => {}).catch((thrown: unknown) => progress(safeLines(messageOf(thrown))));
@@ -208,7 +210,12 @@ async function chaos(options: UpOptions, fabric: Fabric, intervalMs: number, sig
     onRound: (round) => say(isJson ? JSON.stringify(round) : chaosRow(round)),
     ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
   });
-  void watchFailovers(fabric, (failover) => running.heard(failover), watching.signal);
+  // Both edges tell of a move: in the table it is one.
+  void watchFailovers(
+    fabric,
+    onceEach((failover) => running.heard(failover)),
+    watching.signal,
+  );
   const summary = await running.run();
   watching.abort();
   say(isJson ? JSON.stringify(summary) : chaosText(summary));

@@ -110,7 +110,7 @@ export class Chaos {
       ok: isOk && equal && fault === undefined && done.length > 0,
       rounds: done.length,
       rounds_ok: done.filter(({ ok }) => ok).length,
-      moves: this.#moves.length,
+      moves: movesOf(this.#moves),
       gap_ms_max: Math.max(0, ...done.map(({ gap_ms }) => gap_ms)),
       stall_ms_max: Math.max(0, ...done.map(({ stall_ms }) => stall_ms)),
       bytes_verified: this.#verifiedBefore + this.#stream.counts().verifiedBytes,
@@ -159,7 +159,7 @@ export class Chaos {
       to: last?.to ?? [],
       cause: last?.cause ?? "",
       standbys: hit?.standbys ?? 0,
-      moves: all.length,
+      moves: movesOf(all),
       gap_ms: Math.max(0, ...all.map(({ gapMs }) => gapMs)),
       stall_ms: Math.round(after.stallMs * 10) / 10,
       replayed_bytes: all.reduce((sum, { replayedBytes }) => sum + replayedBytes, 0),
@@ -255,6 +255,9 @@ export class Chaos {
     this.#stream = this.#open();
   }
 }
+
+/** How many moves these reports stand for. */
+const movesOf = (reports: readonly Failover[]): number => reports.reduce((sum, { moves }) => sum + moves, 0);
 
 /** Waits, but not longer than until the signal. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

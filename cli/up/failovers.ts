@@ -1,6 +1,8 @@
 /** Every move of a trunk in a standing fabric, as the edges tell of it (NodeService/WatchEvents), with names for ids. */
 
 import { setTimeout as delay } from "node:timers/promises";
+import type { WatchEventsResponse } from "../../gen/weft/node/v1/node_pb.ts";
+import { EventGaps } from "../event-gaps.ts";
 import { type NodePort, openNodePort } from "../node-port.ts";
 import { safeText } from "../output.ts";
 import { namer, type Session } from "../session.ts";
@@ -19,6 +21,8 @@ export interface Failover {
   readonly replayedBytes: number;
   /** Of the lane: both edges may decide the same move at once, and each tells of it. */
   readonly generation: string;
+  /** How many moves this stands for. */
+  readonly moves: number;
 }
 
 /** How long to wait before an edge that went silent is asked again. */
@@ -42,6 +46,7 @@ export function failoverOf(
     gapMs: Number(facts["gap_ms"] ?? 0),
     replayedBytes: Number(facts["replayed_bytes"] ?? 0),
     generation: facts["generation"] ?? "",
+    moves: Number(facts["moves"] ?? 1),
   };
 }
 
@@ -66,6 +71,7 @@ export function merged(a: Failover, b: Failover): Failover {
     ...teller,
     gapMs: Math.max(a.gapMs, b.gapMs),
     replayedBytes: a.replayedBytes + b.replayedBytes,
+    moves: Math.max(a.moves, b.moves),
   };
 }
 
@@ -97,8 +103,8 @@ export function onceEach(
 }
 
 /** One line for people. */
-export function failoverText({ node, lane, from, to, cause, gapMs, replayedBytes }: Failover): string {
-  const text = `${node} ${lane}: ${from.join(" > ")} => ${to.join(" > ")} (${cause}), gap ${gapMs.toFixed(1)} ms, ${replayedBytes} bytes replayed`;
+export function failoverText({ node, lane, from, to, cause, gapMs, replayedBytes, moves }: Failover): string {
+  const text = `${node} ${lane}: ${from.join(" > ")} => ${to.join(" > ")} (${cause}), gap ${gapMs.toFixed(1)} ms, ${replayedBytes} bytes replayed${moves === 1 ? "" : `, ${moves} moves`}`;
   return safeText(text);
 }
 
@@ -118,31 +124,42 @@ async function follow(
   fabric: Fabric,
   session: Session,
   name: string,
-  tell: (failover: Failover) => void,
+  hear: { readonly tell: (failover: Failover) => void; readonly event: (event: WatchEventsResponse) => void },
   signal: AbortSignal,
 ): Promise<void> {
   const port = await fabricNodePort(fabric, session, name);
   try {
-    for await (const { kind, facts } of port.client.watchEvents({}, { signal, timeoutMs: 0 })) {
+    for await (const event of port.client.watchEvents({}, { signal, timeoutMs: 0 })) {
+      hear.event(event);
+      const { kind, facts } = event;
       const failover = kind === "trunk_moved" ? failoverOf(name, facts, nodeNames(fabric)) : undefined;
-      if (failover !== undefined) tell(failover);
+      if (failover !== undefined) hear.tell(failover);
     }
   } finally {
     port.close();
   }
 }
 
-/** Follows every edge until `signal` aborts; an edge that ends is asked again when it is back. Never rejects. */
+/**
+ * Follows every edge until `signal` aborts; an edge that ends is asked again when it is back. `onLost`: so many events of an
+ * edge were not heard, moves perhaps. Never rejects.
+ */
 export async function watchFailovers(
   fabric: Fabric,
   tell: (failover: Failover) => void,
   signal: AbortSignal,
+  onLost: (name: string, events: number) => void = () => {},
 ): Promise<void> {
   const edges = fabric.plan.nodes.filter(({ role }) => role !== "relay");
   const watchOne = async (name: string): Promise<void> => {
+    const gaps = new EventGaps();
+    const event = (heard: WatchEventsResponse): void => {
+      const lost = gaps.before(heard);
+      if (lost > 0) onLost(name, lost);
+    };
     while (!signal.aborted) {
       try {
-        await fabric.withSession((session) => follow(fabric, session, name, tell, signal));
+        await fabric.withSession((session) => follow(fabric, session, name, { tell, event }, signal));
       } catch {
         // It is down, or its session ended: both are told elsewhere.
       }

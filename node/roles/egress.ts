@@ -21,8 +21,8 @@ import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import { admitChannel, type FarPeer } from "./admit-channel.ts";
 import { dialTarget } from "./dial-target.ts";
-import { applyTrunkQos, followQos } from "./trunk-qos.ts";
-import { reportMove } from "./trunk-status.ts";
+import { trunkEvents } from "./trunk-events.ts";
+import { followQos } from "./trunk-qos.ts";
 import { AskVoucher } from "./vouch-ask.ts";
 
 export interface EgressDeps {
@@ -140,16 +140,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
       });
     },
     onRefused: () => countRefused(ports),
-    onTrunk: (trunk) => {
-      ports.counters.trunksLive += 1;
-      ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
-      applyTrunkQos(ports.snapshot.current(), trunk);
-    },
-    onMove: (moved, trunk) => reportMove(ports.events, moved, trunk),
-    onTrunkEnd: (trunk, end) => {
-      ports.counters.trunksLive -= 1;
-      ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });
-    },
+    ...trunkEvents(ports),
   });
 
   const paths = new Set<PathEnd>();

@@ -20,8 +20,8 @@ import { randomLabel } from "../../lib/random.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { Routes } from "./routes.ts";
-import { applyTrunkQos, followQos } from "./trunk-qos.ts";
-import { reportMove } from "./trunk-status.ts";
+import { trunkEvents } from "./trunk-events.ts";
+import { followQos } from "./trunk-qos.ts";
 import { firstWay } from "./way.ts";
 
 export interface EntryDeps {
@@ -69,16 +69,7 @@ export class EntryRole {
       log: ports.log,
       processPool: deps.processPool,
       openPath: (wish) => this.#openPath(wish),
-      onTrunk: (trunk) => {
-        ports.counters.trunksLive += 1;
-        ports.events.emit("trunk_opened", { trunk: trunk.trunkIdHex });
-        applyTrunkQos(ports.snapshot.current(), trunk);
-      },
-      onMove: (moved, trunk) => reportMove(ports.events, moved, trunk),
-      onTrunkEnd: (trunk, end) => {
-        ports.counters.trunksLive -= 1;
-        ports.events.emit("trunk_ended", { trunk: trunk.trunkIdHex, cause: end.cause });
-      },
+      ...trunkEvents(ports),
     });
     this.#stopQos = followQos(ports.snapshot, () => this.#pool.trunks());
   }

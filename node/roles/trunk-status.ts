@@ -1,7 +1,7 @@
 /** Trunks and channels as NodeService shows them. */
 
 import { create } from "@bufbuild/protobuf";
-import type { TrunkMoved, TrunkRunner } from "../../edge/trunk-runner.ts";
+import type { TrunkRunner } from "../../edge/trunk-runner.ts";
 import {
   type ExplainChannelRequest,
   type ExplainChannelResponse,
@@ -9,7 +9,6 @@ import {
   type TrunkStatus,
   TrunkStatusSchema,
 } from "../../gen/weft/node/v1/node_pb.ts";
-import type { NodeEvents } from "../ports.ts";
 
 function statusOf(trunk: TrunkRunner, initiator: boolean): TrunkStatus {
   const stats = trunk.stats();
@@ -31,20 +30,6 @@ function statusOf(trunk: TrunkRunner, initiator: boolean): TrunkStatus {
 /** Every trunk of this node, those it started first. */
 export function trunkStatus(started: readonly TrunkRunner[], accepted: readonly TrunkRunner[]): TrunkStatus[] {
   return [...started.map((trunk) => statusOf(trunk, true)), ...accepted.map((trunk) => statusOf(trunk, false))];
-}
-
-/** Tells that a lane of a trunk went on over another path. */
-export function reportMove(events: NodeEvents, moved: TrunkMoved, trunk: TrunkRunner): void {
-  events.emit("trunk_moved", {
-    trunk: trunk.trunkIdHex,
-    lane: moved.lane,
-    from: moved.from.join(" "),
-    to: moved.to.join(" "),
-    cause: moved.cause,
-    gap_ms: moved.gapMs.toFixed(1),
-    replayed_bytes: String(moved.replayedBytes),
-    generation: String(moved.generation),
-  });
 }
 
 /** A channel by trunk and number or by correlation id; undefined when it is not here. */

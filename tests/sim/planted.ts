@@ -24,6 +24,12 @@ export const plantedBugs: readonly Planted[] = [
     to: 'generation === lane.generation && this.side === "initiator"',
   },
   {
+    name: "neither edge gives way in a tie",
+    file: "fabric/trunk/trunk.ts",
+    from: 'generation > lane.generation || (generation === lane.generation && this.side === "acceptor")',
+    to: "generation > lane.generation",
+  },
+  {
     name: "silence destroys without a witness",
     file: "fabric/trunk/detector.ts",
     from: "    if (witnessed) this.#dead.set",

@@ -70,6 +70,20 @@ describe("watching events", () => {
     expect((await next).done).toBe(true);
   });
 
+  it("numbers every event of the process, so that whoever was away or slow knows how many it missed", async () => {
+    const { ports, service } = stage();
+    ports.events.emit("link_up");
+    const leaving = new AbortController();
+    const events = watch(service, leaving.signal);
+    const first = events.next();
+    ports.events.emit("link_down");
+    expect((await first).value).toMatchObject({ seq: 2n, bootId: "boot" });
+    const second = events.next();
+    for (let at = 0; at < 300; at++) ports.events.emit("path_opened");
+    expect((await second).value).toMatchObject({ seq: 47n, bootId: "boot" });
+    leaving.abort();
+  });
+
   it("ends when the caller leaves while nothing happens, and keeps no subscription", async () => {
     const { ports, service } = stage();
     const leaving = new AbortController();
