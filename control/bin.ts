@@ -1,6 +1,6 @@
 /**
- * The control process: `node control/bin.ts [run|init] [--config FILE] [--setting value ...]`. One JSON line on standard output
- * says when it is ready; logs go to standard error. SIGTERM or SIGINT drains, a second one ends at once.
+ * The control process: `node control/bin.ts [run|init] [--config FILE] [--setting value ...]`. JSON lines on standard output
+ * say what it waits for and when it is ready; logs go to standard error. SIGTERM or SIGINT drains, a second one ends at once.
  *
  * Exit codes: 0 done, 78 the configuration or the sealed data is wrong (starting again changes nothing), 1 anything else.
  */
@@ -9,11 +9,12 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT_CONFIG } from "../lib/env.ts";
-import { errnoOf, messageOf, WeftError } from "../lib/errors.ts";
+import { errnoOf, WeftError } from "../lib/errors.ts";
 import { whenParentGoes } from "../lib/parent.ts";
 import { type ControlConfig, controlSettings, loadControlConfig } from "./config.ts";
 import { initControl } from "./init.ts";
 import { startControl } from "./main.ts";
+import { withCause } from "./store-watch.ts";
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
@@ -52,7 +53,7 @@ function readInvocation(argv: readonly string[]): Invocation {
 }
 
 async function run(config: ControlConfig): Promise<void> {
-  const control = await startControl(config);
+  const control = await startControl(config, {}, (waiting) => process.stdout.write(`${JSON.stringify(waiting)}\n`));
   let ending = false;
   const end = (): void => {
     if (ending) process.exit(1);
@@ -85,7 +86,7 @@ function fail(error: unknown): never {
     (error instanceof WeftError && lasting.has(error.reason)) ||
     errnoOf(error)?.startsWith("ERR_PARSE_ARGS") === true;
   const detail = error instanceof WeftError ? ` (${error.detail})` : "";
-  process.stderr.write(`control: ${messageOf(error)}${detail}\n`);
+  process.stderr.write(`control: ${withCause(error)}${detail}\n`);
   process.exit(lastingFailure ? EXIT_CONFIG : 1);
 }
 

@@ -25,6 +25,8 @@ import { createServices } from "./services.ts";
 import type { StoreContext } from "./store/context.ts";
 import { loadInstallation } from "./store/installation.ts";
 import { migrate } from "./store/migrate.ts";
+import { meetPrimary } from "./store/terms.ts";
+import { type Waiting, watchStore, whenStoreAnswers } from "./store-watch.ts";
 
 export interface RunningControl extends AsyncDisposable {
   /** As bound. */
@@ -36,17 +38,29 @@ export interface RunningControl extends AsyncDisposable {
 }
 
 /**
- * Starts a control replica. Rejects with `failed_precondition` (NOT_INITIALIZED, SEALING_KEY_WRONG, ...) when the store does not
- * belong to this sealing key, with what opening the store says, or with BIND_FAILED; whatever was opened is closed then.
+ * Starts a control replica; with `onWaiting`, waits for a store that is not there yet. Rejects with `failed_precondition`
+ * (NOT_INITIALIZED, SEALING_KEY_WRONG, ...) when the store does not belong to this sealing key, with what opening the store
+ * says, or with BIND_FAILED; whatever was opened is closed then.
  */
-export async function startControl(config: ControlConfig, over: ControlOverrides = {}): Promise<RunningControl> {
+export async function startControl(
+  config: ControlConfig,
+  over: ControlOverrides = {},
+  onWaiting?: (waiting: Waiting) => void,
+): Promise<RunningControl> {
   await using undo = new Closers();
   const outside = openOutside(config, over);
   const sealingKey = openSeal(config);
   const sql = await openStore(config, over, outside.log, undo);
-  await migrate(sql);
   const ctx = openContext(config, over, { sql, outside, sealingKey }, undo);
-  const { trustDomain, mode } = await loadInstallation(sql, ctx.seal);
+  const prepare = async () => {
+    await migrate(sql);
+    const installation = await loadInstallation(sql, ctx.seal);
+    await sql.onPrimary(async (tx, primary) => void (await meetPrimary(tx, ctx, primary)));
+    return installation;
+  };
+  const { trustDomain, mode } = await (onWaiting === undefined
+    ? prepare()
+    : whenStoreAnswers(outside, prepare, onWaiting));
   if (config.dev !== (mode === "dev")) {
     const message = `this installation was made in ${mode} mode; start control in the same`;
     throw new WeftError("failed_precondition", message, { detail: "MODE_MISMATCH" });
@@ -74,6 +88,8 @@ export async function startControl(config: ControlConfig, over: ControlOverrides
   });
   undo.add("operator port", () => operatorPort.close());
   undo.add("health", () => health.setAll(false));
+  const watch = watchStore(ctx, health);
+  undo.add("store watch", () => watch.stop());
 
   const owned = undo.move();
   const close = async (graceMs: number = limits.drainGraceMs): Promise<void> => {

@@ -172,6 +172,8 @@ export const limits = {
 
   // Links and liveness.
   linkProbeMs: 1 * secondMs,
+  /** Of so many samples of a link, one asks the neighbour how it is; the others only measure. */
+  linkProbesPerAskCount: 4,
   beatEveryMs: 5 * secondMs,
   staleAfterMs: 15 * secondMs,
   offlineAfterMs: 60 * secondMs,
@@ -245,6 +247,16 @@ export const limits = {
   alertObjectMaxChars: 256,
   alertDetailMaxChars: 500,
   alertRetentionMs: 30 * 24 * hourMs,
+  groupsMaxCount: 1_000,
+  groupDepthMaxCount: 8,
+  nodeWatchMs: 5 * secondMs,
+  // Further off, and a node's offers and proofs begin to be refused (offerSkewMaxMs); an alert closes at half of it.
+  clockSkewAlertMs: 2 * secondMs,
+  loadAlertShare: 0.95,
+  loadAlertEndShare: 0.8,
+  // What was placed on a node that fell silent: left alone so long, then taken from it in all lists.
+  placementWaitMs: 30 * secondMs,
+  placementTtlMs: 300 * secondMs,
 
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
@@ -364,6 +376,11 @@ export const limits = {
   idleTransactionTimeoutMs: 10 * secondMs,
   migrationLockWaitMs: 60 * secondMs,
   txAttemptsMaxCount: 10,
+  storeProbeMs: 2 * secondMs,
+  storeLookEveryMs: 2 * secondMs,
+  storeStartWithinMs: 120 * secondMs,
+  storeStartRetryFirstMs: 250,
+  storeStartRetryMaxMs: 2 * secondMs,
 
   // A store as a whole: copies, backups, what nodes tell after a restore.
   storeCopyBatchCount: 200,

@@ -2,7 +2,7 @@
  * One TLS server of control without a port of its own: one kind of peer, one root. It is handed sockets whose server name
  * chose it, and hands judged connections to its surface.
  *
- * D1. HTTP/2 sees a byte only after the judge accepted the peer.
+ * D1. HTTP/2 sees a byte only after the judge accepted the peer, or, while the allowlist cannot be asked, its certificate.
  * D2. The handshake has a deadline from the moment the door gets the socket.
  * D3. A socket is not half-open here: a killed peer must be noticed.
  */

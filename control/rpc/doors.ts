@@ -29,7 +29,7 @@ import { type ClusterRow, listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { type AnyDoor, Door } from "./door.ts";
 import { HandshakeQueue } from "./handshake-queue.ts";
-import { judgeCaller } from "./judge.ts";
+import { judgeKnock } from "./judge.ts";
 import type { ControlSurfaces } from "./surfaces.ts";
 
 export interface DoorsOptions {
@@ -204,7 +204,7 @@ export class ControlDoors {
       ...shared,
       kind: "control-node",
       material: { identity: trust.leaf, trust: trust.roots },
-      judge: (socket) => judgeCaller(socket, { expect, arrivedBy: "control" }, allowlist),
+      judge: (socket) => judgeKnock(socket, { expect, arrivedBy: "control" }, allowlist),
       surface: surfaces.control,
     });
     return { cluster, trust, join, nodes };
@@ -234,7 +234,7 @@ export class ControlDoors {
     const door = new Door({
       kind: "operator",
       material: { identity: leaf, trust: roots },
-      judge: (socket) => judgeCaller(socket, { expect, arrivedBy: "operator-port" }, allowlist),
+      judge: (socket) => judgeKnock(socket, { expect, arrivedBy: "operator-port" }, allowlist),
       surface: surfaces.operator,
       queue: this.#operatorQueue,
       clock: ctx.clock,

@@ -6,6 +6,7 @@
 import type { TLSSocket } from "node:tls";
 import { type Expectation, judgePeer } from "../../certs/judge.ts";
 import { formatSpiffe } from "../../certs/spiffe.ts";
+import { WeftError } from "../../lib/errors.ts";
 import type { ArrivedBy, Caller, Verdict } from "../../rpc/caller.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 
@@ -50,4 +51,28 @@ export async function judgeCaller(
           ...(listed.memberActive ? {} : { suspended: true }),
         };
   return caller;
+}
+
+/**
+ * Who may open a session. While the allowlist cannot be asked, whoever shows a right certificate may: each of its calls is
+ * judged again before anything is done, and answered with the reason why that is not possible now.
+ */
+export async function judgeKnock(
+  socket: TLSSocket,
+  expected: Expected,
+  allowlist: Pick<Allowlist, "judge">,
+): Promise<Verdict> {
+  try {
+    return await judgeCaller(socket, expected, allowlist);
+  } catch (thrown) {
+    if (!(thrown instanceof WeftError) || thrown.reason !== "unavailable") throw thrown;
+    const { expect, arrivedBy } = expected;
+    const peer = judgePeer<"node" | "operator">(socket, expect);
+    if (!peer.ok) return { refused: peer.why };
+    const { id, serialHex, keyHash: keyHashHex, issuerKeyId: issuerKeyIdHex } = peer;
+    const sourceAddress = socket.remoteAddress ?? "";
+    const common = { id, spiffe: formatSpiffe(id), serialHex, keyHashHex, issuerKeyIdHex, sourceAddress, arrivedBy };
+    if (expect.kind === "operator") return { kind: "operator", ...common };
+    return { kind: "node", ...common, clusterId: id.clusterId, roles: [], suspended: true };
+  }
 }

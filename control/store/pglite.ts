@@ -12,8 +12,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { errnoOf, WeftError } from "../../lib/errors.ts";
+import { PRIMARY_QUERY, type Primary, primaryOf } from "./primary.ts";
 import {
   isolationOf,
+  type MeetPrimary,
   parseInt8,
   runTx,
   type Sql,
@@ -128,6 +130,16 @@ class PgliteSql implements Sql {
     } catch (thrown) {
       throw storeError(thrown);
     }
+  }
+
+  async look(): Promise<Primary> {
+    return primaryOf(await this.query(PRIMARY_QUERY));
+  }
+
+  /** There is one, and it stays. */
+  async onPrimary(meet: MeetPrimary): Promise<void> {
+    const primary = await this.look();
+    await this.tx((tx) => meet(tx, primary));
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { assert, errnoOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
+import type { Primary } from "./primary.ts";
 
 /** JSON goes in as text, with `$n::jsonb` in the statement. */
 export type SqlParam = string | number | bigint | boolean | null | Uint8Array | readonly string[] | readonly number[];
@@ -27,6 +28,9 @@ export interface Tx extends Queryable {
   afterCommit(fn: () => void): void;
 }
 
+/** Called, in a transaction of its own, before anything else is done on a primary that this process has not used yet. */
+export type MeetPrimary = (tx: Tx, primary: Primary) => Promise<void>;
+
 export type TxMode = "read committed" | "repeatable read" | "serializable" | "read only";
 
 export interface Sql extends Queryable {
@@ -34,6 +38,10 @@ export interface Sql extends Queryable {
   tx<T>(fn: (tx: Tx) => Promise<T>, options?: { readonly mode?: TxMode }): Promise<T>;
   /** Runs several statements without parameters, in one implicit transaction of their own. */
   script(text: string): Promise<void>;
+  /** Asks the primary for an answer now, and whether there is a newer one. Rejects as `query` does. */
+  look(): Promise<Primary>;
+  /** From now on `meet` comes first on every primary, the present one included: resolves once that has been met. */
+  onPrimary(meet: MeetPrimary): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -252,6 +252,8 @@ describe("upkeep", () => {
       query: (text, params) => (away ? Promise.reject(new Error("away")) : sql.query(text, params)),
       tx: (fn, options) => (away ? Promise.reject(new Error("away")) : sql.tx(fn, options)),
       script: (text) => sql.script(text),
+      look: () => sql.look(),
+      onPrimary: (meet) => sql.onPrimary(meet),
       close: () => sql.close(),
     };
     const warnings: string[] = [];

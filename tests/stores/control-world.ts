@@ -233,6 +233,8 @@ export function recordingSql(inner: Sql): { readonly sql: Sql; readonly statemen
         options,
       ),
     script: (text) => inner.script(text),
+    look: () => inner.look(),
+    onPrimary: (meet) => inner.onPrimary(meet),
     close: () => inner.close(),
   };
   return { sql, statements };
