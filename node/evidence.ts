@@ -12,7 +12,7 @@ import { limits } from "../lib/limits.ts";
  */
 export function keepForkEvidence(
   stateDir: string,
-  kind: "snapshot" | "feed",
+  kind: "snapshot" | "feed" | "audit",
   payload: Uint8Array,
   statement: Uint8Array,
 ): void {

@@ -24,6 +24,7 @@ import type { Judge } from "../rpc/caller.ts";
 import { HealthState } from "../rpc/health.ts";
 import { rpcHttp2 } from "../rpc/http2-profile.ts";
 import { createSurface, type Surface } from "../rpc/surface.ts";
+import { type AuditWitness, openAuditWitness } from "./audit-witness.ts";
 import { type CeilingJudge, createCeilingJudge } from "./ceiling.ts";
 import type { NodeConfig } from "./config.ts";
 import { hostPort, openControlSession } from "./control-session.ts";
@@ -73,6 +74,7 @@ interface Parts {
   readonly identity: ReplaceableIdentityHolder;
   readonly snapshot: OwnSnapshotHolder;
   readonly feed: OwnFeedStore;
+  readonly audit: AuditWitness;
   readonly ceiling: CeilingJudge;
   readonly processPool: CreditPool;
   readonly offline: () => Offline;
@@ -108,6 +110,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
   const held = { stateDir: config.stateDir, identity, installationKeySpki, clock, log, events };
   const snapshot = openSnapshotHolder({ ...held, limit });
   const feed = openFeedStore({ ...held, snapshot });
+  const audit = openAuditWitness({ ...held, snapshot });
   const ports: DataPlanePorts = {
     identity,
     snapshot,
@@ -137,6 +140,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     identity,
     snapshot,
     feed,
+    audit,
     ceiling,
     offline,
     newChannels: () => offline().newChannels,

@@ -69,6 +69,7 @@ export type NodeEventKind =
   | "feed_applied"
   | "feed_refused"
   | "feed_forked"
+  | "audit_contradicted"
   | "clock_skew"
   | "listener_up"
   | "listener_failed"

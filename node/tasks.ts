@@ -3,10 +3,12 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type WorkloadReportSchema, WorkloadState } from "../gen/weft/control/v1/control_pb.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import { AuditHeadSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
+import type { AuditWitness } from "./audit-witness.ts";
 import { defaultCapabilities } from "./capabilities.ts";
 import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
@@ -25,6 +27,7 @@ export interface TaskDeps {
   readonly identity: ReplaceableIdentityHolder;
   readonly snapshot: OwnSnapshotHolder;
   readonly feed: OwnFeedStore;
+  readonly audit: AuditWitness;
   readonly session: ControlSession;
   readonly bootId: string;
   readonly version: string;
@@ -50,11 +53,18 @@ function beatFacts(deps: TaskDeps): BeatFacts {
     capabilities: defaultCapabilities(deps.config.dialOutOnly),
     version: deps.version,
     operatorAddress: deps.operatorAddress,
-    ...(snapshot?.auditHead === undefined ? {} : { auditHead: snapshot.auditHead }),
+    ...auditHead(deps.audit),
     listeners: deps
       .listeners()
       .map(({ listenerId, boundAddress, error }) => create(ListenerReportSchema, { listenerId, boundAddress, error })),
   };
+}
+
+/** The head of the audit chain this node has witnessed, as its beats repeat it. */
+function auditHead(audit: AuditWitness): Pick<BeatFacts, "auditHead"> {
+  const head = audit.reported();
+  if (head === undefined) return {};
+  return { auditHead: create(AuditHeadSchema, { seq: BigInt(head.seq), hash: Uint8Array.from(head.hash) }) };
 }
 
 /** The pools this node is a member of, according to its snapshot. */

@@ -28,6 +28,8 @@ export interface WitnessBook {
   readonly nodeId: string;
   /** Oldest first, by epoch and number. */
   readonly heads: readonly WitnessedHead[];
+  /** The head that a later snapshot of the same epoch contradicted first. */
+  readonly contradicted?: WitnessedHead;
 }
 
 /** The name of a book in a node's data folder. */
@@ -35,19 +37,26 @@ export const WITNESS_FILE = "audit-witness.json";
 
 const counter = z.number().int().nonnegative();
 const hex32 = z.string().regex(/^[0-9a-f]{64}$/);
+const storedHead = z.strictObject({ epoch: counter, seq: counter, hash: hex32 });
 const stored = z.strictObject({
   format: z.literal("weft-audit-witness-v1"),
   installation: hex32,
   clusterId: z.string(),
   nodeId: z.string(),
-  heads: z.array(z.strictObject({ epoch: counter, seq: counter, hash: hex32 })).max(limits.auditWitnessHeadsMaxCount),
+  heads: z.array(storedHead).max(limits.auditWitnessHeadsMaxCount),
+  contradicted: storedHead.optional(),
 });
+
+const hexOf = (hash: Uint8Array): string => Buffer.from(hash).toString("hex");
 
 /** A book as text. */
 export function encodeWitness(book: WitnessBook): string {
   const { installation, clusterId, nodeId } = book;
-  const heads = book.heads.map(({ epoch, seq, hash }) => ({ epoch, seq, hash: Buffer.from(hash).toString("hex") }));
-  return `${JSON.stringify({ format: "weft-audit-witness-v1", installation, clusterId, nodeId, heads })}\n`;
+  const text = ({ epoch, seq, hash }: WitnessedHead) => ({ epoch, seq, hash: hexOf(hash) });
+  const heads = book.heads.map(text);
+  const contradicted = book.contradicted === undefined ? {} : { contradicted: text(book.contradicted) };
+  const whole = { format: "weft-audit-witness-v1", installation, clusterId, nodeId, heads, ...contradicted };
+  return `${JSON.stringify(whole)}\n`;
 }
 
 /** The book in a text, or undefined when it is none. */
@@ -61,8 +70,16 @@ export function parseWitness(text: string): WitnessBook | undefined {
   const parsed = stored.safeParse(json);
   if (!parsed.success) return undefined;
   const { installation, clusterId, nodeId } = parsed.data;
-  const heads = parsed.data.heads.map((head) => ({ ...head, hash: new Uint8Array(Buffer.from(head.hash, "hex")) }));
-  return { installation, clusterId, nodeId, heads };
+  const read = (head: z.output<typeof storedHead>): WitnessedHead => ({
+    ...head,
+    hash: new Uint8Array(Buffer.from(head.hash, "hex")),
+  });
+  const heads = parsed.data.heads.map(read);
+  const { contradicted } = parsed.data;
+  return {
+    ...{ installation, clusterId, nodeId, heads },
+    ...(contradicted === undefined ? {} : { contradicted: read(contradicted) }),
+  };
 }
 
 /** What a head is to a witness that has `heads` (H2). */
@@ -107,8 +124,6 @@ export interface WitnessFault extends AuditFault {
   readonly witnessed: string;
   readonly chain?: string;
 }
-
-const hexOf = (hash: Uint8Array): string => Buffer.from(hash).toString("hex");
 
 /** Holds testimonies against the records of a walk, record by record. */
 export class WitnessCheck {
