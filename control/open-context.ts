@@ -57,7 +57,7 @@ export async function openStore(
       : openPostgres({
           url: readSecretFile(postgresUrlFile).trim(),
           log,
-          ...(postgresCaFile === undefined ? {} : { caPem: readText(postgresCaFile) }),
+          ...(postgresCaFile === undefined ? {} : { caPem: readCaFile(postgresCaFile) }),
         });
   closers.add("store", () => sql.close());
   return sql;
@@ -88,12 +88,12 @@ function openHints(config: ControlConfig, { clock, log }: Outside): Hints {
     url: readSecretFile(redisUrlFile).trim(),
     clock,
     log,
-    ...(redisCaFile === undefined ? {} : { caPem: readText(redisCaFile) }),
+    ...(redisCaFile === undefined ? {} : { caPem: readCaFile(redisCaFile) }),
   });
 }
 
-/** "system" means the host's own store of certificates. */
-function readText(file: string): string {
+/** The text of a file with CA certificates; "system" means the host's own store of them. */
+export function readCaFile(file: string): string {
   if (file === "system") return file;
   try {
     return readFileSync(file, "utf8");

@@ -233,6 +233,12 @@ export const limits = {
   serviceLeaseTtlMinMs: 1 * secondMs,
   serviceLeaseTtlDefaultMs: 1 * hourMs,
   serviceLeaseTtlMaxMs: 24 * hourMs,
+  serviceLeasesMaxCount: 10_000,
+  serviceLeaseRetentionMs: 30 * 24 * hourMs,
+  // Hops look this often whether a contract they carry has run out, and ask control for a newer one this long before.
+  contractLookMs: 250,
+  contractAskAheadMs: 10 * secondMs,
+  contractAskEveryMs: 2 * secondMs,
 
   // What operators place, what nodes report (control/domain/placement.ts, control/services/).
   unixPathMaxBytes: 100,
@@ -257,6 +263,9 @@ export const limits = {
   // What was placed on a node that fell silent: left alone so long, then taken from it in all lists.
   placementWaitMs: 30 * secondMs,
   placementTtlMs: 300 * secondMs,
+  reconciledMaxCount: 200,
+  // The log of beats ends where either bound is reached, beatLogRetentionMs or this.
+  beatLogMaxCount: 20_000_000,
 
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
@@ -384,6 +393,7 @@ export const limits = {
 
   // A store as a whole: copies, backups, what nodes tell after a restore.
   storeCopyBatchCount: 200,
+  storeCopyStatementTimeoutMs: 600 * secondMs,
   backupLineMaxBytes: 64 * MiB,
   keptFeedsMaxCount: 4,
   restoreAnswersWaitMs: 600 * secondMs,

@@ -4,14 +4,16 @@
  * G1. A migration's row is inserted before its statements, in the same transaction: two starters cannot both run it, and a
  *     half-done one does not exist.
  * G2. What was applied must be what this program has: an edited or unknown migration stops the start (SCHEMA_DIVERGED,
- *     SCHEMA_NEWER), for then nobody knows what the tables mean.
+ *     SCHEMA_NEWER), for then nobody knows what the tables mean. So do tables nobody wrote down (SCHEMA_INTERRUPTED), and a
+ *     store that was moved away or is still arriving (STORE_MOVED, STORE_ARRIVING). All of it before anything is changed.
  */
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { one, type Sql, type Tx } from "./sql.ts";
+import { hasTable, ledgerTable } from "./catalog.ts";
+import { one, type Queryable, type Sql, type Tx } from "./sql.ts";
 
 export interface Migration {
   readonly number: number;
@@ -44,12 +46,17 @@ export function ownMigrations(): readonly Migration[] {
   return all;
 }
 
+/** A migration as the store remembers it. */
+export type AppliedMigration = Pick<Migration, "number" | "sha256">;
+
 /**
  * Applies what is missing. Idempotent and safe to run by several starters at once. Throws `failed_precondition`
- * (SCHEMA_DIVERGED, SCHEMA_NEWER) and leaves the store as it was.
+ * (SCHEMA_DIVERGED, SCHEMA_NEWER, SCHEMA_INTERRUPTED, STORE_MOVED, STORE_ARRIVING) and leaves the store as it was.
  */
 export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<MigrationOutcome> {
-  await createLedger(sql);
+  requireKnown(await appliedMigrations(sql), migrations);
+  await requireAtHome(sql);
+  await sql.tx(createLedger);
   const applied: number[] = [];
   for (const migration of migrations) {
     if (await sql.tx((tx) => applyOne(tx, migration))) applied.push(migration.number);
@@ -58,32 +65,87 @@ export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMi
   return { applied, version };
 }
 
+/** The same inside a transaction of the caller's, who has looked before: for stores that are being made or rehearsed. */
+export async function migrateWithin(tx: Tx, migrations: readonly Migration[]): Promise<readonly number[]> {
+  await createLedger(tx);
+  const applied: number[] = [];
+  for (const migration of migrations) if (await applyOne(tx, migration)) applied.push(migration.number);
+  return applied;
+}
+
 /** Throws unless the store has exactly the given migrations; returns the newest number. For starts that may not migrate. */
-export async function requireSchema(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<number> {
-  const rows = await sql.query<{ number: number; sha256: string }>(
-    "select number, sha256 from schema_migration order by number",
-  );
-  const known = new Map(migrations.map((each) => [each.number, each.sha256]));
-  for (const { number, sha256 } of rows) {
-    const own = known.get(number);
-    if (own === undefined)
-      throw refuse("SCHEMA_NEWER", `the store has migration ${number}, which this program does not know`);
-    if (own !== sha256)
-      throw refuse("SCHEMA_DIVERGED", `migration ${number} of the store is not the one of this program`);
+export async function requireSchema(q: Queryable, migrations: readonly Migration[] = ownMigrations()): Promise<number> {
+  const rows = await appliedMigrations(q);
+  requireKnown(rows, migrations);
+  if (rows.length < migrations.length) {
+    const message = `the store lacks migrations of this program: it is at ${rows.at(-1)?.number ?? 0}, this program at ${migrations.at(-1)?.number ?? 0}; start control of this version once, or rehearse with "weft db rehearse"`;
+    throw refuse("SCHEMA_OLDER", message);
   }
-  if (rows.length < migrations.length) throw refuse("SCHEMA_OLDER", "the store lacks migrations of this program");
   return rows.at(-1)?.number ?? 0;
 }
 
-async function createLedger(sql: Sql): Promise<void> {
-  await sql.tx(async (tx) => {
-    await lock(tx);
-    await tx.query(
-      `create table if not exists schema_migration (
-         number integer primary key, name text not null, sha256 text not null,
-         applied_at_ms bigint not null default floor(extract(epoch from clock_timestamp()) * 1000)::bigint)`,
-    );
-  });
+/** What was applied, in order; empty for an empty store. Throws `failed_precondition` (SCHEMA_INTERRUPTED). */
+export async function appliedMigrations(q: Queryable): Promise<readonly AppliedMigration[]> {
+  if (await hasTable(q, ledgerTable)) {
+    return await q.query<AppliedMigration>(`select number, sha256 from ${ledgerTable} order by number`);
+  }
+  if (await hasTable(q, "installation")) {
+    const message =
+      "the store has tables and no record of migrations: something else stopped half way in it; empty it, or restore a backup into an empty database";
+    throw refuse("SCHEMA_INTERRUPTED", message);
+  }
+  return [];
+}
+
+/** Throws `failed_precondition` (SCHEMA_NEWER, SCHEMA_DIVERGED) when this program does not know what was applied. */
+export function requireKnown(applied: readonly AppliedMigration[], migrations: readonly Migration[]): void {
+  const known = new Map(migrations.map((each) => [each.number, each.sha256]));
+  for (const { number, sha256 } of applied) {
+    const own = known.get(number);
+    if (own === undefined) {
+      const message = `the store has migration ${number}, which this program does not know: it belongs to a newer version; run that version, or restore a backup taken before the upgrade`;
+      throw refuse("SCHEMA_NEWER", message);
+    }
+    if (own !== sha256) {
+      const message = `migration ${number} of the store is not the one of this program; run the version that made the store`;
+      throw refuse("SCHEMA_DIVERGED", message);
+    }
+  }
+}
+
+/** A move that began or ended in this store. */
+export interface MoveMark {
+  readonly id: string;
+  readonly direction: "arriving" | "departed";
+  readonly counterpart: string;
+  readonly atMs: number;
+}
+
+/** The mark of a move, or undefined: nearly always. */
+export async function moveMark(q: Queryable): Promise<MoveMark | undefined> {
+  if (!(await hasTable(q, "store_move"))) return undefined;
+  return one(await q.query<MoveMark>(`select id, direction, counterpart, at_ms as "atMs" from store_move`));
+}
+
+/** Throws `failed_precondition` (STORE_MOVED, STORE_ARRIVING) when nobody may work in this store. */
+async function requireAtHome(q: Queryable): Promise<void> {
+  const mark = await moveMark(q);
+  if (mark === undefined) return;
+  if (mark.direction === "departed") {
+    const message = `this store has moved to ${mark.counterpart}; start control with postgresUrlFile in place of dataDir, and keep this folder only as an old copy`;
+    throw refuse("STORE_MOVED", message);
+  }
+  const message = `a move from ${mark.counterpart} into this store was interrupted; run the same "weft db migrate" again, it goes on where it stopped`;
+  throw refuse("STORE_ARRIVING", message);
+}
+
+async function createLedger(tx: Tx): Promise<void> {
+  await lock(tx);
+  await tx.query(
+    `create table if not exists ${ledgerTable} (
+       number integer primary key, name text not null, sha256 text not null,
+       applied_at_ms bigint not null default floor(extract(epoch from clock_timestamp()) * 1000)::bigint)`,
+  );
 }
 
 async function applyOne(tx: Tx, migration: Migration): Promise<boolean> {

@@ -18,7 +18,7 @@ export interface PoolRow {
   readonly mac: Uint8Array;
 }
 
-interface PoolNodeRow {
+export interface PoolNodeRow {
   readonly poolId: string;
   readonly nodeId: string;
   readonly clusterId: string;

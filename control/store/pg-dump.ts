@@ -1,0 +1,72 @@
+/**
+ * PostgreSQL's own dump, where it is installed. It knows roles, other schemas and large servers better than the own format;
+ * it knows nothing of sealing keys, epochs or what nodes witnessed: `weft db restore` does not read it.
+ */
+
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, rmSync } from "node:fs";
+import { errnoOf, WeftError } from "../../lib/errors.ts";
+
+export interface DumpOrder {
+  /** A secret: it reaches pg_dump through its environment, never its arguments. */
+  readonly url: string;
+  readonly postgresCaFile?: string;
+  readonly file: string;
+}
+
+/** Writes a dump in pg_dump's custom format. Throws PG_DUMP_MISSING, PG_DUMP_FAILED, BACKUP_EXISTS. */
+export async function dumpWithPostgres({ url, postgresCaFile, file }: DumpOrder): Promise<void> {
+  if (existsSync(file)) {
+    const message = `${file} exists; a backup is never written over another file`;
+    throw new WeftError("already_exists", message, { detail: "BACKUP_EXISTS" });
+  }
+  // pg_dump keeps the mode of a file that is there.
+  closeSync(openSync(file, "wx", 0o600));
+  try {
+    await runDump({ url, file, ...(postgresCaFile === undefined ? {} : { postgresCaFile }) });
+  } catch (thrown) {
+    rmSync(file, { force: true });
+    throw thrown;
+  }
+}
+
+async function runDump({ url, postgresCaFile, file }: DumpOrder): Promise<void> {
+  const args = ["--format=custom", "--no-owner", "--no-password", `--file=${file}`];
+  const child = spawn("pg_dump", args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: environmentOf(url, postgresCaFile),
+  });
+  let said = "";
+  child.stderr.on("data", (piece: Buffer) => {
+    said = (said + piece.toString("utf8")).slice(-1_000);
+  });
+  const code = await new Promise<number | null>((done, fail) => {
+    child.once("error", fail);
+    child.once("close", done);
+  }).catch((cause: unknown) => {
+    const message =
+      errnoOf(cause) === "ENOENT" ? "pg_dump is not installed; the own format needs nothing" : "pg_dump cannot be run";
+    throw new WeftError("failed_precondition", message, { detail: "PG_DUMP_MISSING", cause });
+  });
+  if (code === 0) return;
+  throw new WeftError("failed_precondition", `pg_dump failed: ${said.trim().split("\n").at(-1) ?? ""}`, {
+    detail: "PG_DUMP_FAILED",
+  });
+}
+
+function environmentOf(url: string, caFile: string | undefined): Record<string, string> {
+  const parsed = new URL(url);
+  const text = (part: string): string => decodeURIComponent(part);
+  const sslmode = parsed.searchParams.get("sslmode") ?? (caFile === undefined ? undefined : "verify-full");
+  return {
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    PGHOST: text(parsed.hostname).replace(/^\[|\]$/g, "") || (parsed.searchParams.get("host") ?? "localhost"),
+    PGPORT: parsed.port || "5432",
+    PGAPPNAME: "weft-backup",
+    ...(parsed.username === "" ? {} : { PGUSER: text(parsed.username) }),
+    ...(parsed.password === "" ? {} : { PGPASSWORD: text(parsed.password) }),
+    ...(parsed.pathname.length < 2 ? {} : { PGDATABASE: text(parsed.pathname.slice(1)) }),
+    ...(sslmode === undefined ? {} : { PGSSLMODE: sslmode }),
+    ...(caFile === undefined ? {} : { PGSSLROOTCERT: caFile }),
+  };
+}
