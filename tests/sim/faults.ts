@@ -2,6 +2,10 @@
  * What goes wrong in a world, as a script: made from a seed, printed when a check fails, and played again from the same seed.
  */
 
+import type { Attachment } from "../../fabric/trunk/attachments.ts";
+import { wantPath } from "../../fabric/trunk/calls.ts";
+import type { LaneName } from "../../fabric/trunk/lane-name.ts";
+import type { Trunk } from "../../fabric/trunk/trunk.ts";
 import { type Random, randomInt } from "../../lib/random.ts";
 import type { World } from "./world.ts";
 
@@ -24,7 +28,9 @@ export interface Fault {
     /** Something in the middle resets a connection; its ends learn it at different times. */
     | "reset"
     /** An edge moves to some ready attachment without being asked by anything. */
-    | "move";
+    | "move"
+    /** The path in use is reset while a second spare is being attached: each edge moves to another one, both at once. */
+    | "tie";
   /** A node id, `from>to`, or a number to pick with. */
   readonly target: string;
 }
@@ -153,6 +159,9 @@ function begin(world: World, { kind, target, forMs }: Fault): () => void {
     case "move":
       move(world, Number(target));
       return () => {};
+    case "tie":
+      tie(world, world.loop.nowMs + forMs);
+      return () => {};
   }
 }
 
@@ -174,6 +183,41 @@ function move(world: World, choice: number): void {
     const attachment = ready[choice % Math.max(1, ready.length)];
     if (attachment !== undefined) trunk.move(attachment.id, world.loop.nowMs);
   }
+}
+
+/**
+ * The far edge has two to choose from for about a round trip longer than the initiator: it asks for another path, and the one
+ * in use is reset as soon as it has two. Until `untilMs`; a world of one relay has no second spare.
+ */
+function tie(world: World, untilMs: number): void {
+  const { near, far } = world.trunks;
+  if (near === undefined || far === undefined || far.end !== undefined) return;
+  if (near.lanes.bulk.active !== undefined || near.lanes.interactive.active !== undefined) wantPath(far);
+  const look = (): void => {
+    if (!tied(world, near, far) && world.loop.nowMs < untilMs)
+      world.loop.at(world.loop.nowMs + world.shape.linkDelayMs, look);
+  };
+  look();
+}
+
+function tied(world: World, near: Trunk, far: Trunk): boolean {
+  for (const name of ["interactive", "bulk"] as const) {
+    const readyOf = (trunk: Trunk): number =>
+      [...trunk.attachments()].filter((one) => isSpare(trunk, one, name)).length;
+    if (readyOf(far) < 2 || readyOf(near) !== 1) continue;
+    const { active } = far.lanes[name];
+    const inUse = world.opener.connections.find((one) => one.far.id === active?.connectionId);
+    if (inUse === undefined || near.lanes[name].active?.connectionId !== inUse.near.id) continue;
+    const chunk = { kind: "reset", sizeBytes: 0, streamId: 0 } as const;
+    inUse.near.arrived(chunk);
+    inUse.far.arrived(chunk);
+    return true;
+  }
+  return false;
+}
+
+function isSpare(trunk: Trunk, { lane, phase, connectionId }: Attachment, name: LaneName): boolean {
+  return lane === name && phase === "ready" && connectionId !== trunk.lanes[name].active?.connectionId;
 }
 
 /** Puts a script on the world's calendar, `fromMs` from its start. Returns when the last fault is over. */

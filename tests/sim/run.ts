@@ -27,6 +27,8 @@ const WARM_MS = 900;
 /** What drained or was revoked is not used again for 30 s; then backoffs, a herd's spread, a second look for a better spare. */
 const REST_WITHIN_MS = limits.shunnedNodeMs + 15_000;
 const LOOK_EVERY_MS = 250;
+/** Of storms: they end with a tie of moves. */
+const TIES_SHARE = 0.1;
 
 function shapeOf(random: Random): Shape {
   const outers = random.float() < 0.3 ? 1 + randomInt(random, 3) : 0;
@@ -62,6 +64,12 @@ export function prepare(seed: number): {
     kind === "calm"
       ? calm(world, random, 1 + randomInt(random, 4), 1_500)
       : storm(world, random, 1 + randomInt(random, 6), 300 + random.float() * 2_200);
+  // By a chance of their own: what a seed meant before there were ties it means still, as far as it has none.
+  const own = seededRandom(seed + 2 ** 20);
+  if (kind === "storm" && own.float() < TIES_SHARE) {
+    const atMs = Math.max(0, ...faults.map((fault) => fault.atMs + fault.forMs)) + 1_000 + own.float() * 3_000;
+    faults.push({ atMs, forMs: 1_000, kind: "tie", target: "" });
+  }
   return { world, kind, faults };
 }
 
