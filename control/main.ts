@@ -13,8 +13,10 @@ import type { Surface } from "../rpc/surface.ts";
 import type { ControlConfig } from "./config.ts";
 import { Allowlist } from "./domain/allowlist.ts";
 import { Authority } from "./domain/authority.ts";
+import { createTrustAlarm } from "./domain/trust-alarm.ts";
 import { CERTIFICATES_TOPIC } from "./hints/hints.ts";
 import { hostPort } from "./init.ts";
+import { startAuditWatch } from "./jobs/audit-watch.ts";
 import { type ControlOverrides, openContext, openOutside, openSeal, openStore } from "./open-context.ts";
 import { ControlDoors } from "./rpc/doors.ts";
 import { judgeCaller } from "./rpc/judge.ts";
@@ -51,7 +53,10 @@ export async function startControl(
   const outside = openOutside(config, over);
   const sealingKey = openSeal(config);
   const sql = await openStore(config, over, outside.log, undo);
-  const ctx = openContext(config, over, { sql, outside, sealingKey }, undo);
+  const opened = openContext(config, over, { sql, outside, sealingKey }, undo);
+  const alarm = createTrustAlarm(opened);
+  undo.add("trust alarm", () => alarm.settled());
+  const ctx = { ...opened, seal: alarm.guard(opened.seal) };
   const prepare = async () => {
     await migrate(sql);
     const installation = await loadInstallation(sql, ctx.seal);
@@ -65,6 +70,8 @@ export async function startControl(
     const message = `this installation was made in ${mode} mode; start control in the same`;
     throw new WeftError("failed_precondition", message, { detail: "MODE_MISMATCH" });
   }
+  const watch = startAuditWatch(ctx, alarm);
+  undo.add("audit watch", () => watch.stop());
   const health = new HealthState();
   const { doors, surfaces } = await openDoors(config, ctx, trustDomain, health, undo);
   const draining = { graceMs: 0 };
@@ -88,8 +95,8 @@ export async function startControl(
   });
   undo.add("operator port", () => operatorPort.close());
   undo.add("health", () => health.setAll(false));
-  const watch = watchStore(ctx, health);
-  undo.add("store watch", () => watch.stop());
+  const storeWatch = watchStore(ctx, health);
+  undo.add("store watch", () => storeWatch.stop());
 
   const owned = undo.move();
   const close = async (graceMs: number = limits.drainGraceMs): Promise<void> => {
