@@ -1,7 +1,7 @@
 /** `weft cluster`: control and trust domains. */
 
 import type { Command } from "commander";
-import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
+import { ClusterService, type RoleCoverage } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { groupExamples, print, table, when } from "../output.ts";
 import { action, type GlobalOptions, withSession } from "../session.ts";
 
@@ -36,6 +36,22 @@ async function listClusters(options: GlobalOptions & { refresh?: boolean }): Pro
       ]),
     ),
   );
+}
+
+/** "3 online, 1 stale". */
+function healthText(counts: Readonly<Record<string, number>>): string {
+  const order = ["online", "draining", "stale", "offline", "missing"];
+  return (
+    order.flatMap((health) => (counts[health] === undefined ? [] : [`${counts[health]} ${health}`])).join(", ") || "-"
+  );
+}
+
+function coverageName({ role, organizationName, organizationId }: RoleCoverage): string {
+  return organizationId === "" ? `role ${role}` : `role ${role} for ${organizationName || organizationId}`;
+}
+
+function coverageText({ able, holders, gap }: RoleCoverage): string {
+  return `${gap ? "GAP: " : ""}${able} of ${holders} able`;
 }
 
 export function addClusterCommands(program: Command): void {
@@ -77,6 +93,9 @@ export function addClusterCommands(program: Command): void {
               ["region", row?.region ?? ""],
               ["snapshot", `${row?.snapshotEpoch}.${row?.snapshotVersion}`],
               ["created", when(row?.createdAtMs ?? 0n)],
+              ["nodes", healthText(answer.health)],
+              ["open alerts", String(answer.openAlerts)],
+              ...answer.coverage.map((each) => [coverageName(each), coverageText(each)]),
             ],
           ),
         );

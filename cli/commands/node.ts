@@ -2,26 +2,14 @@
 
 import type { Command } from "commander";
 import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { NodeHealth } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { GetStatusResponse, LinkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
-import { hostPortText } from "../arguments.ts";
 import { openNodePort } from "../node-port.ts";
 import { enumName, groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
 import { addDrainCommands } from "./node-drain.ts";
-
-function rolesText(node: Node): string {
-  return node.roles
-    .map(
-      ({ role, organizationId }) => `${enumName(NodeRole, role)}${organizationId === "" ? "" : `@${organizationId}`}`,
-    )
-    .join(",");
-}
-
-function addressesText(node: Node): string {
-  return node.dialOutOnly ? "dial-out only" : node.addresses.map(hostPortText).join(",");
-}
+import { addNodeList, addressesText, ageText, rolesText } from "./node-list.ts";
 
 interface Shown {
   readonly node: Node;
@@ -71,6 +59,9 @@ function nodeRows(node: Node): string[][] {
     ],
     ["snapshot", `${node.snapshotEpoch}.${node.snapshotVersion}`],
     ["last seen", when(node.lastSeenAtMs)],
+    ["last beat", ageText(node.beatAgeMs)],
+    ["placements", node.placementState || "kept"],
+    ["alerts", node.alerts.join(",") || "none"],
     ["load", node.load.toFixed(2)],
     ["clock skew", `${node.skewMs.toFixed(1)} ms`],
   ];
@@ -144,31 +135,7 @@ export function addNodeCommands(program: Command): void {
     .description("nodes")
     .addHelpText("after", groupExamples("weft node list", "weft node show relay-1", "weft node drain relay-1"));
   addRun(node);
-  node
-    .command("list")
-    .description("list nodes with their health")
-    .addHelpText("after", "\nExample:\n  weft node list --json")
-    .action(
-      action(async (options) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() }),
-        );
-        print(options, answer, () =>
-          table(
-            ["NAME", "ID", "HEALTH", "ROLES", "ADDRESS", "SNAPSHOT", "LAST SEEN"],
-            answer.nodes.map((row) => [
-              row.name,
-              row.id,
-              row.identityStatus === "revoked" ? "revoked" : enumName(NodeHealth, row.health),
-              rolesText(row),
-              addressesText(row),
-              `${row.snapshotEpoch}.${row.snapshotVersion}`,
-              when(row.lastSeenAtMs),
-            ]),
-          ),
-        );
-      }),
-    );
+  addNodeList(node);
   node
     .command("show <node>")
     .description("show one node: what control knows, and its own status when its operator port is within reach")

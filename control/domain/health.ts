@@ -17,12 +17,20 @@ export interface BeatFacts {
   readonly draining: boolean;
 }
 
-/** Health by the bounds of `limits`: stale after 15 s of silence, offline after 60 s, missing after 24 h or without any beat. */
+/**
+ * Health by the bounds of `limits`: stale after 15 s of silence, offline after 60 s, missing after 24 h or without any beat. A
+ * beat of the future came before the store's clock was set back: until the next one nobody knows, which is stale.
+ */
 export function healthOf({ beatAgeMs, draining }: BeatFacts): Health {
   if (beatAgeMs === undefined || beatAgeMs > limits.missingAfterMs) return "missing";
   if (beatAgeMs > limits.offlineAfterMs) return "offline";
-  if (beatAgeMs > limits.staleAfterMs) return "stale";
+  if (beatAgeMs > limits.staleAfterMs || isOfTheFuture(beatAgeMs)) return "stale";
   return draining ? "draining" : "online";
+}
+
+/** Whether a beat seems to arrive later than now by more than two statements of one store can differ. */
+export function isOfTheFuture(beatAgeMs: number): boolean {
+  return beatAgeMs < -limits.staleAfterMs;
 }
 
 /** What the skew of a node's clock is estimated from. */

@@ -5,7 +5,7 @@
  */
 
 import { limits } from "../../lib/limits.ts";
-import { type Health, healthOf } from "./health.ts";
+import { type Health, healthOf, isOfTheFuture } from "./health.ts";
 
 /** One direction of a link. Absent: not measured. */
 export interface LinkValues {
@@ -85,10 +85,13 @@ function linkChanged(before: LinkValues | undefined, after: LinkValues): boolean
 /**
  * A node's health as it may be published. Silence counts only while somebody listened: after an outage of control every
  * node looks silent, and publishing that would stop the routes of a fabric that works. Until the silence is longer than
- * what was missed, the health published before stays.
+ * what was missed, the health published before stays. A beat of the future counts as silence since listening began: the
+ * store's clock was set back, which begins it anew, and whoever has beaten since has a newer beat.
  */
 export function provenHealth(before: Health | undefined, node: NodeValues, listenedForMs: number): Health {
-  const { beatAgeMs, draining } = node;
+  const { draining } = node;
+  const future = node.beatAgeMs !== undefined && isOfTheFuture(node.beatAgeMs);
+  const beatAgeMs = future ? Math.max(0, listenedForMs) : node.beatAgeMs;
   const seen = healthOf({ beatAgeMs, draining });
   if (beatAgeMs === undefined || before === undefined) return seen;
   const heard = healthOf({ beatAgeMs: Math.min(beatAgeMs, listenedForMs), draining });

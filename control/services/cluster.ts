@@ -4,7 +4,12 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { createCluster, requireSlug } from "../domain/cluster.ts";
+import { coverageOf } from "../domain/coverage.ts";
+import { countOpenAlerts } from "../store/alerts.ts";
 import { type ClusterRow, listClusters, requireCluster } from "../store/clusters.ts";
+import { healthCounts, roleCounts, roleNeeds } from "../store/node-watch.ts";
+import { listOrganizations } from "../store/organizations.ts";
+import type { Sql } from "../store/sql.ts";
 import { callerOf, invalid, plainText, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 const NAME_MAX_CHARS = 120;
@@ -40,8 +45,20 @@ export function clusterService(deps: ServiceDeps): ServiceImpl<typeof ClusterSer
       return { clusters: (await listClusters(deps.sql)).map(clusterMessage) };
     },
     async getCluster(request) {
-      return { cluster: clusterMessage(await requireCluster(deps.sql, request.clusterId)) };
+      const cluster = await requireCluster(deps.sql, request.clusterId);
+      return { cluster: clusterMessage(cluster), ...(await overviewOf(deps.sql, cluster.id)) };
     },
+  };
+}
+
+/** How a cluster is: who covers which role, its members by health, how many alerts are open. */
+async function overviewOf(sql: Sql, clusterId: string) {
+  const names = new Map((await listOrganizations(sql, clusterId)).map(({ id, name }) => [id, name]));
+  const coverage = coverageOf(await roleCounts(sql, clusterId), await roleNeeds(sql, clusterId));
+  return {
+    coverage: coverage.map((row) => ({ ...row, organizationName: names.get(row.organizationId) ?? "" })),
+    health: Object.fromEntries(await healthCounts(sql, clusterId)),
+    openAlerts: await countOpenAlerts(sql, clusterId),
   };
 }
 

@@ -62,6 +62,12 @@ function nodeMessage(node: NodeRow, status: NodeStatusRow | undefined, grants: r
     version: status?.version ?? "",
     membershipStatus: status?.membershipStatus ?? "",
     revokedAtMs: BigInt(node.revokedAtMs ?? 0),
+    ...(typeof status?.beatAgeMs === "number" ? { beatAgeMs: BigInt(status.beatAgeMs) } : {}),
+    draining: status?.draining ?? false,
+    healthSinceMs: BigInt(status?.healthSinceMs ?? 0),
+    groupId: status?.groupId ?? "",
+    alerts: [...(status?.alerts ?? [])],
+    placementState: status?.placementState ?? "",
     listeners: (status?.listeners ?? []).map(({ listenerId, boundAddress, error }) => ({
       listenerId,
       boundAddress,

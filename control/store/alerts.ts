@@ -12,7 +12,7 @@
  */
 
 import { limits } from "../../lib/limits.ts";
-import type { Queryable } from "./sql.ts";
+import { one, type Queryable } from "./sql.ts";
 
 /** How bad: `critical` means that something no longer works or was tampered with. */
 export type AlertSeverity = "warning" | "critical";
@@ -30,6 +30,12 @@ export const alertKinds = {
   // What a missing node held or was given.
   "lease-orphaned": "critical",
   "placement-orphaned": "critical",
+  // The audit chain contradicts what a node witnessed (control/domain/witness-watch.ts).
+  "audit-cut": "critical",
+  "audit-forked": "critical",
+  "audit-gap": "warning",
+  // A trust row that no control of this installation wrote (control/domain/trust-alarm.ts); object "<table>/<key>".
+  "trust-row-forged": "critical",
 } as const satisfies Readonly<Record<string, AlertSeverity>>;
 
 export type AlertKind = keyof typeof alertKinds;
@@ -152,6 +158,26 @@ export async function listAlerts(
      from alert where cluster_id in ($1, '') and ($2 or closed_at_ms is null)
      order by closed_at_ms is not null, coalesce(closed_at_ms, opened_at_ms) desc, kind, object limit $3`,
     [clusterId, all, limit],
+  );
+}
+
+/** How many alerts are open in a cluster, those of the whole installation among them. */
+export async function countOpenAlerts(q: Queryable, clusterId: string): Promise<number> {
+  const text = `select count(*) as n from alert where cluster_id in ($1, '') and closed_at_ms is null`;
+  return one(await q.query<{ n: number }>(text, [clusterId]))?.n ?? 0;
+}
+
+/** Open alerts of some kinds, of one cluster or (undefined) of all, at most `limits.listPageMaxCount`. */
+export async function openAlertsOf(
+  q: Queryable,
+  clusterId: string | undefined,
+  kinds: readonly AlertKind[],
+): Promise<readonly AlertKey[]> {
+  return await q.query<AlertKey>(
+    `select cluster_id as "clusterId", kind, object from alert
+     where ($1::text is null or cluster_id = $1) and kind = any ($2::text[]) and closed_at_ms is null
+     order by cluster_id, kind, object limit $3`,
+    [clusterId ?? null, kinds, limits.listPageMaxCount],
   );
 }
 

@@ -107,13 +107,23 @@ export async function recordBeat(q: Queryable, beat: BeatReport): Promise<BeatAn
   return row;
 }
 
-/** Deletes log entries past `limits.beatLogRetentionMs`, a bounded number at a time; returns how many. */
-export async function sweepBeatLog(q: Queryable): Promise<number> {
-  const rows = await q.query<{ id: number }>(
-    `delete from beat_log where id in (
-       select id from beat_log where received_at_ms < now_ms() - $1::bigint order by received_at_ms limit $2
-     ) returning id`,
-    [limits.beatLogRetentionMs, limits.sweepRowsMaxCount],
+/**
+ * The stated retention of the log: deletes entries older than `limits.beatLogRetentionMs`, and those before the newest
+ * `limits.beatLogMaxCount`, so that neither time nor a node that beats without end lets it grow. A bounded number at a time;
+ * returns how many.
+ */
+export async function sweepBeatLog(q: Queryable, { maxCount = limits.beatLogMaxCount } = {}): Promise<number> {
+  const row = one(
+    await q.query<{ n: number }>(
+      `with gone as (
+         delete from beat_log where id in (
+           (select id from beat_log where received_at_ms < now_ms() - $1::bigint order by received_at_ms limit $2)
+           union all
+           (select id from beat_log where id <= (select max(id) from beat_log) - $3::bigint order by id limit $2)
+         ) returning id)
+       select count(*) as n from gone`,
+      [limits.beatLogRetentionMs, limits.sweepRowsMaxCount, maxCount],
+    ),
   );
-  return rows.length;
+  return row?.n ?? 0;
 }

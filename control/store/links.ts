@@ -91,7 +91,10 @@ export interface MeasurementTurn {
   readonly listenedForMs: number;
 }
 
-/** Claims a turn; at most one caller per period gets one, the others undefined. */
+/**
+ * Claims a turn; at most one caller per period gets one, the others undefined. A turn of the future was before the store's
+ * clock was set back: it holds up nobody, and listening begins anew.
+ */
 export async function claimMeasurementTurn(
   tx: Tx,
   clusterId: string,
@@ -99,8 +102,9 @@ export async function claimMeasurementTurn(
 ): Promise<MeasurementTurn | undefined> {
   const rows = await tx.query<MeasurementTurn>(
     `update cluster set graph_refreshed_at_ms = now_ms(),
-       listening_since_ms = case when graph_refreshed_at_ms < now_ms() - $3::bigint then now_ms() else listening_since_ms end
-     where id = $1 and graph_refreshed_at_ms <= now_ms() - $2::bigint
+       listening_since_ms = case when abs(now_ms() - graph_refreshed_at_ms) > $3::bigint then now_ms()
+         else least(listening_since_ms, now_ms()) end
+     where id = $1 and (graph_refreshed_at_ms <= now_ms() - $2::bigint or graph_refreshed_at_ms > now_ms() + $2::bigint)
      returning now_ms() - listening_since_ms as "listenedForMs"`,
     [clusterId, periodMs, limits.deafAfterMs],
   );
@@ -119,7 +123,8 @@ export async function publishMeasurements(
   for (const node of changed.nodes) {
     await tx.query(
       `insert into published_node (node_id, cluster_id, load, health) values ($1, $2, $3, $4)
-       on conflict (node_id) do update set load = excluded.load, health = excluded.health`,
+       on conflict (node_id) do update set load = excluded.load, health = excluded.health, health_since_ms =
+         case when published_node.health = excluded.health then published_node.health_since_ms else now_ms() end`,
       [node.nodeId, clusterId, node.load ?? null, node.health satisfies Health],
     );
   }

@@ -102,7 +102,10 @@ export async function requireMember(
   return row;
 }
 
-/** Whether an operator may place something on a node: throws `failed_precondition` when it is revoked or disabled. */
+/**
+ * Whether something new may be placed on a node: throws `failed_precondition` when it is revoked, disabled, or drains
+ * (M-W11: what it has it keeps, it gets nothing new).
+ */
 export async function requirePlaceable(
   q: Queryable,
   seal: TrustSeal,
@@ -115,6 +118,17 @@ export async function requirePlaceable(
     throw new WeftError("failed_precondition", "this identity is revoked", { detail: "IDENTITY_REVOKED" });
   }
   if (row.status !== "active") throw membershipDisabled();
+  await requireTakesNew(q, nodeId);
+}
+
+/** Throws `failed_precondition` (NODE_DRAINING) for a node that said last that it drains. */
+export async function requireTakesNew(q: Queryable, nodeId: string): Promise<void> {
+  const beat = one(
+    await q.query<{ draining: boolean }>(`select draining from beat_latest where node_id = $1`, [nodeId]),
+  );
+  if (beat?.draining !== true) return;
+  const message = "the node drains: it keeps what it has and gets nothing new (weft node undrain)";
+  throw new WeftError("failed_precondition", message, { detail: "NODE_DRAINING", retry: "later" });
 }
 
 /** Sets a membership's status; false when it had it already. Snapshot version and audit record are the caller's. */

@@ -182,6 +182,13 @@ export interface NodeStatusRow {
   readonly operatorAddress: string | null;
   readonly version: string | null;
   readonly listeners: readonly ReportedListener[] | null;
+  /** Since when snapshots show the health they show; null while they do not show the node. */
+  readonly healthSinceMs: number | null;
+  /** What reconciliation decided about what was placed on it; null: it keeps it. */
+  readonly placementState: string | null;
+  readonly groupId: string | null;
+  /** Kinds of open alerts about it. */
+  readonly alerts: readonly string[];
   readonly certificateSerial: string | null;
   readonly certificateNotAfterMs: number | null;
 }
@@ -204,15 +211,29 @@ export async function nodeStatuses(
        m.last_seen_at_ms as "lastSeenAtMs", now_ms() - b.received_at_ms as "beatAgeMs", b.draining, b.load,
        b.skew_ms as "skewMs", b.snapshot_epoch as "snapshotEpoch", b.snapshot_version as "snapshotVersion",
        b.operator_address as "operatorAddress", b.version, b.listeners,
+       p.health_since_ms as "healthSinceMs", s.state as "placementState", g.group_id as "groupId",
+       coalesce((select array_agg(a.kind order by a.kind) from alert a where a.cluster_id = m.cluster_id
+         and a.object = 'node/' || m.node_id and a.closed_at_ms is null), '{}') as alerts,
        c.serial as "certificateSerial", c.not_after_ms as "certificateNotAfterMs"
      from membership m
      left join beat_latest b on b.node_id = m.node_id
+     left join published_node p on p.node_id = m.node_id
+     left join placement_state s on s.node_id = m.node_id
+     left join group_member g on g.cluster_id = m.cluster_id and g.node_id = m.node_id
      left join certificate c on c.scope = m.cluster_id and c.subject_kind = 'node' and c.subject_id = m.node_id
        and c.holder_id = m.node_id and c.status = 'current'
      where m.cluster_id = $1 and ($2 = '' or m.node_id = $2)`,
     [clusterId, nodeId ?? ""],
   );
   return new Map(rows.map((row) => [row.nodeId, row]));
+}
+
+/** Names of the cluster's nodes by id, for lists: unauthenticated, and nothing is decided by them. */
+export async function nodeNames(q: Queryable, clusterId: string): Promise<ReadonlyMap<string, string>> {
+  const rows = await q.query<{ id: string; name: string }>(`select id, name from node where cluster_id = $1`, [
+    clusterId,
+  ]);
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
 /** Health of a node from its reported state. */

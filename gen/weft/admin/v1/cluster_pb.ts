@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/admin/v1/cluster.proto.
  */
 export const file_weft_admin_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWZ0L2FkbWluL3YxL2NsdXN0ZXIucHJvdG8SDXdlZnQuYWRtaW4udjEigwIKB0NsdXN0ZXISCgoCaWQYASABKAkSDAoEc2x1ZxgCIAEoCRIMCgRuYW1lGAMgASgJEg4KBnN0YXR1cxgEIAEoCRIOCgZyZWdpb24YBSABKAkSNgoIbWV0YWRhdGEYBiADKAsyJC53ZWZ0LmFkbWluLnYxLkNsdXN0ZXIuTWV0YWRhdGFFbnRyeRIVCg1jcmVhdGVkX2F0X21zGAcgASgDEhYKDnNuYXBzaG90X2Vwb2NoGAggASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YCSABKAQaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrgBChRDcmVhdGVDbHVzdGVyUmVxdWVzdBIMCgRzbHVnGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGcmVnaW9uGAMgASgJEkMKCG1ldGFkYXRhGAQgAygLMjEud2VmdC5hZG1pbi52MS5DcmVhdGVDbHVzdGVyUmVxdWVzdC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJAChVDcmVhdGVDbHVzdGVyUmVzcG9uc2USJwoHY2x1c3RlchgBIAEoCzIWLndlZnQuYWRtaW4udjEuQ2x1c3RlciIVChNMaXN0Q2x1c3RlcnNSZXF1ZXN0IkAKFExpc3RDbHVzdGVyc1Jlc3BvbnNlEigKCGNsdXN0ZXJzGAEgAygLMhYud2VmdC5hZG1pbi52MS5DbHVzdGVyIicKEUdldENsdXN0ZXJSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkiPQoSR2V0Q2x1c3RlclJlc3BvbnNlEicKB2NsdXN0ZXIYASABKAsyFi53ZWZ0LmFkbWluLnYxLkNsdXN0ZXIymAIKDkNsdXN0ZXJTZXJ2aWNlEloKDUNyZWF0ZUNsdXN0ZXISIy53ZWZ0LmFkbWluLnYxLkNyZWF0ZUNsdXN0ZXJSZXF1ZXN0GiQud2VmdC5hZG1pbi52MS5DcmVhdGVDbHVzdGVyUmVzcG9uc2USVwoMTGlzdENsdXN0ZXJzEiIud2VmdC5hZG1pbi52MS5MaXN0Q2x1c3RlcnNSZXF1ZXN0GiMud2VmdC5hZG1pbi52MS5MaXN0Q2x1c3RlcnNSZXNwb25zZRJRCgpHZXRDbHVzdGVyEiAud2VmdC5hZG1pbi52MS5HZXRDbHVzdGVyUmVxdWVzdBohLndlZnQuYWRtaW4udjEuR2V0Q2x1c3RlclJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("Cht3ZWZ0L2FkbWluL3YxL2NsdXN0ZXIucHJvdG8SDXdlZnQuYWRtaW4udjEigwIKB0NsdXN0ZXISCgoCaWQYASABKAkSDAoEc2x1ZxgCIAEoCRIMCgRuYW1lGAMgASgJEg4KBnN0YXR1cxgEIAEoCRIOCgZyZWdpb24YBSABKAkSNgoIbWV0YWRhdGEYBiADKAsyJC53ZWZ0LmFkbWluLnYxLkNsdXN0ZXIuTWV0YWRhdGFFbnRyeRIVCg1jcmVhdGVkX2F0X21zGAcgASgDEhYKDnNuYXBzaG90X2Vwb2NoGAggASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YCSABKAQaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrgBChRDcmVhdGVDbHVzdGVyUmVxdWVzdBIMCgRzbHVnGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGcmVnaW9uGAMgASgJEkMKCG1ldGFkYXRhGAQgAygLMjEud2VmdC5hZG1pbi52MS5DcmVhdGVDbHVzdGVyUmVxdWVzdC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJAChVDcmVhdGVDbHVzdGVyUmVzcG9uc2USJwoHY2x1c3RlchgBIAEoCzIWLndlZnQuYWRtaW4udjEuQ2x1c3RlciIVChNMaXN0Q2x1c3RlcnNSZXF1ZXN0IkAKFExpc3RDbHVzdGVyc1Jlc3BvbnNlEigKCGNsdXN0ZXJzGAEgAygLMhYud2VmdC5hZG1pbi52MS5DbHVzdGVyIicKEUdldENsdXN0ZXJSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAki7wEKEkdldENsdXN0ZXJSZXNwb25zZRInCgdjbHVzdGVyGAEgASgLMhYud2VmdC5hZG1pbi52MS5DbHVzdGVyEi0KCGNvdmVyYWdlGAIgAygLMhsud2VmdC5hZG1pbi52MS5Sb2xlQ292ZXJhZ2USPQoGaGVhbHRoGAMgAygLMi0ud2VmdC5hZG1pbi52MS5HZXRDbHVzdGVyUmVzcG9uc2UuSGVhbHRoRW50cnkSEwoLb3Blbl9hbGVydHMYBCABKA0aLQoLSGVhbHRoRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASJ8CgxSb2xlQ292ZXJhZ2USDAoEcm9sZRgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkSGQoRb3JnYW5pemF0aW9uX25hbWUYAyABKAkSDwoHaG9sZGVycxgEIAEoDRIMCgRhYmxlGAUgASgNEgsKA2dhcBgGIAEoCDKYAgoOQ2x1c3RlclNlcnZpY2USWgoNQ3JlYXRlQ2x1c3RlchIjLndlZnQuYWRtaW4udjEuQ3JlYXRlQ2x1c3RlclJlcXVlc3QaJC53ZWZ0LmFkbWluLnYxLkNyZWF0ZUNsdXN0ZXJSZXNwb25zZRJXCgxMaXN0Q2x1c3RlcnMSIi53ZWZ0LmFkbWluLnYxLkxpc3RDbHVzdGVyc1JlcXVlc3QaIy53ZWZ0LmFkbWluLnYxLkxpc3RDbHVzdGVyc1Jlc3BvbnNlElEKCkdldENsdXN0ZXISIC53ZWZ0LmFkbWluLnYxLkdldENsdXN0ZXJSZXF1ZXN0GiEud2VmdC5hZG1pbi52MS5HZXRDbHVzdGVyUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message weft.admin.v1.Cluster
@@ -179,6 +179,25 @@ export type GetClusterResponse = Message<"weft.admin.v1.GetClusterResponse"> & {
    * @generated from field: weft.admin.v1.Cluster cluster = 1;
    */
   cluster?: Cluster | undefined;
+
+  /**
+   * Per role and organization: who has it, and who of them answers.
+   *
+   * @generated from field: repeated weft.admin.v1.RoleCoverage coverage = 2;
+   */
+  coverage: RoleCoverage[];
+
+  /**
+   * Members by health as snapshots show it; members they do not show yet are in none.
+   *
+   * @generated from field: map<string, uint32> health = 3;
+   */
+  health: { [key: string]: number };
+
+  /**
+   * @generated from field: uint32 open_alerts = 4;
+   */
+  openAlerts: number;
 };
 
 /**
@@ -187,6 +206,58 @@ export type GetClusterResponse = Message<"weft.admin.v1.GetClusterResponse"> & {
  */
 export const GetClusterResponseSchema: GenMessage<GetClusterResponse> = /*@__PURE__*/
   messageDesc(file_weft_admin_v1_cluster, 6);
+
+/**
+ * @generated from message weft.admin.v1.RoleCoverage
+ */
+export type RoleCoverage = Message<"weft.admin.v1.RoleCoverage"> & {
+  /**
+   * "relay".
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * Empty: the role for every organization.
+   *
+   * @generated from field: string organization_id = 2;
+   */
+  organizationId: string;
+
+  /**
+   * @generated from field: string organization_name = 3;
+   */
+  organizationName: string;
+
+  /**
+   * Members with the role for it.
+   *
+   * @generated from field: uint32 holders = 4;
+   */
+  holders: number;
+
+  /**
+   * Of these: they answer, take new work and report the capability.
+   *
+   * @generated from field: uint32 able = 5;
+   */
+  able: number;
+
+  /**
+   * It is needed, and nobody is able.
+   *
+   * @generated from field: bool gap = 6;
+   */
+  gap: boolean;
+};
+
+/**
+ * Describes the message weft.admin.v1.RoleCoverage.
+ * Use `create(RoleCoverageSchema)` to create a new message.
+ */
+export const RoleCoverageSchema: GenMessage<RoleCoverage> = /*@__PURE__*/
+  messageDesc(file_weft_admin_v1_cluster, 7);
 
 /**
  * @generated from service weft.admin.v1.ClusterService
