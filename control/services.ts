@@ -27,6 +27,7 @@ import { resourceService } from "./services/resource.ts";
 import { roleService } from "./services/role.ts";
 import { routingService } from "./services/routing.ts";
 import { tokenService } from "./services/token.ts";
+import { workloadService } from "./services/workload.ts";
 import type { StoreContext } from "./store/context.ts";
 
 export interface OpenServices {
@@ -63,6 +64,7 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     resource: resourceService(deps),
     role: roleService(deps),
     token: tokenService(deps),
+    workload: workloadService(deps),
   };
   return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop()])) };
 }

@@ -21,6 +21,31 @@ const targetRule = z.strictObject({
   toPort: portSchema.default(65_535),
 });
 
+const absolutePath = z
+  .string()
+  .regex(/^(\/[^/\0]+)+$/, "must be an absolute path without a slash at its end")
+  .refine((path) => !path.split("/").some((part) => part === "." || part === ".."), 'must not hold "." or ".."');
+
+/** What this host may ever run for control beside its roles; nothing unless it is named here. */
+const workloadsCeilingSchema = z.strictObject({
+  /** Programs, each with the exact arguments it may get, or "any". */
+  commands: z
+    .array(z.strictObject({ path: absolutePath, args: z.union([z.literal("any"), z.array(z.string())]).default([]) }))
+    .default([]),
+  /** Folders whose programs may be run with any arguments. Links must not lead out of them. */
+  folders: z.array(absolutePath).default([]),
+  /** Names of users workloads may run as, the agent's own included. */
+  users: z.array(z.string().min(1)).default([]),
+  /** Variables control may set: names, or beginnings of names such as APP_*. */
+  environment: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*\*?$/, "must be a name or NAME_*")).default([]),
+  /** Folders whose files the values of variables may be read from. */
+  files: z.array(absolutePath).default([]),
+  /** Folders workloads may run in, and below. */
+  directories: z.array(absolutePath).default([]),
+  /** Whether anything may ever run as the superuser. */
+  hostPrivileges: flagSchema.default(false),
+});
+
 /** The ceiling: what this host allows whatever control says (LAW-C6). */
 const ceilingSchema = z.strictObject({
   roles: z.array(z.enum(["entry", "relay", "egress"])).default(["entry", "relay", "egress"]),
@@ -33,6 +58,7 @@ const ceilingSchema = z.strictObject({
   unixPrefixes: z.array(z.string()).default([]),
   /** Hosts entry listeners may bind. */
   listenerHosts: z.array(z.string()).default(["127.0.0.1", "::1", "localhost"]),
+  workloads: workloadsCeilingSchema.prefault({}),
 });
 
 /** What a node without an identity asks for when it starts: the same as `weft join`, without a second command. */

@@ -26,7 +26,7 @@ export interface HeartbeatDeps {
   readonly links: () => readonly RouteLink[];
   readonly proofs: () => readonly LinkProof[];
   readonly control: () => Client<typeof ControlService>;
-  /** The built-in roles this node runs, reported when they change and now and then. */
+  /** What this node runs, reported when it changes and now and then. */
   readonly workloads: () => readonly MessageInitShape<typeof WorkloadReportSchema>[];
   readonly onAnswer: (answer: BeatResponse) => void;
 }
@@ -58,9 +58,10 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
       const links = deps.links();
       const workloads = deps.workloads();
       // Every twelfth beat repeats what did not change: a control that lost its store hears it again within a minute.
-      if (JSON.stringify(workloads) !== reported || seq % 12n === 0n) {
+      const text = JSON.stringify(workloads, (_, value: unknown) => (typeof value === "bigint" ? `${value}` : value));
+      if (text !== reported || seq % 12n === 0n) {
         await deps.control().reportWorkloads({ workloads: [...workloads] }, { signal, timeoutMs: limits.beatEveryMs });
-        reported = JSON.stringify(workloads);
+        reported = text;
       }
       const proofs = deps.proofs();
       if (links.length > 0 || proofs.length > 0)

@@ -47,6 +47,8 @@ import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
 import { clientEntryPolicy, operatorPolicy } from "./rpc-policy.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
 import { startTasks, until } from "./tasks.ts";
+import { openWorkloadHost } from "./workloads/host.ts";
+import { type Supervisor, startSupervisor } from "./workloads/supervisor.ts";
 
 export interface NodeOverrides {
   readonly clock?: Clock;
@@ -288,6 +290,23 @@ async function startOperatorPort(
   return operatorAddress;
 }
 
+/** What runs beside the roles, as the snapshot in force says, from now on. */
+function startWorkloads(parts: Parts, pid: number, undo: Closers): Supervisor {
+  const { ports, config } = parts;
+  const { stateDir } = config;
+  const supervisor = startSupervisor({
+    ...ports,
+    ...{ stateDir, pid, ceiling: config.ceiling.workloads, host: openWorkloadHost() },
+  });
+  undo.add("workloads", () => supervisor.close());
+  undo.add(
+    "workload wishes",
+    ports.snapshot.onChange((snapshot) => supervisor.reconcile(snapshot)),
+  );
+  supervisor.reconcile(ports.snapshot.current());
+  return supervisor;
+}
+
 function trunksOf({ entry, egress }: Roles): readonly TrunkRunner[] {
   return [...entry.trunkPool.trunks(), ...egress.trunks()];
 }
@@ -322,6 +341,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
   });
   undo.add("control session", () => session.close());
   const roles = await startRoles(parts, load, undo);
+  const workloads = startWorkloads(parts, overrides.pid, undo);
   const operatorAddress = await startOperatorPort(
     parts,
     roles,
@@ -338,6 +358,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       listeners: () => roles.listeners.status(),
       trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
       explainChannel: (request) => explainChannel(trunksOf(roles), request),
+      workloads,
     },
     undo,
   );
@@ -351,6 +372,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     version: overrides.version,
     links: roles.plane.links,
     listeners: () => roles.listeners.status(),
+    workloads,
   });
   undo.add("tasks", () => tasks.stop());
   const closers = undo.move();

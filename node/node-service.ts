@@ -24,6 +24,7 @@ import type {
   NodeEvents,
   SnapshotHolder,
 } from "./ports.ts";
+import { type WorkloadView, workloadMethods } from "./workload-service.ts";
 
 /** Events kept for a reader that is slower than they happen; the oldest go first. */
 const watchBacklogMaxCount = 256;
@@ -49,6 +50,7 @@ export interface NodeServiceDeps {
   readonly trunks: () => readonly TrunkStatus[];
   readonly explainChannel: (request: ExplainChannelRequest) => ExplainChannelResponse | undefined;
   readonly rssPeakBytes: () => number;
+  readonly workloads: WorkloadView;
 }
 
 type WireEvent = Pick<WatchEventsResponse, "atMs" | "kind" | "facts" | "seq" | "bootId">;
@@ -152,5 +154,6 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
       deps.drain.set(false);
       return {};
     },
+    ...workloadMethods(deps.workloads),
   };
 }

@@ -76,7 +76,8 @@ export type NodeEventKind =
   | "certificate_renewed"
   | "draining"
   | "undrained"
-  | "ceiling_refused";
+  | "ceiling_refused"
+  | "workload_state";
 
 export interface NodeEvent {
   /** One more for every event of this process, from 1. */

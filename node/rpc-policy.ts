@@ -66,6 +66,8 @@ export const nodePolicy: PolicyTable = {
     explainChannel: operators,
     drain: { ...operators, auditRefusal: true },
     undrain: { ...operators, auditRefusal: true },
+    listWorkloads: operators,
+    watchWorkloadLog: { ...operators, auditRefusal: true },
   }),
   ...inspectPolicy,
 };

@@ -1,8 +1,6 @@
 /** The loops of a node: beats, snapshots, renewal. Each runs until stopped and never ends the process by failing. */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type WorkloadReportSchema, WorkloadState } from "../gen/weft/control/v1/control_pb.ts";
-import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import { create } from "@bufbuild/protobuf";
 import { AuditHeadSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
@@ -20,6 +18,8 @@ import type { DataPlanePorts } from "./plane-ports.ts";
 import { runRenewal } from "./renewal.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
 import { runSnapshotWatch } from "./snapshot-watch.ts";
+import { workloadReports } from "./workloads/reports.ts";
+import type { Supervisor } from "./workloads/supervisor.ts";
 
 export interface TaskDeps {
   readonly config: NodeConfig;
@@ -37,6 +37,7 @@ export interface TaskDeps {
   readonly heard: () => void;
   readonly links: Pick<Links, "measurements" | "proofs">;
   readonly listeners: () => readonly ListenerStatus[];
+  readonly workloads: Pick<Supervisor, "status">;
 }
 
 function beatFacts(deps: TaskDeps): BeatFacts {
@@ -75,30 +76,13 @@ function ownPools(deps: TaskDeps): string[] {
     .map((pool) => pool.poolId);
 }
 
-/** The built-in roles this node runs. One role for several organizations is one workload. */
-function builtIns(deps: TaskDeps): MessageInitShape<typeof WorkloadReportSchema>[] {
-  const roles = [...new Set((deps.snapshot.current()?.self?.roles ?? []).map(({ role }) => role))].sort();
-  const names = { [NodeRole.ENTRY]: "entry", [NodeRole.RELAY]: "relay", [NodeRole.EGRESS]: "egress" } as const;
-  return roles.map((role) => {
-    const name = names[role as keyof typeof names];
-    const failed = role === NodeRole.ENTRY ? deps.listeners().filter(({ error }) => error !== "") : [];
-    if (name === undefined)
-      return {
-        name: `role-${role}`,
-        role,
-        state: WorkloadState.DEGRADED,
-        reason: "this agent does not run the role",
-        version: deps.version,
-      };
-    if (failed.length > 0)
-      return {
-        name,
-        role,
-        state: WorkloadState.DEGRADED,
-        reason: `${failed.length} listeners failed`,
-        version: deps.version,
-      };
-    return { name, role, state: WorkloadState.RUNNING, reason: "", version: deps.version };
+/** What this node runs: its roles, and what it supervises. */
+function reports(deps: TaskDeps): ReturnType<typeof workloadReports> {
+  return workloadReports({
+    snapshot: deps.snapshot.current(),
+    version: deps.version,
+    failedListeners: deps.listeners().filter(({ error }) => error !== "").length,
+    supervised: deps.workloads.status(),
   });
 }
 
@@ -131,7 +115,7 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       links: () => deps.links.measurements(),
       proofs: () => deps.links.proofs(),
       control: () => session.control,
-      workloads: () => builtIns(deps),
+      workloads: () => reports(deps),
       onAnswer: deps.heard,
     },
     signal,

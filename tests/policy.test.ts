@@ -28,6 +28,7 @@ import { RequestService } from "../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../gen/weft/admin/v1/token_pb.ts";
+import { WorkloadService } from "../gen/weft/admin/v1/workload_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -70,6 +71,7 @@ const services: Record<keyof ControlServices, DescService> = {
   resource: ResourceService,
   role: RoleService,
   token: TokenService,
+  workload: WorkloadService,
 };
 const inspected: readonly DescService[] = [Health, ReflectionV1, ReflectionV1Alpha];
 const every: readonly DescMethod[] = [...Object.values(services), ...inspected].flatMap((service) => service.methods);

@@ -17,6 +17,7 @@ import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -126,4 +127,10 @@ export const controlPolicy: PolicyTable = {
   ...rowsOf(ResourceService, { addResource: operator, listResources: operator, removeResource: operator }),
   ...rowsOf(RoleService, { assignRole: operator, removeRole: operator, listRoles: operator }),
   ...rowsOf(TokenService, { createToken: operator, listTokens: operator, revokeToken: operator }),
+  ...rowsOf(WorkloadService, {
+    setWorkload: operator,
+    listWorkloads: operator,
+    approveWorkload: operator,
+    removeWorkload: operator,
+  }),
 };

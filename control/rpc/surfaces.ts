@@ -18,6 +18,7 @@ import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -51,6 +52,7 @@ export interface ControlServices {
   readonly resource: ServiceImpl<typeof ResourceService>;
   readonly role: ServiceImpl<typeof RoleService>;
   readonly token: ServiceImpl<typeof TokenService>;
+  readonly workload: ServiceImpl<typeof WorkloadService>;
 }
 
 export interface ControlJudges {
@@ -147,6 +149,7 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.service(ResourceService, services.resource);
     router.service(RoleService, services.role);
     router.service(TokenService, services.token);
+    router.service(WorkloadService, services.workload);
     router.rpc(LeaseService.method.get, services.lease.get);
     router.rpc(RoutingService.method.resolveRoutes, services.routing.resolveRoutes);
     router.rpc(RoutingService.method.explainRoute, services.routing.explainRoute);

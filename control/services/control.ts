@@ -12,7 +12,6 @@ import {
   type ControlService,
   type ReportWorkloadsRequest,
   type WatchSnapshotRequest,
-  WorkloadState,
 } from "../../gen/weft/control/v1/control_pb.ts";
 import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -21,11 +20,12 @@ import { nodeOf } from "../../rpc/caller.ts";
 import type { FeedSource, IssuedFeed } from "../domain/feed.ts";
 import type { SnapshotSource } from "../domain/snapshot.ts";
 import { Wake } from "../domain/wake.ts";
+import { kindText } from "../domain/workload-spec.ts";
 import type { StoreContext } from "../store/context.ts";
 import { membershipDisabled, requireActiveMember, requireMember } from "../store/memberships.ts";
 import { feedTopic } from "../store/revocations.ts";
 import { comparePositions, type SnapshotPosition, snapshotTopic } from "../store/snapshots.ts";
-import { roles } from "../store/vocabulary.ts";
+import { roles, workloadStates } from "../store/vocabulary.ts";
 import { replaceWorkloads, type WorkloadStateName } from "../store/workloads.ts";
 import { atMost, counter, ownId, shortText } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
@@ -102,7 +102,7 @@ const stateNames: Readonly<Record<number, WorkloadStateName>> = {
 
 function workloadsFromWire(request: ReportWorkloadsRequest) {
   const reports = atMost("workloads", request.workloads, limits.reportedWorkloadsMaxCount).map((report) => {
-    const state = stateNames[report.state];
+    const state = workloadStates.text(report.state) as WorkloadStateName | undefined;
     if (state === undefined) throw invalid("state", "no such state of a workload");
     return {
       name: ownId("name", report.name, limits.reportedTextMaxBytes),
@@ -110,6 +110,10 @@ function workloadsFromWire(request: ReportWorkloadsRequest) {
       state,
       reason: shortText("reason", report.reason),
       version: shortText("version", report.version),
+      // A node that says no kind is one that knows its roles only.
+      kind: kindText(report.kind) ?? "builtin",
+      restarts: counter("restarts", report.restarts),
+      fingerprint: shortText("fingerprint", report.fingerprint),
     };
   });
   if (new Set(reports.map(({ name }) => name)).size !== reports.length)

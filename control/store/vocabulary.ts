@@ -3,6 +3,7 @@
  * a stored row means.
  */
 
+import { WorkloadState } from "../../gen/weft/control/v1/control_pb.ts";
 import {
   ChannelClass,
   IntentAction,
@@ -94,6 +95,17 @@ export const healths = vocabulary<NodeHealth>({
   draining: NodeHealth.DRAINING,
   offline: NodeHealth.OFFLINE,
   missing: NodeHealth.MISSING,
+});
+
+export const workloadStates = vocabulary<WorkloadState>({
+  running: WorkloadState.RUNNING,
+  stopped: WorkloadState.STOPPED,
+  degraded: WorkloadState.DEGRADED,
+  failed: WorkloadState.FAILED,
+  starting: WorkloadState.STARTING,
+  unhealthy: WorkloadState.UNHEALTHY,
+  backoff: WorkloadState.BACKOFF,
+  stopping: WorkloadState.STOPPING,
 });
 
 export const offlineModes = vocabulary<OfflineMode>({

@@ -53,6 +53,7 @@ const controlOperatorCalls: Readonly<Record<string, Call>> = {
   "weft.admin.v1.ResourceService": { method: "ListResources", body: inCluster },
   "weft.admin.v1.RoleService": { method: "ListRoles", body: inCluster },
   "weft.admin.v1.TokenService": { method: "ListTokens", body: inCluster },
+  "weft.admin.v1.WorkloadService": { method: "ListWorkloads", body: inCluster },
   "weft.lease.v1.LeaseService": { method: "Get", body: () => ({ name: "nobody-holds-it" }), codes: ["NotFound"] },
   "weft.routing.v1.RoutingService": {
     method: "ExplainRoute",

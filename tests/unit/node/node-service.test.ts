@@ -20,6 +20,7 @@ function stage(over: Partial<NodeServiceDeps> = {}) {
     listeners: () => [],
     trunks: () => [],
     explainChannel: () => undefined,
+    workloads: { status: () => [], tail: () => undefined },
     rssPeakBytes: () => 9,
     ...over,
   });

@@ -12,13 +12,15 @@ import type { NodeRole } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
 import type { SnapshotEnvelope } from "../../fabric/v1/snapshot_pb.ts";
 import { file_weft_fabric_v1_snapshot } from "../../fabric/v1/snapshot_pb.ts";
+import type { WorkloadKind } from "../../fabric/v1/workload_pb.ts";
+import { file_weft_fabric_v1_workload } from "../../fabric/v1/workload_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weft/control/v1/control.proto.
  */
 export const file_weft_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQilgEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkiGQoXUmVwb3J0V29ya2xvYWRzUmVzcG9uc2UqnwEKDVdvcmtsb2FkU3RhdGUSHgoaV09SS0xPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZXT1JLTE9BRF9TVEFURV9SVU5OSU5HEAESGgoWV09SS0xPQURfU1RBVEVfU1RPUFBFRBACEhsKF1dPUktMT0FEX1NUQVRFX0RFR1JBREVEEAMSGQoVV09SS0xPQURfU1RBVEVfRkFJTEVEEAQy2AEKDkNvbnRyb2xTZXJ2aWNlEmAKDVdhdGNoU25hcHNob3QSJS53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlcXVlc3QaJi53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlc3BvbnNlMAESZAoPUmVwb3J0V29ya2xvYWRzEicud2VmdC5jb250cm9sLnYxLlJlcG9ydFdvcmtsb2Fkc1JlcXVlc3QaKC53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0V29ya2xvYWRzUmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQi6QEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKgoEa2luZBgGIAEoDjIcLndlZnQuZmFicmljLnYxLldvcmtsb2FkS2luZBIQCghyZXN0YXJ0cxgHIAEoBBITCgtmaW5nZXJwcmludBgIIAEoCSIZChdSZXBvcnRXb3JrbG9hZHNSZXNwb25zZSqTAgoNV29ya2xvYWRTdGF0ZRIeChpXT1JLTE9BRF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFldPUktMT0FEX1NUQVRFX1JVTk5JTkcQARIaChZXT1JLTE9BRF9TVEFURV9TVE9QUEVEEAISGwoXV09SS0xPQURfU1RBVEVfREVHUkFERUQQAxIZChVXT1JLTE9BRF9TVEFURV9GQUlMRUQQBBIbChdXT1JLTE9BRF9TVEFURV9TVEFSVElORxAFEhwKGFdPUktMT0FEX1NUQVRFX1VOSEVBTFRIWRAGEhoKFldPUktMT0FEX1NUQVRFX0JBQ0tPRkYQBxIbChdXT1JLTE9BRF9TVEFURV9TVE9QUElORxAIMtgBCg5Db250cm9sU2VydmljZRJgCg1XYXRjaFNuYXBzaG90EiUud2VmdC5jb250cm9sLnYxLldhdGNoU25hcHNob3RSZXF1ZXN0GiYud2VmdC5jb250cm9sLnYxLldhdGNoU25hcHNob3RSZXNwb25zZTABEmQKD1JlcG9ydFdvcmtsb2FkcxInLndlZnQuY29udHJvbC52MS5SZXBvcnRXb3JrbG9hZHNSZXF1ZXN0Gigud2VmdC5jb250cm9sLnYxLlJlcG9ydFdvcmtsb2Fkc1Jlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
 
 /**
  * @generated from message weft.control.v1.WatchSnapshotRequest
@@ -120,6 +122,25 @@ export type WorkloadReport = Message<"weft.control.v1.WorkloadReport"> & {
    * @generated from field: string version = 5;
    */
   version: string;
+
+  /**
+   * @generated from field: weft.fabric.v1.WorkloadKind kind = 6;
+   */
+  kind: WorkloadKind;
+
+  /**
+   * Starts after one that ended by itself or was unwell, since the agent runs.
+   *
+   * @generated from field: uint64 restarts = 7;
+   */
+  restarts: bigint;
+
+  /**
+   * Of the spec this is about; empty for roles.
+   *
+   * @generated from field: string fingerprint = 8;
+   */
+  fingerprint: string;
 };
 
 /**
@@ -172,6 +193,30 @@ export const WorkloadState = {
    * @generated from enum value: WORKLOAD_STATE_FAILED = 4;
    */
   FAILED: 4,
+
+  /**
+   * @generated from enum value: WORKLOAD_STATE_STARTING = 5;
+   */
+  STARTING: 5,
+
+  /**
+   * Its health hook fails.
+   *
+   * @generated from enum value: WORKLOAD_STATE_UNHEALTHY = 6;
+   */
+  UNHEALTHY: 6,
+
+  /**
+   * It ended by itself and is started again in a while.
+   *
+   * @generated from enum value: WORKLOAD_STATE_BACKOFF = 7;
+   */
+  BACKOFF: 7,
+
+  /**
+   * @generated from enum value: WORKLOAD_STATE_STOPPING = 8;
+   */
+  STOPPING: 8,
 } as const;
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/node/v1/node.proto.
  */
 export const file_weft_node_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Chd3ZWZ0L25vZGUvdjEvbm9kZS5wcm90bxIMd2VmdC5ub2RlLnYxIhIKEEdldFN0YXR1c1JlcXVlc3Qi5AQKEUdldFN0YXR1c1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCwoDcGlkGAUgASgFEhUKDXN0YXJ0ZWRfYXRfbXMYBiABKAMSKAoFcm9sZXMYByADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb2xlR3JhbnQSEAoIZHJhaW5pbmcYCCABKAgSFgoOcHVibGljX2FkZHJlc3MYCSABKAkSGAoQb3BlcmF0b3JfYWRkcmVzcxgKIAEoCRIWCg5zbmFwc2hvdF9lcG9jaBgLIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAwgASgEEh0KFXNuYXBzaG90X25vdF9hZnRlcl9tcxgNIAEoAxISCgpmZWVkX2Vwb2NoGA4gASgEEhAKCGZlZWRfc2VxGA8gASgEEhkKEWxlYWZfbm90X2FmdGVyX21zGBAgASgDEiEKFGNvbnRyb2xfaGVhcmRfbXNfYWdvGBEgASgDSACIAQESJwoFbGlua3MYEiADKAsyGC53ZWZ0Lm5vZGUudjEuTGlua1N0YXR1cxIvCglsaXN0ZW5lcnMYEyADKAsyHC53ZWZ0Lm5vZGUudjEuTGlzdGVuZXJTdGF0dXMSKAoIY291bnRlcnMYFCABKAsyFi53ZWZ0Lm5vZGUudjEuQ291bnRlcnMSDwoHdmVyc2lvbhgVIAEoCRIWCg5yc3NfcGVha19ieXRlcxgWIAEoA0IXChVfY29udHJvbF9oZWFyZF9tc19hZ28ipgIKCkxpbmtTdGF0dXMSFAoMcGVlcl9ub2RlX2lkGAEgASgJEhEKCXBlZXJfbmFtZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdyZXZlcnNlGAQgASgIEhMKBnJ0dF9tcxgFIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgGIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYByABKAFIAogBARITCgt1cF9zaW5jZV9tcxgIIAEoAxIaChJsYXN0X3N1Y2Nlc3NfYXRfbXMYCSABKAMSFAoMbGFzdF9mYWlsdXJlGAogASgJEhoKEmxhc3RfZmFpbHVyZV9hdF9tcxgLIAEoA0IJCgdfcnR0X21zQgwKCl9qaXR0ZXJfbXNCDQoLX2xvc3Nfc2hhcmUilgEKDkxpc3RlbmVyU3RhdHVzEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFQoNcmVzb3VyY2VfbmFtZRgDIAEoCRIVCg1ib3VuZF9hZGRyZXNzGAQgASgJEg0KBWVycm9yGAUgASgJEhMKC2Nvbm5lY3Rpb25zGAYgASgNEg8KB3JlZnVzZWQYByABKAQioAMKCENvdW50ZXJzEhUKDWJ5dGVzX3NwbGljZWQYASABKAQSFAoMcGF0aHNfb3BlbmVkGAIgASgEEhIKCnBhdGhzX2xpdmUYAyABKAQSFgoOb2ZmZXJzX3JlZnVzZWQYBCABKAQSFQoNcGVla3NfcmVmdXNlZBgFIAEoBBIWCg50b2tlbnNfcmVmdXNlZBgGIAEoBBIXCg9jaGFubmVsc19vcGVuZWQYByABKAQSFQoNY2hhbm5lbHNfbGl2ZRgIIAEoBBITCgt0cnVua3NfbGl2ZRgJIAEoBBIaChJoYW5kc2hha2VzX3JlZnVzZWQYCiABKAQSGwoTY29ubmVjdGlvbnNfcmVmdXNlZBgLIAEoBBI/Cg1jb250cm9sX2NhbGxzGAwgAygLMigud2VmdC5ub2RlLnYxLkNvdW50ZXJzLkNvbnRyb2xDYWxsc0VudHJ5EhgKEGF0dGFjaGVzX3JlZnVzZWQYDSABKAQaMwoRQ29udHJvbENhbGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASIUChJXYXRjaEV2ZW50c1JlcXVlc3QiuwEKE1dhdGNoRXZlbnRzUmVzcG9uc2USDQoFYXRfbXMYASABKAMSDAoEa2luZBgCIAEoCRI7CgVmYWN0cxgDIAMoCzIsLndlZnQubm9kZS52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlLkZhY3RzRW50cnkSCwoDc2VxGAQgASgEEg8KB2Jvb3RfaWQYBSABKAkaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhMKEUxpc3RUcnVua3NSZXF1ZXN0Ij8KEkxpc3RUcnVua3NSZXNwb25zZRIpCgZ0cnVua3MYASADKAsyGS53ZWZ0Lm5vZGUudjEuVHJ1bmtTdGF0dXMimAIKC1RydW5rU3RhdHVzEhAKCHRydW5rX2lkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRITCgtmYXJfbm9kZV9pZBgDIAEoCRIRCglpbml0aWF0b3IYBCABKAgSMwoLYXR0YWNobWVudHMYBSADKAsyHi53ZWZ0Lm5vZGUudjEuQXR0YWNobWVudFN0YXR1cxIQCghjaGFubmVscxgGIAEoDRISCgpieXRlc19zZW50GAcgASgEEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgEEhQKDHJlcGxheV9ieXRlcxgJIAEoBBITCgZydHRfbXMYCiABKAFIAIgBARINCgVtb3ZlcxgLIAEoBEIJCgdfcnR0X21zIk0KEEF0dGFjaG1lbnRTdGF0dXMSDAoEbGFuZRgBIAEoCRIOCgZhY3RpdmUYAiABKAgSDQoFcmVhZHkYAyABKAgSDAoEaG9wcxgEIAMoCSJVChVFeHBsYWluQ2hhbm5lbFJlcXVlc3QSEAoIdHJ1bmtfaWQYASABKAkSEgoKY2hhbm5lbF9pZBgCIAEoDRIWCg5jb3JyZWxhdGlvbl9pZBgDIAEoCSKiAgoWRXhwbGFpbkNoYW5uZWxSZXNwb25zZRIQCghyZXNvdXJjZRgBIAEoCRIWCg5jb3JyZWxhdGlvbl9pZBgCIAEoCRIMCgRob3BzGAMgAygJEhIKCmJ5dGVzX3NlbnQYBCABKAQSFgoOYnl0ZXNfcmVjZWl2ZWQYBSABKAQSGAoQc2VuZF9saW1pdF9ieXRlcxgGIAEoBBIZChF3cml0dGVuX3RvX3RhcmdldBgHIAEoBBINCgVzdGF0ZRgIIAEoCRIQCgh0cnVua19pZBgJIAEoCRISCgpjaGFubmVsX2lkGAogASgNEgwKBGxhbmUYCyABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAwgASgJEhMKC2Zhcl9ub2RlX2lkGA0gASgJIg4KDERyYWluUmVxdWVzdCIjCg1EcmFpblJlc3BvbnNlEhIKCnBhdGhzX2xpdmUYASABKAQiEAoOVW5kcmFpblJlcXVlc3QiEQoPVW5kcmFpblJlc3BvbnNlMukDCgtOb2RlU2VydmljZRJMCglHZXRTdGF0dXMSHi53ZWZ0Lm5vZGUudjEuR2V0U3RhdHVzUmVxdWVzdBofLndlZnQubm9kZS52MS5HZXRTdGF0dXNSZXNwb25zZRJUCgtXYXRjaEV2ZW50cxIgLndlZnQubm9kZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaIS53ZWZ0Lm5vZGUudjEuV2F0Y2hFdmVudHNSZXNwb25zZTABEk8KCkxpc3RUcnVua3MSHy53ZWZ0Lm5vZGUudjEuTGlzdFRydW5rc1JlcXVlc3QaIC53ZWZ0Lm5vZGUudjEuTGlzdFRydW5rc1Jlc3BvbnNlElsKDkV4cGxhaW5DaGFubmVsEiMud2VmdC5ub2RlLnYxLkV4cGxhaW5DaGFubmVsUmVxdWVzdBokLndlZnQubm9kZS52MS5FeHBsYWluQ2hhbm5lbFJlc3BvbnNlEkAKBURyYWluEhoud2VmdC5ub2RlLnYxLkRyYWluUmVxdWVzdBobLndlZnQubm9kZS52MS5EcmFpblJlc3BvbnNlEkYKB1VuZHJhaW4SHC53ZWZ0Lm5vZGUudjEuVW5kcmFpblJlcXVlc3QaHS53ZWZ0Lm5vZGUudjEuVW5kcmFpblJlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_role]);
+  fileDesc("Chd3ZWZ0L25vZGUvdjEvbm9kZS5wcm90bxIMd2VmdC5ub2RlLnYxIhIKEEdldFN0YXR1c1JlcXVlc3Qi5AQKEUdldFN0YXR1c1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCwoDcGlkGAUgASgFEhUKDXN0YXJ0ZWRfYXRfbXMYBiABKAMSKAoFcm9sZXMYByADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb2xlR3JhbnQSEAoIZHJhaW5pbmcYCCABKAgSFgoOcHVibGljX2FkZHJlc3MYCSABKAkSGAoQb3BlcmF0b3JfYWRkcmVzcxgKIAEoCRIWCg5zbmFwc2hvdF9lcG9jaBgLIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAwgASgEEh0KFXNuYXBzaG90X25vdF9hZnRlcl9tcxgNIAEoAxISCgpmZWVkX2Vwb2NoGA4gASgEEhAKCGZlZWRfc2VxGA8gASgEEhkKEWxlYWZfbm90X2FmdGVyX21zGBAgASgDEiEKFGNvbnRyb2xfaGVhcmRfbXNfYWdvGBEgASgDSACIAQESJwoFbGlua3MYEiADKAsyGC53ZWZ0Lm5vZGUudjEuTGlua1N0YXR1cxIvCglsaXN0ZW5lcnMYEyADKAsyHC53ZWZ0Lm5vZGUudjEuTGlzdGVuZXJTdGF0dXMSKAoIY291bnRlcnMYFCABKAsyFi53ZWZ0Lm5vZGUudjEuQ291bnRlcnMSDwoHdmVyc2lvbhgVIAEoCRIWCg5yc3NfcGVha19ieXRlcxgWIAEoA0IXChVfY29udHJvbF9oZWFyZF9tc19hZ28ipgIKCkxpbmtTdGF0dXMSFAoMcGVlcl9ub2RlX2lkGAEgASgJEhEKCXBlZXJfbmFtZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdyZXZlcnNlGAQgASgIEhMKBnJ0dF9tcxgFIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgGIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYByABKAFIAogBARITCgt1cF9zaW5jZV9tcxgIIAEoAxIaChJsYXN0X3N1Y2Nlc3NfYXRfbXMYCSABKAMSFAoMbGFzdF9mYWlsdXJlGAogASgJEhoKEmxhc3RfZmFpbHVyZV9hdF9tcxgLIAEoA0IJCgdfcnR0X21zQgwKCl9qaXR0ZXJfbXNCDQoLX2xvc3Nfc2hhcmUilgEKDkxpc3RlbmVyU3RhdHVzEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFQoNcmVzb3VyY2VfbmFtZRgDIAEoCRIVCg1ib3VuZF9hZGRyZXNzGAQgASgJEg0KBWVycm9yGAUgASgJEhMKC2Nvbm5lY3Rpb25zGAYgASgNEg8KB3JlZnVzZWQYByABKAQioAMKCENvdW50ZXJzEhUKDWJ5dGVzX3NwbGljZWQYASABKAQSFAoMcGF0aHNfb3BlbmVkGAIgASgEEhIKCnBhdGhzX2xpdmUYAyABKAQSFgoOb2ZmZXJzX3JlZnVzZWQYBCABKAQSFQoNcGVla3NfcmVmdXNlZBgFIAEoBBIWCg50b2tlbnNfcmVmdXNlZBgGIAEoBBIXCg9jaGFubmVsc19vcGVuZWQYByABKAQSFQoNY2hhbm5lbHNfbGl2ZRgIIAEoBBITCgt0cnVua3NfbGl2ZRgJIAEoBBIaChJoYW5kc2hha2VzX3JlZnVzZWQYCiABKAQSGwoTY29ubmVjdGlvbnNfcmVmdXNlZBgLIAEoBBI/Cg1jb250cm9sX2NhbGxzGAwgAygLMigud2VmdC5ub2RlLnYxLkNvdW50ZXJzLkNvbnRyb2xDYWxsc0VudHJ5EhgKEGF0dGFjaGVzX3JlZnVzZWQYDSABKAQaMwoRQ29udHJvbENhbGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASIUChJXYXRjaEV2ZW50c1JlcXVlc3QiuwEKE1dhdGNoRXZlbnRzUmVzcG9uc2USDQoFYXRfbXMYASABKAMSDAoEa2luZBgCIAEoCRI7CgVmYWN0cxgDIAMoCzIsLndlZnQubm9kZS52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlLkZhY3RzRW50cnkSCwoDc2VxGAQgASgEEg8KB2Jvb3RfaWQYBSABKAkaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhMKEUxpc3RUcnVua3NSZXF1ZXN0Ij8KEkxpc3RUcnVua3NSZXNwb25zZRIpCgZ0cnVua3MYASADKAsyGS53ZWZ0Lm5vZGUudjEuVHJ1bmtTdGF0dXMimAIKC1RydW5rU3RhdHVzEhAKCHRydW5rX2lkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRITCgtmYXJfbm9kZV9pZBgDIAEoCRIRCglpbml0aWF0b3IYBCABKAgSMwoLYXR0YWNobWVudHMYBSADKAsyHi53ZWZ0Lm5vZGUudjEuQXR0YWNobWVudFN0YXR1cxIQCghjaGFubmVscxgGIAEoDRISCgpieXRlc19zZW50GAcgASgEEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgEEhQKDHJlcGxheV9ieXRlcxgJIAEoBBITCgZydHRfbXMYCiABKAFIAIgBARINCgVtb3ZlcxgLIAEoBEIJCgdfcnR0X21zIk0KEEF0dGFjaG1lbnRTdGF0dXMSDAoEbGFuZRgBIAEoCRIOCgZhY3RpdmUYAiABKAgSDQoFcmVhZHkYAyABKAgSDAoEaG9wcxgEIAMoCSJVChVFeHBsYWluQ2hhbm5lbFJlcXVlc3QSEAoIdHJ1bmtfaWQYASABKAkSEgoKY2hhbm5lbF9pZBgCIAEoDRIWCg5jb3JyZWxhdGlvbl9pZBgDIAEoCSKiAgoWRXhwbGFpbkNoYW5uZWxSZXNwb25zZRIQCghyZXNvdXJjZRgBIAEoCRIWCg5jb3JyZWxhdGlvbl9pZBgCIAEoCRIMCgRob3BzGAMgAygJEhIKCmJ5dGVzX3NlbnQYBCABKAQSFgoOYnl0ZXNfcmVjZWl2ZWQYBSABKAQSGAoQc2VuZF9saW1pdF9ieXRlcxgGIAEoBBIZChF3cml0dGVuX3RvX3RhcmdldBgHIAEoBBINCgVzdGF0ZRgIIAEoCRIQCgh0cnVua19pZBgJIAEoCRISCgpjaGFubmVsX2lkGAogASgNEgwKBGxhbmUYCyABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAwgASgJEhMKC2Zhcl9ub2RlX2lkGA0gASgJIg4KDERyYWluUmVxdWVzdCIjCg1EcmFpblJlc3BvbnNlEhIKCnBhdGhzX2xpdmUYASABKAQiEAoOVW5kcmFpblJlcXVlc3QiEQoPVW5kcmFpblJlc3BvbnNlIhYKFExpc3RXb3JrbG9hZHNSZXF1ZXN0IkgKFUxpc3RXb3JrbG9hZHNSZXNwb25zZRIvCgl3b3JrbG9hZHMYASADKAsyHC53ZWZ0Lm5vZGUudjEuV29ya2xvYWRTdGF0dXMitAEKDldvcmtsb2FkU3RhdHVzEgwKBG5hbWUYASABKAkSDAoEa2luZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZyZWFzb24YBCABKAkSDwoHdmVyc2lvbhgFIAEoCRITCgtmaW5nZXJwcmludBgGIAEoCRILCgNwaWQYByABKAUSEAoIc2luY2VfbXMYCCABKAMSEAoIcmVzdGFydHMYCSABKAQSEAoIbGFzdF9lbmQYCiABKAkiRgoXV2F0Y2hXb3JrbG9hZExvZ1JlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVsaW5lcxgCIAEoDRIOCgZmb2xsb3cYAyABKAgiWAoYV2F0Y2hXb3JrbG9hZExvZ1Jlc3BvbnNlEiwKBWxpbmVzGAEgAygLMh0ud2VmdC5ub2RlLnYxLldvcmtsb2FkTG9nTGluZRIOCgZtaXNzZWQYAiABKAQiPgoPV29ya2xvYWRMb2dMaW5lEg0KBWF0X21zGAEgASgDEg4KBnN0cmVhbRgCIAEoCRIMCgR0ZXh0GAMgASgJMqgFCgtOb2RlU2VydmljZRJMCglHZXRTdGF0dXMSHi53ZWZ0Lm5vZGUudjEuR2V0U3RhdHVzUmVxdWVzdBofLndlZnQubm9kZS52MS5HZXRTdGF0dXNSZXNwb25zZRJUCgtXYXRjaEV2ZW50cxIgLndlZnQubm9kZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaIS53ZWZ0Lm5vZGUudjEuV2F0Y2hFdmVudHNSZXNwb25zZTABEk8KCkxpc3RUcnVua3MSHy53ZWZ0Lm5vZGUudjEuTGlzdFRydW5rc1JlcXVlc3QaIC53ZWZ0Lm5vZGUudjEuTGlzdFRydW5rc1Jlc3BvbnNlElsKDkV4cGxhaW5DaGFubmVsEiMud2VmdC5ub2RlLnYxLkV4cGxhaW5DaGFubmVsUmVxdWVzdBokLndlZnQubm9kZS52MS5FeHBsYWluQ2hhbm5lbFJlc3BvbnNlEkAKBURyYWluEhoud2VmdC5ub2RlLnYxLkRyYWluUmVxdWVzdBobLndlZnQubm9kZS52MS5EcmFpblJlc3BvbnNlEkYKB1VuZHJhaW4SHC53ZWZ0Lm5vZGUudjEuVW5kcmFpblJlcXVlc3QaHS53ZWZ0Lm5vZGUudjEuVW5kcmFpblJlc3BvbnNlElgKDUxpc3RXb3JrbG9hZHMSIi53ZWZ0Lm5vZGUudjEuTGlzdFdvcmtsb2Fkc1JlcXVlc3QaIy53ZWZ0Lm5vZGUudjEuTGlzdFdvcmtsb2Fkc1Jlc3BvbnNlEmMKEFdhdGNoV29ya2xvYWRMb2cSJS53ZWZ0Lm5vZGUudjEuV2F0Y2hXb3JrbG9hZExvZ1JlcXVlc3QaJi53ZWZ0Lm5vZGUudjEuV2F0Y2hXb3JrbG9hZExvZ1Jlc3BvbnNlMAFiBnByb3RvMw", [file_weft_fabric_v1_role]);
 
 /**
  * @generated from message weft.node.v1.GetStatusRequest
@@ -385,7 +385,7 @@ export type WatchEventsResponse = Message<"weft.node.v1.WatchEventsResponse"> & 
   /**
    * "path_opened", "path_closed", "trunk_opened", "trunk_moved", "trunk_ended", "link_up", "link_down",
    * "snapshot_applied", "snapshot_refused", "feed_applied", "feed_refused", "feed_forked", "clock_skew", "listener_up",
-   * "listener_failed", "certificate_renewed", "draining", "undrained", "ceiling_refused".
+   * "listener_failed", "certificate_renewed", "draining", "undrained", "ceiling_refused", "workload_state".
    *
    * @generated from field: string kind = 2;
    */
@@ -723,6 +723,194 @@ export const UndrainResponseSchema: GenMessage<UndrainResponse> = /*@__PURE__*/
   messageDesc(file_weft_node_v1_node, 16);
 
 /**
+ * @generated from message weft.node.v1.ListWorkloadsRequest
+ */
+export type ListWorkloadsRequest = Message<"weft.node.v1.ListWorkloadsRequest"> & {
+};
+
+/**
+ * Describes the message weft.node.v1.ListWorkloadsRequest.
+ * Use `create(ListWorkloadsRequestSchema)` to create a new message.
+ */
+export const ListWorkloadsRequestSchema: GenMessage<ListWorkloadsRequest> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 17);
+
+/**
+ * @generated from message weft.node.v1.ListWorkloadsResponse
+ */
+export type ListWorkloadsResponse = Message<"weft.node.v1.ListWorkloadsResponse"> & {
+  /**
+   * @generated from field: repeated weft.node.v1.WorkloadStatus workloads = 1;
+   */
+  workloads: WorkloadStatus[];
+};
+
+/**
+ * Describes the message weft.node.v1.ListWorkloadsResponse.
+ * Use `create(ListWorkloadsResponseSchema)` to create a new message.
+ */
+export const ListWorkloadsResponseSchema: GenMessage<ListWorkloadsResponse> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 18);
+
+/**
+ * @generated from message weft.node.v1.WorkloadStatus
+ */
+export type WorkloadStatus = Message<"weft.node.v1.WorkloadStatus"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * "native", "container", "builtin".
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * "stopped", "starting", "running", "unhealthy", "backoff", "stopping", "failed", "degraded".
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string version = 5;
+   */
+  version: string;
+
+  /**
+   * @generated from field: string fingerprint = 6;
+   */
+  fingerprint: string;
+
+  /**
+   * 0: no process.
+   *
+   * @generated from field: int32 pid = 7;
+   */
+  pid: number;
+
+  /**
+   * When it got into this state.
+   *
+   * @generated from field: int64 since_ms = 8;
+   */
+  sinceMs: bigint;
+
+  /**
+   * @generated from field: uint64 restarts = 9;
+   */
+  restarts: bigint;
+
+  /**
+   * How the process before ended: "exit 1", "SIGKILL"; empty: none has.
+   *
+   * @generated from field: string last_end = 10;
+   */
+  lastEnd: string;
+};
+
+/**
+ * Describes the message weft.node.v1.WorkloadStatus.
+ * Use `create(WorkloadStatusSchema)` to create a new message.
+ */
+export const WorkloadStatusSchema: GenMessage<WorkloadStatus> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 19);
+
+/**
+ * @generated from message weft.node.v1.WatchWorkloadLogRequest
+ */
+export type WatchWorkloadLogRequest = Message<"weft.node.v1.WatchWorkloadLogRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * At most so many lines of what is kept. 0: all of it.
+   *
+   * @generated from field: uint32 lines = 2;
+   */
+  lines: number;
+
+  /**
+   * Goes on with what is written next, until the caller goes away.
+   *
+   * @generated from field: bool follow = 3;
+   */
+  follow: boolean;
+};
+
+/**
+ * Describes the message weft.node.v1.WatchWorkloadLogRequest.
+ * Use `create(WatchWorkloadLogRequestSchema)` to create a new message.
+ */
+export const WatchWorkloadLogRequestSchema: GenMessage<WatchWorkloadLogRequest> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 20);
+
+/**
+ * @generated from message weft.node.v1.WatchWorkloadLogResponse
+ */
+export type WatchWorkloadLogResponse = Message<"weft.node.v1.WatchWorkloadLogResponse"> & {
+  /**
+   * @generated from field: repeated weft.node.v1.WorkloadLogLine lines = 1;
+   */
+  lines: WorkloadLogLine[];
+
+  /**
+   * Lines between the ones before and these that were no longer kept.
+   *
+   * @generated from field: uint64 missed = 2;
+   */
+  missed: bigint;
+};
+
+/**
+ * Describes the message weft.node.v1.WatchWorkloadLogResponse.
+ * Use `create(WatchWorkloadLogResponseSchema)` to create a new message.
+ */
+export const WatchWorkloadLogResponseSchema: GenMessage<WatchWorkloadLogResponse> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 21);
+
+/**
+ * @generated from message weft.node.v1.WorkloadLogLine
+ */
+export type WorkloadLogLine = Message<"weft.node.v1.WorkloadLogLine"> & {
+  /**
+   * @generated from field: int64 at_ms = 1;
+   */
+  atMs: bigint;
+
+  /**
+   * "out" or "err".
+   *
+   * @generated from field: string stream = 2;
+   */
+  stream: string;
+
+  /**
+   * Without its end; what is no UTF-8 is replaced.
+   *
+   * @generated from field: string text = 3;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message weft.node.v1.WorkloadLogLine.
+ * Use `create(WorkloadLogLineSchema)` to create a new message.
+ */
+export const WorkloadLogLineSchema: GenMessage<WorkloadLogLine> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 22);
+
+/**
  * @generated from service weft.node.v1.NodeService
  */
 export const NodeService: GenService<{
@@ -779,6 +967,26 @@ export const NodeService: GenService<{
     methodKind: "unary";
     input: typeof UndrainRequestSchema;
     output: typeof UndrainResponseSchema;
+  },
+  /**
+   * What the agent supervises, as it is now.
+   *
+   * @generated from rpc weft.node.v1.NodeService.ListWorkloads
+   */
+  listWorkloads: {
+    methodKind: "unary";
+    input: typeof ListWorkloadsRequestSchema;
+    output: typeof ListWorkloadsResponseSchema;
+  },
+  /**
+   * The end of a workload's log, and what it goes on to say.
+   *
+   * @generated from rpc weft.node.v1.NodeService.WatchWorkloadLog
+   */
+  watchWorkloadLog: {
+    methodKind: "server_streaming";
+    input: typeof WatchWorkloadLogRequestSchema;
+    output: typeof WatchWorkloadLogResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_node_v1_node, 0);

@@ -14,6 +14,7 @@ import {
   ServiceClass,
 } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema, TrustBundleSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { WorkloadKind } from "../../../../gen/weft/fabric/v1/workload_pb.ts";
 
 const dates = { issuedAtMs: 1_800_000_000_000, notAfterMs: 1_800_086_400_000 };
 const roleNames = Object.entries(NodeRole).filter(([name]) => name !== "UNSPECIFIED") as [string, AssignableRole][];
@@ -142,6 +143,15 @@ const view: ClusterView = {
       { ...row, sourceNodeId: "", nodeId: "nd-relay-orgy", region: "" },
     ];
   }),
+  workloads: nodes.map(({ nodeId }) => ({
+    workloadId: `workloadid-${nodeId}`,
+    nodeId,
+    name: `workloadname-${nodeId}`,
+    spec: { kind: WorkloadKind.NATIVE, command: `workloadcommand-${nodeId}` },
+    running: true,
+    privilegesApproved: false,
+    fingerprint: `workloadprint-${nodeId}`,
+  })),
 };
 
 function bytesOf(nodeId: string): Buffer {
@@ -186,6 +196,10 @@ const markers: Readonly<Record<string, Buffer>> = {
       "intentname",
       "wanted",
       "owned",
+      "workloadid",
+      "workloadname",
+      "workloadcommand",
+      "workloadprint",
     ].map((name) => [name, Buffer.from(`${name}-`)]),
   ),
   ...Object.fromEntries(Object.entries(doubles).map(([name, value]) => [name, double(value)])),
@@ -194,7 +208,8 @@ const markers: Readonly<Record<string, Buffer>> = {
 };
 
 const linkNumbers = ["rtt", "jitter", "loss", "reliability", "bandwidth", "failures"];
-const everyone = ["nodename", "nodehost", "linklabel", "region"];
+const ofMember = ["workloadid", "workloadname", "workloadcommand", "workloadprint"];
+const everyone = ["nodename", "nodehost", "linklabel", "region", ...ofMember];
 const entryMarkers = [
   "poolid",
   "poolname",
@@ -267,7 +282,7 @@ describe("LAW-C3 A12 a node's bytes hold what its roles may hold and nothing els
     };
     walk({ ...view, bundle: undefined });
     const known =
-      /^(?:weft-test\.internal|cl-a|default|nd-.*|org[xy]||(?:nodename|nodehost|linklabel|region|poolid|poolname|resourceid|resourcename|targethost|unixpath|listenerid|listenername|bindhost|source|clientid|intentid|intentname|wanted|owned)-.*)$/;
+      /^(?:weft-test\.internal|cl-a|default|nd-.*|org[xy]||(?:nodename|nodehost|linklabel|region|poolid|poolname|resourceid|resourcename|targethost|unixpath|listenerid|listenername|bindhost|source|clientid|intentid|intentname|wanted|owned|workloadid|workloadname|workloadcommand|workloadprint)-.*)$/;
     expect(texts.filter((text) => !known.test(text))).toEqual([]);
   });
 
@@ -278,6 +293,12 @@ describe("LAW-C3 A12 a node's bytes hold what its roles may hold and nothing els
       expect(bytes.includes("orgy")).toBe(false);
     },
   );
+
+  it.each(cases)("%s (%i) for %s knows its own workloads and nobody else's", (tag, _role, owner) => {
+    const nodeId = `nd-${tag}-${owner}`;
+    const found = bytesOf(nodeId).toString("latin1").matchAll(/workloadname-(nd-[a-z-]+-(?:all|org[xy]))/g);
+    expect([...found].map((match) => match[1])).toEqual([nodeId]);
+  });
 
   it.each([
     ["entry", ["relay"]],
