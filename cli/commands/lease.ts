@@ -3,8 +3,8 @@
 import type { Command } from "commander";
 import {
   type GetLeaseResponse,
-  type LeaseEntry,
   LeaseAdminService,
+  type LeaseEntry,
   LeaseState,
   TenureEnd,
 } from "../../gen/weft/admin/v1/lease_pb.ts";

@@ -59,7 +59,9 @@ export async function listLeases(
 
 /** One lease as operators see it; undefined when nobody ever held it. */
 export async function leaseOverview(q: Queryable, clusterId: string, name: string): Promise<LeaseOverview | undefined> {
-  return one(await q.query<LeaseOverview>(`${overview} where lease.cluster_id = $1 and lease.name = $2`, [clusterId, name]));
+  return one(
+    await q.query<LeaseOverview>(`${overview} where lease.cluster_id = $1 and lease.name = $2`, [clusterId, name]),
+  );
 }
 
 /** What is kept of a lease's past, newest fence first. */
