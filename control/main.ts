@@ -70,8 +70,8 @@ export async function startControl(
     const message = `this installation was made in ${mode} mode; start control in the same`;
     throw new WeftError("failed_precondition", message, { detail: "MODE_MISMATCH" });
   }
-  const watch = startAuditWatch(ctx, alarm);
-  undo.add("audit watch", () => watch.stop());
+  const auditWatch = startAuditWatch(ctx, alarm);
+  undo.add("audit watch", () => auditWatch.stop());
   const health = new HealthState();
   const { doors, surfaces } = await openDoors(config, ctx, trustDomain, health, undo);
   const draining = { graceMs: 0 };
@@ -126,7 +126,10 @@ async function openDoors(
   const { services, stop } = createServices(ctx, authority, allowlist);
   undo.add("jobs", stop);
   const judges: { join: Judge; control: Judge; operator: Judge } = {
-    join: (socket, caller) => anonymousCaller(socket.remoteAddress ?? caller.sourceAddress, "join", caller.clusterId),
+    join: async (socket, caller) => ({
+      ...anonymousCaller(socket.remoteAddress ?? caller.sourceAddress, "join", caller.clusterId),
+      ...((await allowlist.hold.holds()) ? { held: true } : {}),
+    }),
     control(socket, caller) {
       const expect = doors.expectNode(caller.clusterId ?? "");
       if (expect === undefined) return { refused: "CLUSTER_UNKNOWN" };

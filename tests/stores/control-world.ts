@@ -12,6 +12,7 @@ import { parseSpiffe } from "../../certs/spiffe.ts";
 import { Allowlist } from "../../control/domain/allowlist.ts";
 import { Authority } from "../../control/domain/authority.ts";
 import { type InitOutcome, initializeControl } from "../../control/domain/init.ts";
+import { createTrustAlarm, type TrustAlarm } from "../../control/domain/trust-alarm.ts";
 import { memoryHints } from "../../control/hints/memory.ts";
 import { auditService } from "../../control/services/audit.ts";
 import { clusterService } from "../../control/services/cluster.ts";
@@ -42,6 +43,7 @@ import { errorInterceptor } from "../../rpc/interceptors.ts";
 /** One replica: its own caches over a store that may be shared. */
 export class Replica {
   readonly deps: ServiceDeps;
+  readonly alarm: TrustAlarm;
 
   constructor(sql: Sql, sealingKey: SealingKey, overrides: Partial<ServiceDeps> = {}) {
     const ctx = {
@@ -53,7 +55,9 @@ export class Replica {
       log: silentLog,
       ...overrides,
     };
-    this.deps = { ...ctx, authority: new Authority(ctx), allowlist: new Allowlist(ctx) };
+    this.alarm = createTrustAlarm(ctx);
+    const guarded = { ...ctx, seal: this.alarm.guard(ctx.seal) };
+    this.deps = { ...guarded, authority: new Authority(guarded), allowlist: new Allowlist(guarded) };
   }
 
   /** A client of any service of this replica, calling as `caller`. */
