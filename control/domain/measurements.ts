@@ -82,6 +82,9 @@ function linkChanged(before: LinkValues | undefined, after: LinkValues): boolean
   );
 }
 
+/** Silence, the longer the further. */
+const silences: readonly Health[] = ["stale", "offline", "missing"];
+
 /**
  * A node's health as it may be published. Silence counts only while somebody listened: after an outage of control every
  * node looks silent, and publishing that would stop the routes of a fabric that works. Until the silence is longer than
@@ -89,9 +92,11 @@ function linkChanged(before: LinkValues | undefined, after: LinkValues): boolean
  * store's clock was set back, which begins it anew, and whoever has beaten since has a newer beat.
  */
 export function provenHealth(before: Health | undefined, node: NodeValues, listenedForMs: number): Health {
-  const { draining } = node;
-  const future = node.beatAgeMs !== undefined && isOfTheFuture(node.beatAgeMs);
-  const beatAgeMs = future ? Math.max(0, listenedForMs) : node.beatAgeMs;
+  const { beatAgeMs, draining } = node;
+  if (beatAgeMs !== undefined && isOfTheFuture(beatAgeMs)) {
+    const heard = healthOf({ beatAgeMs: Math.max(0, listenedForMs), draining: false });
+    return before === undefined ? "stale" : silences.indexOf(heard) > silences.indexOf(before) ? heard : before;
+  }
   const seen = healthOf({ beatAgeMs, draining });
   if (beatAgeMs === undefined || before === undefined) return seen;
   const heard = healthOf({ beatAgeMs: Math.min(beatAgeMs, listenedForMs), draining });

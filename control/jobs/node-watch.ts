@@ -122,13 +122,13 @@ async function reconcilePlacements(tx: Tx, clusterId: string): Promise<readonly 
     }));
 }
 
-function hasPlacements({ roles, pools, listeners }: NodePlacements): boolean {
-  return roles + pools + listeners > 0;
+function hasPlacements({ roles, pools, listeners, workloads }: NodePlacements): boolean {
+  return roles + pools + listeners + workloads > 0;
 }
 
 /** "2 roles, 1 pool": what there is of each. */
-function placed({ roles, pools, listeners }: NodePlacements): string {
-  const words = Object.entries({ role: roles, pool: pools, listener: listeners });
+function placed({ roles, pools, listeners, workloads }: NodePlacements): string {
+  const words = Object.entries({ role: roles, pool: pools, listener: listeners, workload: workloads });
   return words.flatMap(([word, n]) => (n === 0 ? [] : [`${n} ${word}${n === 1 ? "" : "s"}`])).join(", ");
 }
 

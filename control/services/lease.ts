@@ -22,7 +22,7 @@ import {
   releaseLease,
   renewLease,
 } from "../store/leases.ts";
-import { requireActiveMember } from "../store/memberships.ts";
+import { requireActiveMember, requireTakesNew } from "../store/memberships.ts";
 import type { Tx } from "../store/sql.ts";
 import { counter, ownId, within } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
@@ -35,7 +35,10 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
       const ttlMs = ttlOf(request.ttlMs);
       const row = await deps.sql.tx(async (tx) => {
         const taken = await acquireLease(tx, claim, ttlMs);
-        if (taken?.fresh === true) await record(tx, caller, "lease.acquired", claim, taken);
+        if (taken?.fresh === true) {
+          await requireTakesNew(tx, claim.nodeId);
+          await record(tx, caller, "lease.acquired", claim, taken);
+        }
         return taken;
       });
       if (row === undefined) {
@@ -69,7 +72,9 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
       const caller = callerOf(context);
       const name = ownId("name", request.name, limits.leaseNameMaxBytes);
       const rows =
-        caller.kind === "node" ? [await ownLease(deps, caller, name)] : await operatorsLeases(deps, request.clusterId, name);
+        caller.kind === "node"
+          ? [await ownLease(deps, caller, name)]
+          : await operatorsLeases(deps, request.clusterId, name);
       const [row, ...others] = rows.filter((each) => each !== undefined);
       if (row === undefined) throw new WeftError("not_found", "no such lease", { detail: "LEASE_NOT_FOUND" });
       if (others.length > 0) {

@@ -134,6 +134,7 @@ export interface NodePlacements extends HolderFacts {
   readonly roles: number;
   readonly pools: number;
   readonly listeners: number;
+  readonly workloads: number;
 }
 
 /** Members something was placed on that are not simply online, or were not when last looked at. */
@@ -142,7 +143,8 @@ export async function unsettledPlacements(q: Queryable, clusterId: string): Prom
     `select n.id as "nodeId", coalesce(s.state, 'kept') as state, p.health, false as revoked, coalesce(${forMs}, 0) as "forMs",
        (select count(*) from role_assignment r where r.node_id = n.id) as roles,
        (select count(*) from pool_node x where x.node_id = n.id) as pools,
-       (select count(*) from listener l where l.entry_node_id = n.id and l.removed_at_ms is null) as listeners
+       (select count(*) from listener l where l.entry_node_id = n.id and l.removed_at_ms is null) as listeners,
+       (select count(*) from workload w where w.node_id = n.id) as workloads
      from node n join cluster c on c.id = n.cluster_id
      left join published_node p on p.node_id = n.id
      left join placement_state s on s.node_id = n.id

@@ -20,6 +20,10 @@ describe("M-A6 health from the last beat", () => {
     [15_001, true, "stale"],
     [60_001, true, "offline"],
     [undefined, true, "missing"],
+    // The store's clock was set back: a second is a difference between statements, an hour is not.
+    [-15_000, false, "online"],
+    [-15_001, false, "stale"],
+    [-hourMs, true, "stale"],
   ];
   for (const [beatAgeMs, draining, health] of table) {
     it(`age ${beatAgeMs ?? "none"} ms, draining ${draining}: ${health}`, () => {

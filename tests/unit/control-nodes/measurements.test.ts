@@ -72,6 +72,18 @@ describe("silence", () => {
     expect(provenHealth("missing", { ...silent, beatAgeMs: 48 * hourMs }, 0)).toBe("missing");
   });
 
+  it("since the store's clock was set back is counted from when listening began anew, and recovers nobody", () => {
+    const future = { ...silent, beatAgeMs: -hourMs };
+    expect(provenHealth(undefined, future, 0)).toBe("stale");
+    for (const before of ["online", "draining", "offline", "missing"] as const) {
+      expect(provenHealth(before, future, 15_000)).toBe(before);
+    }
+    expect(provenHealth("online", future, 15_001)).toBe("stale");
+    expect(provenHealth("draining", future, 60_001)).toBe("offline");
+    expect(provenHealth("missing", future, 60_001)).toBe("missing");
+    expect(provenHealth("offline", { ...silent, beatAgeMs: -1_000 }, 0)).toBe("online");
+  });
+
   it("ends with a beat, listened to or not", () => {
     for (const listenedForMs of [0, 50, hourMs]) {
       expect(provenHealth("offline", { ...silent, beatAgeMs: 100 }, listenedForMs)).toBe("online");
