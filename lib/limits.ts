@@ -273,6 +273,8 @@ export const limits = {
   auditLineMaxChars: 1 * MiB,
   auditExportPageBytes: 256 * KiB,
   auditWitnessCheckMs: 10 * secondMs,
+  // How often every trust row is read again, whether anybody asks for it or not (control/jobs/audit-watch.ts).
+  trustSweepEveryMs: 300 * secondMs,
   // Refused calls that are written down (control/rpc/refusals.ts), besides refusalsRecordedPerSecond of one caller: of all
   // strangers together, of all known callers together, per replica. The rest is counted in one record a minute.
   refusalsOfStrangersPerSecond: 1,
