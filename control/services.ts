@@ -29,6 +29,8 @@ import { routingService } from "./services/routing.ts";
 import { tokenService } from "./services/token.ts";
 import { workloadService } from "./services/workload.ts";
 import type { StoreContext } from "./store/context.ts";
+import { serviceChannelService } from "./services/service-channel.ts";
+import { storeService } from "./services/store.ts";
 
 export interface OpenServices {
   readonly services: ControlServices;
@@ -45,8 +47,8 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   const jobs = startControlJobs(ctx);
   const services: ControlServices = {
     enrollment: enrollmentService(deps),
-    control: controlService({ ...deps, snapshots, feeds }),
-    heartbeat: heartbeatService(deps),
+    control: controlService({ ...deps, hold: allowlist.hold, snapshots, feeds }),
+    heartbeat: heartbeatService({ ...deps, hold: allowlist.hold }),
     lease: leaseService(deps),
     routing: routingService({ ...deps, snapshots }),
     audit: auditService(deps),
@@ -68,3 +70,5 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   };
   return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop()])) };
 }
+    serviceChannel: serviceChannelService(deps),
+    store: storeService({ ...deps, hold: allowlist.hold }),

@@ -439,6 +439,7 @@ export const limits = {
   restoreWitnessesMaxCount: 20_000,
   restoreHoldStaleMaxMs: 1 * secondMs,
 
+  backupPieceBytes: 256 * KiB,
   // Control: hints, the allowlist cache, enrollment.
   hintTopicEveryMs: 50,
   hintReconnectMaxMs: 2 * secondMs,

@@ -32,6 +32,7 @@ import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { Listeners } from "./events.ts";
 import { keepForkEvidence } from "./evidence.ts";
+import { KeptFeeds } from "./kept-feeds.ts";
 import type { FeedStore, IdentityHolder, NodeEvents, RevocationSubject, Unsubscribe } from "./ports.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
 
@@ -48,6 +49,8 @@ export interface FeedStoreDeps {
 export interface OwnFeedStore extends FeedStore {
   /** `issued_at_ms` of the newest verified feed; 0 before the first. */
   newestIssuedMs(): number;
+  /** Everything this node could show of control's own statements: the newest of each epoch, oldest first. */
+  kept(): readonly SignedFeed[];
 }
 
 const signedPath = (deps: FeedStoreDeps): string => join(deps.stateDir, "feed.bin");
@@ -119,6 +122,7 @@ class FeedDisk {
 class DiskFeedStore implements OwnFeedStore {
   readonly #deps: FeedStoreDeps;
   readonly #disk: FeedDisk;
+  readonly #kept: KeptFeeds;
   readonly #listeners: Listeners<void>;
   #signed: SignedFeed | undefined;
   #known: KnownRevocations | undefined;
@@ -127,6 +131,7 @@ class DiskFeedStore implements OwnFeedStore {
   constructor(deps: FeedStoreDeps) {
     this.#deps = deps;
     this.#disk = new FeedDisk(deps);
+    this.#kept = new KeptFeeds(deps.stateDir, deps.log);
     this.#listeners = new Listeners((thrown) => deps.log.error("feed listener failed", { error: messageOf(thrown) }));
     // Each by itself: one damaged file must not take the other's revocations away.
     for (const restore of [() => this.#restoreUnion(), () => this.#restoreStatement()]) {
@@ -150,6 +155,10 @@ class DiskFeedStore implements OwnFeedStore {
 
   newestIssuedMs(): number {
     return Number(this.#known?.issuedAtMs ?? 0n);
+  }
+
+  kept(): readonly SignedFeed[] {
+    return this.#signed === undefined ? this.#kept.list() : [...this.#kept.list(), this.#signed];
   }
 
   isRevoked(subject: RevocationSubject): boolean {
@@ -177,6 +186,9 @@ class DiskFeedStore implements OwnFeedStore {
       if (grown) this.#onlyRevoke(merged);
       return "known";
     }
+    const before = this.#known?.epoch;
+    if (this.#signed !== undefined && before !== undefined && merged.epoch > before)
+      this.#kept.keep(before, this.#signed);
     if (outcome === "newer" || this.#disk.isStale(merged)) this.#disk.write(feed, merged);
     this.#signed = feed;
     this.#revoke(merged);

@@ -5,7 +5,11 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type { ControlService, WorkloadReportSchema } from "../gen/weft/control/v1/control_pb.ts";
+import type {
+  ControlService,
+  ReturnFeedsRequestSchema,
+  WorkloadReportSchema,
+} from "../gen/weft/control/v1/control_pb.ts";
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { LinkProof, RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
@@ -29,6 +33,8 @@ export interface HeartbeatDeps {
   /** What this node runs, reported when it changes and now and then. */
   readonly workloads: () => readonly MessageInitShape<typeof WorkloadReportSchema>[];
   readonly onAnswer: (answer: BeatResponse) => void;
+  /** What this node holds, for a control that was restored from a backup. */
+  readonly held: () => MessageInitShape<typeof ReturnFeedsRequestSchema>;
 }
 
 /** Beats until `signal` aborts. Never rejects. */
@@ -55,6 +61,10 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
       if (failing) deps.log.info("control answers again");
       failing = false;
       deps.onAnswer(answer);
+      if (answer.returnFeeds) {
+        await deps.control().returnFeeds(deps.held(), { signal, timeoutMs: limits.beatEveryMs });
+        deps.log.info("control was restored from a backup and was told what this node holds");
+      }
       const links = deps.links();
       const workloads = deps.workloads();
       // Every twelfth beat repeats what did not change: a control that lost its store hears it again within a minute.

@@ -68,6 +68,12 @@ function auditHead(audit: AuditWitness): Pick<BeatFacts, "auditHead"> {
   return { auditHead: create(AuditHeadSchema, { seq: BigInt(head.seq), hash: Uint8Array.from(head.hash) }) };
 }
 
+/** The audit head this node has witnessed. */
+function headOf(deps: TaskDeps): Pick<BeatFacts, "auditHead"> {
+  const auditHead = deps.snapshot.current()?.auditHead;
+  return auditHead === undefined ? {} : { auditHead };
+}
+
 /** The pools this node is a member of, according to its snapshot. */
 function ownPools(deps: TaskDeps): string[] {
   const self = deps.identity.current().nodeId;
@@ -117,6 +123,12 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       control: () => session.control,
       workloads: () => reports(deps),
       onAnswer: deps.heard,
+      held: () => ({
+        feeds: [...deps.feed.kept()],
+        snapshotEpoch: deps.snapshot.current()?.epoch ?? 0n,
+        snapshotVersion: deps.snapshot.current()?.version ?? 0n,
+        ...headOf(deps),
+      }),
     },
     signal,
   );

@@ -44,7 +44,11 @@ export async function admit(options: AdmissionOptions, knock: Knock): Promise<Ca
   const verdict = await options.judge(knock.socket, knock.caller);
   if (isRefusal(verdict)) throw refuse(knock.caller, identityRefused(verdict.refused));
   const decision = decide(row, verdict);
-  if (!decision.allowed) throw refuse(verdict, policyRefused(decision.reason, decision.detail));
+  if (!decision.allowed) {
+    const error = policyRefused(decision.reason, decision.detail);
+    // "Not now" is no refusal of anybody.
+    throw decision.reason === "unavailable" ? error : refuse(verdict, error);
+  }
   if (row !== undefined && !options.buckets.take(row.limit, verdict)) {
     throw refuse(verdict, new WeftError("resource_exhausted", "too many calls, try again later", { detail: "RATE" }));
   }
@@ -60,6 +64,7 @@ const messages = {
   unauthenticated: "an identity is needed",
   permission_denied: "not allowed",
   not_found: "not found",
+  unavailable: "control was restored from a backup and waits for nodes to tell what it has forgotten; try again",
   internal: "internal error",
 } as const;
 

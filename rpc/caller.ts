@@ -38,6 +38,8 @@ export interface Caller {
   readonly roles?: readonly NodeRole[];
   /** Nodes: the identity stands, the membership does not. Only rows that say so let it in. */
   readonly suspended?: boolean;
+  /** Control was restored from a backup and is still finding out what it has forgotten. Only rows that say so let it in. */
+  readonly held?: boolean;
 }
 
 /** Why a connection may not call (any more): a detail in UPPER_SNAKE_CASE. */

@@ -42,6 +42,8 @@ export interface PolicyRow {
   readonly roles?: readonly NodeRole[];
   /** Nodes whose membership is disabled may call it too. */
   readonly suspendedOk?: boolean;
+  /** May be called while control still learns what a restore lost. */
+  readonly heldOk?: boolean;
   readonly subject: SubjectBinding;
   readonly limit: LimitClass;
   /** Refusals of this RPC are written to the audit log. */
@@ -55,7 +57,7 @@ export type Decision =
   | { readonly allowed: true }
   | {
       readonly allowed: false;
-      readonly reason: "unauthenticated" | "permission_denied" | "not_found" | "internal";
+      readonly reason: "unauthenticated" | "permission_denied" | "not_found" | "unavailable" | "internal";
       readonly detail: string;
     };
 
@@ -97,6 +99,9 @@ export function decide(row: PolicyRow | undefined, caller: Caller): Decision {
   }
   if (!row.arrivedBy.includes(caller.arrivedBy) || !doorsOf[caller.kind].includes(caller.arrivedBy)) {
     return { allowed: false, reason: "permission_denied", detail: "WRONG_DOOR" };
+  }
+  if (caller.held === true && row.heldOk !== true) {
+    return { allowed: false, reason: "unavailable", detail: "RESTORE_SETTLING" };
   }
   if (caller.suspended === true && row.suspendedOk !== true) {
     return { allowed: false, reason: "permission_denied", detail: "MEMBERSHIP_DISABLED" };

@@ -29,6 +29,8 @@ import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../gen/weft/admin/v1/token_pb.ts";
 import { WorkloadService } from "../gen/weft/admin/v1/workload_pb.ts";
+import { ServiceChannelService } from "../gen/weft/admin/v1/service_channel_pb.ts";
+import { StoreService } from "../gen/weft/admin/v1/store_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -74,6 +76,8 @@ const services: Record<keyof ControlServices, DescService> = {
   workload: WorkloadService,
 };
 const inspected: readonly DescService[] = [Health, ReflectionV1, ReflectionV1Alpha];
+  serviceChannel: ServiceChannelService,
+  store: StoreService,
 const every: readonly DescMethod[] = [...Object.values(services), ...inspected].flatMap((service) => service.methods);
 
 /** Written by hand, not read from the table: "who@door". */

@@ -21,6 +21,7 @@ import { getNode, requireAuthenticNode, setNodeKey } from "../store/nodes.ts";
 import { rolesOf } from "../store/roles.ts";
 import { one } from "../store/sql.ts";
 import { roles as roleWords } from "../store/vocabulary.ts";
+import { RestoreHold } from "./restore-hold.ts";
 
 export interface Allowed {
   readonly allowed: true;
@@ -56,6 +57,8 @@ interface Entry {
 }
 
 export class Allowlist {
+  /** What a restore from a backup asks of callers, for a while. */
+  readonly hold: RestoreHold;
   readonly #ctx: StoreContext;
   readonly #entries = new Map<string, Entry>();
   readonly #unsubscribe: () => void;
@@ -64,6 +67,7 @@ export class Allowlist {
 
   constructor(ctx: StoreContext) {
     this.#ctx = ctx;
+    this.hold = new RestoreHold(ctx);
     this.#unsubscribe = ctx.hints.subscribe(CERTIFICATES_TOPIC, () => this.forget());
   }
 

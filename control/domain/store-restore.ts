@@ -18,7 +18,9 @@ import type { BackupHeader } from "../store/backup-file.ts";
 import { hasTable, ledgerTable, quoted, tableShapes } from "../store/catalog.ts";
 import { raiseEpoch } from "../store/installation.ts";
 import { type Migration, moveMark, ownMigrations } from "../store/migrate.ts";
+import { newestRestore } from "../store/restores.ts";
 import { one, type Queryable, type Tx } from "../store/sql.ts";
+import { tellGap } from "./restore-gap.ts";
 import { copyFromBackup, finishCopy, isEmptyDatabase, requireVerified } from "./store-copy.ts";
 import { type Rehearsal, type RehearsalDeps, rehearseRestore } from "./store-rehearsal.ts";
 
@@ -155,6 +157,8 @@ async function beginAgain(
     before: { epoch: header.epoch, auditSeq: (await auditHead(tx)).seq },
     after: { epoch, takenAtMs: header.takenAtMs, schemaVersion: header.schemaVersion },
   });
+  const restore = await newestRestore(tx);
+  if (restore !== undefined) await tellGap(tx, restore);
   return epoch;
 }
 

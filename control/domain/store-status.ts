@@ -3,8 +3,9 @@
 import { auditHead } from "../store/audit.ts";
 import { databaseSizeBytes, hasTable, rowCounts, tableShapes } from "../store/catalog.ts";
 import { appliedMigrations, moveMark, ownMigrations } from "../store/migrate.ts";
-import { openRestore, type RestoreRow, type WitnessRow, witnessesOf } from "../store/restores.ts";
+import { newestRestore, type RestoreRow } from "../store/restores.ts";
 import { one, type Queryable, type Sql } from "../store/sql.ts";
+import { type RestoreGap, readGap } from "./restore-gap.ts";
 
 /** A server that follows the primary. */
 export interface StoreMember {
@@ -37,7 +38,8 @@ export interface StoreStatus {
   };
   /** "departed: <where to>" or "arriving: <from where>"; empty for a store that stays. */
   readonly moved: string;
-  readonly restore?: RestoreRow & { readonly witnesses: readonly WitnessRow[] };
+  /** The newest, if there ever was one. */
+  readonly restore?: RestoreRow & { readonly gap: RestoreGap };
 }
 
 /** Reads everything; of a store of any version, and also of an empty one. Throws SCHEMA_INTERRUPTED. */
@@ -49,7 +51,7 @@ export async function storeStatus(sql: Sql): Promise<StoreStatus> {
       const server = await serverOf(tx);
       const mark = await moveMark(tx);
       const installation = await installationOf(tx);
-      const restore = (await hasTable(tx, "store_restore")) ? await openRestore(tx, { settledToo: true }) : undefined;
+      const restore = (await hasTable(tx, "store_restore")) ? await newestRestore(tx) : undefined;
       return {
         driver: sql.driver,
         ...server,
@@ -60,7 +62,7 @@ export async function storeStatus(sql: Sql): Promise<StoreStatus> {
         tables: await rowCounts(tx, shapes),
         moved: mark === undefined ? "" : `${mark.direction}: ${mark.counterpart}`,
         ...(installation === undefined ? {} : { installation }),
-        ...(restore === undefined ? {} : { restore: { ...restore, witnesses: await witnessesOf(tx, restore.id) } }),
+        ...(restore === undefined ? {} : { restore: { ...restore, gap: await readGap(tx, restore) } }),
       };
     },
     { mode: "read only" },

@@ -4,7 +4,7 @@
  */
 
 import type { TLSSocket } from "node:tls";
-import { type Expectation, judgePeer } from "../../certs/judge.ts";
+import { type Expectation, judgePeer, type Peer } from "../../certs/judge.ts";
 import { formatSpiffe } from "../../certs/spiffe.ts";
 import { WeftError } from "../../lib/errors.ts";
 import type { ArrivedBy, Caller, Verdict } from "../../rpc/caller.ts";
@@ -16,17 +16,19 @@ export interface Expected {
   readonly arrivedBy: ArrivedBy;
 }
 
+type Judges = Pick<Allowlist, "judge" | "hold">;
+
 /** Rejects (`unavailable`) when the allowlist cannot be asked. */
 export async function judgeCaller(
   socket: TLSSocket,
   expected: Expected,
-  allowlist: Pick<Allowlist, "judge">,
+  allowlist: Judges,
   sourceAddress = socket.remoteAddress ?? "",
 ): Promise<Verdict> {
   const { expect, arrivedBy } = expected;
   const peer = judgePeer<"node" | "operator">(socket, expect);
   if (!peer.ok) return { refused: peer.why };
-  const listed = await allowlist.judge(peer.issuerKeyId, peer.serialHex);
+  const listed = await judgeLeaf(socket, peer, allowlist);
   if (!listed.allowed) return { refused: listed.detail };
   const spiffe = formatSpiffe(peer.id);
   // The row vouches for this serial as exactly this subject; anything else is a forged or mixed-up row.
@@ -49,19 +51,25 @@ export async function judgeCaller(
           clusterId: peer.id.clusterId,
           roles: listed.roles,
           ...(listed.memberActive ? {} : { suspended: true }),
+          ...((await allowlist.hold.holds()) ? { held: true } : {}),
         };
   return caller;
+}
+
+/** What the allowlist says, once a restore's gap in it is closed as far as this leaf goes. */
+async function judgeLeaf(socket: TLSSocket, peer: Peer, allowlist: Judges): ReturnType<Allowlist["judge"]> {
+  const listed = await allowlist.judge(peer.issuerKeyId, peer.serialHex);
+  if (listed.allowed || listed.detail !== "CERTIFICATE_UNKNOWN" || peer.id.kind !== "node") return listed;
+  const der = socket.getPeerX509Certificate()?.raw;
+  if (der === undefined || !(await allowlist.hold.adopt(peer, der))) return listed;
+  return await allowlist.judge(peer.issuerKeyId, peer.serialHex);
 }
 
 /**
  * Who may open a session. While the allowlist cannot be asked, whoever shows a right certificate may: each of its calls is
  * judged again before anything is done, and answered with the reason why that is not possible now.
  */
-export async function judgeKnock(
-  socket: TLSSocket,
-  expected: Expected,
-  allowlist: Pick<Allowlist, "judge">,
-): Promise<Verdict> {
+export async function judgeKnock(socket: TLSSocket, expected: Expected, allowlist: Judges): Promise<Verdict> {
   try {
     return await judgeCaller(socket, expected, allowlist);
   } catch (thrown) {

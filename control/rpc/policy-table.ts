@@ -18,6 +18,8 @@ import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
+import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
+import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -57,14 +59,18 @@ const nodeOrOperator = { callers: ["node", "operator"], arrivedBy: ["control", "
 export const controlPolicy: PolicyTable = {
   ...inspectPolicy,
   ...rowsOf(EnrollmentService, {
-    getTrustBundle: { ...stranger, auditRefusal: false },
-    enroll: stranger,
+    getTrustBundle: { ...stranger, auditRefusal: false, heldOk: true },
+    enroll: { ...stranger, heldOk: true },
     pollEnrollment: stranger,
     recover: stranger,
     renew: { ...ownNode, suspendedOk: true },
   }),
-  ...rowsOf(ControlService, { watchSnapshot: { ...ownNode, suspendedOk: true }, reportWorkloads: ownNode }),
-  ...rowsOf(HeartbeatService, { beat: ownNode }),
+  ...rowsOf(ControlService, {
+    watchSnapshot: { ...ownNode, suspendedOk: true, heldOk: true },
+    reportWorkloads: ownNode,
+    returnFeeds: { ...ownNode, heldOk: true },
+  }),
+  ...rowsOf(HeartbeatService, { beat: { ...ownNode, heldOk: true } }),
   ...rowsOf(LeaseService, {
     acquire: ownNode,
     renew: ownNode,
@@ -134,3 +140,17 @@ export const controlPolicy: PolicyTable = {
     removeWorkload: operator,
   }),
 };
+  ...rowsOf(ServiceChannelService, {
+    issueLease: operator,
+    // Entries and egresses ask about leases they enforce; which those are is the service's to say.
+    introspectLease: {
+      ...nodeOrOperator,
+      subject: { kind: "fields", fields: [{ field: "cluster_id", equals: "caller-cluster", emptyOk: true }] },
+      limit: "node",
+      auditRefusal: true,
+    },
+    maintainLease: operator,
+    releaseLease: operator,
+    listLeases: operator,
+  }),
+  ...rowsOf(StoreService, { getStoreStatus: operator, backupStore: operator, acceptRestore: operator }),

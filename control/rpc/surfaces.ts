@@ -19,6 +19,8 @@ import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
+import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
+import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -55,6 +57,8 @@ export interface ControlServices {
   readonly workload: ServiceImpl<typeof WorkloadService>;
 }
 
+  readonly serviceChannel: ServiceImpl<typeof ServiceChannelService>;
+  readonly store: ServiceImpl<typeof StoreService>;
 export interface ControlJudges {
   readonly join: Judge;
   readonly control: Judge;
@@ -155,4 +159,6 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.rpc(RoutingService.method.explainRoute, services.routing.explainRoute);
     router.rpc(RoutingService.method.listLinks, services.routing.listLinks);
   };
+    router.service(ServiceChannelService, services.serviceChannel);
+    router.service(StoreService, services.store);
 }

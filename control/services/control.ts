@@ -8,16 +8,19 @@
  */
 
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import {
-  type ControlService,
-  type ReportWorkloadsRequest,
-  type WatchSnapshotRequest,
+import type {
+  ControlService,
+  ReportWorkloadsRequest,
+  WatchSnapshotRequest,
 } from "../../gen/weft/control/v1/control_pb.ts";
 import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
+import type { Authority } from "../domain/authority.ts";
 import type { FeedSource, IssuedFeed } from "../domain/feed.ts";
+import type { RestoreHold } from "../domain/restore-hold.ts";
+import { learnFrom } from "../domain/restore-learn.ts";
 import type { SnapshotSource } from "../domain/snapshot.ts";
 import { Wake } from "../domain/wake.ts";
 import { kindText } from "../domain/workload-spec.ts";
@@ -33,6 +36,8 @@ import { callerOf, invalid } from "./service-context.ts";
 export interface ControlServiceDeps extends StoreContext {
   readonly snapshots: SnapshotSource;
   readonly feeds: FeedSource;
+  readonly authority: Pick<Authority, "installation">;
+  readonly hold: RestoreHold;
 }
 
 export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof ControlService> {
@@ -44,6 +49,20 @@ export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof Con
       await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
       await deps.sql.tx((tx) => replaceWorkloads(tx, clusterId, nodeId, workloads));
       return {};
+    },
+    async returnFeeds(request, context) {
+      const { nodeId, clusterId } = nodeOf(callerOf(context));
+      const head = request.auditHead;
+      const learned = await learnFrom(deps, {
+        clusterId,
+        nodeId,
+        feeds: atMost("feeds", request.feeds, limits.keptFeedsMaxCount),
+        auditSeq: counter("audit_head", head?.seq ?? 0n),
+        auditHash: head === undefined || head.hash.length !== 32 ? null : head.hash,
+        snapshotEpoch: counter("snapshot_epoch", request.snapshotEpoch),
+        snapshotVersion: counter("snapshot_version", request.snapshotVersion),
+      });
+      return { learned };
     },
   };
 }
@@ -74,7 +93,9 @@ async function* watchSnapshot(
         yield { message: { case: "feed", value: feed.feed } };
         told = feed;
       }
-      if (comparePositions(await deps.snapshots.position(clusterId), held) > 0) {
+      // Nothing is granted anew before it is known what a restore has forgotten.
+      const grants = !(await deps.hold.holds());
+      if (grants && comparePositions(await deps.snapshots.position(clusterId), held) > 0) {
         const built = await deps.snapshots.build(clusterId, nodeId);
         yield { message: { case: "snapshot", value: built.envelope } };
         held = built;
@@ -92,13 +113,6 @@ function isNews(told: IssuedFeed | undefined, feed: IssuedFeed): boolean {
   if (told === undefined || told.feedEpoch !== feed.feedEpoch || told.feedSeq !== feed.feedSeq) return true;
   return feed.issuedAtMs - told.issuedAtMs >= limits.feedEveryMs - limits.watchPollMs;
 }
-
-const stateNames: Readonly<Record<number, WorkloadStateName>> = {
-  [WorkloadState.RUNNING]: "running",
-  [WorkloadState.STOPPED]: "stopped",
-  [WorkloadState.DEGRADED]: "degraded",
-  [WorkloadState.FAILED]: "failed",
-};
 
 function workloadsFromWire(request: ReportWorkloadsRequest) {
   const reports = atMost("workloads", request.workloads, limits.reportedWorkloadsMaxCount).map((report) => {

@@ -5,6 +5,7 @@ import type { BeatRequest, HeartbeatService } from "../../gen/weft/heartbeat/v1/
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
 import { healthOf, skewOf } from "../domain/health.ts";
+import type { RestoreHold } from "../domain/restore-hold.ts";
 import { refreshMeasurements } from "../domain/upkeep.ts";
 import { type BeatReport, recordBeat, storeNowMs } from "../store/beats.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -16,7 +17,9 @@ import { callerOf, invalid } from "./service-context.ts";
 
 const HASH_BYTES = 32;
 
-export function heartbeatService(deps: StoreContext): ServiceImpl<typeof HeartbeatService> {
+export function heartbeatService(
+  deps: StoreContext & { readonly hold: Pick<RestoreHold, "awaits"> },
+): ServiceImpl<typeof HeartbeatService> {
   return {
     async beat(request, context) {
       const { nodeId, clusterId } = nodeOf(callerOf(context));
@@ -38,6 +41,7 @@ export function heartbeatService(deps: StoreContext): ServiceImpl<typeof Heartbe
         snapshotVersion: BigInt(version),
         health: healths.value(health),
         skewMs,
+        returnFeeds: await deps.hold.awaits(clusterId, nodeId),
       };
     },
   };

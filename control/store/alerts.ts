@@ -36,6 +36,8 @@ export const alertKinds = {
   "audit-gap": "warning",
   // A trust row that no control of this installation wrote (control/domain/trust-alarm.ts); object "<table>/<key>".
   "trust-row-forged": "critical",
+  // A backup was restored: what nodes know and the store does not (control/domain/restore-gap.ts); object "restore/<id>".
+  "restore-gap": "critical",
 } as const satisfies Readonly<Record<string, AlertSeverity>>;
 
 export type AlertKind = keyof typeof alertKinds;

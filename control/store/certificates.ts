@@ -79,7 +79,7 @@ export async function insertCertificate(
   tx: Tx,
   ctx: CertificateContext,
   subject: CertificateSubject,
-  leaf: IssuedLeaf,
+  leaf: Omit<IssuedLeaf, "certificatePem" | "certificateDer"> & { readonly certificateDer: Uint8Array },
   status: "current" | "next",
 ): Promise<void> {
   const live = await lockLive(tx, ctx.seal, subject);
@@ -194,6 +194,21 @@ export async function revokeCertificates(
   for (const row of rows) await setStatus(tx, ctx.seal, row, "revoked");
   tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
   return rows;
+}
+
+/** Revokes one leaf, or every leaf of a key, whosever it is; an empty name stands for none. */
+export async function revokeLeaves(
+  tx: Tx,
+  ctx: CertificateContext,
+  named: { readonly issuerKeyId: string; readonly serial: string; readonly keyHash: string },
+): Promise<void> {
+  const text = `select ${columns} from certificate where status <> 'revoked'
+    and (($2 <> '' and issuer_key_id = $1 and serial = $2) or ($3 <> '' and key_hash = $3)) order by serial for update`;
+  const params = [named.issuerKeyId, named.serial, named.keyHash];
+  for (const row of authentic(ctx.seal, await tx.query<CertificateRow>(text, params))) {
+    await setStatus(tx, ctx.seal, row, "revoked");
+  }
+  tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
 }
 
 /** Whether a key has ever been certified, for anybody but `except`. */

@@ -37,15 +37,14 @@ export interface WitnessRow {
   readonly seenAtMs: number;
 }
 
-/** The newest restore that is not settled, or the newest at all. */
-export async function openRestore(q: Queryable, { settledToo = false } = {}): Promise<RestoreRow | undefined> {
+/** The newest restore, settled or not; undefined in a store that never was. */
+export async function newestRestore(q: Queryable): Promise<RestoreRow | undefined> {
   return one(
     await q.query<RestoreRow>(
       `select id, restored_at_ms as "restoredAtMs", taken_at_ms as "takenAtMs", backup_epoch as "backupEpoch",
          backup_audit_seq as "backupAuditSeq", positions, epoch, settled_at_ms as "settledAtMs",
          settled_how as "settledHow", now_ms() - restored_at_ms as "ageMs"
-       from store_restore where $1 or settled_at_ms is null order by restored_at_ms desc, id limit 1`,
-      [settledToo],
+       from store_restore order by restored_at_ms desc, id limit 1`,
     ),
   );
 }

@@ -163,6 +163,12 @@ export async function listRevocations(
   return rows;
 }
 
+/** Whether the cluster's feed names a key. */
+export async function isKeyRevoked(q: Queryable, clusterId: string, keyHash: string): Promise<boolean> {
+  const text = "select 1 as found from revocation where cluster_id = $1 and key_hash = $2 limit 1";
+  return (await q.query(text, [clusterId, keyHash])).length > 0;
+}
+
 /**
  * Drops what no longer concerns any valid certificate (N2), an hour late for the sake of slow clocks, and follows the
  * installation's epoch after a restore. Returns the clusters whose feed moved.

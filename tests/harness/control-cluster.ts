@@ -12,6 +12,7 @@ import { Authority } from "../../control/domain/authority.ts";
 import { feedSource } from "../../control/domain/feed.ts";
 import { initializeControl } from "../../control/domain/init.ts";
 import { issueAndRecord } from "../../control/domain/issue.ts";
+import { RestoreHold } from "../../control/domain/restore-hold.ts";
 import { snapshotSource } from "../../control/domain/snapshot.ts";
 import { memoryHints } from "../../control/hints/memory.ts";
 import type { StoreContext } from "../../control/store/context.ts";
@@ -33,6 +34,7 @@ export interface ControlCluster {
   readonly authority: Authority;
   readonly snapshots: ReturnType<typeof snapshotSource>;
   readonly feeds: ReturnType<typeof feedSource>;
+  readonly hold: RestoreHold;
   readonly trustDomain: string;
   readonly clusterId: string;
   readonly operator: Caller;
@@ -70,6 +72,7 @@ export async function openCluster(ctx: StoreContext, clusterId: string, operator
     authority,
     snapshots: snapshotSource(deps),
     feeds: feedSource(deps),
+    hold: new RestoreHold(ctx),
     trustDomain,
     clusterId,
     operator: operatorCaller(trustDomain, operatorId),

@@ -45,7 +45,8 @@ class Watch {
     options: { readonly version?: number; readonly hints?: Hints; readonly pause?: () => Promise<void> } = {},
   ) {
     const hints = options.hints ?? cluster.ctx.hints;
-    const deps = { ...cluster.ctx, hints, clock: this.clock, snapshots: cluster.snapshots, feeds: cluster.feeds };
+    const { snapshots, feeds, authority, hold } = cluster;
+    const deps = { ...cluster.ctx, hints, clock: this.clock, snapshots, feeds, authority, hold };
     const client = rpcClient(
       ControlService,
       callAs(caller, (router) => router.service(ControlService, controlService(deps))),
@@ -193,7 +194,8 @@ describe("WatchSnapshot", () => {
 
 describe("ReportWorkloads", () => {
   const report = (workloads: { name: string; role?: NodeRole; state?: WorkloadState }[]) => {
-    const deps = { ...cluster.ctx, snapshots: cluster.snapshots, feeds: cluster.feeds };
+    const { snapshots, feeds, authority, hold } = cluster;
+    const deps = { ...cluster.ctx, snapshots, feeds, authority, hold };
     const transport = callAs(node.caller, (router) => router.service(ControlService, controlService(deps)));
     return rpcClient(ControlService, transport).reportWorkloads({
       workloads: workloads.map((each) => ({ state: WorkloadState.RUNNING, ...each })),

@@ -50,7 +50,7 @@ describeStores("reports", (store) => {
   });
 
   const as = (caller: Caller) => {
-    const deps = { ...cluster.ctx, snapshots: cluster.snapshots };
+    const deps = { ...cluster.ctx, snapshots: cluster.snapshots, hold: cluster.hold };
     const transport = callAs(caller, (router) => {
       router.service(HeartbeatService, heartbeatService(deps));
       router.service(LeaseService, leaseService(deps));

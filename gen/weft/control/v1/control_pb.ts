@@ -10,7 +10,7 @@ import type { SignedFeed } from "../../fabric/v1/feed_pb.ts";
 import { file_weft_fabric_v1_feed } from "../../fabric/v1/feed_pb.ts";
 import type { NodeRole } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
-import type { SnapshotEnvelope } from "../../fabric/v1/snapshot_pb.ts";
+import type { AuditHead, SnapshotEnvelope } from "../../fabric/v1/snapshot_pb.ts";
 import { file_weft_fabric_v1_snapshot } from "../../fabric/v1/snapshot_pb.ts";
 import type { WorkloadKind } from "../../fabric/v1/workload_pb.ts";
 import { file_weft_fabric_v1_workload } from "../../fabric/v1/workload_pb.ts";
@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/control/v1/control.proto.
  */
 export const file_weft_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQi6QEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKgoEa2luZBgGIAEoDjIcLndlZnQuZmFicmljLnYxLldvcmtsb2FkS2luZBIQCghyZXN0YXJ0cxgHIAEoBBITCgtmaW5nZXJwcmludBgIIAEoCSIZChdSZXBvcnRXb3JrbG9hZHNSZXNwb25zZSqTAgoNV29ya2xvYWRTdGF0ZRIeChpXT1JLTE9BRF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFldPUktMT0FEX1NUQVRFX1JVTk5JTkcQARIaChZXT1JLTE9BRF9TVEFURV9TVE9QUEVEEAISGwoXV09SS0xPQURfU1RBVEVfREVHUkFERUQQAxIZChVXT1JLTE9BRF9TVEFURV9GQUlMRUQQBBIbChdXT1JLTE9BRF9TVEFURV9TVEFSVElORxAFEhwKGFdPUktMT0FEX1NUQVRFX1VOSEVBTFRIWRAGEhoKFldPUktMT0FEX1NUQVRFX0JBQ0tPRkYQBxIbChdXT1JLTE9BRF9TVEFURV9TVE9QUElORxAIMtgBCg5Db250cm9sU2VydmljZRJgCg1XYXRjaFNuYXBzaG90EiUud2VmdC5jb250cm9sLnYxLldhdGNoU25hcHNob3RSZXF1ZXN0GiYud2VmdC5jb250cm9sLnYxLldhdGNoU25hcHNob3RSZXNwb25zZTABEmQKD1JlcG9ydFdvcmtsb2FkcxInLndlZnQuY29udHJvbC52MS5SZXBvcnRXb3JrbG9hZHNSZXF1ZXN0Gigud2VmdC5jb250cm9sLnYxLlJlcG9ydFdvcmtsb2Fkc1Jlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
+  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQi6QEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKgoEa2luZBgGIAEoDjIcLndlZnQuZmFicmljLnYxLldvcmtsb2FkS2luZBIQCghyZXN0YXJ0cxgHIAEoBBITCgtmaW5nZXJwcmludBgIIAEoCSIZChdSZXBvcnRXb3JrbG9hZHNSZXNwb25zZSKgAQoSUmV0dXJuRmVlZHNSZXF1ZXN0EikKBWZlZWRzGAEgAygLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZBItCgphdWRpdF9oZWFkGAIgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQiJgoTUmV0dXJuRmVlZHNSZXNwb25zZRIPCgdsZWFybmVkGAEgASgNKpMCCg1Xb3JrbG9hZFN0YXRlEh4KGldPUktMT0FEX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWV09SS0xPQURfU1RBVEVfUlVOTklORxABEhoKFldPUktMT0FEX1NUQVRFX1NUT1BQRUQQAhIbChdXT1JLTE9BRF9TVEFURV9ERUdSQURFRBADEhkKFVdPUktMT0FEX1NUQVRFX0ZBSUxFRBAEEhsKF1dPUktMT0FEX1NUQVRFX1NUQVJUSU5HEAUSHAoYV09SS0xPQURfU1RBVEVfVU5IRUFMVEhZEAYSGgoWV09SS0xPQURfU1RBVEVfQkFDS09GRhAHEhsKF1dPUktMT0FEX1NUQVRFX1NUT1BQSU5HEAgysgIKDkNvbnRyb2xTZXJ2aWNlEmAKDVdhdGNoU25hcHNob3QSJS53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlcXVlc3QaJi53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlc3BvbnNlMAESZAoPUmVwb3J0V29ya2xvYWRzEicud2VmdC5jb250cm9sLnYxLlJlcG9ydFdvcmtsb2Fkc1JlcXVlc3QaKC53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0V29ya2xvYWRzUmVzcG9uc2USWAoLUmV0dXJuRmVlZHMSIy53ZWZ0LmNvbnRyb2wudjEuUmV0dXJuRmVlZHNSZXF1ZXN0GiQud2VmdC5jb250cm9sLnYxLlJldHVybkZlZWRzUmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
 
 /**
  * @generated from message weft.control.v1.WatchSnapshotRequest
@@ -164,6 +164,61 @@ export const ReportWorkloadsResponseSchema: GenMessage<ReportWorkloadsResponse> 
   messageDesc(file_weft_control_v1_control, 4);
 
 /**
+ * @generated from message weft.control.v1.ReturnFeedsRequest
+ */
+export type ReturnFeedsRequest = Message<"weft.control.v1.ReturnFeedsRequest"> & {
+  /**
+   * As received from control: the newest statement of each epoch, at most 4, the newest epochs.
+   *
+   * @generated from field: repeated weft.fabric.v1.SignedFeed feeds = 1;
+   */
+  feeds: SignedFeed[];
+
+  /**
+   * What the node has witnessed.
+   *
+   * @generated from field: weft.fabric.v1.AuditHead audit_head = 2;
+   */
+  auditHead?: AuditHead | undefined;
+
+  /**
+   * @generated from field: uint64 snapshot_epoch = 3;
+   */
+  snapshotEpoch: bigint;
+
+  /**
+   * @generated from field: uint64 snapshot_version = 4;
+   */
+  snapshotVersion: bigint;
+};
+
+/**
+ * Describes the message weft.control.v1.ReturnFeedsRequest.
+ * Use `create(ReturnFeedsRequestSchema)` to create a new message.
+ */
+export const ReturnFeedsRequestSchema: GenMessage<ReturnFeedsRequest> = /*@__PURE__*/
+  messageDesc(file_weft_control_v1_control, 5);
+
+/**
+ * @generated from message weft.control.v1.ReturnFeedsResponse
+ */
+export type ReturnFeedsResponse = Message<"weft.control.v1.ReturnFeedsResponse"> & {
+  /**
+   * Revocations that control had forgotten.
+   *
+   * @generated from field: uint32 learned = 1;
+   */
+  learned: number;
+};
+
+/**
+ * Describes the message weft.control.v1.ReturnFeedsResponse.
+ * Use `create(ReturnFeedsResponseSchema)` to create a new message.
+ */
+export const ReturnFeedsResponseSchema: GenMessage<ReturnFeedsResponse> = /*@__PURE__*/
+  messageDesc(file_weft_control_v1_control, 6);
+
+/**
  * How a workload is doing.
  *
  * @generated from enum weft.control.v1.WorkloadState
@@ -253,6 +308,16 @@ export const ControlService: GenService<{
     methodKind: "unary";
     input: typeof ReportWorkloadsRequestSchema;
     output: typeof ReportWorkloadsResponseSchema;
+  },
+  /**
+   * After a restore from a backup: what the caller holds and control may have forgotten. Asked for in the answer to a beat.
+   *
+   * @generated from rpc weft.control.v1.ControlService.ReturnFeeds
+   */
+  returnFeeds: {
+    methodKind: "unary";
+    input: typeof ReturnFeedsRequestSchema;
+    output: typeof ReturnFeedsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_control_v1_control, 0);
