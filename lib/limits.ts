@@ -227,6 +227,11 @@ export const limits = {
   // Exclusive resources: how long an entry's lease lasts unless the operator says otherwise (node/lease-holder.ts).
   exclusiveLeaseMs: 20 * secondMs,
   exclusiveLeaseMaxMs: 600 * secondMs,
+  leaseCallMaxMs: 3 * secondMs,
+  // A refused entry does not ask again for every client that knocks.
+  leaseHeldRestMs: 500,
+  // Resources an egress remembers the highest fence of, for good.
+  fencesMaxCount: 10_000,
 
   // Contracts, as they travel (signed, with the statement of the key), and the leases of service channels behind them.
   contractMaxBytes: 2 * KiB,
@@ -270,7 +275,7 @@ export const limits = {
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
   auditWitnessPersistEveryMs: 30 * secondMs,
-  auditLineMaxChars: 1 * MiB,
+  auditLineMaxChars: 16 * MiB,
   auditExportPageBytes: 256 * KiB,
   auditWitnessCheckMs: 10 * secondMs,
   // How often every trust row is read again, whether anybody asks for it or not (control/jobs/audit-watch.ts).
@@ -434,12 +439,12 @@ export const limits = {
   storeCopyBatchCount: 200,
   storeCopyStatementTimeoutMs: 600 * secondMs,
   backupLineMaxBytes: 64 * MiB,
+  backupPieceBytes: 256 * KiB,
   keptFeedsMaxCount: 4,
   restoreAnswersWaitMs: 600 * secondMs,
   restoreWitnessesMaxCount: 20_000,
   restoreHoldStaleMaxMs: 1 * secondMs,
 
-  backupPieceBytes: 256 * KiB,
   // Control: hints, the allowlist cache, enrollment.
   hintTopicEveryMs: 50,
   hintReconnectMaxMs: 2 * secondMs,
@@ -451,6 +456,9 @@ export const limits = {
   proofSkewMaxMs: 300 * secondMs,
   joinPollEveryMs: 2 * secondMs,
   joinListItemsMaxCount: 32,
+  /** Tokens that approve by themselves. */
+  autoApproveLifeMaxMs: 1 * hourMs,
+  autoApproveUsesMaxCount: 100,
   joinTokenMaxBytes: 512,
   regionMaxBytes: 63,
   jobEveryMs: 60 * secondMs,

@@ -17,6 +17,8 @@ interface CreateOptions extends GlobalOptions {
   readonly life?: number;
   readonly uses?: number;
   readonly out?: string;
+  readonly autoApprove?: boolean;
+  readonly namePrefix?: string;
 }
 
 async function createToken(options: CreateOptions): Promise<void> {
@@ -31,6 +33,8 @@ async function createToken(options: CreateOptions): Promise<void> {
         options.organization === undefined ? [] : [(await findOrganization(session, options.organization)).id],
       lifeMs: BigInt(options.life ?? 600_000),
       maxUses: options.uses ?? 1,
+      autoApprove: options.autoApprove === true,
+      namePrefix: options.namePrefix ?? "",
     }),
   );
   if (out === undefined) return print(options, answer, () => answer.text);
@@ -58,6 +62,11 @@ export function addTokenCommands(program: Command): void {
     .option("--organization <name>", "only for roles of this organization")
     .option("--life <duration>", "how long it may be used (default: 10m)", durationMs)
     .option("--uses <count>", "how often it may be used", wholeNumber(limits.joinTokenUsesMaxCount), 1)
+    .option("--name-prefix <prefix>", "only hosts whose name begins so")
+    .option(
+      "--auto-approve",
+      "approve its requests as they come; needs --roles and --name-prefix, at most 1h, 100 uses",
+    )
     .option("--out <file>", "write the text to a file (0600) instead of standard output")
     .addHelpText("after", "\nExample:\n  weft token create --roles relay --life 10m --out relay.token")
     .action(action(createToken));
@@ -72,10 +81,11 @@ export function addTokenCommands(program: Command): void {
         );
         print(options, answer, () =>
           table(
-            ["ID", "ROLES", "USED", "EXPIRES", "REVOKED", "BY"],
+            ["ID", "ROLES", "APPROVES", "USED", "EXPIRES", "REVOKED", "BY"],
             answer.tokens.map((row) => [
               row.id,
               row.roles.map((role) => enumName(NodeRole, role)).join(",") || "any",
+              row.autoApprove ? `itself, ${row.namePrefix}*` : "operator",
               `${row.usedCount}/${row.maxUses}`,
               when(row.expiresAtMs),
               when(row.revokedAtMs),

@@ -107,12 +107,20 @@ export function escaped(text: string): string {
   );
 }
 
-/** Whether a token's scope covers what is asked for: its roles (none listed: any), for its organizations (none: any). */
+/**
+ * Whether a token's scope covers what is asked for: its roles (none listed: any), for its organizations (none: any), under
+ * a name that begins as it says.
+ */
 export function isWithinScope(
-  token: { readonly roles: readonly string[]; readonly organizationIds: readonly string[] },
-  requested: readonly GrantRow[],
+  token: {
+    readonly roles: readonly string[];
+    readonly organizationIds: readonly string[];
+    readonly namePrefix: string;
+  },
+  { requestedRoles, nodeName }: Pick<JoinWish, "requestedRoles" | "nodeName">,
 ): boolean {
-  return requested.every(
+  if (!nodeName.startsWith(token.namePrefix)) return false;
+  return requestedRoles.every(
     ({ role, organizationId }) =>
       (token.roles.length === 0 || token.roles.includes(role)) &&
       (token.organizationIds.length === 0 || token.organizationIds.includes(organizationId)),

@@ -21,12 +21,14 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { type Caller, nodeOf } from "../../rpc/caller.ts";
+import { approvePending } from "../domain/approval.ts";
 import { requireFreshKey } from "../domain/issue.ts";
 import { checkJoinWish, isWithinScope, type JoinWish, keyFingerprint } from "../domain/join.ts";
 import { clockSkew, fetchApproved, issuedIdentity, recover, renew } from "../domain/renewal.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type ClusterRow, getCluster, requireCluster } from "../store/clusters.ts";
-import { getRequest, insertRequest, type RequestRow, requestOfKey } from "../store/requests.ts";
+import { requireOrganization } from "../store/organizations.ts";
+import { getRequest, insertRequest, lockPending, type RequestRow, requestOfKey } from "../store/requests.ts";
 import { isUniqueViolation, type Tx } from "../store/sql.ts";
 import { claimedToken, type TokenClaim, useToken } from "../store/tokens.ts";
 import { callerOf, issuerOf, recordingRefusal, type ServiceDeps } from "./service-context.ts";
@@ -113,8 +115,8 @@ async function enroll(deps: ServiceDeps, request: EnrollRequest, context: Handle
     after: { source: caller.sourceAddress, nodeName: wish.nodeName, keyHash: csr.keyHash },
   };
   const row = await recordingRefusal(deps, entry, async () => {
-    const attempt = () =>
-      deps.sql.tx((tx) => claimAndInsert(tx, deps, { claim, csr, request, wish, source: caller.sourceAddress }));
+    const claiming = { claim, csr, request, wish, source: caller.sourceAddress };
+    const attempt = () => deps.sql.tx((tx) => claimAndInsert(tx, deps, claiming));
     try {
       return await attempt();
     } catch (thrown) {
@@ -157,11 +159,11 @@ async function claimAndInsert(tx: Tx, deps: ServiceDeps, claiming: Claiming): Pr
   const known = await claimedToken(tx, claim);
   const before = await requestOfKey(tx, claim.tokenId, csr.keyHash);
   if (known !== undefined && before !== undefined) return before.id;
-  const token = await useToken(tx, claim);
+  const token = await useToken(tx, deps.seal, claim);
   // The update waited for whoever used the token up; that may have been the same host.
   const meanwhile = await requestOfKey(tx, claim.tokenId, csr.keyHash);
   if (token === undefined && known !== undefined && meanwhile !== undefined) return meanwhile.id;
-  if (token === undefined || !isWithinScope(token, wish.requestedRoles)) throw tokenRefused();
+  if (token === undefined || !isWithinScope(token, wish)) throw tokenRefused();
   await requireFreshKey(tx, csr.keyHash);
   const id = randomLabel(deps.random, 26);
   await insertRequest(tx, {
@@ -180,7 +182,33 @@ async function claimAndInsert(tx: Tx, deps: ServiceDeps, claiming: Claiming): Pr
     clusterId: claim.clusterId,
     after: { tokenId: claim.tokenId, source, nodeName, requestedRoles, addresses, capabilities, keyHash: csr.keyHash },
   });
+  if (token.autoApprove) await approveByToken(tx, deps, id, claiming);
   return id;
+}
+
+/** What an operator who made the token said beforehand: whoever comes with it, as it asks (M-A3). */
+async function approveByToken(
+  tx: Tx,
+  deps: ServiceDeps,
+  requestId: string,
+  { claim, csr, wish }: Claiming,
+): Promise<void> {
+  const cluster = await requireCluster(tx, claim.clusterId);
+  const pending = await lockPending(tx, cluster.id, requestId);
+  const { addresses, requestedRoles: grants, nodeName: name } = wish;
+  for (const { organizationId } of grants)
+    if (organizationId !== "") await requireOrganization(tx, cluster.id, organizationId);
+  const { keyHash } = csr;
+  const actor = `token/${claim.tokenId}`;
+  const approval = { cluster, actor, keyHash, addresses, grants, name };
+  const { nodeId } = await approvePending(tx, await issuerOf(deps, tx), pending, approval);
+  await appendAudit(tx, {
+    actor,
+    action: "request.approved",
+    object: `request/${requestId}`,
+    clusterId: cluster.id,
+    after: { keyHash, addresses, grants, name, nodeId },
+  });
 }
 
 const pollRefused = () =>

@@ -13,6 +13,8 @@ import { insertToken, listTokens, revokeToken, type TokenRow } from "../store/to
 import { roles } from "../store/vocabulary.ts";
 import { callerOf, invalid, type ServiceDeps } from "./service-context.ts";
 
+const NAME_PREFIX = /^[a-z0-9][a-z0-9-]{0,40}$/;
+
 export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService> {
   return {
     async createToken(request, context) {
@@ -25,6 +27,10 @@ export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService
         organizationIds.push((await requireOrganization(deps.sql, cluster.id, id)).id);
       const lifeMs = checkLife(request.lifeMs);
       const maxUses = checkUses(request.maxUses);
+      const { autoApprove, namePrefix } = request;
+      if (namePrefix !== "" && !NAME_PREFIX.test(namePrefix))
+        throw invalid("name_prefix", "a prefix is the beginning of one lower-case DNS label");
+      if (autoApprove) requireTight({ roles: roleTexts, namePrefix, lifeMs, maxUses });
       const { keyHash } = await deps.authority.installation();
       const actor = callerOf(context).spiffe;
       const id = `tk-${randomLabel(deps.random, 16)}`;
@@ -37,10 +43,10 @@ export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService
           action: "token.created",
           object: `token/${id}`,
           clusterId: cluster.id,
-          after: { roles: roleTexts, organizationIds, lifeMs, maxUses },
+          after: { roles: roleTexts, organizationIds, lifeMs, maxUses, autoApprove, namePrefix },
         },
         (tx) =>
-          insertToken(tx, {
+          insertToken(tx, deps.seal, {
             id,
             clusterId: cluster.id,
             secretHash: Buffer.from(secretHash).toString("hex"),
@@ -49,6 +55,8 @@ export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService
             lifeMs,
             maxUses,
             createdBy: actor,
+            autoApprove,
+            namePrefix,
           }),
       );
       return { token: tokenMessage(row), text };
@@ -72,6 +80,22 @@ export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService
       return { token: tokenMessage(row) };
     },
   };
+}
+
+/** A token that approves by itself says who may come: which roles, which names, how many, and not for long (M-A3). */
+function requireTight(scope: {
+  readonly roles: readonly string[];
+  readonly namePrefix: string;
+  readonly lifeMs: number;
+  readonly maxUses: number;
+}): void {
+  if (scope.roles.length === 0) throw invalid("roles", "a token that approves by itself names the roles it gives");
+  if (scope.namePrefix === "")
+    throw invalid("name_prefix", "a token that approves by itself says how the names of its hosts begin");
+  if (scope.lifeMs > limits.autoApproveLifeMaxMs)
+    throw invalid("life_ms", `a token that approves by itself lives at most ${limits.autoApproveLifeMaxMs} ms`);
+  if (scope.maxUses > limits.autoApproveUsesMaxCount)
+    throw invalid("max_uses", `a token that approves by itself has at most ${limits.autoApproveUsesMaxCount} uses`);
 }
 
 function checkRoles(values: readonly NodeRole[]): readonly string[] {
@@ -108,5 +132,7 @@ function tokenMessage(row: TokenRow) {
     createdBy: row.createdBy,
     createdAtMs: BigInt(row.createdAtMs),
     revokedAtMs: BigInt(row.revokedAtMs ?? 0),
+    autoApprove: row.autoApprove,
+    namePrefix: row.namePrefix,
   };
 }

@@ -3,10 +3,12 @@
  *
  * I3. A use is one UPDATE that counts it if, and only if, the token has uses left, has not expired and is not revoked: as
  *     many succeed as there are uses, on whatever replica.
+ * I4. A token that approves what comes with it creates trust: its row is authenticated whenever it is used (M-A3).
  */
 
 import { WeftError } from "../../lib/errors.ts";
 import { one, type Queryable, type Tx } from "./sql.ts";
+import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export interface TokenRow {
   readonly id: string;
@@ -20,11 +22,23 @@ export interface TokenRow {
   readonly createdBy: string;
   readonly createdAtMs: number;
   readonly revokedAtMs: number | null;
+  readonly autoApprove: boolean;
+  /** What joining hosts' names begin with; empty: anything. */
+  readonly namePrefix: string;
 }
 
 const columns = `id, cluster_id as "clusterId", roles, organization_ids as "organizationIds", expires_at_ms as "expiresAtMs",
   max_uses as "maxUses", used_count as "usedCount", created_by as "createdBy", created_at_ms as "createdAtMs",
-  revoked_at_ms as "revokedAtMs"`;
+  revoked_at_ms as "revokedAtMs", auto_approve as "autoApprove", name_prefix as "namePrefix"`;
+
+/** What the MAC of a self-approving token covers: all that was decided when it was made. */
+export function macFields(
+  row: Pick<TokenRow, "id" | "clusterId" | "roles" | "organizationIds" | "expiresAtMs" | "maxUses" | "namePrefix">,
+  secretHash: string,
+): MacField[] {
+  const { id, clusterId, roles, organizationIds, expiresAtMs, maxUses, namePrefix } = row;
+  return [id, clusterId, secretHash, JSON.stringify([roles, organizationIds]), expiresAtMs, maxUses, namePrefix];
+}
 
 export interface NewToken {
   readonly id: string;
@@ -36,19 +50,38 @@ export interface NewToken {
   readonly lifeMs: number;
   readonly maxUses: number;
   readonly createdBy: string;
+  readonly autoApprove: boolean;
+  readonly namePrefix: string;
 }
 
 /** Adds a token; its life begins now, by the store's clock. */
-export async function insertToken(tx: Tx, token: NewToken): Promise<TokenRow> {
-  const { id, clusterId, secretHash, roles, organizationIds, lifeMs, maxUses, createdBy } = token;
+export async function insertToken(tx: Tx, seal: TrustSeal, token: NewToken): Promise<TokenRow> {
+  const { id, clusterId, secretHash, roles, organizationIds, lifeMs, maxUses, createdBy, autoApprove, namePrefix } =
+    token;
   const row = one(
     await tx.query<TokenRow>(
-      `insert into join_token (id, cluster_id, secret_hash, roles, organization_ids, expires_at_ms, max_uses, created_by)
-       values ($1, $2, $3, $4::text[], $5::text[], now_ms() + $6::bigint, $7, $8) returning ${columns}`,
-      [id, clusterId, secretHash, roles, organizationIds, Math.floor(lifeMs), maxUses, createdBy],
+      `insert into join_token (id, cluster_id, secret_hash, roles, organization_ids, expires_at_ms, max_uses, created_by,
+         auto_approve, name_prefix)
+       values ($1, $2, $3, $4::text[], $5::text[], now_ms() + $6::bigint, $7, $8, $9, $10) returning ${columns}`,
+      [
+        id,
+        clusterId,
+        secretHash,
+        roles,
+        organizationIds,
+        Math.floor(lifeMs),
+        maxUses,
+        createdBy,
+        autoApprove,
+        namePrefix,
+      ],
     ),
   );
   if (row === undefined) throw new Error("an inserted token was not returned");
+  if (autoApprove) {
+    const mac = seal.mac("join_token", macFields(row, secretHash));
+    await tx.query(`update join_token set mac = $2 where id = $1`, [id, mac]);
+  }
   return row;
 }
 
@@ -82,11 +115,14 @@ export async function claimedToken(q: Queryable, claim: TokenClaim): Promise<Tok
   return one(await q.query<TokenRow>(text, [claim.clusterId, claim.tokenId, claim.secretHash]));
 }
 
-/** Uses a token once (I3). Undefined when it may not be used, whyever. */
-export async function useToken(tx: Tx, claim: TokenClaim): Promise<TokenRow | undefined> {
+/** Uses a token once (I3). Undefined when it may not be used, whyever. Throws `data_loss` for a forged one (I4). */
+export async function useToken(tx: Tx, seal: TrustSeal, claim: TokenClaim): Promise<TokenRow | undefined> {
   const text = `update join_token set used_count = used_count + 1
     where cluster_id = $1 and id = $2 and secret_hash = $3 and revoked_at_ms is null and expires_at_ms > now_ms()
       and used_count < max_uses
-    returning ${columns}`;
-  return one(await tx.query<TokenRow>(text, [claim.clusterId, claim.tokenId, claim.secretHash]));
+    returning ${columns}, mac`;
+  const params = [claim.clusterId, claim.tokenId, claim.secretHash];
+  const row = one(await tx.query<TokenRow & { readonly mac: Uint8Array | null }>(text, params));
+  if (row?.autoApprove === true) requireAuthentic(seal, "join_token", macFields(row, claim.secretHash), row.mac);
+  return row;
 }

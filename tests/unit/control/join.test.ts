@@ -86,18 +86,23 @@ describe("what a joining host may say", () => {
 
 describe("a token's scope", () => {
   const relay = { role: "relay", organizationId: "" };
+  const egress = { role: "egress", organizationId: "" };
+  const token = { roles: [] as string[], organizationIds: [] as string[], namePrefix: "" };
+  const covers = (scope: Partial<typeof token>, requestedRoles: (typeof relay)[], nodeName = "relay-1"): boolean =>
+    isWithinScope({ ...token, ...scope }, { requestedRoles, nodeName });
   it("covers what it lists, everything when it lists nothing, and no whole cluster when it lists organizations", () => {
-    expect(isWithinScope({ roles: [], organizationIds: [] }, [relay])).toBe(true);
-    expect(isWithinScope({ roles: ["relay"], organizationIds: [] }, [relay])).toBe(true);
-    expect(isWithinScope({ roles: ["egress"], organizationIds: [] }, [relay])).toBe(false);
-    expect(
-      isWithinScope({ roles: ["relay"], organizationIds: [] }, [relay, { role: "egress", organizationId: "" }]),
-    ).toBe(false);
-    expect(isWithinScope({ roles: [], organizationIds: ["org-a"] }, [relay])).toBe(false);
-    expect(isWithinScope({ roles: [], organizationIds: ["org-a"] }, [{ role: "relay", organizationId: "org-a" }])).toBe(
-      true,
-    );
-    expect(isWithinScope({ roles: [], organizationIds: ["org-a"] }, [])).toBe(true);
+    expect(covers({}, [relay])).toBe(true);
+    expect(covers({ roles: ["relay"] }, [relay])).toBe(true);
+    expect(covers({ roles: ["egress"] }, [relay])).toBe(false);
+    expect(covers({ roles: ["relay"] }, [relay, egress])).toBe(false);
+    expect(covers({ organizationIds: ["org-a"] }, [relay])).toBe(false);
+    expect(covers({ organizationIds: ["org-a"] }, [{ role: "relay", organizationId: "org-a" }])).toBe(true);
+    expect(covers({ organizationIds: ["org-a"] }, [])).toBe(true);
+  });
+  it("covers only names that begin as it says", () => {
+    expect(covers({ namePrefix: "relay-" }, [relay])).toBe(true);
+    expect(covers({ namePrefix: "edge-" }, [relay])).toBe(false);
+    expect(covers({ namePrefix: "edge-" }, [relay], "my-edge-1")).toBe(false);
   });
 });
 

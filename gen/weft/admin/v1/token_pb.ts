@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/admin/v1/token.proto.
  */
 export const file_weft_admin_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2FkbWluL3YxL3Rva2VuLnByb3RvEg13ZWZ0LmFkbWluLnYxIu0BCglKb2luVG9rZW4SCgoCaWQYASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRInCgVyb2xlcxgDIAMoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEhgKEG9yZ2FuaXphdGlvbl9pZHMYBCADKAkSFQoNZXhwaXJlc19hdF9tcxgFIAEoAxIQCghtYXhfdXNlcxgGIAEoDRISCgp1c2VkX2NvdW50GAcgASgNEhIKCmNyZWF0ZWRfYnkYCCABKAkSFQoNY3JlYXRlZF9hdF9tcxgJIAEoAxIVCg1yZXZva2VkX2F0X21zGAogASgDIo4BChJDcmVhdGVUb2tlblJlcXVlc3QSEgoKY2x1c3Rlcl9pZBgBIAEoCRInCgVyb2xlcxgCIAMoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEhgKEG9yZ2FuaXphdGlvbl9pZHMYAyADKAkSDwoHbGlmZV9tcxgEIAEoAxIQCghtYXhfdXNlcxgFIAEoDSJMChNDcmVhdGVUb2tlblJlc3BvbnNlEicKBXRva2VuGAEgASgLMhgud2VmdC5hZG1pbi52MS5Kb2luVG9rZW4SDAoEdGV4dBgCIAEoCSInChFMaXN0VG9rZW5zUmVxdWVzdBISCgpjbHVzdGVyX2lkGAEgASgJIj4KEkxpc3RUb2tlbnNSZXNwb25zZRIoCgZ0b2tlbnMYASADKAsyGC53ZWZ0LmFkbWluLnYxLkpvaW5Ub2tlbiI6ChJSZXZva2VUb2tlblJlcXVlc3QSEgoKY2x1c3Rlcl9pZBgBIAEoCRIQCgh0b2tlbl9pZBgCIAEoCSI+ChNSZXZva2VUb2tlblJlc3BvbnNlEicKBXRva2VuGAEgASgLMhgud2VmdC5hZG1pbi52MS5Kb2luVG9rZW4yjQIKDFRva2VuU2VydmljZRJUCgtDcmVhdGVUb2tlbhIhLndlZnQuYWRtaW4udjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GiIud2VmdC5hZG1pbi52MS5DcmVhdGVUb2tlblJlc3BvbnNlElEKCkxpc3RUb2tlbnMSIC53ZWZ0LmFkbWluLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GiEud2VmdC5hZG1pbi52MS5MaXN0VG9rZW5zUmVzcG9uc2USVAoLUmV2b2tlVG9rZW4SIS53ZWZ0LmFkbWluLnYxLlJldm9rZVRva2VuUmVxdWVzdBoiLndlZnQuYWRtaW4udjEuUmV2b2tlVG9rZW5SZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_role]);
+  fileDesc("Chl3ZWZ0L2FkbWluL3YxL3Rva2VuLnByb3RvEg13ZWZ0LmFkbWluLnYxIpgCCglKb2luVG9rZW4SCgoCaWQYASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRInCgVyb2xlcxgDIAMoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEhgKEG9yZ2FuaXphdGlvbl9pZHMYBCADKAkSFQoNZXhwaXJlc19hdF9tcxgFIAEoAxIQCghtYXhfdXNlcxgGIAEoDRISCgp1c2VkX2NvdW50GAcgASgNEhIKCmNyZWF0ZWRfYnkYCCABKAkSFQoNY3JlYXRlZF9hdF9tcxgJIAEoAxIVCg1yZXZva2VkX2F0X21zGAogASgDEhQKDGF1dG9fYXBwcm92ZRgLIAEoCBITCgtuYW1lX3ByZWZpeBgMIAEoCSK5AQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkSJwoFcm9sZXMYAiADKA4yGC53ZWZ0LmZhYnJpYy52MS5Ob2RlUm9sZRIYChBvcmdhbml6YXRpb25faWRzGAMgAygJEg8KB2xpZmVfbXMYBCABKAMSEAoIbWF4X3VzZXMYBSABKA0SFAoMYXV0b19hcHByb3ZlGAYgASgIEhMKC25hbWVfcHJlZml4GAcgASgJIkwKE0NyZWF0ZVRva2VuUmVzcG9uc2USJwoFdG9rZW4YASABKAsyGC53ZWZ0LmFkbWluLnYxLkpvaW5Ub2tlbhIMCgR0ZXh0GAIgASgJIicKEUxpc3RUb2tlbnNSZXF1ZXN0EhIKCmNsdXN0ZXJfaWQYASABKAkiPgoSTGlzdFRva2Vuc1Jlc3BvbnNlEigKBnRva2VucxgBIAMoCzIYLndlZnQuYWRtaW4udjEuSm9pblRva2VuIjoKElJldm9rZVRva2VuUmVxdWVzdBISCgpjbHVzdGVyX2lkGAEgASgJEhAKCHRva2VuX2lkGAIgASgJIj4KE1Jldm9rZVRva2VuUmVzcG9uc2USJwoFdG9rZW4YASABKAsyGC53ZWZ0LmFkbWluLnYxLkpvaW5Ub2tlbjKNAgoMVG9rZW5TZXJ2aWNlElQKC0NyZWF0ZVRva2VuEiEud2VmdC5hZG1pbi52MS5DcmVhdGVUb2tlblJlcXVlc3QaIi53ZWZ0LmFkbWluLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USUQoKTGlzdFRva2VucxIgLndlZnQuYWRtaW4udjEuTGlzdFRva2Vuc1JlcXVlc3QaIS53ZWZ0LmFkbWluLnYxLkxpc3RUb2tlbnNSZXNwb25zZRJUCgtSZXZva2VUb2tlbhIhLndlZnQuYWRtaW4udjEuUmV2b2tlVG9rZW5SZXF1ZXN0GiIud2VmdC5hZG1pbi52MS5SZXZva2VUb2tlblJlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_role]);
 
 /**
  * @generated from message weft.admin.v1.JoinToken
@@ -73,6 +73,20 @@ export type JoinToken = Message<"weft.admin.v1.JoinToken"> & {
    * @generated from field: int64 revoked_at_ms = 10;
    */
   revokedAtMs: bigint;
+
+  /**
+   * A request under this token is approved as it comes, with the roles it asks for.
+   *
+   * @generated from field: bool auto_approve = 11;
+   */
+  autoApprove: boolean;
+
+  /**
+   * What the name of a host joining by this token must begin with.
+   *
+   * @generated from field: string name_prefix = 12;
+   */
+  namePrefix: string;
 };
 
 /**
@@ -114,6 +128,20 @@ export type CreateTokenRequest = Message<"weft.admin.v1.CreateTokenRequest"> & {
    * @generated from field: uint32 max_uses = 5;
    */
   maxUses: number;
+
+  /**
+   * Approve requests under this token as they come. Needs `roles` and `name_prefix`; at most 1 h and 100 uses.
+   *
+   * @generated from field: bool auto_approve = 6;
+   */
+  autoApprove: boolean;
+
+  /**
+   * Only hosts whose name begins so; part of one lower-case DNS label.
+   *
+   * @generated from field: string name_prefix = 7;
+   */
+  namePrefix: string;
 };
 
 /**
