@@ -15,6 +15,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { LaunchPlan, Program } from "./ceiling.ts";
+import { closeInherited } from "./descriptors.ts";
 import type { LogStream, LogTail } from "./log-tail.ts";
 import { groupLives, markVariable, signalMarked } from "./orphans.ts";
 import { adoptGroup, forgetGroup, signalGroup } from "./process-group.ts";
@@ -73,6 +74,7 @@ export function environmentOf(plan: LaunchPlan, names: LaunchNames): Record<stri
 
 function startProgram(program: Program, plan: LaunchPlan, names: LaunchNames): ChildProcess {
   const env = environmentOf(plan, names);
+  closeInherited();
   const before = process.umask(umask);
   try {
     return spawn(program.path, [...program.args], {

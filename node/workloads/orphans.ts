@@ -111,6 +111,11 @@ export function claimMark(folder: string, random: Random, ownPid: number): strin
   return mark;
 }
 
+/** This agent supervises the folder no longer. */
+export function releaseMark(folder: string, mark: string): void {
+  replaceFile(join(folder, "owner.json"), JSON.stringify({ mark, agent: { pid: 0, started: "", boot: "" } }));
+}
+
 /** Ends by force what the agent before has left; resolves with how many processes it met, once none is left. */
 export async function endOrphans(folder: string, mark: string, pause: () => Promise<void>): Promise<number> {
   const leaders = readdirSync(folder, { withFileTypes: true })

@@ -69,7 +69,7 @@ function policyOf({ spec }: Workload): RunPolicy {
   return {
     backoffMinMs,
     backoffMaxMs: Math.max(backoffMinMs, ms(spec?.restart?.backoffMaxMs, limits.workloadBackoffMaxDefaultMs)),
-    restartsMaxCount: spec?.restart?.restartsMaxCount ?? limits.workloadRestartsDefaultCount,
+    restartsMaxCount: spec?.restart?.restartsMaxCount || limits.workloadRestartsDefaultCount,
     windowMs: ms(spec?.restart?.windowMs, limits.workloadWindowDefaultMs),
     stopGraceMs: ms(spec?.stopGraceMs, limits.workloadGraceDefaultMs),
     ...(spec?.health === undefined

@@ -19,7 +19,7 @@ import type { Random } from "../../lib/random.ts";
 import type { NodeEvents } from "../ports.ts";
 import { judgeWorkload, type Verdict, type WorkloadCeiling, type WorkloadHost } from "./ceiling.ts";
 import { LogTail } from "./log-tail.ts";
-import { claimMark, endOrphans } from "./orphans.ts";
+import { claimMark, endOrphans, releaseMark } from "./orphans.ts";
 import { Supervised, type SupervisedStatus } from "./supervised.ts";
 
 export interface SupervisorDeps {
@@ -87,6 +87,7 @@ class LiveSupervisor implements Supervisor {
     const all = [...this.#supervised.values(), ...this.#leaving.values()];
     await Promise.all(all.map((each) => each.end(limits.workloadAgentGraceMs)));
     this.#supervised.clear();
+    if (this.#mark !== undefined) releaseMark(this.#folder, this.#mark);
   }
 
   /** WS2. */
