@@ -112,7 +112,7 @@ export async function recordBeat(q: Queryable, beat: BeatReport): Promise<BeatAn
  * `limits.beatLogMaxCount`, so that neither time nor a node that beats without end lets it grow. A bounded number at a time;
  * returns how many.
  */
-export async function sweepBeatLog(q: Queryable, { maxCount = limits.beatLogMaxCount } = {}): Promise<number> {
+export async function sweepBeatLog(q: Queryable, { maxCount }: { maxCount?: number } = {}): Promise<number> {
   const row = one(
     await q.query<{ n: number }>(
       `with gone as (
@@ -122,7 +122,7 @@ export async function sweepBeatLog(q: Queryable, { maxCount = limits.beatLogMaxC
            (select id from beat_log where id <= (select max(id) from beat_log) - $3::bigint order by id limit $2)
          ) returning id)
        select count(*) as n from gone`,
-      [limits.beatLogRetentionMs, limits.sweepRowsMaxCount, maxCount],
+      [limits.beatLogRetentionMs, limits.sweepRowsMaxCount, maxCount ?? limits.beatLogMaxCount],
     ),
   );
   return row?.n ?? 0;
