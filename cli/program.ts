@@ -8,6 +8,7 @@ import { addConfigCommands } from "./commands/config.ts";
 import { addConnectCommand } from "./commands/connect.ts";
 import { addControlCommands } from "./commands/control.ts";
 import { addForwardCommand } from "./commands/forward.ts";
+import { addDbCommands } from "./commands/db.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addIntentCommands } from "./commands/intent.ts";
 import { addJoinCommand } from "./commands/join.ts";
@@ -66,6 +67,7 @@ export function buildProgram(): Command {
   ]) {
     add(program);
   }
+    addDbCommands,
   acceptGlobalsEverywhere(program);
   return program;
 }
@@ -84,6 +86,9 @@ const withoutContext = [
 ];
 
 /** Whether a command does anything with a global option: the help of one that does not keeps quiet about it. */
+  "db rehearse",
+  "db restore",
+  "db migrate",
 function heeds(path: string, long: string | undefined): boolean {
   if (long === "--json") return path !== "connect";
   if (path === "config show") return long !== "--cluster";

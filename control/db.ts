@@ -8,7 +8,9 @@
 
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { readSecretFile } from "../certs/secret-file.ts";
+import { type StoreStatus, StoreStatusSchema } from "../gen/weft/admin/v1/store_pb.ts";
 import { Closers } from "../lib/closers.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -16,8 +18,9 @@ import type { ControlConfig } from "./config.ts";
 import { type MoveReport, type MoveStage, moveStore } from "./domain/store-move.ts";
 import { type Rehearsal, type RehearsalDeps, rehearseRestore, rehearseUpgrade } from "./domain/store-rehearsal.ts";
 import { type RestoreOutcome, restoreStore } from "./domain/store-restore.ts";
-import { type StoreStatus, storeStatus } from "./domain/store-status.ts";
+import { storeStatus } from "./domain/store-status.ts";
 import { type ControlOverrides, openOutside, openSeal, readCaFile } from "./open-context.ts";
+import { statusMessage } from "./services/store.ts";
 import { type BackupHeader, writeBackupFile } from "./store/backup-file.ts";
 import { openPostgres } from "./store/pg.ts";
 import { dumpWithPostgres } from "./store/pg-dump.ts";
@@ -69,7 +72,7 @@ async function depsOf(config: ControlConfig, over: ControlOverrides, sql: Sql): 
 /** Throws STORE_MISSING, STORE_IN_USE, STORE_UNAVAILABLE and the like, SCHEMA_INTERRUPTED. */
 export async function dbStatus(config: ControlConfig, over: ControlOverrides = {}): Promise<StoreStatus> {
   await using closers = new Closers();
-  return await storeStatus(await open(config, closers, over, config));
+  return create(StoreStatusSchema, statusMessage(await storeStatus(await open(config, closers, over, config))));
 }
 
 /** Rehearses the start of this program on the store, or the restore of a backup. Changes nothing. */

@@ -5,10 +5,10 @@ import type { Command } from "commander";
 import { failureFacts, groupExamples, print } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
-type Flags = GlobalOptions & Readonly<Record<string, unknown>> & { readonly config?: string };
+export type ControlFlags = GlobalOptions & Readonly<Record<string, unknown>> & { readonly config?: string };
 
 /** The settings of control as flags. */
-function withControlSettings(command: Command): Command {
+export function withControlSettings(command: Command): Command {
   return command
     .option("--config <file>", "JSON configuration file")
     .option("--data-dir <dir>", "folder of the embedded store")
@@ -27,7 +27,7 @@ function withControlSettings(command: Command): Command {
 }
 
 /** Words for the control process out of the flags given here. */
-function wordsOf(options: Flags, names: readonly string[]): string[] {
+function wordsOf(options: ControlFlags, names: readonly string[]): string[] {
   return names.flatMap((name) => {
     const value = options[name];
     const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -35,7 +35,8 @@ function wordsOf(options: Flags, names: readonly string[]): string[] {
   });
 }
 
-async function loadConfig(options: Flags) {
+/** The configuration of control out of these flags, the environment and the file they name. */
+export async function loadConfig(options: ControlFlags) {
   const { controlSettings, loadControlConfig } = await import("../../control/config.ts");
   return loadControlConfig(
     {
@@ -47,7 +48,7 @@ async function loadConfig(options: Flags) {
   );
 }
 
-async function recover(options: Flags & { operatorName?: string; contextDir?: string }): Promise<void> {
+async function recover(options: ControlFlags & { operatorName?: string; contextDir?: string }): Promise<void> {
   const { recoverControl } = await import("../../control/recover.ts");
   const contextDir = options.contextDir ?? "";
   const operatorName = options.operatorName ?? "";
@@ -60,7 +61,7 @@ async function recover(options: Flags & { operatorName?: string; contextDir?: st
 }
 
 async function init(
-  options: Flags & { operatorName?: string; contextDir?: string; clusterSlug?: string; trustDomain?: string },
+  options: ControlFlags & { operatorName?: string; contextDir?: string; clusterSlug?: string; trustDomain?: string },
 ): Promise<void> {
   const { initControl } = await import("../../control/init.ts");
   const config = await loadConfig(options);
@@ -129,7 +130,7 @@ export function addControlCommands(program: Command): void {
       "\nExample:\n  weft control run --data-dir /var/lib/weft/control --sealing-key-file /etc/weft/sealing.key --public-host 0.0.0.0",
     )
     .action(
-      action(async (options: Flags) => {
+      action(async (options: ControlFlags) => {
         const [{ runControlProcess }, { controlSettings }] = await Promise.all([
           import("../../control/bin.ts"),
           import("../../control/config.ts"),

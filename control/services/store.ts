@@ -81,7 +81,8 @@ async function* backup(deps: StoreServiceDeps, actor: string): AsyncGenerator<{ 
 
 const drivers = { pglite: StoreDriver.EMBEDDED, postgres: StoreDriver.POSTGRES } as const;
 
-function statusMessage(status: StoreStatus) {
+/** A store's status as it goes over the wire. */
+export function statusMessage(status: StoreStatus) {
   const { installation, restore } = status;
   return {
     driver: drivers[status.driver],

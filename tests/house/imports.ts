@@ -59,8 +59,8 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The only files of cli/ that may start the two kinds of process (or join a host), and what of them they may import. */
-const starters = /^cli\/(commands\/)?(up|control|config|node-run|node|join)(\/[\w-]+|-[\w-]+)?\.ts$/;
-const startable = /^(control|node)\/(main|bin|config|join|init|recover)\.ts$/;
+const starters = /^cli\/(commands\/)?(up|control|config|db|node-run|node|join)(\/[\w-]+|-[\w-]+)?\.ts$/;
+const startable = /^(control|node)\/(main|bin|config|db|join|init|recover)\.ts$/;
 
 /** Packages and built-in modules a room must not touch: fabric/ is pure, lib/ knows nothing of the domain's means. */
 const sockets = ["http2", "net", "tls", "dgram", "http", "https", "dns", "child_process", "worker_threads", "cluster"];
@@ -90,7 +90,7 @@ export function layerViolation(imported: Import): string | undefined {
   if (target === "" && imported.file === "package.json") return undefined;
   if (room === "cli" && (target === "control" || target === "node")) {
     if (starters.test(imported.from) && startable.test(imported.file)) return undefined;
-    return `${where}: of ${target}/, only the entry files (main, bin, config, join, init, recover) may be reached, and only by cli up, control, config, node run and join`;
+    return `${where}: of ${target}/, only the entry files (main, bin, config, db, join, init, recover) may be reached, and only by cli up, control, config, db, node run and join`;
   }
   return `${where}: ${room}/ may not import ${imported.file} (it may import ${allowed.join(", ")})`;
 }

@@ -1,0 +1,214 @@
+/**
+ * `weft db`: the store of control. Most of it works on the control host with control's own configuration, like `weft control
+ * init`; `status`, `backup` and `accept` ask a running control when no configuration is given.
+ */
+
+import { existsSync } from "node:fs";
+import { link, open, rm } from "node:fs/promises";
+import type { Command } from "commander";
+import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { exitCodes, groupExamples, print, when } from "../output.ts";
+import { action, withSession } from "../session.ts";
+import { rehearsalText, storeFacts, storeText } from "../store-view.ts";
+import { type ControlFlags, loadConfig, withControlSettings } from "./control.ts";
+
+interface DbFlags {
+  readonly file?: string;
+  readonly format?: string;
+  readonly replace?: boolean;
+  readonly dryRun?: boolean;
+  readonly toPostgresUrlFile?: string;
+  readonly toPostgresCaFile?: string;
+}
+
+type Flags = ControlFlags & DbFlags;
+
+/** Whether control's configuration was named: then the store is opened here, and control is not asked. */
+function isLocal(options: Flags): boolean {
+  const named = [options.config, options["dataDir"], options["postgresUrlFile"], options["sealingKeyFile"]];
+  return named.some((each) => each !== undefined);
+}
+
+const db = () => import("../../control/db.ts");
+
+async function status(options: Flags): Promise<void> {
+  const found = isLocal(options)
+    ? await (await db()).dbStatus(await loadConfig(options))
+    : await withSession(options, async ({ client }) => (await client(StoreService).getStoreStatus({})).status);
+  if (found === undefined)
+    throw new WeftError("internal", "control said nothing of its store", { detail: "EMPTY_ANSWER" });
+  print(options, storeFacts(found), () => storeText(found));
+}
+
+async function rehearse(options: Flags): Promise<void> {
+  const { dbRehearse } = await db();
+  const { file } = options;
+  const found = await dbRehearse(await loadConfig(options), file === undefined ? {} : { file });
+  print(options, found, () => rehearsalText(found, file ?? "the store"));
+  if (!found.verdict.ok) process.exitCode = exitCodes.failure;
+}
+
+async function backup(options: Flags): Promise<void> {
+  const { file = "", format = "weft" } = options;
+  if (format !== "weft" && format !== "pg_dump") {
+    throw new WeftError("invalid_argument", `"${format}" is no format; choose weft or pg_dump`, { detail: "CLI_ENUM" });
+  }
+  if (format === "pg_dump" || isLocal(options)) {
+    const { dbBackup } = await db();
+    const header = await dbBackup(await loadConfig(options), { file, format });
+    const facts = header === undefined ? {} : { takenAtMs: header.takenAtMs, epoch: header.epoch, audit: header.audit };
+    print(options, { file, format, ...facts }, () => takenText(file, header));
+    return;
+  }
+  const sizeBytes = await withSession(options, async ({ client }) => {
+    const pieces = client(StoreService).backupStore({}, { timeoutMs: 0 });
+    return await receive(file, pieces);
+  });
+  print(options, { file, format, sizeBytes }, () => `${takenText(file, undefined)}, ${sizeBytes} bytes`);
+}
+
+function takenText(
+  file: string,
+  header: { readonly takenAtMs: number; readonly audit: { readonly seq: number } } | undefined,
+) {
+  const about = header === undefined ? "" : ` of ${when(header.takenAtMs)}, audit record ${header.audit.seq}`;
+  return `backup${about} is in ${file}\nkeep it apart from the sealing key: with both, it is your certificate authority`;
+}
+
+/** Writes pieces into a file that appears whole, 0600, or not at all. */
+async function receive(file: string, pieces: AsyncIterable<{ readonly piece: Uint8Array }>): Promise<number> {
+  const taken = new WeftError("already_exists", `${file} exists; a backup is never written over another file`, {
+    detail: "BACKUP_EXISTS",
+  });
+  if (existsSync(file)) throw taken;
+  const partial = `${file}.partial`;
+  const handle = await open(partial, "w", 0o600);
+  try {
+    await handle.chmod(0o600);
+    let sizeBytes = 0;
+    let last: Uint8Array = new Uint8Array();
+    for await (const { piece } of pieces) {
+      await handle.writeFile(piece);
+      sizeBytes += piece.length;
+      last = piece;
+    }
+    // A stream that broke off has no end; its last line says that it is one.
+    if (!Buffer.from(last).toString("utf8").trimEnd().endsWith("}}")) {
+      throw new WeftError("unavailable", "the backup broke off; try again", { detail: "BACKUP_TRUNCATED" });
+    }
+    await handle.sync();
+    await link(partial, file);
+    return sizeBytes;
+  } finally {
+    await handle.close();
+    await rm(partial, { force: true });
+  }
+}
+
+async function restore(options: Flags): Promise<void> {
+  const { dbRestore } = await db();
+  const { file = "", replace = false, dryRun = false } = options;
+  const { rehearsal, done, replaced } = await dbRestore(await loadConfig(options), { file, replace, dryRun });
+  const { header, ...facts } = rehearsal;
+  const about = { takenAtMs: header.takenAtMs, epoch: header.epoch, auditSeq: header.audit.seq };
+  print(options, { file, backup: about, rehearsal: facts, replaced, done }, () =>
+    [
+      rehearsalText(rehearsal, file),
+      `the backup is of ${when(header.takenAtMs)}: epoch ${header.epoch}, audit record ${header.audit.seq}`,
+      ...(replaced === undefined
+        ? []
+        : [`in its place was a store at audit record ${replaced.auditSeq}, epoch ${replaced.epoch}`]),
+      ...(done === undefined
+        ? ["a dry run: nothing was changed"]
+        : [
+            `restored as ${done.restoreId}, epoch ${done.epoch}`,
+            'start control; nodes tell what they know beyond the backup: "weft db status", "weft alert list"',
+          ]),
+    ].join("\n"),
+  );
+}
+
+async function migrate(options: Flags): Promise<void> {
+  const { dbMigrate } = await db();
+  const { toPostgresUrlFile = "", toPostgresCaFile, dryRun = false } = options;
+  const report = await dbMigrate(await loadConfig(options), {
+    toPostgresUrlFile,
+    dryRun,
+    ...(toPostgresCaFile === undefined ? {} : { toPostgresCaFile }),
+  });
+  const went = report.resumedAfter === "" ? "" : ` (went on after: ${report.resumedAfter})`;
+  print(options, report, () =>
+    [
+      `${report.rows} rows in ${Object.keys(report.tables).length} tables, SHA-256 ${report.digest.slice(0, 16)}, audit record ${report.auditSeq}${went}`,
+      dryRun
+        ? "a dry run: everything was copied, compared and verified there, and taken back; nothing was changed"
+        : `moved as ${report.moveId}: start control with postgresUrlFile in place of dataDir; on the old store it refuses to start`,
+    ].join("\n"),
+  );
+}
+
+async function accept(options: Flags, restoreId: string): Promise<void> {
+  await withSession(options, async ({ client }) => await client(StoreService).acceptRestore({ restoreId }));
+  print(options, { restoreId, accepted: true }, () => `${restoreId} is settled; nodes are no longer held back by it`);
+}
+
+export function addDbCommands(program: Command): void {
+  const group = program
+    .command("db")
+    .description("the store of control: its state, backup and restore, rehearsal of an upgrade, the move to PostgreSQL")
+    .addHelpText(
+      "after",
+      groupExamples(
+        "weft db status",
+        "weft db backup --file weft.backup",
+        "weft db rehearse --config /etc/weft/control.json",
+      ),
+    );
+  withControlSettings(
+    group.command("status").description("what the store runs on, what is in it, what a restore left to do"),
+  )
+    .addHelpText("after", "\nWithout a configuration it asks the running control.\n\nExample:\n  weft db status")
+    .action(action(status));
+  withControlSettings(
+    group.command("rehearse").description("try an upgrade by this program, or a restore, on a copy; changes nothing"),
+  )
+    .option("--file <file>", "rehearse the restore of this backup instead")
+    .addHelpText("after", "\nExample:\n  weft db rehearse --config /etc/weft/control.json")
+    .action(action(rehearse));
+  withControlSettings(group.command("backup").description("write everything control knows into one file (0600)"))
+    .requiredOption("--file <file>", "where to; must not exist")
+    .option("--format <format>", "weft, which restore reads, or pg_dump (PostgreSQL only, for its own tools)", "weft")
+    .addHelpText(
+      "after",
+      "\nWithout a configuration it asks the running control.\n\nExample:\n  weft db backup --file /backup/weft-monday",
+    )
+    .action(action(backup));
+  withControlSettings(group.command("restore").description("make the store from a backup; control must be stopped"))
+    .requiredOption("--file <file>", "the backup")
+    .option("--replace", "put it in the place of the store that is there")
+    .option("--dry-run", "rehearse only")
+    .addHelpText(
+      "after",
+      "\nExample:\n  weft db restore --config /etc/weft/control.json --file /backup/weft-monday --dry-run",
+    )
+    .action(action(restore));
+  withControlSettings(
+    group
+      .command("migrate")
+      .description("move an embedded installation to PostgreSQL; control must be stopped, nodes go on"),
+  )
+    .requiredOption("--to-postgres-url-file <file>", "file (0600) with the URL of an empty database")
+    .option("--to-postgres-ca-file <file>", "CA certificates that server is verified with")
+    .option("--dry-run", "copy, compare and verify, and take it back")
+    .addHelpText(
+      "after",
+      "\nWhen it is interrupted, the same command goes on.\n\nExample:\n  weft db migrate --config /etc/weft/control.json --to-postgres-url-file /etc/weft/postgres.url --dry-run",
+    )
+    .action(action(migrate));
+  group
+    .command("accept <restore>")
+    .description("after a restore: stop waiting for nodes, and close its alert")
+    .addHelpText("after", "\nExample:\n  weft db accept rs-2f6wq0k1m9c3xh5t")
+    .action(action(accept));
+}
