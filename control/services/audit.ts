@@ -47,16 +47,16 @@ async function* exportAudit(deps: ServiceDeps, request: ExportAuditRequest) {
     beforeHash: Uint8Array.from(before.hash),
     atMs: BigInt(await storeNowMs(sql)),
   });
+  for (let at = 0; at < witnesses.length; at += limits.listPageMaxCount) {
+    const page = witnesses.slice(at, at + limits.listPageMaxCount);
+    yield part("witnesses", { witnesses: page.map(witnessMessage) });
+  }
   for (let at = afterSeq; ; ) {
     const rows = await readAudit(sql, { afterSeq: at, untilSeq, limit: limits.listPageMaxCount });
     const last = rows.at(-1);
     if (last === undefined) break;
     for (const page of pagesOf(rows)) yield part("records", { records: page.map(auditMessage) });
     at = last.seq;
-  }
-  for (let at = 0; at < witnesses.length; at += limits.listPageMaxCount) {
-    const page = witnesses.slice(at, at + limits.listPageMaxCount);
-    yield part("witnesses", { witnesses: page.map(witnessMessage) });
   }
 }
 

@@ -76,8 +76,12 @@ function lineOf(value: object): string {
   return `${text}\n`;
 }
 
-export function headerText(header: ExportHeader): string {
-  return lineOf({ format: FORMAT, ...header });
+/** What of a record, or of anything like one, says where a chain stands. */
+const headOf = ({ seq, hash: own }: AuditHead): AuditHead => ({ seq, hash: own });
+
+export function headerText({ installation, trustDomain, epoch, before, startedAtMs }: ExportHeader): string {
+  const started = Math.floor(startedAtMs);
+  return lineOf({ format: FORMAT, installation, trustDomain, epoch, before: headOf(before), startedAtMs: started });
 }
 
 export function recordText(record: AuditRecord): string {
@@ -89,8 +93,10 @@ export function recordText(record: AuditRecord): string {
   });
 }
 
-export function trailerText(trailer: ExportTrailer): string {
-  return lineOf({ end: true, ...trailer });
+export function trailerText({ count, last, head, witnesses, finishedAtMs }: ExportTrailer): string {
+  const told = witnesses.map(({ witness, epoch, seq, hash: own }) => ({ witness, epoch, seq, hash: own }));
+  const heads = { last: headOf(last), head: headOf(head) };
+  return lineOf({ end: true, count, ...heads, witnesses: told, finishedAtMs: Math.floor(finishedAtMs) });
 }
 
 /** What became of checking an export. */

@@ -362,7 +362,7 @@ export const AuditService: GenService<{
     output: typeof ListAuditResponseSchema;
   },
   /**
-   * The chain itself, to keep or to check: where it stands, then its records oldest first, then who witnessed which head.
+   * The chain itself, to keep or to check: where it stands, then who witnessed which head, then its records oldest first.
    * A stream that breaks off is continued with after_seq.
    *
    * @generated from rpc weft.admin.v1.AuditService.ExportAudit
