@@ -123,6 +123,8 @@ export const limits = {
   silencePingMs: 100,
   silenceDeadMs: 300,
   stuckDeadMs: 1 * secondMs,
+  stuckDeadMaxMs: 30 * secondMs,
+  stuckForgottenMs: 60 * secondMs,
   peerOwesLifeMs: 1 * secondMs,
   leftPathLingerMs: 1 * secondMs,
   standbyFirstMs: 200,
@@ -134,6 +136,9 @@ export const limits = {
   thirdPathEveryMs: 1 * secondMs,
   pathAttemptDelayMs: 250,
   heldOpenWaitMs: 300,
+  // What a trunk may cost its entry: far above what failures of a mesh ask for, far below what an entry may offer.
+  trunkPathsPerMinute: 30,
+  trunkPathsBurstCount: 60,
   pathMaxBytes: 256 * 1_024 * MiB,
 
   // RPC surfaces.

@@ -7,7 +7,9 @@
  *      another path to the same peer answered a ping that was sent after the silence began, long enough ago that this one
  *      would have answered too: a peer that stalled and goes on is heard on the quicker path first. If all are silent, the
  *      peer stalls or is out of reach: nothing is accused, a third path is asked for.
- * DT3. A path on which bytes come but nothing is acknowledged for a second is wedged, and judged like a silent one.
+ * DT3. A path on which bytes come but nothing is acknowledged for a second is wedged, and judged like a silent one. Each such
+ *      path makes the next wait longer, up to half a minute: a far edge that acks only now and then costs few paths, not one
+ *      after the other. After a minute without it is a second again.
  * DT4. Nobody looks while nothing is owed.
  */
 
@@ -47,6 +49,9 @@ export class Detector {
   readonly #witnessedSinceMs = new Map<string, number>();
   #dead = new Map<string, DeadPath>();
   #silentSinceMs: number | undefined;
+  /** How long nothing may be acknowledged on a path where bytes come. */
+  #wedgedAfterMs: number = limits.stuckDeadMs;
+  #wedged: { readonly attachmentId: number; readonly atMs: number } | undefined;
 
   constructor(trunk: Trunk) {
     this.#trunk = trunk;
@@ -119,7 +124,7 @@ export class Detector {
     const pathKey = this.#pathKey(active);
     const silentSinceMs = Math.max(owedSinceMs, this.#lifeMs(pathKey));
     const wedgedSinceMs = lane.replay.count > 0 ? Math.max(lane.progressAtMs, owedSinceMs) : nowMs;
-    const wedged = nowMs - wedgedSinceMs >= limits.stuckDeadMs;
+    const wedged = nowMs - wedgedSinceMs >= this.#wedgedDeadMs(active, nowMs);
     if (nowMs - silentSinceMs < limits.silencePingMs && !wedged) return;
     const silent = nowMs - silentSinceMs >= limits.silenceDeadMs;
     const sinceMs = wedged && !silent ? wedgedSinceMs : silentSinceMs;
@@ -129,10 +134,26 @@ export class Detector {
     const witnessed = this.#isWitnessed(lane.name, active, witness !== undefined, sinceMs, nowMs);
     if (!silent && !wedged) return;
     if (witnessed) this.#dead.set(pathKey, { pathKey, silentSinceMs: sinceMs, wedged: !silent });
+    if (witnessed && !silent) this.#wasWedged(active, nowMs);
     // A wedged path with bytes on it is nothing to look for a third path for: those may be slow acks.
     else if (silent && witness === undefined) {
       this.#silentSinceMs = Math.min(this.#silentSinceMs ?? sinceMs, sinceMs);
     }
+  }
+
+  /** What one is accused of counts for the next one: an accused path may take a while to be left. */
+  #wedgedDeadMs({ id }: Attachment, nowMs: number): number {
+    if (this.#wedged === undefined || nowMs - this.#wedged.atMs >= limits.stuckForgottenMs) {
+      this.#wedgedAfterMs = limits.stuckDeadMs;
+    }
+    return this.#wedged?.attachmentId === id ? limits.stuckDeadMs : this.#wedgedAfterMs;
+  }
+
+  #wasWedged({ id }: Attachment, nowMs: number): void {
+    if (this.#wedged?.attachmentId !== id) {
+      this.#wedgedAfterMs = Math.min(2 * this.#wedgedAfterMs, limits.stuckDeadMaxMs);
+    }
+    this.#wedged = { attachmentId: id, atMs: nowMs };
   }
 
   /** Whether somebody else has answered for so long now that this path, too, would have. */

@@ -13,6 +13,7 @@ import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { PacedLog } from "../../lib/paced-log.ts";
 import { resetSocket } from "../../lib/reset-socket.ts";
@@ -46,6 +47,13 @@ function farPeerOf(id: SpiffeId | undefined): FarPeer | undefined {
   if (id?.kind === "client") return { kind: "client", clientId: id.id };
   return undefined;
 }
+
+/**
+ * Whether a path may end in this role at all. A probe measures: it says nothing of an organization, so no channel could ever
+ * be opened on a trunk there, and none is made.
+ */
+const carriesTrunks = ({ organizationId, purpose }: PathEnd["offer"]): boolean =>
+  organizationId !== "" && purpose !== PathPurpose.PROBE;
 
 /** Whether a trunk's peer may (still) hold a trunk here for this organization. */
 function mayHold(ports: DataPlanePorts, end: PathEnd, organizationId: string): boolean {
@@ -157,7 +165,8 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
   return {
     onPathEnd(end) {
       const organizationId = end.offer.organizationId;
-      if (ports.drain.draining() || !mayHold(ports, end, organizationId)) {
+      const isEnd = carriesTrunks(end.offer) && mayHold(ports, end, organizationId);
+      if (ports.drain.draining() || !isEnd) {
         resetSocket(end.raw, end.tls);
         return;
       }

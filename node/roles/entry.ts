@@ -17,6 +17,7 @@ import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
+import { TokenBuckets } from "../../lib/rate.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { Routes } from "./routes.ts";
@@ -59,10 +60,17 @@ export class EntryRole {
   readonly #deps: EntryDeps;
   readonly #pool: TrunkPool;
   readonly #stopQos: () => void;
+  /** By far edge and organization: paths beside the first that a trunk may still ask for. */
+  readonly #costs: TokenBuckets;
 
   constructor(deps: EntryDeps) {
     this.#deps = deps;
     const { ports } = deps;
+    this.#costs = new TokenBuckets(ports.clock, {
+      perSecond: limits.trunkPathsPerMinute / 60,
+      burstCount: limits.trunkPathsBurstCount,
+      keysMaxCount: limits.acceptedTrunksMaxCount,
+    });
     this.#pool = new TrunkPool({
       clock: ports.clock,
       random: ports.random,
@@ -132,6 +140,13 @@ export class EntryRole {
       .paths(wish.farEdge, wish.organizationId, channelClass, { beside, shun })
       .filter(({ hops }) => worthwhile(hops))
       .slice(0, pathAttemptsMaxCount);
+    // What a far edge, or whoever is between, does to the paths of a trunk is not to cost every other trunk of this entry.
+    const mayCost =
+      ways.length === 0 || wish.purpose === "first" || this.#costs.take(`${wish.farEdge} ${wish.organizationId}`);
+    if (!mayCost) {
+      const message = "too many paths for one trunk";
+      return Promise.reject(new WeftError("resource_exhausted", message, { detail: "TRUNK_PATHS" }));
+    }
     return firstWay({
       clock: ports.clock,
       ways,

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { CreditPool } from "../../fabric/trunk/credit.ts";
 import { ChannelClass, NodeRole, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { PathOfferSchema } from "../../gen/weft/relay/v1/relay_pb.ts";
+import { PathOfferSchema, PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
@@ -89,6 +89,8 @@ let asked: string[];
 /** Of the newest path: what its offer names. */
 let trunkId: Uint8Array;
 let refuseWay: (request: PathRequest) => Error | undefined;
+/** What its offer says beside that. */
+let offered: { readonly purpose?: PathPurpose; readonly organizationId?: string };
 let newChannels: { near: boolean; far: boolean };
 
 beforeEach(async () => {
@@ -99,6 +101,7 @@ beforeEach(async () => {
   failedWays = [];
   asked = [];
   refuseWay = () => undefined;
+  offered = {};
   newChannels = { near: true, far: true };
   egress = createEgressRole({
     ports: far,
@@ -113,7 +116,7 @@ beforeEach(async () => {
       caller: entryCaller,
       hops: ["nd-entry", "nd-relay", selfId],
       pathTag: "tag",
-      offer: create(PathOfferSchema, { organizationId: "org-1", trunkId }),
+      offer: create(PathOfferSchema, { organizationId: "org-1", trunkId, ...offered }),
     }),
   );
   const routes = {
@@ -264,6 +267,22 @@ describe("the egress decides for itself", () => {
     expect(await failureOf(opened())).toEqual({ detail: "NOT_ALLOWED", stage: "EGRESS" });
     expect(before.destroyed).toBe(false);
     before.destroy();
+  });
+});
+
+describe("a path that only measures", () => {
+  it.each([
+    ["for nobody", { purpose: PathPurpose.PROBE, organizationId: "" }],
+    ["for an organization", { purpose: PathPurpose.PROBE }],
+  ])("%s holds no trunk at the egress, however often it is tried", async (_what, over) => {
+    const everybody = [{ role: NodeRole.EGRESS }];
+    const members = [{ nodeId: "nd-entry", roles: [{ role: NodeRole.ENTRY }] }];
+    far.show(egressSnapshot({ self: { roles: everybody }, members }));
+    offered = over;
+    for (let n = 0; n < 3; n += 1) expect((await failureOf(entry.open(wish()))).detail).toBe("NO_PATH");
+    expect(asked.length).toBeGreaterThanOrEqual(3);
+    expect(far.kinds()).not.toContain("trunk_opened");
+    await eventually(() => listener.sockets.size === 0, { what: "no path left" });
   });
 });
 

@@ -28,6 +28,8 @@ export class SimOpener {
   readonly #options: OpeningOptions;
   readonly connections: SimConnection[] = [];
   opened = 0;
+  /** Offers made, whatever came of them. */
+  asked = 0;
   #lastId = 0;
 
   constructor(options: OpeningOptions) {
@@ -38,6 +40,7 @@ export class SimOpener {
   open(request: PathRequest): Promise<EndPath> {
     const { net, processes } = this.#options;
     const { near } = processes;
+    this.asked += 1;
     return new Promise((resolve, reject) => {
       let over = false;
       let connection: SimConnection | undefined;

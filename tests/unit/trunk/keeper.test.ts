@@ -99,6 +99,43 @@ describe("the detector", () => {
     }
     expect(dead.map(({ pathKey }) => pathKey)).toEqual(["e r1 x"]);
   });
+
+  it("DT3 a far edge that never acks in time costs a few paths a minute, and an honest one later a second as before", () => {
+    const made = stage(true);
+    const { world, detector, keeper, read, trunk } = made;
+    world.initiator.open("bulk");
+    let spare = 2;
+    /** How long until the path in use is accused, while bytes come on it and no acks; then it is left for the spare. */
+    const wedge = (): number => {
+      const fromMs = world.nowMs;
+      for (;;) {
+        const id = trunk.lanes.bulk.active?.connectionId ?? 0;
+        read.set(id, (read.get(id) ?? 0) + 1);
+        const { dead } = pass(made, 100, [spare]);
+        for (const path of dead) keeper.leavePath(path);
+        keeper.plan(world.nowMs, false);
+        if (dead.length > 0) break;
+        if (world.nowMs - fromMs > 60_000) throw new Error("it is never accused");
+      }
+      spare += 1;
+      world.addPath("bulk", spare);
+      keeper.add(spare, ["e", `r${spare}`, "x"]);
+      keeper.attached(spare, "bulk");
+      detector.add(spare, `e r${spare} x`, world.nowMs);
+      read.set(spare, 0);
+      const path = world.paths.find(({ id }) => id === spare);
+      while (path !== undefined && (world.pump(path) || world.deliver(path, true) || world.deliver(path, false)));
+      return world.nowMs - fromMs;
+    };
+    const tookMs = Array.from({ length: 8 }, wedge);
+    expect(tookMs[0]).toBeLessThan(1_500);
+    for (const [at, ms] of tookMs.entries()) {
+      if (at > 0) expect(ms).toBeGreaterThanOrEqual(Math.min(2 * (tookMs[at - 1] ?? 0) - 1_500, limits.stuckDeadMaxMs));
+    }
+    expect(tookMs.slice(-2).every((ms) => ms >= limits.stuckDeadMaxMs)).toBe(true);
+    world.nowMs += limits.stuckForgottenMs;
+    expect(wedge()).toBeLessThan(1_500);
+  });
 });
 
 describe("the keeper", () => {
