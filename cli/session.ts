@@ -19,6 +19,7 @@ import { operatorTransport } from "../rpc/operator-transport.ts";
 import { learnClusters } from "./cluster-roots.ts";
 import { withLivingLeaf } from "./operator-leaf.ts";
 import { type OutputOptions, operatorHints, report } from "./output.ts";
+import { atAnsweringReplica } from "./replicas.ts";
 
 export interface GlobalOptions extends OutputOptions {
   readonly context?: string;
@@ -44,7 +45,7 @@ export function contextDir(options: GlobalOptions): string {
 
 /** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
-  const context = await withLivingLeaf(loadOperatorContext(contextDir(options)));
+  const context = await withLivingLeaf(await atAnsweringReplica(loadOperatorContext(contextDir(options))));
   const nowMs = (): number => systemClock.nowMs();
   const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, nowMs) });
   try {
@@ -104,6 +105,10 @@ export function action<Options extends GlobalOptions, Arguments extends unknown[
 function lostHint(thrown: unknown, options: GlobalOptions & { readonly control?: unknown }): string {
   if (thrown instanceof WeftError && thrown.detail === "NODE_UNREACHABLE")
     return "control knows it; is its process running, and can its operator port be reached from here?";
+  if (thrown instanceof WeftError && thrown.detail.startsWith("STORE_"))
+    return thrown.detail === "STORE_COMMIT_UNKNOWN"
+      ? "control is there; look whether the change was made before asking again"
+      : "control is there and waits for its store; nothing was changed, and it goes on by itself: try again";
   if (options.control !== undefined) return "is control running, and is its public address right? (--control)";
   try {
     const { dir, operatorAddress } = loadOperatorContext(contextDir(options));

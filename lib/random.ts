@@ -58,6 +58,16 @@ export function randomInt(random: Random, bound: number): number {
   return Math.floor(random.float() * bound);
 }
 
+/** The same items in an order of no meaning (Fisher and Yates). */
+export function shuffled<T>(random: Random, items: readonly T[]): T[] {
+  const out = [...items];
+  for (let at = out.length - 1; at > 0; at -= 1) {
+    const other = randomInt(random, at + 1);
+    [out[at], out[other]] = [out[other] as T, out[at] as T];
+  }
+  return out;
+}
+
 const LABEL_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 
 /**

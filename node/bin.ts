@@ -4,13 +4,15 @@ import { readFileSync } from "node:fs";
 import { hostname, platform, release } from "node:os";
 import { pathToFileURL } from "node:url";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
-import { systemClock } from "../lib/clock.ts";
+import { Backoff, linkBackoff } from "../lib/backoff.ts";
+import { sleep, systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT_CONFIG, unsafeStart } from "../lib/env.ts";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { openLog } from "../lib/log.ts";
 import { whenParentGoes } from "../lib/parent.ts";
+import { shuffled, systemRandom } from "../lib/random.ts";
 import packageFacts from "../package.json" with { type: "json" };
 import { defaultCapabilities } from "./capabilities.ts";
 import { loadNodeConfig, type NodeConfig } from "./config.ts";
@@ -32,10 +34,37 @@ function untilAsked(): Promise<void> {
   });
 }
 
-/** Joins when the state folder is empty and the configuration says how; says on standard output what an operator must approve. */
+/**
+ * Joins when the state folder is empty and the configuration says how; says on standard output what it waits for and what an
+ * operator must approve. A control that is not there yet is waited for, in short attempts.
+ */
 async function joinIfNew(config: NodeConfig, signal: AbortSignal): Promise<void> {
   if (config.join === undefined || loadIdentity(config.stateDir) !== undefined) return;
-  const { join } = config;
+  const backoff = new Backoff(linkBackoff, systemRandom);
+  const deadlineMs = systemClock.monoMs() + limits.joinStartWithinMs;
+  for (let told = ""; ; ) {
+    try {
+      return await join(config, config.join, signal);
+    } catch (thrown) {
+      const waitMs = backoff.nextMs();
+      const isSilent = thrown instanceof WeftError && silences.has(thrown.reason);
+      if (!isSilent || signal.aborted || systemClock.monoMs() + waitMs > deadlineMs) throw thrown;
+      const error = messageOf(thrown);
+      if (error !== told) process.stdout.write(`${JSON.stringify({ waiting: "control", error })}\n`);
+      told = error;
+      await sleep(systemClock, waitMs, signal);
+    }
+  }
+}
+
+/** Nobody has said no. */
+const silences: ReadonlySet<string> = new Set(["unavailable", "deadline_exceeded"]);
+
+async function join(
+  config: NodeConfig,
+  wish: Exclude<NodeConfig["join"], undefined>,
+  signal: AbortSignal,
+): Promise<void> {
   const roleByName = { entry: NodeRole.ENTRY, relay: NodeRole.RELAY, egress: NodeRole.EGRESS } as const;
   await joinCluster(
     {
@@ -44,12 +73,12 @@ async function joinIfNew(config: NodeConfig, signal: AbortSignal): Promise<void>
       clock: systemClock,
       onPending: (pending) => process.stdout.write(`${JSON.stringify({ pending: true, ...pending })}\n`),
     },
-    readFileSync(join.tokenFile, "utf8"),
+    readFileSync(wish.tokenFile, "utf8"),
     {
-      name: join.name,
-      roles: join.roles.map((name) => roleByName[name]),
+      name: wish.name,
+      roles: wish.roles.map((name) => roleByName[name]),
       capabilities: defaultCapabilities(config.dialOutOnly),
-      addresses: join.addresses,
+      addresses: wish.addresses,
       dialOutOnly: config.dialOutOnly,
       region: config.region,
       facts: { hostname: hostname(), platform: platform(), kernel: release(), node: process.version },
@@ -64,7 +93,9 @@ async function joinIfNew(config: NodeConfig, signal: AbortSignal): Promise<void>
  */
 export async function runNodeProcess(flags: Readonly<Record<string, unknown>>): Promise<void> {
   const { config: file, ...values } = flags;
-  const config = loadNodeConfig({ env: process.env, flags: values, ...(typeof file === "string" ? { file } : {}) });
+  const asGiven = loadNodeConfig({ env: process.env, flags: values, ...(typeof file === "string" ? { file } : {}) });
+  // Each node prefers another replica, and stays with it: together they ask all of them.
+  const config = { ...asGiven, control: shuffled(systemRandom, asGiven.control) };
   const problems = config.dev ? [] : unsafeStart({ env: process.env, execArgv: process.execArgv });
   if (problems.length > 0) throw new ConfigError(problems);
   const log = openLog({ level: config.logLevel, process: "node" });

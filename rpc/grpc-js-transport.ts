@@ -2,7 +2,8 @@
  * Node to control: @grpc/grpc-js channels behind Connect's `Transport`, one channel per control address.
  *
  * G1. A call goes to the first address whose channel is ready; an address whose call failed for want of an answer goes to
- *     the end of the line. Nothing is retried here: the callers' loops know what may be repeated.
+ *     the end of the line, and the others are connected: one of them may have what this one waits for. Nothing is retried
+ *     here: the callers' loops know what may be repeated.
  * G2. A channel lives as long as the identity it was made with. After `rotate` new calls use channels made with the new
  *     one, old calls finish on theirs, and a channel without calls is closed.
  */
@@ -219,6 +220,8 @@ class GrpcJsTransport implements ControlTransport {
     if (endpoint !== undefined && unanswered) {
       const at = generation.endpoints.indexOf(endpoint);
       if (at >= 0) generation.endpoints.push(...generation.endpoints.splice(at, 1));
+      if (!generation.retired && !this.#closed)
+        for (const { client } of generation.endpoints) client.getChannel().getConnectivityState(true);
     }
     if (generation.retired && generation.calls === 0) closeAll(generation);
   }

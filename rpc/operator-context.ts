@@ -31,6 +31,8 @@ const contextSchema = z.object({
   operatorAddress: z.string(),
   /** host:port of control's public port, for `weft join` and configuration of nodes. */
   publicAddress: z.string(),
+  /** Further replicas of control, where one that does not answer may be asked instead. */
+  replicas: z.array(z.object({ operatorAddress: z.string(), publicAddress: z.string() })).optional(),
   trustDomain: z.string(),
   /** SHA-256 of the installation key, hex. */
   installationKeyHash: z.string(),
@@ -71,6 +73,15 @@ export function saveOperatorClusters(context: OperatorContext, clusters: readonl
   const { dir, leaf: _leaf, ...file } = context;
   replaceFile(join(dir, "servers.pem"), serverRootsPem(clusters), 0o644);
   writeSecretFile(join(dir, "context.json"), `${JSON.stringify({ ...file, clusters }, null, 2)}\n`);
+}
+
+/** Replaces the replicas a context folder knows besides the first one. */
+export function saveOperatorReplicas(
+  context: OperatorContext,
+  replicas: readonly { readonly operatorAddress: string; readonly publicAddress: string }[],
+): void {
+  const { dir, leaf: _leaf, ...file } = context;
+  writeSecretFile(join(dir, "context.json"), `${JSON.stringify({ ...file, replicas }, null, 2)}\n`);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** `weft up`: a whole fabric on this machine, to look at, to prove with `--smoke`, or to hurt with `--chaos`. */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/limits.ts";
@@ -19,6 +20,10 @@ interface UpOptions extends GlobalOptions {
   /** Milliseconds from fault to fault. */
   readonly chaos?: number;
   readonly rounds?: number;
+  readonly replicas?: number;
+  readonly postgres?: "embedded";
+  readonly postgresFile?: string;
+  readonly redisFile?: string;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
 }
 
@@ -28,6 +33,12 @@ const chaosEveryMinMs = 2_000;
 /** A download of a minute and a half: long enough to be hurt by hand. */
 const downloadBytes = 180_000_000;
 const downloadBytesPerSecond = 2_000_000;
+
+/** More replicas than anybody needs to see on one machine. */
+const replicasMaxCount = 9;
+
+/** A replica that ended is started again after this long. */
+const replicaRestMs = 1_000;
 
 /** How often the operator's certificate is looked at. */
 const keepFreshMs = 1_800_000;
@@ -66,6 +77,24 @@ function relayInUse(fabric: Fabric, hops: readonly string[]): Fabric["processes"
   return relays.find(({ name }) => hops.includes(name)) ?? relays[0];
 }
 
+/** The store's own server rather than what keeps it running. */
+function pidOf({ pid, facts }: Fabric["processes"][number]): string {
+  return String(facts.postgresPid ?? pid);
+}
+
+/** What to do to a control plane that is made to survive it. */
+function thingsToEnd(fabric: Fabric): string[] {
+  const replicas = fabric.processes.filter(({ role }) => role === "control");
+  if (replicas.length < 2) return [];
+  const store = fabric.processes.find(({ role }) => role === "store");
+  return [
+    "",
+    "end replicas and the store in any order; what was ended is started again, and no byte waits for it:",
+    `  kill -9 ${replicas.map(pidOf).join(" ")}     # all of control`,
+    ...(store === undefined ? [] : [`  pkill -9 -P ${pidOf(store)}     # every backend of PostgreSQL`]),
+  ];
+}
+
 function thingsToTry(fabric: Fabric, hops: readonly string[]): string[] {
   const web = `127.0.0.1:${fabric.listenerPort("web-entry-1")}`;
   const relay = relayInUse(fabric, hops);
@@ -86,16 +115,12 @@ function thingsToTry(fabric: Fabric, hops: readonly string[]): string[] {
           `  kill -9 ${relay.pid}     # ${relay.name}, while this runs`,
           `  npx weft node drain ${relay.name}     # or gently, instead; undrain lets it take part again`,
         ]),
+    ...thingsToEnd(fabric),
   ];
 }
 
 async function describe(fabric: Fabric): Promise<string> {
-  const rows = fabric.processes.map((child) => [
-    child.name,
-    child.role,
-    String(child.pid),
-    addressOf(fabric, child.name),
-  ]);
+  const rows = fabric.processes.map((child) => [child.name, child.role, pidOf(child), addressOf(fabric, child.name)]);
   let hops: readonly string[] = [];
   const path = await pathInUse(fabric, "entry-1").then(
     (found) => {
@@ -143,6 +168,10 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
     onProgress: progress,
     ...(options.data === undefined ? {} : { data: options.data }),
     ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+    ...(options.postgres === undefined ? {} : { embeddedPostgres: true }),
+    ...(options.postgresFile === undefined ? {} : { postgresUrlFile: options.postgresFile }),
+    ...(options.redisFile === undefined ? {} : { redisUrlFile: options.redisFile }),
   };
 }
 
@@ -151,15 +180,22 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
  * itself is a fault: resolves with what to say about it.
  */
 function firstFailure(fabric: Fabric, stopping: AbortSignal): Promise<string> {
+  const isReplicated = fabric.processes.filter(({ role }) => role === "control").length > 1;
   return new Promise((resolve) => {
-    for (const { name, exited, lastWords } of fabric.processes) {
-      void exited.then(({ code, signal }) => {
+    const watch = ({ name, role, exited, lastWords }: Fabric["processes"][number]): void => {
+      void exited.then(async ({ code, signal }) => {
         // Asked to end, everything ends.
         if (stopping.aborted) return;
-        if (signal === null && code !== 0) resolve(endedError(name, lastWords(), code, signal).message);
+        if (role === "control" && isReplicated && code !== exitCodes.config) {
+          progress(`${name} was ended; starting it again`);
+          await delay(replicaRestMs);
+          if (stopping.aborted) return;
+          fabric.restart(name).then(watch, (thrown: unknown) => resolve(messageOf(thrown)));
+        } else if (signal === null && code !== 0) resolve(endedError(name, lastWords(), code, signal).message);
         else progress(`${name} was ended${signal === null ? "" : ` by ${signal}`}; the rest goes on until Ctrl-C`);
       });
-    }
+    };
+    fabric.processes.forEach(watch);
   });
 }
 
@@ -168,7 +204,12 @@ function factsOf(fabric: Fabric): object {
     up_ms: Math.round(fabric.upMs),
     root: fabric.root,
     context: fabric.contextDir,
-    processes: fabric.processes.map(({ name, role, pid, facts }) => ({ name, role, pid, address: facts.public })),
+    processes: fabric.processes.map(({ name, role, pid, facts }) => ({
+      name,
+      role,
+      pid: Number(facts.postgresPid ?? pid),
+      address: facts.public,
+    })),
   };
 }
 
@@ -222,13 +263,19 @@ async function chaos(options: UpOptions, fabric: Fabric, intervalMs: number, sig
   if (!summary.ok) process.exitCode = exitCodes.failure;
 }
 
-function requireSense({ bytes, smoke: isSmoke, chaos: intervalMs, rounds }: UpOptions): void {
+function requireSense(options: UpOptions): void {
+  const { bytes, smoke: isSmoke, chaos: intervalMs, rounds, replicas = 1, postgres, postgresFile } = options;
   const wrong = (message: string): never => {
     throw new WeftError("invalid_argument", message, { detail: "UP_USAGE" });
   };
   if (bytes !== undefined && isSmoke !== true) wrong("--bytes says how much --smoke sends; give both");
   if (rounds !== undefined && intervalMs === undefined) wrong("--rounds says how long --chaos goes on; give both");
   if (intervalMs !== undefined && isSmoke === true) wrong("--smoke and --chaos are two things; give one");
+  if (replicas === 0) wrong("--replicas needs at least one");
+  if (postgres !== undefined && postgresFile !== undefined)
+    wrong("--postgres embedded and --postgres-file are two stores; give one");
+  if (replicas > 1 && postgres === undefined && postgresFile === undefined)
+    wrong("replicas share a store: give --postgres embedded, or --postgres-file with the URL of a PostgreSQL");
   if (intervalMs !== undefined && intervalMs < chaosEveryMinMs)
     wrong(`--chaos needs at least ${chaosEveryMinMs / 1_000}s: a killed process must be started again in each round`);
 }
@@ -263,6 +310,10 @@ export function addUpCommand(program: Command): void {
     .option("--smoke", "send random bytes both ways through the fabric, check them, print a report and stop")
     .option("--chaos <duration>", "hurt the relay in use once per this long, under a checked transfer", durationMs)
     .option("--rounds <count>", "with --chaos: end after so many rounds (default: at Ctrl-C)", wholeNumber(1_000_000))
+    .option("--replicas <count>", "replicas of control, behind one PostgreSQL", wholeNumber(replicasMaxCount))
+    .addOption(new Option("--postgres <kind>", "start a PostgreSQL of its own").choices(["embedded"]))
+    .option("--postgres-file <file>", "file (0600) with the URL of an empty PostgreSQL database to use instead")
+    .option("--redis-file <file>", "file (0600) with the URL of a Redis, for hints between replicas")
     .option("--bytes <count>", "with --smoke: bytes each way (default: 268435456)", wholeNumber())
     .addOption(
       new Option("--log-level <level>", "of the processes' logs")
@@ -271,7 +322,7 @@ export function addUpCommand(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nExamples:\n  weft up\n  weft up --data ./.weft\n  weft up --smoke --json\n  weft up --chaos 10s\n  weft up --chaos 5s --rounds 6 --json",
+      "\nExamples:\n  weft up\n  weft up --data ./.weft\n  weft up --smoke --json\n  weft up --replicas 3 --postgres embedded\n  weft up --chaos 10s\n  weft up --chaos 5s --rounds 6 --json",
     )
     .action(action(up));
 }

@@ -14,8 +14,25 @@ import { WeftError } from "../../lib/errors.ts";
 import { replaceFile } from "../../lib/files.ts";
 import packageFacts from "../../package.json" with { type: "json" };
 import { type Session, withSession } from "../session.ts";
-import { type Layout, layoutOf, markFinished, type NodePlan, openPlan, type Plan } from "./layout.ts";
-import { type Child, endedError, runChild, startChild } from "./processes.ts";
+import {
+  type ControlPlaneOptions,
+  publicAddresses,
+  replicaNames,
+  requireSameShape,
+  startControlPlane,
+  startReplica,
+  startStore,
+} from "./control-plane.ts";
+import {
+  type ControlShape,
+  type Layout,
+  layoutOf,
+  markFinished,
+  type NodePlan,
+  openPlan,
+  type Plan,
+} from "./layout.ts";
+import { type Child, endedError, startChild } from "./processes.ts";
 import { approve, provisionNodes, provisionResources, tokenFor } from "./provision.ts";
 
 /** Where a node's process runs and how it is reached, when that is not simply this host's loopback. */
@@ -30,10 +47,12 @@ export interface NodePlace {
   readonly through?: readonly string[];
 }
 
-export interface FabricOptions {
+export interface FabricOptions extends ControlShape {
   /** Kept folder; a temporary one, removed at the end, when absent. */
   readonly data?: string;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
+  /** File (0600) with the URL of a Redis for hints between replicas. */
+  readonly redisUrlFile?: string;
   /** One line per step. */
   readonly onProgress?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -45,21 +64,18 @@ export interface Fabric {
   readonly root: string;
   readonly contextDir: string;
   readonly plan: Plan;
-  /** Control first, then the nodes in the plan's order. A node that was started again stands in its old place. */
+  /** Control first, then the nodes in the plan's order, then a store. What was started again stands in its old place. */
   readonly processes: readonly Child[];
   /** Milliseconds from the call to the first byte through an entry. */
   readonly upMs: number;
   process(name: string): Child;
-  /** Starts a node again whose process has ended; resolves once it is ready. */
+  /** Starts a node or a replica of control again whose process has ended; resolves once it is ready. */
   restart(name: string): Promise<Child>;
   listenerPort(name: string): number;
   withSession<T>(work: (session: Session) => Promise<T>): Promise<T>;
   /** Ends every process in order: entries, relays, egresses, control, targets; then removes a temporary folder. */
   stop(): Promise<void>;
 }
-
-/** Leaves room for a socket's name in the 104 bytes that macOS gives its path. */
-const socketFolderMaxChars = 50;
 
 /** How long everything may take to stand. */
 const readyWithinMs = 60_000;
@@ -77,11 +93,12 @@ class Started {
 
   async stopAll(): Promise<void> {
     this.#isStopping = true;
-    // Nodes drain side by side; control and targets go when nobody needs them any more.
-    const last = this.#stops.filter(({ name }) => name === "control" || name === "targets");
-    const first = this.#stops.filter(({ name }) => name !== "control" && name !== "targets");
-    await Promise.all(first.map(({ stop }) => stop()));
-    await Promise.all(last.map(({ stop }) => stop()));
+    // Nodes drain side by side; control and targets go when nobody needs them any more, and the store last.
+    const turnOf = (name: string): number =>
+      name === "postgres" ? 2 : /^(control(-\d+)?|targets)$/.test(name) ? 1 : 0;
+    for (const turn of [0, 1, 2]) {
+      await Promise.all(this.#stops.filter(({ name }) => turnOf(name) === turn).map(({ stop }) => stop()));
+    }
   }
 }
 
@@ -90,7 +107,7 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace
   const address = node.publicPort === undefined ? [] : [place.advertised ?? { host, port: node.publicPort }];
   return {
     stateDir: join(layout.nodeDir(node.name), "state"),
-    control: [place.control ?? `127.0.0.1:${plan.control.publicPort}`],
+    control: place.control === undefined ? publicAddresses(plan) : [place.control],
     ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicHost: host, publicPort: node.publicPort }),
     region: "local",
     dev: true,
@@ -108,38 +125,6 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace
       addresses: address,
     },
   };
-}
-
-async function startControl(
-  layout: Layout,
-  plan: Plan,
-  isNew: boolean,
-  options: FabricOptions,
-  started: Started,
-): Promise<Child> {
-  const settings = [
-    ["--data-dir", layout.controlData],
-    ["--sealing-key-file", layout.sealingKey],
-    ["--public-port", String(plan.control.publicPort)],
-    ["--operator-port", String(plan.control.operatorPort)],
-    ["--log-level", options.logLevel ?? "info"],
-  ].flat();
-  mkdirSync(join(layout.sealingKey, ".."), { recursive: true, mode: 0o700 });
-  const control = {
-    name: "control",
-    role: "control",
-    script: "control/bin.ts",
-    runtimeFlags: packageFacts.config.controlFlags,
-    logs: layout.logs,
-    // The lock of its store is a socket: in a folder that goes away, it goes too, even when control is killed. Paths of
-    // sockets are short, so a folder somebody named is not used.
-    ...(options.data === undefined && layout.root.length <= socketFolderMaxChars ? { temporary: layout.root } : {}),
-  };
-  if (isNew) {
-    mkdirSync(layout.context, { recursive: true, mode: 0o700 });
-    await runChild({ ...control, args: ["init", ...settings, "--dev", "--context-dir", layout.context] }, started.add);
-  }
-  return await startChild({ ...control, args: ["run", ...settings, "--dev"] }, started.add);
 }
 
 async function startNode(
@@ -261,7 +246,7 @@ function processNamed(processes: readonly Child[], name: string): Child {
   return found;
 }
 
-/** Starts one node of a standing fabric again, in the place of the process that ended. */
+/** Starts one process of a standing fabric again, in the place of the process that ended. */
 async function startAgain(
   layout: Layout,
   { plan, processes }: Standing,
@@ -270,10 +255,14 @@ async function startAgain(
   started: Started,
 ): Promise<Child> {
   const node = plan.nodes.find((planned) => planned.name === name);
-  if (node === undefined) throw new Error(`no node is named ${name}`);
+  const replica = replicaNames(plan).indexOf(name);
   const before = processNamed(processes, name);
   await before.exited;
-  const child = await startNode(layout, plan, node, options, undefined, started);
+  if (node === undefined && replica < 0) throw new Error(`${name} cannot be started again`);
+  const child =
+    node === undefined
+      ? await startReplica(layout, plan, replica, controlOptions(options), started.add)
+      : await startNode(layout, plan, node, options, undefined, started);
   processes[processes.indexOf(before)] = child;
   return child;
 }
@@ -302,12 +291,23 @@ function firstEnd(processes: readonly Child[]): Promise<never> {
   );
 }
 
+function controlOptions({ data, logLevel, postgresUrlFile, redisUrlFile }: FabricOptions): ControlPlaneOptions {
+  return {
+    temporary: data === undefined,
+    ...(logLevel === undefined ? {} : { logLevel }),
+    ...(postgresUrlFile === undefined ? {} : { postgresUrlFile }),
+    ...(redisUrlFile === undefined ? {} : { redisUrlFile }),
+  };
+}
+
 async function bringUp(layout: Layout, options: FabricOptions, started: Started): Promise<Standing> {
   const say = options.onProgress ?? ((): void => {});
-  const { plan, isNew } = await openPlan(layout);
+  const { plan, isNew } = await openPlan(layout, options);
+  requireSameShape(plan, options);
   say(isNew ? `starting control in ${layout.root}` : `starting what ${layout.root} holds`);
-  const [control] = await Promise.all([
-    startControl(layout, plan, isNew, options, started),
+  const store = await startStore(layout, plan, started.add);
+  const [controls] = await Promise.all([
+    startControlPlane(layout, plan, isNew, controlOptions(options), started.add),
     startTargets(layout, plan, started),
   ]);
   options.signal?.throwIfAborted();
@@ -317,7 +317,7 @@ async function bringUp(layout: Layout, options: FabricOptions, started: Started)
     : await Promise.all(plan.nodes.map((node) => startNode(layout, plan, node, options, undefined, started)));
   if (isNew) markFinished(layout, plan);
   say("waiting for the first bytes through both entries");
-  const processes = [control, ...nodes];
+  const processes = [...controls, ...nodes, ...(store === undefined ? [] : [store])];
   await Promise.race([untilCarrying(plan, options), firstEnd(processes)]);
   return { plan, processes };
 }

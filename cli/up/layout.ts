@@ -18,8 +18,16 @@ const nodePlan = z.object({
   publicPort: z.number().optional(),
 });
 
+const replicaPlan = z.object({ publicPort: z.number(), operatorPort: z.number() });
+
 const planSchema = z.object({
-  control: z.object({ publicPort: z.number(), operatorPort: z.number() }),
+  control: replicaPlan,
+  /** Further replicas of control. */
+  replicas: z.array(replicaPlan).default([]),
+  /** Of the PostgreSQL that is started here; undefined without one. */
+  postgresPort: z.number().optional(),
+  /** Whether the store is a PostgreSQL of the operator's own. */
+  ownPostgres: z.boolean().default(false),
   targets: z.object({ webPort: z.number(), echoPort: z.number() }),
   listeners: z.array(
     z.object({ name: z.string(), entry: z.string(), resource: z.enum(["web", "echo"]), port: z.number() }),
@@ -36,7 +44,11 @@ export type NodePlan = z.output<typeof nodePlan>;
 export interface Layout {
   readonly root: string;
   readonly controlData: string;
+  readonly keys: string;
   readonly sealingKey: string;
+  readonly postgresData: string;
+  /** File with the URL of the PostgreSQL that is started here. */
+  readonly postgresUrl: string;
   readonly context: string;
   readonly logs: string;
   nodeDir(name: string): string;
@@ -46,7 +58,10 @@ export function layoutOf(root: string): Layout {
   return {
     root,
     controlData: join(root, "control", "data"),
+    keys: join(root, "keys"),
     sealingKey: join(root, "keys", "sealing.key"),
+    postgresData: join(root, "postgres", "data"),
+    postgresUrl: join(root, "keys", "postgres.url"),
     context: join(root, "operator"),
     logs: join(root, "logs"),
     nodeDir: (name) => join(root, "nodes", name),
@@ -81,7 +96,8 @@ export async function freePorts(count: number): Promise<number[]> {
 
 function portsOf(plan: Plan): number[] {
   return [
-    ...Object.values(plan.control),
+    ...[plan.control, ...plan.replicas].flatMap((replica) => Object.values(replica)),
+    ...(plan.postgresPort === undefined ? [] : [plan.postgresPort]),
     ...Object.values(plan.targets),
     ...plan.listeners.map(({ port }) => port),
     ...plan.nodes.flatMap(({ publicPort }) => publicPort ?? []),
@@ -103,9 +119,17 @@ async function requireFree(root: string, plan: Plan): Promise<void> {
   );
 }
 
+/** What the control plane of a new fabric is to be. */
+export interface ControlShape {
+  /** Default 1. */
+  readonly replicas?: number;
+  readonly embeddedPostgres?: boolean;
+  readonly postgresUrlFile?: string;
+}
+
 /** Two entries, three relays, two egresses of which one only dials out, two demo targets, two listeners at each entry. */
-async function makePlan(): Promise<Plan> {
-  const ports = await freePorts(14);
+async function makePlan({ replicas = 1, embeddedPostgres = false, postgresUrlFile }: ControlShape): Promise<Plan> {
+  const ports = await freePorts(13 + 2 * replicas);
   const next = (): number => ports.shift() ?? 0;
   const inbound = [
     ["entry-1", "entry"],
@@ -117,6 +141,9 @@ async function makePlan(): Promise<Plan> {
   ] as const;
   return {
     control: { publicPort: next(), operatorPort: next() },
+    replicas: Array.from({ length: replicas - 1 }, () => ({ publicPort: next(), operatorPort: next() })),
+    ...(embeddedPostgres ? { postgresPort: next() } : {}),
+    ownPostgres: postgresUrlFile !== undefined,
     targets: { webPort: next(), echoPort: next() },
     listeners: ["entry-1", "entry-2"].flatMap((entry) =>
       (["web", "echo"] as const).map((resource) => ({ name: `${resource}-${entry}`, entry, resource, port: next() })),
@@ -157,7 +184,7 @@ function storedPlan(layout: Layout): Plan | undefined {
 
 /** Takes away what a start that never finished has left; nothing else in the folder is touched. */
 function clearUnfinished(layout: Layout): void {
-  for (const name of ["control", "keys", "nodes", "operator", "logs"])
+  for (const name of ["control", "keys", "nodes", "operator", "logs", "postgres"])
     rmSync(join(layout.root, name), { recursive: true, force: true });
 }
 
@@ -173,13 +200,16 @@ function requireOwn(root: string): void {
  * The plan kept in the folder, or a new one.
  * @throws WeftError failed_precondition when the folder's plan is damaged or its ports are taken.
  */
-export async function openPlan(layout: Layout): Promise<{ readonly plan: Plan; readonly isNew: boolean }> {
+export async function openPlan(
+  layout: Layout,
+  shape: ControlShape = {},
+): Promise<{ readonly plan: Plan; readonly isNew: boolean }> {
   const stored = storedPlan(layout);
   if (stored !== undefined) await requireFree(layout.root, stored);
   if (stored?.finished === true) return { plan: stored, isNew: false };
   if (stored !== undefined) clearUnfinished(layout);
   else requireOwn(layout.root);
-  const plan = await makePlan();
+  const plan = await makePlan(shape);
   savePlan(layout, plan);
   return { plan, isNew: true };
 }
