@@ -2,13 +2,15 @@
 
 import { Command, Option } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
+import { addAlertCommands } from "./commands/alert.ts";
 import { addAuditCommands } from "./commands/audit.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
 import { addConfigCommands } from "./commands/config.ts";
 import { addConnectCommand } from "./commands/connect.ts";
 import { addControlCommands } from "./commands/control.ts";
-import { addForwardCommand } from "./commands/forward.ts";
 import { addDbCommands } from "./commands/db.ts";
+import { addForwardCommand } from "./commands/forward.ts";
+import { addGroupCommands } from "./commands/group.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addIntentCommands } from "./commands/intent.ts";
 import { addJoinCommand } from "./commands/join.ts";
@@ -26,6 +28,7 @@ import { addRouteCommands } from "./commands/route.ts";
 import { addTokenCommands } from "./commands/token.ts";
 import { addTopCommand } from "./commands/top.ts";
 import { addUpCommand } from "./commands/up.ts";
+import { addWorkloadCommands } from "./commands/workload.ts";
 
 export function buildProgram(): Command {
   const program = new Command("weft")
@@ -44,6 +47,8 @@ export function buildProgram(): Command {
     addUpCommand,
     addControlCommands,
     addNodeCommands,
+    addGroupCommands,
+    addAlertCommands,
     addMembershipCommands,
     addTokenCommands,
     addJoinCommand,
@@ -53,6 +58,7 @@ export function buildProgram(): Command {
     addResourceCommands,
     addLeaseCommands,
     addListenerCommands,
+    addWorkloadCommands,
     addConnectCommand,
     addForwardCommand,
     addIdentityCommands,
@@ -63,11 +69,11 @@ export function buildProgram(): Command {
     addQosCommands,
     addTopCommand,
     addAuditCommands,
+    addDbCommands,
     addConfigCommands,
   ]) {
     add(program);
   }
-    addDbCommands,
   acceptGlobalsEverywhere(program);
   return program;
 }
@@ -82,13 +88,13 @@ const withoutContext = [
   "control init",
   "control recover",
   "control run",
+  "db rehearse",
+  "db restore",
+  "db migrate",
   "config check",
 ];
 
 /** Whether a command does anything with a global option: the help of one that does not keeps quiet about it. */
-  "db rehearse",
-  "db restore",
-  "db migrate",
 function heeds(path: string, long: string | undefined): boolean {
   if (long === "--json") return path !== "connect";
   if (path === "config show") return long !== "--cluster";

@@ -6,16 +6,19 @@ import { feedSource } from "./domain/feed.ts";
 import { snapshotSource } from "./domain/snapshot.ts";
 import { startUpkeep } from "./domain/upkeep.ts";
 import { startControlJobs } from "./jobs/jobs.ts";
+import { startNodeWatch } from "./jobs/node-watch.ts";
 import type { ControlServices } from "./rpc/surfaces.ts";
+import { alertService } from "./services/alert.ts";
 import { auditService } from "./services/audit.ts";
 import { clusterService } from "./services/cluster.ts";
 import { controlService } from "./services/control.ts";
 import { enrollmentService } from "./services/enrollment.ts";
+import { groupService } from "./services/group.ts";
 import { heartbeatService } from "./services/heartbeat.ts";
 import { identityService } from "./services/identity.ts";
 import { routeIntentService } from "./services/intent.ts";
-import { leaseAdminService } from "./services/lease-admin.ts";
 import { leaseService } from "./services/lease.ts";
+import { leaseAdminService } from "./services/lease-admin.ts";
 import { listenerService } from "./services/listener.ts";
 import { membershipService } from "./services/membership.ts";
 import { nodeAdminService } from "./services/node.ts";
@@ -26,11 +29,11 @@ import { requestService } from "./services/request.ts";
 import { resourceService } from "./services/resource.ts";
 import { roleService } from "./services/role.ts";
 import { routingService } from "./services/routing.ts";
+import { serviceChannelService } from "./services/service-channel.ts";
+import { storeService } from "./services/store.ts";
 import { tokenService } from "./services/token.ts";
 import { workloadService } from "./services/workload.ts";
 import type { StoreContext } from "./store/context.ts";
-import { serviceChannelService } from "./services/service-channel.ts";
-import { storeService } from "./services/store.ts";
 
 export interface OpenServices {
   readonly services: ControlServices;
@@ -45,17 +48,20 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   const feeds = feedSource(deps);
   const upkeep = startUpkeep(ctx);
   const jobs = startControlJobs(ctx);
+  const watch = startNodeWatch(ctx);
   const services: ControlServices = {
     enrollment: enrollmentService(deps),
     control: controlService({ ...deps, hold: allowlist.hold, snapshots, feeds }),
     heartbeat: heartbeatService({ ...deps, hold: allowlist.hold }),
     lease: leaseService(deps),
     routing: routingService({ ...deps, snapshots }),
+    alert: alertService(deps),
     audit: auditService(deps),
     cluster: clusterService(deps),
+    group: groupService(deps),
     identity: identityService(deps),
-    listener: listenerService(deps),
     leaseAdmin: leaseAdminService(deps),
+    listener: listenerService(deps),
     nodeAdmin: nodeAdminService(deps),
     membership: membershipService(deps),
     organization: organizationService(deps),
@@ -65,10 +71,10 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     request: requestService(deps),
     resource: resourceService(deps),
     role: roleService(deps),
+    serviceChannel: serviceChannelService(deps),
+    store: storeService({ ...deps, hold: allowlist.hold }),
     token: tokenService(deps),
     workload: workloadService(deps),
   };
-  return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop()])) };
+  return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop(), watch.stop()])) };
 }
-    serviceChannel: serviceChannelService(deps),
-    store: storeService({ ...deps, hold: allowlist.hold }),

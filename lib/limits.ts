@@ -164,6 +164,7 @@ export const limits = {
   rpcErrorFlushMs: 1 * secondMs,
   doorsRefreshMs: 30 * secondMs,
   refusalsRecordedPerSecond: 5,
+  refusalsRecordedBurstCount: 50,
   doorsLookAgainMs: 1 * secondMs,
   rpcKeepaliveMs: 30 * secondMs,
   rpcKeepaliveTimeoutMs: 10 * secondMs,

@@ -14,8 +14,10 @@ import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection as ReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
+import { AlertService } from "../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
+import { GroupService } from "../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
 import { RouteIntentService } from "../gen/weft/admin/v1/intent_pb.ts";
 import { LeaseAdminService } from "../gen/weft/admin/v1/lease_pb.ts";
@@ -27,10 +29,10 @@ import { QosService } from "../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../gen/weft/admin/v1/role_pb.ts";
-import { TokenService } from "../gen/weft/admin/v1/token_pb.ts";
-import { WorkloadService } from "../gen/weft/admin/v1/workload_pb.ts";
 import { ServiceChannelService } from "../gen/weft/admin/v1/service_channel_pb.ts";
 import { StoreService } from "../gen/weft/admin/v1/store_pb.ts";
+import { TokenService } from "../gen/weft/admin/v1/token_pb.ts";
+import { WorkloadService } from "../gen/weft/admin/v1/workload_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -58,8 +60,10 @@ const services: Record<keyof ControlServices, DescService> = {
   heartbeat: HeartbeatService,
   lease: LeaseService,
   routing: RoutingService,
+  alert: AlertService,
   audit: AuditService,
   cluster: ClusterService,
+  group: GroupService,
   identity: IdentityService,
   leaseAdmin: LeaseAdminService,
   listener: ListenerService,
@@ -72,12 +76,12 @@ const services: Record<keyof ControlServices, DescService> = {
   request: RequestService,
   resource: ResourceService,
   role: RoleService,
+  serviceChannel: ServiceChannelService,
+  store: StoreService,
   token: TokenService,
   workload: WorkloadService,
 };
 const inspected: readonly DescService[] = [Health, ReflectionV1, ReflectionV1Alpha];
-  serviceChannel: ServiceChannelService,
-  store: StoreService,
 const every: readonly DescMethod[] = [...Object.values(services), ...inspected].flatMap((service) => service.methods);
 
 /** Written by hand, not read from the table: "who@door". */
@@ -103,6 +107,7 @@ const expectedOf = (method: DescMethod): readonly string[] => {
       return [node];
     case "lease.v1.LeaseService/Get":
     case "routing.v1.RoutingService/ResolveRoutes":
+    case "v1.ServiceChannelService/IntrospectLease":
       return [node, operator];
     default:
       return inspected.includes(method.parent) ? [node, operator] : [operator];

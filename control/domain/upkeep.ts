@@ -9,6 +9,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Hints } from "../hints/hints.ts";
+import { sweepAlerts } from "../store/alerts.ts";
 import { appendAudit } from "../store/audit.ts";
 import { sweepBeatLog } from "../store/beats.ts";
 import { listClusters } from "../store/clusters.ts";
@@ -20,6 +21,7 @@ import {
 } from "../store/links.ts";
 import { sweepRevocations } from "../store/revocations.ts";
 import { expireRouteIntents } from "../store/route-intents.ts";
+import { sweepServiceLeases } from "../store/service-leases.ts";
 import { bumpSnapshot, refreshAgedSnapshots, sweepPayloads } from "../store/snapshots.ts";
 import type { Sql, Tx } from "../store/sql.ts";
 import { measurementChanges } from "./measurements.ts";
@@ -84,13 +86,19 @@ async function dropExpiredIntents(tx: Tx, hints: Hints): Promise<void> {
   }
 }
 
+/** A minute of beats of 10 000 nodes are 120 000. */
+const SWEEP_ROUNDS = 50;
+
 /** Renews ageing snapshots, drops lapsed revocations, keeps logs within bounds. */
 export async function sweep({ sql, hints }: Pick<UpkeepDeps, "sql" | "hints">): Promise<void> {
   await sql.tx((tx) => refreshAgedSnapshots(tx, hints));
   await sql.tx((tx) => sweepRevocations(tx, hints));
   await sql.tx((tx) => dropExpiredIntents(tx, hints));
+  await sweepServiceLeases(sql);
   await sweepPayloads(sql);
-  await sweepBeatLog(sql);
+  await sweepAlerts(sql);
+  // More may have come since the last time than one statement deletes.
+  for (let round = 0; round < SWEEP_ROUNDS && (await sweepBeatLog(sql)) >= limits.sweepRowsMaxCount; round += 1);
 }
 
 export interface Upkeep {

@@ -3,8 +3,10 @@
  * compile here until somebody says who may call it.
  */
 
+import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
+import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { RouteIntentService } from "../../gen/weft/admin/v1/intent_pb.ts";
 import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
@@ -16,10 +18,10 @@ import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
-import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
-import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
+import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -100,16 +102,24 @@ export const controlPolicy: PolicyTable = {
     reportLinks: ownNode,
     listLinks: operator,
   }),
+  ...rowsOf(AlertService, { listAlerts: operator }),
   ...rowsOf(AuditService, { listAudit: operator, exportAudit: operator }),
   ...rowsOf(ClusterService, { createCluster: operator, listClusters: operator, getCluster: operator }),
+  ...rowsOf(GroupService, {
+    createGroup: operator,
+    listGroups: operator,
+    moveGroup: operator,
+    removeGroup: operator,
+    assignGroup: operator,
+  }),
   ...rowsOf(IdentityService, {
     addIdentity: operator,
     listIdentities: operator,
     revokeIdentity: operator,
     renewOperator: { ...operator, subject: { kind: "caller" } },
   }),
-  ...rowsOf(ListenerService, { addListener: operator, listListeners: operator, removeListener: operator }),
   ...rowsOf(LeaseAdminService, { listLeases: operator, getLease: operator, fenceLease: operator }),
+  ...rowsOf(ListenerService, { addListener: operator, listListeners: operator, removeListener: operator }),
   ...rowsOf(NodeAdminService, { listNodes: operator, getNode: operator, revokeNode: operator }),
   ...rowsOf(MembershipService, {
     listMemberships: operator,
@@ -132,14 +142,6 @@ export const controlPolicy: PolicyTable = {
   }),
   ...rowsOf(ResourceService, { addResource: operator, listResources: operator, removeResource: operator }),
   ...rowsOf(RoleService, { assignRole: operator, removeRole: operator, listRoles: operator }),
-  ...rowsOf(TokenService, { createToken: operator, listTokens: operator, revokeToken: operator }),
-  ...rowsOf(WorkloadService, {
-    setWorkload: operator,
-    listWorkloads: operator,
-    approveWorkload: operator,
-    removeWorkload: operator,
-  }),
-};
   ...rowsOf(ServiceChannelService, {
     issueLease: operator,
     // Entries and egresses ask about leases they enforce; which those are is the service's to say.
@@ -154,3 +156,11 @@ export const controlPolicy: PolicyTable = {
     listLeases: operator,
   }),
   ...rowsOf(StoreService, { getStoreStatus: operator, backupStore: operator, acceptRestore: operator }),
+  ...rowsOf(TokenService, { createToken: operator, listTokens: operator, revokeToken: operator }),
+  ...rowsOf(WorkloadService, {
+    setWorkload: operator,
+    listWorkloads: operator,
+    approveWorkload: operator,
+    removeWorkload: operator,
+  }),
+};

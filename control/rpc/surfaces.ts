@@ -4,8 +4,10 @@
  */
 
 import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
+import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
+import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { RouteIntentService } from "../../gen/weft/admin/v1/intent_pb.ts";
 import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
@@ -17,10 +19,10 @@ import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
-import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
-import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
+import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
+import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -39,11 +41,13 @@ export interface ControlServices {
   readonly heartbeat: ServiceImpl<typeof HeartbeatService>;
   readonly lease: ServiceImpl<typeof LeaseService>;
   readonly routing: ServiceImpl<typeof RoutingService>;
+  readonly alert: ServiceImpl<typeof AlertService>;
   readonly audit: ServiceImpl<typeof AuditService>;
   readonly cluster: ServiceImpl<typeof ClusterService>;
+  readonly group: ServiceImpl<typeof GroupService>;
   readonly identity: ServiceImpl<typeof IdentityService>;
-  readonly listener: ServiceImpl<typeof ListenerService>;
   readonly leaseAdmin: ServiceImpl<typeof LeaseAdminService>;
+  readonly listener: ServiceImpl<typeof ListenerService>;
   readonly nodeAdmin: ServiceImpl<typeof NodeAdminService>;
   readonly membership: ServiceImpl<typeof MembershipService>;
   readonly organization: ServiceImpl<typeof OrganizationService>;
@@ -53,12 +57,12 @@ export interface ControlServices {
   readonly request: ServiceImpl<typeof RequestService>;
   readonly resource: ServiceImpl<typeof ResourceService>;
   readonly role: ServiceImpl<typeof RoleService>;
+  readonly serviceChannel: ServiceImpl<typeof ServiceChannelService>;
+  readonly store: ServiceImpl<typeof StoreService>;
   readonly token: ServiceImpl<typeof TokenService>;
   readonly workload: ServiceImpl<typeof WorkloadService>;
 }
 
-  readonly serviceChannel: ServiceImpl<typeof ServiceChannelService>;
-  readonly store: ServiceImpl<typeof StoreService>;
 export interface ControlJudges {
   readonly join: Judge;
   readonly control: Judge;
@@ -133,17 +137,20 @@ function nodeRoutes(services: ControlServices): (router: ConnectRouter) => void 
     router.service(LeaseService, services.lease);
     router.rpc(RoutingService.method.resolveRoutes, services.routing.resolveRoutes);
     router.rpc(RoutingService.method.reportLinks, services.routing.reportLinks);
+    router.rpc(ServiceChannelService.method.introspectLease, services.serviceChannel.introspectLease);
   };
 }
 
 function operatorRoutes(services: ControlServices): (router: ConnectRouter) => void {
   return (router) => {
+    router.service(AlertService, services.alert);
     router.service(AuditService, services.audit);
     router.service(ClusterService, services.cluster);
+    router.service(GroupService, services.group);
     router.service(IdentityService, services.identity);
+    router.service(LeaseAdminService, services.leaseAdmin);
     router.service(ListenerService, services.listener);
     router.service(NodeAdminService, services.nodeAdmin);
-    router.service(LeaseAdminService, services.leaseAdmin);
     router.service(MembershipService, services.membership);
     router.service(OrganizationService, services.organization);
     router.service(PoolService, services.pool);
@@ -152,6 +159,8 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.service(RequestService, services.request);
     router.service(ResourceService, services.resource);
     router.service(RoleService, services.role);
+    router.service(ServiceChannelService, services.serviceChannel);
+    router.service(StoreService, services.store);
     router.service(TokenService, services.token);
     router.service(WorkloadService, services.workload);
     router.rpc(LeaseService.method.get, services.lease.get);
@@ -159,6 +168,4 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.rpc(RoutingService.method.explainRoute, services.routing.explainRoute);
     router.rpc(RoutingService.method.listLinks, services.routing.listLinks);
   };
-    router.service(ServiceChannelService, services.serviceChannel);
-    router.service(StoreService, services.store);
 }

@@ -87,6 +87,20 @@ it("limits of trust, links and routes agree with each other", () => {
   );
 });
 
+it("watching nodes is in time for what it watches, and patient with it", () => {
+  assert(limits.nodeWatchMs <= limits.graphRefreshMs / 2, "a look is never later than health is published");
+  assert(
+    limits.placementWaitMs < limits.offlineAfterMs - limits.staleAfterMs,
+    "who stays stale is fenced before it is offline",
+  );
+  assert(limits.placementTtlMs > limits.offlineAfterMs, "a node that restarts keeps what was placed on it");
+  assert(limits.clockSkewAlertMs < limits.offerSkewMaxMs, "a warning comes before offers are refused");
+  assert(limits.loadAlertEndShare < limits.loadAlertShare, "a load at the bound does not flap");
+  assert(limits.beatLogMaxCount > limits.sweepRowsMaxCount, "the log keeps more than a sweep deletes");
+  // What control/store/migrations/0010_nodes.sql takes.
+  assert(limits.alertObjectMaxChars <= 256 && limits.alertDetailMaxChars <= 500, "an alert fits into its row");
+});
+
 it("clients, organizations and clients in all leave room for the next wider of them", () => {
   assert(
     limits.clientOffersPerClientPerSecond < limits.clientOffersPerOrganizationPerSecond,
