@@ -24,6 +24,7 @@ const ends: Readonly<Record<Exclude<keyof typeof ChannelEnd, number>, readonly [
   MESSAGE_TOO_LARGE: ["resource_exhausted", "a message is longer than the fabric carries"],
   MESSAGE_TRUNCATED: ["data_loss", "a side ended in the middle of a message"],
   LEASE_HELD: ["failed_precondition", "the resource is exclusive and in use through another entry"],
+  LEASE_UNKNOWN: ["unavailable", "the resource is exclusive, and nobody can say now who may use it"],
   FENCED: ["aborted", "the exclusive right to use the resource has passed on"],
 };
 

@@ -29,6 +29,17 @@ export function judgeFence(highest: FenceValue | undefined, offered: FenceValue)
   return order === 0 ? "accept" : order > 0 ? "raise" : "refuse";
 }
 
+/** A fence and whose it is; nobody's when `holder` is empty. */
+export interface FenceMark extends FenceValue {
+  readonly holder: string;
+}
+
+/** As `judgeFence`, for points that know holders: an equal fence of somebody else is refused, for it has one holder (LAW-F1). */
+export function judgeMark(highest: FenceMark | undefined, offered: FenceMark): "accept" | "raise" | "refuse" {
+  const verdict = judgeFence(highest, offered);
+  return verdict === "accept" && highest?.holder !== offered.holder ? "refuse" : verdict;
+}
+
 /** When a holder stops acting, on its monotonic clock, ms (F2). `ttlMs` as answered; `requestSentMonoMs` before sending. */
 export function holderStopMonoMs(
   requestSentMonoMs: number,

@@ -18,6 +18,20 @@ export function replaceFile(path: string, content: Uint8Array | string, mode = 0
     closeSync(descriptor);
   }
   renameSync(temporary, path);
+  syncFolder(dirname(path));
+}
+
+/** A rename lasts when its folder is on disk. Where folders cannot be opened or synced, the system sees to it or nobody can. */
+function syncFolder(folder: string): void {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(folder, "r");
+    fsyncSync(descriptor);
+  } catch (thrown) {
+    if (!["EISDIR", "EPERM", "EACCES", "EINVAL"].includes(errnoOf(thrown) ?? "")) throw thrown;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
 }
 
 /** The file's bytes, or undefined when there is no such file. Other failures are thrown. */

@@ -40,6 +40,7 @@ import {
 } from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
 import { locatorsOf } from "./locators.ts";
+import { EXCLUSIVE_PREFIX } from "./exclusive-lease.ts";
 import type { PublishedNode } from "./measurements.ts";
 import type { GrantRow } from "./placement.ts";
 import { serviceClassOf } from "./service-class.ts";
@@ -73,7 +74,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
   const nodes = await readNodes(tx, seal, clusterId);
   const { links } = await publishedMeasurements(tx, clusterId);
   const resources = await listResources(tx, seal, clusterId);
-  const fenced = await newestFences(tx, clusterId, "resource/");
+  const fenced = await newestFences(tx, clusterId, EXCLUSIVE_PREFIX);
   const listeners = await listListeners(tx, seal, clusterId);
   const view: ClusterView = {
     trustDomain: bundle.trustDomain,
@@ -142,7 +143,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
 }
 
 function leastFenceOf(fenced: ReadonlyMap<string, FenceRow>, resourceId: string): { leastFence?: FenceRow } {
-  const leastFence = fenced.get(`resource/${resourceId}`);
+  const leastFence = fenced.get(`${EXCLUSIVE_PREFIX}${resourceId}`);
   return leastFence === undefined ? {} : { leastFence };
 }
 

@@ -10,6 +10,7 @@ import type { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, nodeOf } from "../../rpc/caller.ts";
+import { type ExclusiveDeps, exclusiveContract, exclusiveResource } from "../domain/exclusive-lease.ts";
 import { appendAudit } from "../store/audit.ts";
 import { listClusters, requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -23,16 +24,18 @@ import {
   renewLease,
 } from "../store/leases.ts";
 import { requireActiveMember, requireTakesNew } from "../store/memberships.ts";
+import type { ResourceRow } from "../store/resources.ts";
 import type { Tx } from "../store/sql.ts";
 import { counter, ownId, within } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
 
-export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseService> {
+export function leaseService(deps: ExclusiveDeps): ServiceImpl<typeof LeaseService> {
   return {
     async acquire(request, context) {
       const caller = callerOf(context);
       const claim = await claimOf(deps, caller, request);
-      const ttlMs = ttlOf(request.ttlMs);
+      const resource = await exclusiveResource(deps, claim);
+      const ttlMs = resource?.exclusiveLeaseMs ?? ttlOf(request.ttlMs);
       const row = await deps.sql.tx(async (tx) => {
         const taken = await acquireLease(tx, claim, ttlMs);
         if (taken?.fresh === true) {
@@ -47,18 +50,19 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
           retry: "later",
         });
       }
-      return { lease: leaseMessage(row) };
+      return await answer(deps, row, resource);
     },
     async renew(request, context) {
       const caller = callerOf(context);
       const hold = holdOf(await claimOf(deps, caller, request), request.fence);
-      const ttlMs = ttlOf(request.ttlMs);
+      const resource = await exclusiveResource(deps, hold);
+      const ttlMs = resource?.exclusiveLeaseMs ?? ttlOf(request.ttlMs);
       const row = await renewLease(deps.sql, hold, ttlMs);
       if (row === undefined) {
         const message = "the lease expired or passed on: stop, then acquire it again";
         throw new WeftError("failed_precondition", message, { detail: "LEASE_LOST" });
       }
-      return { lease: leaseMessage(row) };
+      return await answer(deps, row, resource);
     },
     async release(request, context) {
       const caller = callerOf(context);
@@ -84,6 +88,12 @@ export function leaseService(deps: StoreContext): ServiceImpl<typeof LeaseServic
       return { lease: leaseMessage(row) };
     },
   };
+}
+
+/** A lease that was given or prolonged; of an exclusive resource, with the contract that channels carry. */
+async function answer(deps: ExclusiveDeps, row: LeaseRow, resource: ResourceRow | undefined) {
+  const lease = leaseMessage(row);
+  return resource === undefined ? { lease } : { lease, contract: await exclusiveContract(deps, resource, row) };
 }
 
 async function ownLease(deps: StoreContext, caller: Caller, name: string): Promise<LeaseRow | undefined> {

@@ -50,7 +50,7 @@ describeStores("reports", (store) => {
   });
 
   const as = (caller: Caller) => {
-    const deps = { ...cluster.ctx, snapshots: cluster.snapshots, hold: cluster.hold };
+    const deps = { ...cluster.ctx, authority: cluster.authority, snapshots: cluster.snapshots, hold: cluster.hold };
     const transport = callAs(caller, (router) => {
       router.service(HeartbeatService, heartbeatService(deps));
       router.service(LeaseService, leaseService(deps));

@@ -62,7 +62,7 @@ export class WatchedCluster {
     return callAs(caller, (router) => {
       const hold = { awaits: async () => false };
       router.service(HeartbeatService, heartbeatService({ ...cluster.ctx, hold }));
-      router.service(LeaseService, leaseService(cluster.ctx));
+      router.service(LeaseService, leaseService({ ...cluster.ctx, authority: cluster.authority }));
       router.service(ClusterService, clusterService(serviceDeps(cluster)));
     });
   }
