@@ -22,6 +22,8 @@ import { macFields as intentFields, type NewRouteIntent } from "./route-intents.
 import { type PayloadKey, macFields as payloadFields } from "./snapshots.ts";
 import type { Queryable } from "./sql.ts";
 import type { MacField, TrustSeal } from "./trust.ts";
+import { type TermRow, macFields as termFields } from "./terms.ts";
+import { type TokenRow, macFields as tokenFields } from "./tokens.ts";
 
 type Row = Readonly<Record<string, unknown>> & { readonly mac: Uint8Array };
 
@@ -51,6 +53,8 @@ export const trustTables: Readonly<Record<string, (row: Row) => readonly MacFiel
   workload: rule<NewWorkload>(workloadFields),
   snapshot_payload: rule<PayloadKey & { readonly payload: Uint8Array }>((row) => payloadFields(row, row.payload)),
 };
+  term: rule<TermRow>(termFields),
+  join_token: rule<TokenRow & { readonly secretHash: string }>((row) => tokenFields(row, row.secretHash)),
 
 export interface StoreVerdict {
   readonly ok: boolean;
@@ -106,10 +110,10 @@ async function verifyTable(
 ): Promise<readonly [good: number, bad: number]> {
   let good = 0;
   let bad = 0;
-  // Names of tables are this file's own words. A row's place stands in for a key: they differ from table to table.
+  // Names of tables are this file's own words. Only tokens that approve by themselves have a MAC. A row's place stands in for a key: they differ from table to table.
   for (let after = "(0,0)"; ; ) {
     const rows = await q.query<Row & { readonly place: string }>(
-      `select *, ctid::text as place from ${table} where ctid > $1::tid order by ctid limit ${pageRows}`,
+      `select *, ctid::text as place from ${table} where mac is not null and ctid > $1::tid order by ctid limit ${pageRows}`,
       [after],
     );
     for (const row of rows) {
