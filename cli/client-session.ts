@@ -2,7 +2,9 @@
 
 import type { Command } from "commander";
 import { Option } from "commander";
+import { readSecretFile } from "../certs/secret-file.ts";
 import { type Client, type ClientEvent, connect } from "../client/connect.ts";
+import { leaseOfText } from "../client/lease.ts";
 import type { OpenOptions } from "../client/open-options.ts";
 import { WeftError } from "../lib/errors.ts";
 import { type HostPort, hostPorts, hostPortText } from "./arguments.ts";
@@ -13,6 +15,7 @@ export interface ClientOptions extends GlobalOptions {
   readonly identity?: string;
   readonly entry?: readonly HostPort[];
   readonly class?: NonNullable<OpenOptions["class"]>;
+  readonly lease?: string;
   readonly verbose?: boolean;
 }
 
@@ -20,7 +23,8 @@ export interface ClientOptions extends GlobalOptions {
 const hints: Hints = {
   unavailable: "is an entry running, and are the addresses right? (--entry)",
   deadline_exceeded: "the target did not answer in time; try again",
-  permission_denied: "this client may not use that, or its certificate has expired or been revoked",
+  permission_denied:
+    "this client may not use that, it needs a lease that holds (--lease), or its certificate has expired or been revoked",
   unauthenticated: "the other end is not who it should be: is the client identity of this cluster? (--identity)",
 };
 
@@ -35,7 +39,13 @@ export function withClientOptions(command: Command): Command {
         "bulk",
       ]),
     )
+    .option("--lease <file>", "lease to show, from `weft service-lease issue --out`; read again for each connection")
     .option("--verbose", "say on standard error when a connection moves to another path");
+}
+
+/** The lease of the options, read when it is asked for; undefined without one. Reading throws as secret files do. */
+export function leaseOf({ lease }: ClientOptions): (() => Uint8Array) | undefined {
+  return lease === undefined ? undefined : () => leaseOfText(readSecretFile(lease));
 }
 
 /** The client the options describe. Throws WeftError when the identity or every entry is missing. */

@@ -25,6 +25,7 @@ import { addRequestCommands } from "./commands/request.ts";
 import { addResourceCommands } from "./commands/resource.ts";
 import { addRoleCommands } from "./commands/role.ts";
 import { addRouteCommands } from "./commands/route.ts";
+import { addServiceLeaseCommands } from "./commands/service-lease.ts";
 import { addTokenCommands } from "./commands/token.ts";
 import { addTopCommand } from "./commands/top.ts";
 import { addUpCommand } from "./commands/up.ts";
@@ -57,6 +58,7 @@ export function buildProgram(): Command {
     addPoolCommands,
     addResourceCommands,
     addLeaseCommands,
+    addServiceLeaseCommands,
     addListenerCommands,
     addWorkloadCommands,
     addConnectCommand,

@@ -5,6 +5,7 @@
  * CP1. The far end is exactly the pool the trunk began with; another one is refused, whatever an entry says.
  * CP2. Every path is asked for with an ask of its own, which the far end holds against the offer the path came by.
  * CP3. A spare goes over another entry than the paths in use where one answers; an entry that failed rests for a while.
+ * CP4. The paths of a trunk under a lease all go by the entry that the lease names, and each shows the newest contract.
  */
 
 import { judgePeer } from "../certs/judge.ts";
@@ -25,6 +26,7 @@ import { resetSocket } from "../lib/reset-socket.ts";
 import { isRefusal } from "./client-error.ts";
 import type { EntryConnection } from "./entry-connection.ts";
 import { type ClientIdentity, expectPool } from "./identity.ts";
+import type { HeldLease } from "./lease.ts";
 
 export interface ClientPathsOptions {
   /** In order of preference. */
@@ -33,6 +35,8 @@ export interface ClientPathsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** The newest contract of a lease that callers have shown. */
+  readonly lease: (leaseId: string) => HeldLease | undefined;
   /** An entry said what a resource's channels are carried as. */
   readonly onClass: (resource: string, channelClass: ChannelClass) => void;
   /** No entry takes this client any more: what runs need not wait for another path. */
@@ -58,6 +62,21 @@ export function entryOf(hops: readonly string[]): string | undefined {
 /** The resource of a trunk's far edge: what stands before its generation. */
 export function resourceOf(farEdge: string): string {
   return farEdge.split("/")[0] ?? "";
+}
+
+/** The lease that a trunk's channels are under; empty: none. */
+export function leaseOf(farEdge: string): string {
+  return farEdge.split("/")[2] ?? "";
+}
+
+/** Whether channels under a lease may come by an entry. */
+function goesBy(lease: HeldLease | undefined, entryId: string): boolean {
+  return lease === undefined || lease.entryNodeId === entryId;
+}
+
+function otherEntry(): WeftError {
+  const message = "the lease is for another entry than those that answer: name that one (--entry)";
+  return new WeftError("permission_denied", message, { detail: "LEASE_ENTRY" });
 }
 
 /** Refusals that say more than that this entry is away: told to the caller when no entry could do better. */
@@ -97,6 +116,7 @@ export class ClientPaths {
     const used = new Set(wish.beside.map(entryOf).filter((id) => id !== undefined));
     const failures: WeftError[] = [];
     const tried = new Set<EntryConnection>();
+    const lease = this.#options.lease(leaseOf(wish.farEdge));
     // Only worth having over another entry: what it improves on shares nothing else that a client could see.
     const passes = used.size === 0 ? [false] : wish.sharedMax === undefined ? [true, false] : [true];
     for (const apart of passes) {
@@ -105,6 +125,10 @@ export class ClientPaths {
         wish.signal.throwIfAborted();
         try {
           const entryId = await entry.entryId();
+          if (!goesBy(lease, entryId)) {
+            tried.add(entry);
+            continue;
+          }
           if (wish.shun.includes(entryId)) continue;
           if (apart && used.has(entryId)) continue;
           tried.add(entry);
@@ -118,21 +142,23 @@ export class ClientPaths {
       }
     }
     this.#judgeRefusals(hexOf(wish.trunkId), failures);
-    throw mostTelling(failures);
+    throw lease !== undefined && failures.length === 0 ? otherEntry() : mostTelling(failures);
   }
 
   /**
    * Asks whether this client may have a path to the resource; the one that an entry offers is given back unused.
    * Rejects with the most telling refusal when no entry would give one.
    */
-  async check(resource: string, signal: AbortSignal): Promise<void> {
+  async check(resource: string, lease: HeldLease | undefined, signal: AbortSignal): Promise<void> {
     const { entries, random } = this.#options;
     const failures: WeftError[] = [];
     for (const entry of entries) {
       const over = new AbortController();
       try {
         const { ask, signature: askSignature } = this.#sign(this.#options.identity(), resource, random.bytes(16));
-        const asked = { ask, askSignature, resumeHandle: new Uint8Array(), standby: false };
+        if (lease !== undefined && !goesBy(lease, await entry.entryId())) continue;
+        const contract = lease?.contract ?? new Uint8Array();
+        const asked = { ask, askSignature, resumeHandle: new Uint8Array(), standby: false, contract };
         const { ready } = await entry.openPath(asked, AbortSignal.any([signal, over.signal]));
         this.#options.onClass(resource, ready.defaultClass);
         return;
@@ -144,6 +170,7 @@ export class ClientPaths {
         over.abort();
       }
     }
+    if (lease !== undefined && failures.length === 0) throw otherEntry();
     throw mostTelling(failures);
   }
 
@@ -185,6 +212,7 @@ export class ClientPaths {
           askSignature: ask.signature,
           resumeHandle: settled?.handle ?? new Uint8Array(),
           standby: wish.purpose === "standby" && settled !== undefined,
+          contract: this.#options.lease(leaseOf(wish.farEdge))?.contract ?? new Uint8Array(),
         },
         over.signal,
       );

@@ -23,10 +23,11 @@ import { limits } from "../lib/limits.ts";
 import { type Log, silentLog } from "../lib/log.ts";
 import { type Random, randomLabel, systemRandom } from "../lib/random.ts";
 import { openError, unknownResource } from "./client-error.ts";
-import { ClientPaths, entryOf, resourceOf } from "./client-paths.ts";
+import { ClientPaths, entryOf, leaseOf, resourceOf } from "./client-paths.ts";
 import { EntryConnection } from "./entry-connection.ts";
 import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
 import { type ClientIdentity, type ClientPems, clientIdentity, readClientFolder } from "./identity.ts";
+import { type HeldLease, heldLease } from "./lease.ts";
 import { classes, type OpenOptions } from "./open-options.ts";
 
 export interface ConnectOptions {
@@ -79,7 +80,7 @@ export interface Client {
    * Asks the entries whether this client may have the resource, without opening its target.
    * @throws WeftError not_found, permission_denied or unauthenticated when it may not; anything else says nothing about that.
    */
-  check(resource: string, signal?: AbortSignal): Promise<void>;
+  check(resource: string, options?: Pick<OpenOptions, "lease" | "signal">): Promise<void>;
   /** Listens on a local TCP port; every connection becomes a channel to the resource. */
   forward(options: ForwardOptions): Promise<Forward>;
   trunks(): readonly TrunkRunnerStats[];
@@ -106,7 +107,9 @@ class SdkClient implements Client {
   readonly #pool: TrunkPool;
   /** What resources' channels are carried as, as far as entries have told. */
   readonly #classes = new Map<string, ChannelClass>();
-  /** How often a resource's trunk was left behind without a path. */
+  /** By id: what callers have shown. */
+  readonly #leases = new Map<string, HeldLease>();
+  /** By resource and lease: how often their trunk was left behind without a path. */
   readonly #generations = new Map<string, number>();
   readonly #forwards = new Set<Forward>();
   #isClosed = false;
@@ -131,6 +134,7 @@ class SdkClient implements Client {
       clock,
       random,
       log,
+      lease: (leaseId) => this.#leases.get(leaseId),
       onClass: (resource, channelClass) => this.#classes.set(resource, channelClass),
       onRefused: (trunkIdHex) => this.#pool.find(trunkIdHex)?.abort("no entry takes this client any more"),
     });
@@ -168,10 +172,15 @@ class SdkClient implements Client {
       listenerId: "",
       sourceAddress: "",
     };
-    const open = { resource, class: wanted ?? ChannelClass.UNSPECIFIED, origin, correlationId };
+    const lease = this.#hold(options.lease);
+    const open = {
+      ...{ resource, class: wanted ?? ChannelClass.UNSPECIFIED, origin, correlationId },
+      ...(lease === undefined ? {} : { contract: lease.contract }),
+      ...(lease === undefined || lease.flowIsolationId === "" ? {} : { flowIsolationId: lease.flowIsolationId }),
+    };
     try {
       for (let attempt = 1; ; attempt += 1) {
-        const { channel, farEdge } = await this.#open(open, signal);
+        const { channel, farEdge } = await this.#open(open, lease?.leaseId ?? "", signal);
         if (!awaitTarget || (await this.#answered(channel, farEdge, signal, attempt))) return channel;
         this.#leave(farEdge);
       }
@@ -181,28 +190,39 @@ class SdkClient implements Client {
   }
 
   /** A trunk that lost every path keeps what it carries; what is new goes on another one, to whichever egress answers. */
-  async #open(open: ChannelOpen, signal: AbortSignal | undefined): Promise<Placed> {
-    const farEdge = this.#farEdge(open.resource);
+  async #open(open: ChannelOpen, leaseId: string, signal: AbortSignal | undefined): Promise<Placed> {
+    const farEdge = this.#farEdge(open.resource, leaseId);
     const organizationId = this.#organizationId;
     try {
       return { channel: await this.#pool.open({ farEdge, organizationId }, open, signal), farEdge };
     } catch (thrown) {
       if (!this.#isHeld(farEdge) || signal?.aborted === true) throw thrown;
       this.#leave(farEdge);
-      const next = this.#farEdge(open.resource);
+      const next = this.#farEdge(open.resource, leaseId);
       return { channel: await this.#pool.open({ farEdge: next, organizationId }, open, signal), farEdge: next };
     }
   }
 
-  #farEdge(resource: string): string {
-    return `${resource}/${this.#generations.get(resource) ?? 0}`;
+  /** Channels under a lease have a trunk of their own: all its paths go by the entry that the lease names. */
+  #farEdge(resource: string, leaseId: string): string {
+    const generation = this.#generations.get(`${resource}/${leaseId}`) ?? 0;
+    return leaseId === "" ? `${resource}/${generation}` : `${resource}/${generation}/${leaseId}`;
+  }
+
+  /** The lease a caller shows, kept for the paths of its trunk: the newest contract counts. */
+  #hold(contract: Uint8Array | undefined): HeldLease | undefined {
+    if (contract === undefined) return undefined;
+    const shown = heldLease(contract);
+    const held = this.#leases.get(shown.leaseId);
+    if (held === undefined || held.notAfterMs <= shown.notAfterMs) this.#leases.set(shown.leaseId, shown);
+    return shown;
   }
 
   /** New channels of the resource go on a new trunk. Whoever finds out first makes it. */
   #leave(farEdge: string): void {
-    const resource = resourceOf(farEdge);
-    if (this.#farEdge(resource) === farEdge)
-      this.#generations.set(resource, (this.#generations.get(resource) ?? 0) + 1);
+    const key = `${resourceOf(farEdge)}/${leaseOf(farEdge)}`;
+    if (this.#farEdge(resourceOf(farEdge), leaseOf(farEdge)) === farEdge)
+      this.#generations.set(key, (this.#generations.get(key) ?? 0) + 1);
   }
 
   #isHeld(farEdge: string): boolean {
@@ -242,9 +262,10 @@ class SdkClient implements Client {
     }
   }
 
-  async check(resource: string, signal: AbortSignal = new AbortController().signal): Promise<void> {
+  async check(resource: string, options: Pick<OpenOptions, "lease" | "signal"> = {}): Promise<void> {
     if (!isId(resource)) throw unknownResource(randomLabel(this.#random, 16));
-    await this.#paths.check(resource, signal);
+    const { signal = new AbortController().signal } = options;
+    await this.#paths.check(resource, this.#hold(options.lease), signal);
   }
 
   async forward(options: ForwardOptions): Promise<Forward> {

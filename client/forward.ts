@@ -18,6 +18,8 @@ export interface ForwardOptions {
   /** 0: any free port. */
   readonly port: number;
   readonly class?: OpenOptions["class"];
+  /** The contract to show, asked for with every connection: one that was maintained meanwhile is used at once. */
+  readonly lease?: () => Uint8Array;
   /** Told about connections that could not be carried. */
   readonly onFailed?: (error: unknown) => void;
 }
@@ -92,6 +94,7 @@ async function carry(open: Opener, options: ForwardOptions, socket: Socket): Pro
     // Once it is joined with the connection, a channel cannot be tried elsewhere any more.
     const channel = await open(options.resource, {
       ...(options.class === undefined ? {} : { class: options.class }),
+      ...(options.lease === undefined ? {} : { lease: options.lease() }),
       signal: gone.signal,
     });
     if (gone.signal.aborted) return void channel.destroy();

@@ -13,5 +13,10 @@ export interface OpenOptions {
   readonly class?: keyof typeof classes;
   /** Default true: resolve when the target has accepted. False: at once; `channel.opened` tells. */
   readonly awaitTarget?: boolean;
+  /**
+   * The signed contract of a lease, encoded, for resources that need one (client/lease.ts reads files). The channel goes by
+   * the entry it names. A newer contract of the same lease, shown by any channel, prolongs all under it.
+   */
+  readonly lease?: Uint8Array;
   readonly signal?: AbortSignal;
 }

@@ -51,6 +51,8 @@ export interface TrunkAcceptorOptions<C> {
   /** An Attach was not taken: of an unknown trunk, with a wrong proof, by the wrong path or peer, or one too many. */
   readonly onRefused?: () => void;
   readonly onTrunk?: (trunk: TrunkRunner, context: C) => void;
+  /** A path was attached to a trunk: its first, or one more. */
+  readonly onPath?: (trunk: TrunkRunner, context: C) => void;
   readonly onTrunkEnd?: (trunk: TrunkRunner, end: TrunkEnd) => void;
   readonly onMove?: (moved: TrunkMoved, trunk: TrunkRunner) => void;
   /** One per process, shared with the pool. */
@@ -180,14 +182,18 @@ export class TrunkAcceptor<C> {
     const held = this.#trunks.get(Buffer.from(attach.trunkId).toString("hex"));
     if (held !== undefined) {
       const taken = named && held.peerKey === path.peerKey && held.runner.adopt(connection, stream, lane, attach);
-      if (taken) held.context = path.context;
-      else this.#refuse(connection, stream);
+      if (taken) {
+        held.context = path.context;
+        this.#options.onPath?.(held.runner, path.context);
+      } else this.#refuse(connection, stream);
     } else if (!provesAttach(connection.exporter, "initiator", connection.exporter, attach)) {
       this.#unknown(stream);
     } else if (!named || this.#draining || !this.#options.accept({ ...path, ...attach }) || !this.#room(path)) {
       this.#refuse(connection, stream);
-    } else if (!this.#make(path, connection, attach).adopt(connection, stream, lane, attach)) {
-      this.#refuse(connection, stream);
+    } else {
+      const runner = this.#make(path, connection, attach);
+      if (runner.adopt(connection, stream, lane, attach)) this.#options.onPath?.(runner, path.context);
+      else this.#refuse(connection, stream);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * The initiator's side: one trunk per far edge and organization, opened when first needed, shared by everybody who asks at
- * the same time. A trunk that ended is forgotten; the next open makes a new one.
+ * The initiator's side: one trunk per far edge, organization and isolated flow, opened when first needed, shared by
+ * everybody who asks at the same time. A trunk that ended is forgotten; the next open makes a new one.
  */
 
 import { TRUNK_ID_BYTES } from "../fabric/trunk/attach-proof.ts";
@@ -28,6 +28,8 @@ import { type TrunkMoved, TrunkRunner } from "./trunk-runner.ts";
 export interface FarEdge {
   readonly farEdge: string;
   readonly organizationId: string;
+  /** Channels of one id have trunks of their own. Absent: those of nobody in particular. */
+  readonly flowIsolationId?: string;
 }
 
 /** A path the pool needs. */
@@ -132,7 +134,7 @@ export class TrunkPool {
   /** The live trunk to a far edge, or the one being made. */
   async #runner(far: FarEdge, lane: LaneName): Promise<TrunkRunner> {
     if (this.#closing.signal.aborted) throw new WeftError("unavailable", "the trunks are being closed");
-    const key = JSON.stringify([far.farEdge, far.organizationId]);
+    const key = JSON.stringify([far.farEdge, far.organizationId, far.flowIsolationId ?? ""]);
     const known = this.#entries.get(key);
     if (known !== undefined) {
       const runner = await known;
@@ -202,7 +204,8 @@ export class TrunkPool {
 }
 
 /** Ids hold no blanks. */
-const carryingKey = (far: FarEdge, lane: LaneName): string => `${lane} ${far.farEdge} ${far.organizationId}`;
+const carryingKey = (far: FarEdge, lane: LaneName): string =>
+  `${lane} ${far.farEdge} ${far.organizationId}${far.flowIsolationId === undefined ? "" : ` ${far.flowIsolationId}`}`;
 
 /** What an opener is told. The cause stays in this process. */
 function failure(cause: unknown, open: ChannelOpen, canceled: boolean): WeftError {

@@ -20,6 +20,7 @@ import {
   SignedContractSchema,
 } from "../gen/weft/fabric/v1/contract_pb.ts";
 import { ChannelClass, type ServiceClass } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { ResourceTarget } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { dateMs, isId } from "./signed-bytes.ts";
@@ -55,9 +56,15 @@ export const contractRefusals = [
   "CONTRACT_CHANNEL_CLASS",
   "CONTRACT_ROUTE",
   "CONTRACT_FLOW",
+  "CONTRACT_ENDED",
 ] as const;
 
 export type ContractRefusal = (typeof contractRefusals)[number];
+
+/** Whether a reason is one of contracts. */
+export function isContractRefusal(reason: string): reason is ContractRefusal {
+  return (contractRefusals as readonly string[]).includes(reason);
+}
 
 /**
  * Encodes and signs a contract. The answer, encoded (`encodeContract`), is what leases, introspection and channels carry.
@@ -183,7 +190,10 @@ export interface ContractQuestion {
   readonly clientId: string;
   /** The entry the channel came by. */
   readonly entryNodeId: string;
-  readonly flowIsolationId: string;
+  /** As the opener said it; undefined: nobody said one yet, and the contract's is said from here on. */
+  readonly flowIsolationId: string | undefined;
+  /** Leases that control ended before their time. */
+  readonly endedLeaseIds: readonly string[];
 }
 
 /**
@@ -204,7 +214,15 @@ export function judgeContract(contract: LeaseContract, question: ContractQuestio
   const isOpen = channelClass === ChannelClass.UNSPECIFIED || question.channelClass === ChannelClass.UNSPECIFIED;
   if (!isOpen && channelClass !== question.channelClass) return "CONTRACT_CHANNEL_CLASS";
   if ((route?.poolId ?? "") !== "" && route?.poolId !== question.poolId) return "CONTRACT_ROUTE";
-  return contract.flowIsolationId === question.flowIsolationId ? undefined : "CONTRACT_FLOW";
+  const flow = question.flowIsolationId ?? contract.flowIsolationId;
+  if (contract.flowIsolationId !== flow) return "CONTRACT_FLOW";
+  return question.endedLeaseIds.includes(contract.leaseId) ? "CONTRACT_ENDED" : undefined;
+}
+
+/** What a resource demands of channels, from its row in a snapshot. */
+export function contractNeeds(resource: Pick<ResourceTarget, "requiresLease" | "exclusiveLeaseMs">): LeaseKind {
+  if (resource.exclusiveLeaseMs > 0n) return LeaseKind.EXCLUSIVE;
+  return resource.requiresLease ? LeaseKind.SERVICE_CHANNEL : LeaseKind.UNSPECIFIED;
 }
 
 /** Verifies and judges what a channel carries; absent bytes are right where the resource demands nothing. */
@@ -215,7 +233,7 @@ export function judgeCarried(
 ): ContractVerdict | undefined {
   if (carried === undefined || carried.length === 0) {
     // An id without a contract would open trunks at will.
-    if (question.flowIsolationId !== "") return refuse("CONTRACT_FLOW");
+    if ((question.flowIsolationId ?? "") !== "") return refuse("CONTRACT_FLOW");
     return question.needs === LeaseKind.UNSPECIFIED ? undefined : refuse("CONTRACT_MISSING");
   }
   const verdict = verifyContract(carried, expect);

@@ -6,6 +6,7 @@ import type { Expectation } from "../certs/judge.ts";
 import { formatSpiffe } from "../certs/spiffe.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
 import { joinServerName } from "../fabric/server-names.ts";
+import { ServiceChannelService } from "../gen/weft/admin/v1/service_channel_pb.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
@@ -35,6 +36,8 @@ export interface ControlSession {
   readonly enrollment: Client<typeof EnrollmentService>;
   readonly routing: Client<typeof RoutingService>;
   readonly leases: Client<typeof LeaseService>;
+  /** Introspection only: a node enforces leases of service channels, it makes none. */
+  readonly serviceLeases: Pick<Client<typeof ServiceChannelService>, "introspectLease">;
   /** For a node whose leaf has expired: the join name, no client certificate. */
   recovery(): Client<typeof EnrollmentService>;
   close(): void;
@@ -104,6 +107,7 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
     enrollment: rpcClient(EnrollmentService, calls),
     routing: rpcClient(RoutingService, calls),
     leases: rpcClient(LeaseService, calls),
+    serviceLeases: rpcClient(ServiceChannelService, calls),
     recovery() {
       recoveryTransport?.close();
       // Each attempt asks the next replica: the caller retries, and one of them may be gone.

@@ -1,15 +1,12 @@
 /** Composition of a node process: holders, control session, data plane, roles, surfaces. Nothing here decides anything. */
 
 import { randomUUID } from "node:crypto";
-import type { TLSSocket } from "node:tls";
 import { serveEcho } from "../edge/echo.ts";
 import type { TrunkRunner } from "../edge/trunk-runner.ts";
-import { hasRole } from "../fabric/members.ts";
-import { type OfflineVerdict, offlineVerdict } from "../fabric/offline.ts";
+import { offlineVerdict } from "../fabric/offline.ts";
 import { CreditPool } from "../fabric/trunk/credit.ts";
-import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
-import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
 import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
@@ -20,15 +17,14 @@ import { limits } from "../lib/limits.ts";
 import { createLoadMeter } from "../lib/load.ts";
 import type { Log } from "../lib/log.ts";
 import { type Random, systemRandom } from "../lib/random.ts";
-import type { Judge } from "../rpc/caller.ts";
 import { HealthState } from "../rpc/health.ts";
 import { rpcHttp2 } from "../rpc/http2-profile.ts";
-import { createSurface, type Surface } from "../rpc/surface.ts";
+import { createSurface } from "../rpc/surface.ts";
 import { type AuditWitness, openAuditWitness } from "./audit-witness.ts";
 import { type CeilingJudge, createCeilingJudge } from "./ceiling.ts";
 import type { NodeConfig } from "./config.ts";
 import { hostPort, openControlSession } from "./control-session.ts";
-import { type DataPlane, startDataPlane } from "./data-plane.ts";
+import type { DataPlane } from "./data-plane.ts";
 import { createDrainState, createNodeCounters, createNodeEvents } from "./events.ts";
 import { type OwnFeedStore, openFeedStore } from "./feed-store.ts";
 import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } from "./identity-store.ts";
@@ -37,15 +33,10 @@ import { nodeService } from "./node-service.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
-import { serveAccess } from "./roles/access-service.ts";
-import { createEgressRole, type EgressRole } from "./roles/egress.ts";
-import { EntryRole } from "./roles/entry.ts";
-import { EntryListeners } from "./roles/listeners.ts";
-import { pathService } from "./roles/path-service.ts";
-import { Routes } from "./roles/routes.ts";
 import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
-import { clientEntryPolicy, operatorPolicy } from "./rpc-policy.ts";
+import { operatorPolicy } from "./rpc-policy.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
+import { type Offline, type RoleParts, type Roles, startRoles } from "./start-roles.ts";
 import { startTasks, until } from "./tasks.ts";
 import { openWorkloadHost } from "./workloads/host.ts";
 import { type Supervisor, startSupervisor } from "./workloads/supervisor.ts";
@@ -70,20 +61,12 @@ export interface NodeHandle extends AsyncDisposable {
 }
 
 /** What the parts of a running node share. */
-interface Parts {
-  readonly config: NodeConfig;
-  readonly ports: DataPlanePorts;
+interface Parts extends RoleParts {
   readonly identity: ReplaceableIdentityHolder;
   readonly snapshot: OwnSnapshotHolder;
   readonly feed: OwnFeedStore;
   readonly audit: AuditWitness;
-  readonly ceiling: CeilingJudge;
-  readonly processPool: CreditPool;
-  readonly offline: () => Offline;
-  readonly newChannels: () => boolean;
 }
-
-type Offline = Pick<OfflineVerdict, "newChannels" | "existing">;
 
 /** The grants a node may act on: what control assigned, within the ceiling. */
 function underCeiling(snapshot: Snapshot, ceiling: CeilingJudge, refused: (role: NodeRole) => void): Snapshot {
@@ -144,104 +127,11 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     feed,
     audit,
     ceiling,
+    installationSpki: installationKeySpki,
     offline,
     newChannels: () => offline().newChannels,
     processPool: new CreditPool(limits.processReceivePoolBytes),
   };
-}
-
-interface Roles {
-  readonly plane: DataPlane;
-  readonly entry: EntryRole;
-  readonly egress: EgressRole;
-  readonly listeners: EntryListeners;
-}
-
-/** The surface entries show to clients. */
-function clientSurface(parts: Parts, entry: EntryRole, paths: () => DataPlane["paths"], routes: Routes): Surface {
-  const { ports } = parts;
-  const judge = new PeerJudge(ports);
-  const rejudge: Judge = (socket, caller) =>
-    judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
-  return createSurface({
-    arrivedBy: "client-name",
-    routes: (router) => void router.service(PathService, pathService({ ports, routes, paths, offline: parts.offline })),
-    raw: [{ method: AccessService.method.connect, handle: serveAccess(ports, entry) }],
-    policy: clientEntryPolicy,
-    judge: rejudge,
-    log: ports.log,
-    clock: ports.clock,
-    random: ports.random,
-    http2: rpcHttp2,
-    health: new HealthState(),
-    reflection: true,
-  });
-}
-
-async function startRoles(parts: Parts, load: () => number, undo: Closers): Promise<Roles> {
-  const { ports, config } = parts;
-  let plane: DataPlane | undefined;
-  const routes = new Routes({
-    identity: ports.identity,
-    snapshot: ports.snapshot,
-    clock: ports.clock,
-    measurements: () => plane?.links.measurements() ?? [],
-    downNeighbours: () => plane?.links.unreachable() ?? [],
-  });
-  const egress = createEgressRole({
-    ports,
-    ceiling: parts.ceiling,
-    processPool: parts.processPool,
-    newChannels: parts.newChannels,
-  });
-  // Roles and data plane need each other: the entry opens paths only after everything stands.
-  const pathsLater = (): DataPlane["paths"] => {
-    if (plane === undefined) throw new WeftError("unavailable", "the node is still starting", { detail: "STARTING" });
-    return plane.paths;
-  };
-  const entry = new EntryRole({
-    ports,
-    routes,
-    processPool: parts.processPool,
-    newChannels: parts.newChannels,
-    paths: {
-      open: (request) => pathsLater().open(request),
-      openForClient: (request) => pathsLater().openForClient(request),
-    },
-  });
-  const clients = clientSurface(parts, entry, pathsLater, routes);
-  plane = await startDataPlane({
-    ports,
-    ...(config.dialOutOnly ? {} : { bind: { host: config.publicHost, port: config.publicPort } }),
-    load,
-    linkRaw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
-    onPathEnd: (end) => egress.onPathEnd(end),
-    onClient: (socket: TLSSocket, _raw, caller) => {
-      const isEntry = hasRole(ports.snapshot.current()?.self?.roles ?? [], NodeRole.ENTRY, undefined);
-      if (isEntry) clients.accept(socket, caller);
-      else socket.destroy();
-    },
-  });
-  const running = plane;
-  undo.add("data plane", () => running.close());
-  undo.add("client surface", () => clients.drain(0));
-  undo.add("egress role", () => egress.close());
-  undo.add("entry role", () => entry.close());
-  const listeners = new EntryListeners(ports, parts.ceiling, entry);
-  undo.add("listeners", () => listeners.close());
-  const reconcile = (snapshot: Snapshot | undefined): void => {
-    const roles = snapshot?.self?.roles ?? [];
-    listeners.reconcile(
-      (snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)),
-    );
-  };
-  undo.add("listener subscription", ports.snapshot.onChange(reconcile));
-  undo.add(
-    "client cut",
-    ports.feed.onChange(() => void clients.rejudge()),
-  );
-  reconcile(ports.snapshot.current());
-  return { plane, entry, egress, listeners };
 }
 
 /** The operator port: the truth about this node. */
@@ -340,7 +230,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     counters: ports.counters,
   });
   undo.add("control session", () => session.close());
-  const roles = await startRoles(parts, load, undo);
+  const roles = await startRoles(parts, { load, session }, undo);
   const workloads = startWorkloads(parts, overrides.pid, undo);
   const operatorAddress = await startOperatorPort(
     parts,

@@ -77,6 +77,8 @@ export type NodeEventKind =
   | "draining"
   | "undrained"
   | "ceiling_refused"
+  | "contract_refused"
+  | "contract_ended"
   | "workload_state";
 
 export interface NodeEvent {

@@ -10,7 +10,7 @@ import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { errnoOf, WeftError } from "../../lib/errors.ts";
-import { type ClientOptions, clientAction, clientOf, withClientOptions } from "../client-session.ts";
+import { type ClientOptions, clientAction, clientOf, leaseOf, withClientOptions } from "../client-session.ts";
 
 /** Standard output as a stream whose end whoever reads it sees: Node never closes its own. */
 function standardOutput(): NodeJS.WritableStream {
@@ -43,9 +43,14 @@ async function connectTo(options: ClientOptions, resource: string): Promise<void
     throw new WeftError("invalid_argument", "there is no --json here: standard output is the connection", {
       detail: "CLI_NO_JSON",
     });
+  const lease = leaseOf(options)?.();
   const client = clientOf(options);
   try {
-    await carry(await client.open(resource, options.class === undefined ? {} : { class: options.class }));
+    const how = {
+      ...(options.class === undefined ? {} : { class: options.class }),
+      ...(lease === undefined ? {} : { lease }),
+    };
+    await carry(await client.open(resource, how));
   } finally {
     // What is typed from now on goes nowhere.
     process.stdin.destroy();

@@ -6,7 +6,7 @@ import type { Client } from "../../client/connect.ts";
 import type { Forward } from "../../client/forward.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { hostPortText } from "../arguments.ts";
-import { type ClientOptions, clientAction, clientOf, withClientOptions } from "../client-session.ts";
+import { type ClientOptions, clientAction, clientOf, leaseOf, withClientOptions } from "../client-session.ts";
 import { print, safeText } from "../output.ts";
 
 interface Wanted {
@@ -48,9 +48,9 @@ function told(error: unknown): string {
  * A name that leads nowhere is told now, not to whoever connects.
  * @throws WeftError when this client may not have the resource, or there is none.
  */
-async function check(client: Client, resource: string): Promise<void> {
+async function check(client: Client, resource: string, lease: (() => Uint8Array) | undefined): Promise<void> {
   try {
-    await client.check(resource);
+    await client.check(resource, lease === undefined ? {} : { lease: lease() });
   } catch (thrown) {
     if (isRefusal(thrown))
       throw new WeftError(thrown.reason, `${resource}: ${thrown.message}`, { detail: thrown.detail });
@@ -61,6 +61,9 @@ async function check(client: Client, resource: string): Promise<void> {
 
 async function forwardAll(options: ClientOptions, texts: string[]): Promise<void> {
   const wanted = texts.map(forwardOf);
+  const lease = leaseOf(options);
+  // A file that cannot be read is told before anything listens.
+  lease?.();
   const client = clientOf(options);
   const asked = interrupted();
   // Nothing else keeps the process alive while no connection is carried.
@@ -71,10 +74,15 @@ async function forwardAll(options: ClientOptions, texts: string[]): Promise<void
       const { resource } = each;
       const onFailed = (error: unknown): void =>
         void process.stderr.write(`weft: ${resource}: a connection was not carried: ${told(error)}\n`);
-      const about = options.class === undefined ? {} : { class: options.class };
+      const about = {
+        ...(options.class === undefined ? {} : { class: options.class }),
+        ...(lease === undefined ? {} : { lease }),
+      };
       forwards.push({ ...(await client.forward({ ...each, ...about, onFailed })), resource });
     }
-    await Promise.all([...new Set(wanted.map(({ resource }) => resource))].map((resource) => check(client, resource)));
+    await Promise.all(
+      [...new Set(wanted.map(({ resource }) => resource))].map((resource) => check(client, resource, lease)),
+    );
     const listening = forwards.map((forward) => ({ resource: forward.resource, address: hostPortText(forward) }));
     print(options, { ok: true, forwards: listening }, () =>
       listening.map(({ resource, address }) => `${address} leads to ${resource}`).join("\n"),

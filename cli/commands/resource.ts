@@ -21,6 +21,7 @@ interface ResourceOptions extends GlobalOptions {
   readonly assurance?: string;
   readonly exclusive?: boolean;
   readonly lease?: number;
+  readonly requiresLease?: boolean;
 }
 
 /** 0: not exclusive. */
@@ -50,6 +51,7 @@ async function addResource(options: ResourceOptions, name: string): Promise<void
       unixPath: options.unix ?? "",
       service: options.service ?? "",
       exclusiveLeaseMs: lease,
+      requiresLease: options.requiresLease === true,
     });
   });
   print(options, answer, () => `resource ${answer.resource?.name} has id ${answer.resource?.id}`);
@@ -77,6 +79,7 @@ export function addResourceCommands(program: Command): void {
       `how long another entry waits when the holder dies (default: ${limits.exclusiveLeaseMs / 1_000}s)`,
       durationMs,
     )
+    .option("--requires-lease", "channels need a lease of a service channel: weft service-lease issue")
     .addHelpText(
       "after",
       "\nExamples:\n  weft resource add db --pool office --target db.internal:5432 --service database\n  weft resource add plc --pool office --target 10.0.0.7:502 --exclusive --lease 10s",

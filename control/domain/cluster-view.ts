@@ -24,6 +24,7 @@ import { listQosPolicies } from "../store/qos-policies.ts";
 import { listResources } from "../store/resources.ts";
 import { listRoles } from "../store/roles.ts";
 import { listRouteIntents } from "../store/route-intents.ts";
+import { listEndedLeases } from "../store/service-leases.ts";
 import type { SnapshotFrame } from "../store/snapshots.ts";
 import { snapshotFrame } from "../store/snapshots.ts";
 import type { Queryable, Tx } from "../store/sql.ts";
@@ -39,8 +40,8 @@ import {
   serviceClasses,
 } from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
-import { locatorsOf } from "./locators.ts";
 import { EXCLUSIVE_PREFIX } from "./exclusive-lease.ts";
+import { locatorsOf } from "./locators.ts";
 import type { PublishedNode } from "./measurements.ts";
 import type { GrantRow } from "./placement.ts";
 import { serviceClassOf } from "./service-class.ts";
@@ -107,6 +108,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       port: row.port,
       unixPath: row.unixPath,
       serviceClass: serviceClassOf(row.service, row.kind),
+      requiresLease: row.requiresLease,
       exclusiveLeaseMs: row.exclusiveLeaseMs,
       ...leastFenceOf(fenced, row.id),
     })),
@@ -137,6 +139,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       region: row.region,
       expiresAtMs: row.expiresAtMs,
     })),
+    endedLeases: await listEndedLeases(tx, seal, clusterId, frame.changedAtMs),
     workloads: await readWorkloads(tx, seal, clusterId),
   };
   return { view, changedAtMs: frame.changedAtMs };

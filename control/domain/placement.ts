@@ -86,6 +86,7 @@ export interface ResourceDraft {
   readonly unixPath: string;
   /** 0: not exclusive. */
   readonly exclusiveLeaseMs: number;
+  readonly requiresLease: boolean;
 }
 
 /** A resource with every question answered. `allowedClasses` always holds the default class. */
@@ -100,6 +101,7 @@ export interface ResourceSpec {
   readonly port: number;
   readonly unixPath: string;
   readonly exclusiveLeaseMs: number;
+  readonly requiresLease: boolean;
 }
 
 /** Checks a resource and fills in its defaults. */
@@ -121,6 +123,7 @@ export function checkResource(draft: ResourceDraft): ResourceSpec {
     allowedClasses,
     minimumAssurance: draft.minimumAssurance ?? "anonymous",
     exclusiveLeaseMs: checkExclusive(draft),
+    requiresLease: checkRequiresLease(draft),
     ...checkTarget(kind, draft),
   };
 }
@@ -137,6 +140,14 @@ function checkExclusive({ exclusiveLeaseMs, minimumAssurance }: ResourceDraft): 
     throw invalid("an exclusive resource is reached through an entry: it cannot demand proved", "exclusive_lease_ms");
   }
   return exclusiveLeaseMs;
+}
+
+/** A channel shows one contract: the entry's, or its client's. */
+function checkRequiresLease({ requiresLease, exclusiveLeaseMs }: ResourceDraft): boolean {
+  if (requiresLease && exclusiveLeaseMs !== 0) {
+    throw invalid("a resource is exclusive or requires leases of its clients, not both", "requires_lease");
+  }
+  return requiresLease;
 }
 
 type Target = Pick<ResourceSpec, "host" | "port" | "unixPath">;

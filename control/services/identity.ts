@@ -15,6 +15,7 @@ import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { operatorOf } from "../../rpc/caller.ts";
 import { issueAndRecord, requireFreshKey, subjectOf } from "../domain/issue.ts";
+import { endLeasesOf } from "../domain/lease-endings.ts";
 import { checkName } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
 import { liveCertificates, revokeCertificates } from "../store/certificates.ts";
@@ -125,7 +126,10 @@ async function revokeIdentity(deps: ServiceDeps, request: RevokeIdentityRequest,
   return await recordingRefusal(deps, entry, async () => {
     await deps.sql.tx(async (tx) => {
       if (row.kind === "operator") await requireAnotherOperator(tx, deps, row);
-      if (await markIdentityRevoked(tx, deps.seal, row.id)) await cutOff(tx, deps, row, reason, actor);
+      if (await markIdentityRevoked(tx, deps.seal, row.id)) {
+        await cutOff(tx, deps, row, reason, actor);
+        if (row.kind === "client") await endLeasesOf(tx, deps, { clientId: row.id }, actor);
+      }
       await appendAudit(tx, { ...entry, before: { status: row.status } });
     });
     return { identity: await identityView(deps, row.id) };

@@ -4,6 +4,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { AddResourceRequest, ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
+import { endLeasesOf } from "../domain/lease-endings.ts";
 import { type AssuranceName, type ClassName, checkResource, type ResourceKindName } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
@@ -39,6 +40,7 @@ export function resourceService(deps: ServiceDeps): ServiceImpl<typeof ResourceS
       return await recordingRefusal(deps, entry, async () => {
         await deps.sql.tx(async (tx) => {
           if (!(await markResourceRemoved(tx, clusterId, id))) throw resourceNotFound();
+          await endLeasesOf(tx, deps, { resourceId: id }, actor);
           await bumpSnapshot(tx, deps.hints, clusterId);
           await appendAudit(tx, entry);
         });
@@ -67,6 +69,7 @@ async function addResource(deps: ServiceDeps, request: AddResourceRequest, conte
     port: request.port,
     unixPath: request.unixPath,
     exclusiveLeaseMs: counter("exclusive_lease_ms", request.exclusiveLeaseMs),
+    requiresLease: request.requiresLease,
   });
   const pool = await requirePool(deps.sql, deps.seal, clusterId, request.poolId);
   // Another organization's pool is as unknown as one that does not exist (C3).
@@ -111,5 +114,6 @@ function resourceMessage(row: ResourceRow) {
     createdAtMs: BigInt(row.createdAtMs),
     service: row.service,
     exclusiveLeaseMs: BigInt(row.exclusiveLeaseMs),
+    requiresLease: row.requiresLease,
   };
 }

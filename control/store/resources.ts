@@ -40,20 +40,22 @@ export function macFields(row: NewResource): MacField[] {
     row.createdBy,
     // Rows from before there were exclusive resources have no such field in their MAC.
     ...(row.exclusiveLeaseMs === 0 ? [] : [row.exclusiveLeaseMs]),
+    ...(row.requiresLease ? ["requires-lease"] : []),
   ];
 }
 
 const columns = `id, cluster_id as "clusterId", organization_id as "organizationId", pool_id as "poolId", name, kind, service,
   default_class as "defaultClass", allowed_classes as "allowedClasses", minimum_assurance as "minimumAssurance", host, port,
-  unix_path as "unixPath", exclusive_lease_ms as "exclusiveLeaseMs", created_at_ms as "createdAtMs", created_by as "createdBy", mac`;
+  unix_path as "unixPath", exclusive_lease_ms as "exclusiveLeaseMs", requires_lease as "requiresLease",
+  created_at_ms as "createdAtMs", created_by as "createdBy", mac`;
 
 /** Inserts a resource; `already_exists` when the organization has one of that name. */
 export async function insertResource(tx: Tx, seal: TrustSeal, row: NewResource): Promise<void> {
   try {
     await tx.query(
       `insert into resource (id, cluster_id, organization_id, pool_id, name, kind, service, default_class, allowed_classes,
-         minimum_assurance, host, port, unix_path, created_by, exclusive_lease_ms, mac)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], $10, $11, $12, $13, $14, $15, $16)`,
+         minimum_assurance, host, port, unix_path, created_by, exclusive_lease_ms, requires_lease, mac)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], $10, $11, $12, $13, $14, $15, $16, $17)`,
       [
         row.id,
         row.clusterId,
@@ -70,6 +72,7 @@ export async function insertResource(tx: Tx, seal: TrustSeal, row: NewResource):
         row.unixPath,
         row.createdBy,
         row.exclusiveLeaseMs,
+        row.requiresLease,
         seal.mac("resource", macFields(row)),
       ],
     );

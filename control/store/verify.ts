@@ -19,11 +19,12 @@ import { type NewResource, macFields as resourceFields } from "./resources.ts";
 import { type RevocationRow, macFields as revocationFields } from "./revocations.ts";
 import { type RoleRow, macFields as roleFields } from "./roles.ts";
 import { macFields as intentFields, type NewRouteIntent } from "./route-intents.ts";
+import { macFields as leaseFields, type ServiceLeaseRow } from "./service-leases.ts";
 import { type PayloadKey, macFields as payloadFields } from "./snapshots.ts";
 import type { Queryable } from "./sql.ts";
-import type { MacField, TrustSeal } from "./trust.ts";
 import { type TermRow, macFields as termFields } from "./terms.ts";
 import { type TokenRow, macFields as tokenFields } from "./tokens.ts";
+import type { MacField, TrustSeal } from "./trust.ts";
 
 type Row = Readonly<Record<string, unknown>> & { readonly mac: Uint8Array };
 
@@ -50,11 +51,12 @@ export const trustTables: Readonly<Record<string, (row: Row) => readonly MacFiel
   listener: rule<NewListener>(listenerFields),
   qos_policy: rule<NewQosPolicy>(qosFields),
   route_intent: rule<NewRouteIntent>(intentFields),
+  service_lease: rule<ServiceLeaseRow>(leaseFields),
   workload: rule<NewWorkload>(workloadFields),
-  snapshot_payload: rule<PayloadKey & { readonly payload: Uint8Array }>((row) => payloadFields(row, row.payload)),
-};
   term: rule<TermRow>(termFields),
   join_token: rule<TokenRow & { readonly secretHash: string }>((row) => tokenFields(row, row.secretHash)),
+  snapshot_payload: rule<PayloadKey & { readonly payload: Uint8Array }>((row) => payloadFields(row, row.payload)),
+};
 
 export interface StoreVerdict {
   readonly ok: boolean;
@@ -86,8 +88,6 @@ export async function verifyStore(q: Queryable, seal: TrustSeal): Promise<StoreV
   return { ok: audit.ok && Object.keys(altered).length === 0, audit, authentic, altered, unknown };
 }
 
-const pageRows = 500;
-
 /**
  * Reads every trust row of the tables there are and judges its MAC; returns how many are not what was written. Kept
  * payloads of snapshots are left out: they are judged when they are used, and soon forgotten.
@@ -101,6 +101,8 @@ export async function verifyTrustRows(q: Queryable, seal: TrustSeal): Promise<nu
   }
   return altered;
 }
+
+const pageRows = 500;
 
 async function verifyTable(
   q: Queryable,

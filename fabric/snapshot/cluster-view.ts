@@ -70,6 +70,8 @@ export interface ViewResource {
   readonly host: string;
   readonly port: number;
   readonly unixPath: string;
+  /** Channels need the contract of a service-channel lease. */
+  readonly requiresLease: boolean;
   /** 0: not exclusive. */
   readonly exclusiveLeaseMs: number;
   /** Of an exclusive resource whose lease an operator fenced: nothing below it counts. */
@@ -89,6 +91,12 @@ export interface ViewListener {
 
 export interface ViewClient {
   readonly clientId: string;
+  readonly organizationId: string;
+}
+
+/** A service-channel lease that ended before its contract runs out. */
+export interface ViewEndedLease {
+  readonly leaseId: string;
   readonly organizationId: string;
 }
 
@@ -148,6 +156,7 @@ export interface ClusterView {
   readonly clients: readonly ViewClient[];
   readonly qos: readonly ViewQos[];
   readonly intents: readonly ViewIntent[];
+  readonly endedLeases: readonly ViewEndedLease[];
   /** Of active members only. */
   readonly workloads: readonly ViewWorkload[];
 }

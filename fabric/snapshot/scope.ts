@@ -39,6 +39,7 @@ export const dataClasses = [
   "resourceQos",
   "routeIntents",
   "workloads",
+  "endedLeases",
 ] as const;
 
 export type DataClass = (typeof dataClasses)[number];
@@ -61,6 +62,7 @@ export const classesOfRole = {
     "qos",
     "resourceQos",
     "routeIntents",
+    "endedLeases",
   ],
   [NodeRole.RELAY]: ["neighbours", "members", "qos"],
   [NodeRole.EGRESS]: [
@@ -72,6 +74,7 @@ export const classesOfRole = {
     "pools",
     "qos",
     "resourceQos",
+    "endedLeases",
   ],
   [NodeRole.RDP_WORKER]: [],
   [NodeRole.VNC_WORKER]: [],
@@ -178,7 +181,6 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
       .filter((resource) => covers(scope("resourceRoutes"), resource.organizationId))
       .map((resource) => ({
         ...routeFields(resource),
-        serviceClass: resource.serviceClass,
         exclusiveLeaseMs: BigInt(resource.exclusiveLeaseMs),
       })),
   }),
@@ -257,6 +259,11 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
           .filter((row) => row.nodeId === "" || isKnown(view, row.nodeId, scope("routeIntents")))
           .map(intentFields),
   }),
+  endedLeases: ({ view, scope }) => ({
+    endedLeaseIds: view.endedLeases
+      .filter((lease) => covers(scope("endedLeases"), lease.organizationId))
+      .map(({ leaseId }) => leaseId),
+  }),
   workloads: (subject) => ({
     workloads: own(subject, "workloads", subject.view.workloads).map(({ nodeId: _self, ...row }) => row),
   }),
@@ -314,8 +321,9 @@ function entryGrants(carried: OrganizationScope, other: ViewNode): { role: NodeR
 
 function routeFields(resource: ViewResource) {
   const { resourceId, name, organizationId, poolId, kind, defaultClass, minimumAssurance } = resource;
-  const allowedClasses = [...resource.allowedClasses];
-  return { resourceId, name, organizationId, poolId, kind, defaultClass, allowedClasses, minimumAssurance };
+  const { serviceClass, requiresLease } = resource;
+  const classes = { defaultClass, allowedClasses: [...resource.allowedClasses], serviceClass };
+  return { resourceId, name, organizationId, poolId, kind, ...classes, minimumAssurance, requiresLease };
 }
 
 /** Resources of the pools this node is in, where its egress role covers their organization. */

@@ -11,6 +11,7 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { MessageChannel } from "../../edge/message-channel.ts";
 import { GrpcDeframer } from "../../fabric/trunk/grpc-frames.ts";
 import {
+  type ConnectOpen,
   type ConnectRequest,
   ConnectRequestSchema,
   type ConnectResponse,
@@ -137,7 +138,7 @@ class AccessCall {
       this.#patience?.cancel();
       // Data behind the open waits in the stream's window until the channel stands.
       this.#stream.pause();
-      this.#open(message.value.resource, message.value.class).catch((thrown: unknown) => this.#fail(thrown));
+      this.#open(message.value).catch((thrown: unknown) => this.#fail(thrown));
     } else if (this.#state === "waiting") {
       this.#fail(new WeftError("invalid_argument", "the first message must be open", { detail: "ACCESS_OPEN_FIRST" }));
     } else if (message.case === "data") {
@@ -176,7 +177,7 @@ class AccessCall {
     }
   }
 
-  async #open(resource: string, channelClass: Parameters<EntryRole["open"]>[0]["class"]): Promise<void> {
+  async #open({ resource, class: channelClass, contract }: ConnectOpen): Promise<void> {
     const { clientId } = clientOf(this.#caller);
     const organizationId = organizationOf(this.#ports, clientId);
     if (organizationId === undefined)
@@ -193,6 +194,7 @@ class AccessCall {
         listenerId: "",
         sourceAddress: this.#caller.sourceAddress,
       },
+      ...(contract.length === 0 ? {} : { contract }),
       signal: this.#gone.signal,
     });
     // The client may have left, or broken the protocol, while the channel was on its way.

@@ -1,11 +1,15 @@
 /**
- * The egress's own decision about one channel, from its own snapshot: who asks, for what, in which class. An entry is
- * believed only about the listeners and organizations it holds, never about anything else.
+ * The egress's own decision about one channel, from its own snapshot: who asks, for what, in which class, under which
+ * contract. An entry is believed only about the listeners and organizations it holds, never about anything else; a contract
+ * is believed for its signature.
  */
 
+import type { EdgeChannel } from "../../edge/channel.ts";
+import { type ContractExpectation, type ContractQuestion, contractNeeds, judgeCarried } from "../../fabric/contract.ts";
 import { hasRole, memberById } from "../../fabric/members.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd } from "../../gen/weft/channel/v1/channel_pb.ts";
+import type { LeaseContract } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import { ChannelClass, NodeRole, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceTarget, Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 
@@ -24,10 +28,20 @@ export interface ChannelQuestion {
   readonly draining: boolean;
   /** What the offline mode says about new channels. */
   readonly newChannels: boolean;
+  /** The entry the channel came by: the peer itself, or the one that opened the client's paths. Empty: several did. */
+  readonly entryNodeId: string;
+  /** What contracts are verified against. */
+  readonly trust: ContractExpectation;
 }
 
 export type ChannelDecision =
-  | { readonly ok: true; readonly target: ResourceTarget; readonly class: ChannelClass }
+  | {
+      readonly ok: true;
+      readonly target: ResourceTarget;
+      readonly class: ChannelClass;
+      /** Verified and judged; its fence is the fence judge's affair. */
+      readonly contract?: LeaseContract;
+    }
   | { readonly ok: false; readonly end: ChannelEnd; readonly why: string };
 
 function refuse(end: ChannelEnd, why: string): ChannelDecision {
@@ -82,6 +96,32 @@ function classFor(target: ResourceTarget, wanted: ChannelClass): ChannelClass | 
   return target.allowedClasses.includes(wanted) ? wanted : undefined;
 }
 
+/**
+ * Says whether the fence of an exclusive contract still counts, and until when: a higher one than any seen for the resource is
+ * made durable, and older channels are cut, before the answer (LAW-F3). Rejecting refuses the channel.
+ */
+export type FenceJudge = (contract: LeaseContract, channel: EdgeChannel) => Promise<"accept" | "refuse">;
+
+/** What a contract is held against at the egress: its own snapshot's row, who the origin is, how the channel came. */
+export function contractQuestion(
+  { open, snapshot, organizationId, entryNodeId }: Omit<ChannelQuestion, "draining" | "newChannels" | "trust">,
+  target: ResourceTarget,
+  channelClass: ChannelClass,
+): ContractQuestion {
+  return {
+    needs: contractNeeds(target),
+    resourceId: target.resourceId,
+    organizationId,
+    poolId: target.poolId,
+    serviceClass: target.serviceClass,
+    channelClass,
+    clientId: open.origin?.clientId ?? "",
+    entryNodeId,
+    flowIsolationId: open.flowIsolationId ?? "",
+    endedLeaseIds: snapshot.endedLeaseIds,
+  };
+}
+
 /** Decides one channel. Pure: the same question has the same answer. */
 export function admitChannel(question: ChannelQuestion): ChannelDecision {
   const { open, snapshot, selfNodeId, organizationId } = question;
@@ -104,5 +144,8 @@ export function admitChannel(question: ChannelQuestion): ChannelDecision {
   }
   const channelClass = classFor(target, open.class);
   if (channelClass === undefined) return refuse(ChannelEnd.NOT_ALLOWED, "class not allowed");
-  return { ok: true, target, class: channelClass };
+  const verdict = judgeCarried(open.contract, contractQuestion(question, target, channelClass), question.trust);
+  if (verdict === undefined) return { ok: true, target, class: channelClass };
+  if (!verdict.ok) return refuse(ChannelEnd.NOT_ALLOWED, verdict.refusal);
+  return { ok: true, target, class: channelClass, contract: verdict.contract };
 }

@@ -8,10 +8,12 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { pipeToTarget } from "../../edge/pipe-target.ts";
 import { TrunkAcceptor, type TrunkInfo } from "../../edge/trunk-acceptor.ts";
 import type { TrunkRunner } from "../../edge/trunk-runner.ts";
+import { type ContractRefusal, isContractRefusal, judgeContract } from "../../fabric/contract.ts";
 import { hasRole, memberById } from "../../fabric/members.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { type LeaseContract, LeaseKind } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import { NodeRole, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { messageOf } from "../../lib/errors.ts";
@@ -20,10 +22,18 @@ import { resetSocket } from "../../lib/reset-socket.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
-import { admitChannel, type FarPeer } from "./admit-channel.ts";
+import {
+  admitChannel,
+  type ChannelQuestion,
+  contractQuestion,
+  type FarPeer,
+  type FenceJudge,
+} from "./admit-channel.ts";
+import type { ContractDesk } from "./contract-desk.ts";
 import { dialTarget } from "./dial-target.ts";
 import { trunkEvents } from "./trunk-events.ts";
 import { followQos } from "./trunk-qos.ts";
+import { TrunkWays } from "./trunk-ways.ts";
 import { AskVoucher } from "./vouch-ask.ts";
 
 export interface EgressDeps {
@@ -32,6 +42,9 @@ export interface EgressDeps {
   readonly processPool: CreditPool;
   /** What the offline mode says about new channels right now. */
   readonly newChannels: () => boolean;
+  readonly contracts: ContractDesk;
+  /** Judges the fences of exclusive contracts. Absent: this egress keeps none, and takes no channel that shows one. */
+  readonly fences?: FenceJudge;
 }
 
 export interface EgressRole {
@@ -74,14 +87,24 @@ interface ConnectDeps extends EgressDeps {
   /** A peer's refused channels, as often as it likes. */
   readonly paced: PacedLog;
   readonly asks: AskVoucher;
+  readonly ways: TrunkWays;
 }
 
-async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: ChannelOpen, end: PathEnd): Promise<void> {
+/** A channel, the trunk it is on, and the trunk's first path. */
+interface Offered {
+  readonly channel: EdgeChannel;
+  readonly open: ChannelOpen;
+  readonly trunk: TrunkRunner;
+  readonly end: PathEnd;
+}
+
+/** What is known of a channel when it is judged; undefined while this node knows nothing. */
+function questionOf(deps: ConnectDeps, { open, trunk, end }: Offered): ChannelQuestion | undefined {
   const { ports } = deps;
   const snapshot = ports.snapshot.current();
   const peer = farPeerOf(end.caller.id);
-  if (snapshot === undefined || peer === undefined) return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
-  const decision = admitChannel({
+  if (snapshot === undefined || peer === undefined) return undefined;
+  return {
     open,
     snapshot,
     peer,
@@ -89,15 +112,63 @@ async function connectChannel(deps: ConnectDeps, channel: EdgeChannel, open: Cha
     organizationId: end.offer.organizationId,
     draining: ports.drain.draining(),
     newChannels: deps.newChannels(),
-  });
+    entryNodeId: peer.kind === "entry" ? peer.nodeId : deps.ways.entryOf(trunk),
+    trust: deps.contracts.trust(),
+  };
+}
+
+/** Why a channel must not go on under its contract, as things are now. */
+function lostCover(deps: ConnectDeps, offered: Offered, admitted: Admitted): ContractRefusal | undefined {
+  const question = questionOf(deps, offered);
+  const target = question?.snapshot.resourceTargets.find((row) => row.resourceId === admitted.target.resourceId);
+  if (question === undefined || target === undefined) return "CONTRACT_RESOURCE";
+  const { clientId = "" } = offered.open.origin ?? {};
+  if (!question.snapshot.clients.some((grant) => grant.clientId === clientId)) return "CONTRACT_CLIENT";
+  return judgeContract(admitted.contract, contractQuestion(question, target, admitted.class));
+}
+
+type Admitted = Pick<Extract<ReturnType<typeof admitChannel>, { ok: true }>, "target" | "class"> & {
+  readonly contract: LeaseContract;
+};
+
+/** Puts an admitted channel under its contract. False: it was refused. */
+async function keepContract(deps: ConnectDeps, offered: Offered, admitted: Admitted): Promise<boolean> {
+  const { channel, open } = offered;
+  const { contract } = admitted;
+  if (contract.kind === LeaseKind.EXCLUSIVE) return (await deps.fences?.(contract, channel)) === "accept";
+  const resource = open.resource;
+  const covered = (): ContractRefusal | undefined => lostCover(deps, offered, admitted);
+  deps.contracts.hold(contract, { channel, stage: ChannelStage.EGRESS, resource, covered });
+  return !channel.destroyed;
+}
+
+async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void> {
+  const { ports } = deps;
+  const { channel, open, trunk, end } = offered;
+  const question = questionOf(deps, offered);
+  if (question === undefined) return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
+  const { peer } = question;
+  const decision = admitChannel(question);
   const about = { sub: "egress", resource: open.resource, requestId: open.correlationId };
+  const told = { stage: "egress", resource: open.resource, requestId: open.correlationId } as const;
   if (!decision.ok) {
-    deps.paced.info("channel refused", { ...about, reason: decision.why });
+    if (isContractRefusal(decision.why)) deps.contracts.refused({ ...told, reason: decision.why });
+    else deps.paced.info("channel refused", { ...about, reason: decision.why });
     channel.refuse(decision.end, ChannelStage.EGRESS);
+    return;
+  }
+  if (!deps.ways.takesFlow(trunk, open.flowIsolationId ?? "")) {
+    deps.contracts.refused({ ...told, reason: "CONTRACT_FLOW" });
+    channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     return;
   }
   if (peer.kind === "client" && deps.asks.resourceOf(end) !== open.resource) {
     deps.paced.info("channel refused", { ...about, reason: "not what the client asked for" });
+    channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
+    return;
+  }
+  const { contract } = decision;
+  if (contract !== undefined && !(await keepContract(deps, offered, { ...decision, contract }))) {
     channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     return;
   }
@@ -133,6 +204,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
   const { ports } = deps;
   const paced = new PacedLog(ports.clock, ports.log);
   const asks = new AskVoucher(ports);
+  const ways = new TrunkWays();
 
   const acceptor = new TrunkAcceptor<PathEnd>({
     clock: ports.clock,
@@ -141,8 +213,11 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     processPool: deps.processPool,
     accept: (info: TrunkInfo<PathEnd>) => !ports.drain.draining() && mayHold(ports, info.context, info.organizationId),
     vouches: (info) => asks.vouches(info.context, info),
-    onChannel: (channel, open, _trunk, end) => {
-      connectChannel({ ...deps, paced, asks }, channel, open, end).catch((thrown: unknown) => {
+    onPath: (trunk, end) => {
+      if (ways.came(trunk, end.offer.initiatorId)) deps.contracts.rejudge();
+    },
+    onChannel: (channel, open, trunk, end) => {
+      connectChannel({ ...deps, paced, asks, ways }, { channel, open, trunk, end }).catch((thrown: unknown) => {
         ports.log.error("channel failed", { error: messageOf(thrown) });
         channel.destroy();
       });

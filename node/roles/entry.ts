@@ -7,10 +7,12 @@ import type { EdgeChannel } from "../../edge/channel.ts";
 import { channelError } from "../../edge/channel-error.ts";
 import type { PathWish } from "../../edge/trunk-pool.ts";
 import { TrunkPool } from "../../edge/trunk-pool.ts";
+import { type ContractQuestion, type ContractRefusal, contractNeeds, judgeContract } from "../../fabric/contract.ts";
 import { sharedRelays } from "../../fabric/routing/paths.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOrigin } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { type LeaseContract, LeaseKind } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
@@ -20,6 +22,7 @@ import { randomLabel } from "../../lib/random.ts";
 import { TokenBuckets } from "../../lib/rate.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
+import type { ContractDesk } from "./contract-desk.ts";
 import type { Routes } from "./routes.ts";
 import { trunkEvents } from "./trunk-events.ts";
 import { followQos } from "./trunk-qos.ts";
@@ -31,6 +34,12 @@ export interface EntryDeps {
   readonly routes: Routes;
   readonly processPool: CreditPool;
   readonly newChannels: () => boolean;
+  readonly contracts: ContractDesk;
+  /**
+   * The contract of an exclusive resource's lease, encoded: held already, or acquired for this channel. Rejects with a channel
+   * error when another entry holds it. Absent: this entry holds none, and opens no such channel.
+   */
+  readonly exclusive?: (resource: ResourceRoute, signal?: AbortSignal) => Promise<Uint8Array>;
 }
 
 export interface ChannelWish {
@@ -39,7 +48,17 @@ export interface ChannelWish {
   /** UNSPECIFIED: the resource's default. */
   readonly class: ChannelClass;
   readonly origin: ChannelOrigin;
+  /** As the client showed it: a SignedContract, encoded. */
+  readonly contract?: Uint8Array;
   readonly signal?: AbortSignal;
+}
+
+/** What of a wish was judged: the channel's class, and the contract it goes under. */
+interface Judged {
+  readonly class: ChannelClass;
+  readonly resource: ResourceRoute;
+  readonly contract: LeaseContract | undefined;
+  readonly carried: Uint8Array | undefined;
 }
 
 /** How many paths to one egress are tried before the next egress of the pool. */
@@ -54,6 +73,20 @@ const purposes: Record<PathWish["purpose"], PathPurpose> = {
 
 function failure(end: ChannelEnd, stage: ChannelStage, correlationId: string, cause?: unknown): WeftError {
   return channelError({ end, stage, correlationId, writtenToTarget: 0, ...(cause === undefined ? {} : { cause }) });
+}
+
+function isExclusive(resource: ResourceRoute): boolean {
+  return contractNeeds(resource) === LeaseKind.EXCLUSIVE;
+}
+
+/** What a contract is held against at an entry. The flow is the contract's own: the entry says it on. */
+export function entryQuestion(
+  resource: ResourceRoute,
+  about: Pick<ContractQuestion, "channelClass" | "clientId" | "entryNodeId" | "endedLeaseIds">,
+): ContractQuestion {
+  const { resourceId, organizationId, poolId, serviceClass } = resource;
+  const needs = contractNeeds(resource);
+  return { needs, resourceId, organizationId, poolId, serviceClass, flowIsolationId: undefined, ...about };
 }
 
 export class EntryRole {
@@ -106,12 +139,21 @@ export class EntryRole {
     if (channelClass !== resource.defaultClass && !resource.allowedClasses.includes(channelClass)) {
       throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
     }
-    const open = { resource: wish.resource, class: channelClass, origin: wish.origin, correlationId };
+    const carried = isExclusive(resource) ? await this.#deps.exclusive?.(resource, wish.signal) : wish.contract;
+    const judged = this.#judge(wish, { class: channelClass, resource, carried }, correlationId);
+    const flow = judged.contract?.flowIsolationId || undefined;
+    const open = {
+      ...{ resource: wish.resource, class: channelClass, origin: wish.origin, correlationId },
+      ...(judged.contract === undefined || carried === undefined ? {} : { contract: carried }),
+      ...(flow === undefined ? {} : { flowIsolationId: flow }),
+    };
+    const whose = { organizationId: wish.organizationId, ...(flow === undefined ? {} : { flowIsolationId: flow }) };
     let last: unknown;
     for (const farEdge of routes.egresses(resource.poolId, wish.organizationId, channelClass)) {
       try {
-        const channel = await this.#pool.open({ farEdge, organizationId: wish.organizationId }, open, wish.signal);
+        const channel = await this.#pool.open({ farEdge, ...whose }, open, wish.signal);
         this.#count(channel);
+        this.#keep(channel, wish, judged);
         return channel;
       } catch (thrown) {
         if (wish.signal?.aborted === true) throw thrown;
@@ -119,6 +161,38 @@ export class EntryRole {
       }
     }
     throw failure(ChannelEnd.NO_PATH, ChannelStage.FABRIC, correlationId, last);
+  }
+
+  /** Verifies what is carried, and holds it against the channel as this entry knows it. */
+  #judge(wish: ChannelWish, about: Omit<Judged, "contract">, correlationId: string): Judged {
+    const told = { stage: "entry", resource: wish.resource, requestId: correlationId } as const;
+    const verdict = this.#deps.contracts.judge(about.carried, this.#question(wish, about), told);
+    if (verdict?.ok === false) throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
+    return { ...about, contract: verdict?.contract };
+  }
+
+  #question(wish: ChannelWish, { resource, class: channelClass }: Pick<Judged, "resource" | "class">) {
+    const { ports } = this.#deps;
+    return entryQuestion(resource, {
+      channelClass,
+      clientId: wish.origin.clientId,
+      entryNodeId: ports.identity.current().nodeId,
+      endedLeaseIds: ports.snapshot.current()?.endedLeaseIds ?? [],
+    });
+  }
+
+  /** A channel under a contract ends with it, here as at the egress. */
+  #keep(channel: EdgeChannel, wish: ChannelWish, { class: channelClass, contract }: Judged): void {
+    const { contracts, routes, ports } = this.#deps;
+    if (contract === undefined) return;
+    const covered = (newest: LeaseContract): ContractRefusal | undefined => {
+      const resource = routes.resource(wish.resource, wish.organizationId);
+      if (resource === undefined) return "CONTRACT_RESOURCE";
+      const clients = ports.snapshot.current()?.clients ?? [];
+      if (!clients.some(({ clientId }) => clientId === wish.origin.clientId)) return "CONTRACT_CLIENT";
+      return judgeContract(newest, this.#question(wish, { resource, class: channelClass }));
+    };
+    contracts.hold(contract, { channel, stage: ChannelStage.ENTRY, resource: wish.resource, covered });
   }
 
   #count(channel: EdgeChannel): void {

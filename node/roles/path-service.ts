@@ -6,6 +6,8 @@
  * PS1. A handle that leads nowhere is refused: another egress would not know the client's trunk.
  * PS2. A standby avoids the relays of the trunk's other paths where there are others. The client does not know them and this
  *      entry may not either: the egress refuses what it shares, and says which hops of this very offer are meant.
+ * PS3. A resource that needs a lease has paths only for the client and over the entry that its contract names, each path
+ *      judged anew: what runs out, or ends, has no path after that.
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
@@ -21,6 +23,7 @@ import {
   OpenClientPathResponseSchema,
   type PathService,
 } from "../../gen/weft/access/v1/access_pb.ts";
+import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -30,6 +33,8 @@ import { sharedHops } from "../ask-hop.ts";
 import type { ClientLeg, PathEvent, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import { ClientBudget } from "./client-budget.ts";
+import type { ContractDesk } from "./contract-desk.ts";
+import { entryQuestion } from "./entry.ts";
 import type { Routes } from "./routes.ts";
 
 export interface PathServiceDeps {
@@ -38,6 +43,7 @@ export interface PathServiceDeps {
   readonly paths: () => PathOpener;
   /** What the offline mode says right now. */
   readonly offline: () => Pick<OfflineVerdict, "newChannels" | "existing">;
+  readonly contracts: ContractDesk;
 }
 
 /** How many ways to one egress are tried before the next egress of the pool. */
@@ -112,6 +118,10 @@ function avoiding(ways: readonly (readonly string[])[], avoid: ReadonlySet<strin
   return ways.toSorted((a, b) => shared(a) - shared(b));
 }
 
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
 class ClientPaths {
   readonly #deps: PathServiceDeps;
   readonly #budget: ClientBudget;
@@ -143,6 +153,7 @@ class ClientPaths {
     const resource = routes.resource(ask.resource, organizationId);
     if (resource === undefined)
       throw new WeftError("not_found", "there is no such resource", { detail: "UNKNOWN_RESOURCE" });
+    this.#requireCover(request, resource, clientId, hexOf(ask.trunkId));
     const about = { clientId, organizationId, signed, ask, resource, signal };
     if (!returns) {
       if (request.standby) throw new WeftError("invalid_argument", "a standby needs a handle", { detail: "NO_HANDLE" });
@@ -153,6 +164,20 @@ class ClientPaths {
     if (farEdge === undefined)
       throw new WeftError("failed_precondition", "the handle leads nowhere", { detail: "HANDLE_UNKNOWN" });
     return { ...about, purpose: request.standby ? PathPurpose.STANDBY : PathPurpose.RESUME, farEdges: [farEdge] };
+  }
+
+  /** PS3: what the channels will show at the far end has to be right for this entry first. */
+  #requireCover(request: OpenClientPathRequest, resource: ResourceRoute, clientId: string, requestId: string): void {
+    const { ports, contracts } = this.#deps;
+    const question = entryQuestion(resource, {
+      channelClass: ChannelClass.UNSPECIFIED,
+      clientId,
+      entryNodeId: this.selfId,
+      endedLeaseIds: ports.snapshot.current()?.endedLeaseIds ?? [],
+    });
+    const told = { stage: "path", resource: resource.name, requestId } as const;
+    if (contracts.judge(request.contract, question, told)?.ok !== false) return;
+    throw new WeftError("permission_denied", "this client may not use the resource", { detail: "NOT_ALLOWED" });
   }
 
   /** Opens the best way that stands. Throws `unavailable` (NO_PATH), whatever hop failed (LAW-C3). */

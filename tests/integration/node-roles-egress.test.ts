@@ -13,6 +13,7 @@ import { systemRandom } from "../../lib/random.ts";
 import { createCeilingJudge } from "../../node/ceiling.ts";
 import { loadNodeConfig } from "../../node/config.ts";
 import type { OpenedPath, PathOpener, PathRequest } from "../../node/paths.ts";
+import { ContractDesk } from "../../node/roles/contract-desk.ts";
 import { createEgressRole, type EgressRole } from "../../node/roles/egress.ts";
 import { type ChannelWish, EntryRole } from "../../node/roles/entry.ts";
 import type { Routes } from "../../node/roles/routes.ts";
@@ -108,6 +109,7 @@ beforeEach(async () => {
     ceiling,
     processPool: new CreditPool(limits.processReceivePoolBytes),
     newChannels: () => newChannels.far,
+    contracts: new ContractDesk({ ports: far, installationSpki: new Uint8Array() }),
   });
   listener = await listenForPaths(identities, ({ tls, raw }) =>
     egress.onPathEnd({
@@ -144,6 +146,7 @@ beforeEach(async () => {
     paths,
     processPool: new CreditPool(limits.processReceivePoolBytes),
     newChannels: () => newChannels.near,
+    contracts: new ContractDesk({ ports: near, installationSpki: new Uint8Array() }),
   });
 });
 

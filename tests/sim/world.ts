@@ -26,6 +26,7 @@ import { createDrainState, createNodeCounters, createNodeEvents } from "../../no
 import type { PathOpener } from "../../node/paths.ts";
 import type { DataPlanePorts } from "../../node/plane-ports.ts";
 import type { NodeIdentity } from "../../node/ports.ts";
+import { ContractDesk } from "../../node/roles/contract-desk.ts";
 import { EntryRole } from "../../node/roles/entry.ts";
 import { Routes } from "../../node/roles/routes.ts";
 import { Application } from "./applications.ts";
@@ -113,6 +114,7 @@ export class World {
       routes: this.routes,
       processPool: new CreditPool(limits.processReceivePoolBytes),
       newChannels: () => true,
+      contracts: new ContractDesk({ ports, installationSpki: new Uint8Array() }),
     });
     this.acceptor = new TrunkAcceptor<string>({
       clock: this.far.clock,

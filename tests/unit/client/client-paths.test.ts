@@ -53,6 +53,7 @@ function stage(...ids: readonly string[]) {
     clock,
     random: systemRandom,
     log: silentLog,
+    lease: () => undefined,
     onClass: () => {},
     onRefused: (trunk) => refused.push(trunk),
   });
@@ -74,7 +75,7 @@ function stage(...ids: readonly string[]) {
     return (await paths.open(whole).catch((thrown: unknown) => thrown)) as WeftError;
   };
   return {
-    check: () => paths.check("web", new AbortController().signal).catch((thrown: unknown) => thrown),
+    check: () => paths.check("web", undefined, new AbortController().signal).catch((thrown: unknown) => thrown),
     asked,
     refused,
     down,

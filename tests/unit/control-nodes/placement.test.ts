@@ -25,6 +25,7 @@ const resource = (fields: Partial<ResourceDraft> = {}) =>
     port: 80,
     unixPath: "",
     exclusiveLeaseMs: 0,
+    requiresLease: false,
     ...fields,
   });
 const listener = (fields: Partial<ListenerDraft> = {}) =>

@@ -71,6 +71,7 @@ const question: ContractQuestion = {
   clientId: "cn-laptop",
   entryNodeId: "nd-entry",
   flowIsolationId: "flow-7",
+  endedLeaseIds: ["sl-0"],
 };
 
 /** Signs what `signContract` would not. */
@@ -130,6 +131,7 @@ const table: Record<ContractRefusal, () => ContractRefusal | "ok" | undefined> =
   CONTRACT_ROUTE: () =>
     judgeContract(contractOf({ route: { $typeName: "weft.fabric.v1.LeaseRoute", poolId: "pl-b" } }), question),
   CONTRACT_FLOW: () => judgeContract(contractOf({ flowIsolationId: "" }), question),
+  CONTRACT_ENDED: () => judgeContract(contractOf({ leaseId: "sl-0" }), question),
 };
 
 function carried(
@@ -245,7 +247,9 @@ describe("what a contract leaves open", () => {
   it("M-A24 nothing else: any channel that differs in one field is refused", () => {
     const other = fc.stringMatching(/^[a-z0-9-]{1,20}$/);
     const field = fc.constantFrom(
-      ...(Object.keys(question) as (keyof ContractQuestion)[]).filter((key) => key !== "needs"),
+      ...(Object.keys(question) as (keyof ContractQuestion)[]).filter(
+        (key) => key !== "needs" && key !== "endedLeaseIds",
+      ),
     );
     fc.assert(
       fc.property(field, other, fc.integer({ min: 1, max: 3 }), (key, text, number) => {

@@ -103,6 +103,7 @@ const view: ClusterView = {
     host: `targethost-${org}`,
     port: 5_432,
     unixPath: `unixpath-${org}`,
+    requiresLease: true,
     exclusiveLeaseMs: 20_000,
     leastFence: { epoch: 1, counter: 7_654_321 },
   })),
@@ -124,6 +125,7 @@ const view: ClusterView = {
     const own = { ...row, rateBytesPerSecond: resourceRate, resourceId: `resourceid-${organizationId}` };
     return [{ ...row, rateBytesPerSecond: qosRate, resourceId: "" }, ...(organizationId === "" ? [] : [own])];
   }),
+  endedLeases: organizations.map((org) => ({ leaseId: `endedlease-${org}`, organizationId: org })),
   intents: ["", ...organizations].flatMap((organizationId) => {
     const row = {
       intentId: `intentid-${organizationId}`,
@@ -196,6 +198,7 @@ const markers: Readonly<Record<string, Buffer>> = {
       "intentname",
       "wanted",
       "owned",
+      "endedlease",
       "workloadid",
       "workloadname",
       "workloadcommand",
@@ -228,6 +231,7 @@ const entryMarkers = [
   "intentname",
   "wanted",
   "owned",
+  "endedlease",
   ...linkNumbers,
 ];
 const egressMarkers = [
@@ -241,6 +245,7 @@ const egressMarkers = [
   "clientid",
   "qos",
   "resourceqos",
+  "endedlease",
 ];
 /** Written out again, independently of the code's table. */
 const expected: Readonly<Record<AssignableRole, readonly string[]>> = {
@@ -282,7 +287,7 @@ describe("LAW-C3 A12 a node's bytes hold what its roles may hold and nothing els
     };
     walk({ ...view, bundle: undefined });
     const known =
-      /^(?:weft-test\.internal|cl-a|default|nd-.*|org[xy]||(?:nodename|nodehost|linklabel|region|poolid|poolname|resourceid|resourcename|targethost|unixpath|listenerid|listenername|bindhost|source|clientid|intentid|intentname|wanted|owned|workloadid|workloadname|workloadcommand|workloadprint)-.*)$/;
+      /^(?:weft-test\.internal|cl-a|default|nd-.*|org[xy]||(?:nodename|nodehost|linklabel|region|poolid|poolname|resourceid|resourcename|targethost|unixpath|listenerid|listenername|bindhost|source|clientid|intentid|intentname|wanted|owned|endedlease|workloadid|workloadname|workloadcommand|workloadprint)-.*)$/;
     expect(texts.filter((text) => !known.test(text))).toEqual([]);
   });
 
@@ -296,7 +301,9 @@ describe("LAW-C3 A12 a node's bytes hold what its roles may hold and nothing els
 
   it.each(cases)("%s (%i) for %s knows its own workloads and nobody else's", (tag, _role, owner) => {
     const nodeId = `nd-${tag}-${owner}`;
-    const found = bytesOf(nodeId).toString("latin1").matchAll(/workloadname-(nd-[a-z-]+-(?:all|org[xy]))/g);
+    const found = bytesOf(nodeId)
+      .toString("latin1")
+      .matchAll(/workloadname-(nd-[a-z-]+-(?:all|org[xy]))/g);
     expect([...found].map((match) => match[1])).toEqual([nodeId]);
   });
 

@@ -5,6 +5,7 @@ import { ChannelEnd } from "../../../../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass, NodeRole, OriginAssurance } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { admitChannel, type ChannelQuestion, type FarPeer } from "../../../../node/roles/admit-channel.ts";
+import { installation, nowMs } from "../../fabric/snapshot/stage.ts";
 
 const { BULK, INTERACTIVE, DROPPABLE, UNSPECIFIED } = ChannelClass;
 const target = { defaultClass: INTERACTIVE, allowedClasses: [BULK], port: 80, poolId: "pl-1", organizationId: "org-1" };
@@ -79,6 +80,8 @@ function ask({ open = {}, ...over }: Case) {
     organizationId: "org-1",
     draining: false,
     newChannels: true,
+    entryNodeId: "nd-e1",
+    trust: { installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs },
     ...over,
   });
 }

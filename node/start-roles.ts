@@ -1,0 +1,163 @@
+/** The roles of a node over its data plane: entry, egress, listeners and the surface for clients, wired by hand. */
+
+import type { TLSSocket } from "node:tls";
+import { serveEcho } from "../edge/echo.ts";
+import { hasRole } from "../fabric/members.ts";
+import type { OfflineVerdict } from "../fabric/offline.ts";
+import type { CreditPool } from "../fabric/trunk/credit.ts";
+import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
+import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { Closers } from "../lib/closers.ts";
+import { WeftError } from "../lib/errors.ts";
+import type { Judge } from "../rpc/caller.ts";
+import { HealthState } from "../rpc/health.ts";
+import { rpcHttp2 } from "../rpc/http2-profile.ts";
+import { createSurface, type Surface } from "../rpc/surface.ts";
+import type { CeilingJudge } from "./ceiling.ts";
+import type { NodeConfig } from "./config.ts";
+import type { ControlSession } from "./control-session.ts";
+import { type DataPlane, startDataPlane } from "./data-plane.ts";
+import { PeerJudge } from "./peer-judge.ts";
+import type { DataPlanePorts } from "./plane-ports.ts";
+import { serveAccess } from "./roles/access-service.ts";
+import { ContractDesk } from "./roles/contract-desk.ts";
+import { createEgressRole, type EgressRole } from "./roles/egress.ts";
+import { EntryRole } from "./roles/entry.ts";
+import { EntryListeners } from "./roles/listeners.ts";
+import { type PathServiceDeps, pathService } from "./roles/path-service.ts";
+import { Routes } from "./roles/routes.ts";
+import { clientEntryPolicy } from "./rpc-policy.ts";
+
+/** What roles are made of. */
+export interface RoleParts {
+  readonly config: NodeConfig;
+  readonly ports: DataPlanePorts;
+  readonly ceiling: CeilingJudge;
+  readonly processPool: CreditPool;
+  /** The pinned installation key, SPKI DER. */
+  readonly installationSpki: Uint8Array;
+  readonly offline: () => Offline;
+  readonly newChannels: () => boolean;
+}
+
+export type Offline = Pick<OfflineVerdict, "newChannels" | "existing">;
+
+/** What the roles are given of the running process beside their parts. */
+export interface RoleHost {
+  readonly load: () => number;
+  readonly session: Pick<ControlSession, "serviceLeases">;
+}
+
+export interface Roles {
+  readonly plane: DataPlane;
+  readonly entry: EntryRole;
+  readonly egress: EgressRole;
+  readonly listeners: EntryListeners;
+}
+
+/** The surface entries show to clients. */
+function clientSurface(parts: RoleParts, entry: EntryRole, deps: Omit<PathServiceDeps, "ports" | "offline">): Surface {
+  const { ports, offline } = parts;
+  const judge = new PeerJudge(ports);
+  const rejudge: Judge = (socket, caller) =>
+    judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
+  return createSurface({
+    arrivedBy: "client-name",
+    routes: (router) => void router.service(PathService, pathService({ ports, offline, ...deps })),
+    raw: [{ method: AccessService.method.connect, handle: serveAccess(ports, entry) }],
+    policy: clientEntryPolicy,
+    judge: rejudge,
+    log: ports.log,
+    clock: ports.clock,
+    random: ports.random,
+    http2: rpcHttp2,
+    health: new HealthState(),
+    reflection: true,
+  });
+}
+
+/** The desk both directions share; control is asked about leases that are about to run out. */
+function contractDesk({ ports, installationSpki }: RoleParts, { session }: RoleHost, undo: Closers): ContractDesk {
+  const contracts = new ContractDesk({
+    ports,
+    installationSpki,
+    ask: async (leaseId, signal) => {
+      const { lease, active } = await session.serviceLeases.introspectLease({ leaseId }, { signal });
+      return { active, contract: lease?.signedContract ?? new Uint8Array() };
+    },
+  });
+  undo.add("contracts", () => contracts.close());
+  return contracts;
+}
+
+/** Starts the data plane with this node's roles; everything is added to `undo`. Rejects when the public port is taken. */
+export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers): Promise<Roles> {
+  const { ports, config } = parts;
+  const contracts = contractDesk(parts, host, undo);
+  let plane: DataPlane | undefined;
+  const routes = new Routes({
+    identity: ports.identity,
+    snapshot: ports.snapshot,
+    clock: ports.clock,
+    measurements: () => plane?.links.measurements() ?? [],
+    downNeighbours: () => plane?.links.unreachable() ?? [],
+  });
+  const egress = createEgressRole({
+    ports,
+    ceiling: parts.ceiling,
+    processPool: parts.processPool,
+    newChannels: parts.newChannels,
+    contracts,
+  });
+  // Roles and data plane need each other: the entry opens paths only after everything stands.
+  const pathsLater = (): DataPlane["paths"] => {
+    if (plane === undefined) throw new WeftError("unavailable", "the node is still starting", { detail: "STARTING" });
+    return plane.paths;
+  };
+  const entry = new EntryRole({
+    ports,
+    routes,
+    processPool: parts.processPool,
+    newChannels: parts.newChannels,
+    contracts,
+    paths: {
+      open: (request) => pathsLater().open(request),
+      openForClient: (request) => pathsLater().openForClient(request),
+    },
+  });
+  const clients = clientSurface(parts, entry, { paths: pathsLater, routes, contracts });
+  plane = await startDataPlane({
+    ports,
+    ...(config.dialOutOnly ? {} : { bind: { host: config.publicHost, port: config.publicPort } }),
+    load: host.load,
+    linkRaw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
+    onPathEnd: (end) => egress.onPathEnd(end),
+    onClient: (socket: TLSSocket, _raw, caller) => {
+      const isEntry = hasRole(ports.snapshot.current()?.self?.roles ?? [], NodeRole.ENTRY, undefined);
+      if (isEntry) clients.accept(socket, caller);
+      else socket.destroy();
+    },
+  });
+  const running = plane;
+  undo.add("data plane", () => running.close());
+  undo.add("client surface", () => clients.drain(0));
+  undo.add("egress role", () => egress.close());
+  undo.add("entry role", () => entry.close());
+  const listeners = new EntryListeners(ports, parts.ceiling, entry);
+  undo.add("listeners", () => listeners.close());
+  const reconcile = (snapshot: Snapshot | undefined): void => {
+    const roles = snapshot?.self?.roles ?? [];
+    listeners.reconcile(
+      (snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)),
+    );
+  };
+  undo.add("listener subscription", ports.snapshot.onChange(reconcile));
+  undo.add(
+    "client cut",
+    ports.feed.onChange(() => void clients.rejudge()),
+  );
+  reconcile(ports.snapshot.current());
+  return { plane, entry, egress, listeners };
+}
