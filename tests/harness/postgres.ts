@@ -36,8 +36,8 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-/** Starts a cluster; about a second. */
-export async function startPostgres(): Promise<PostgresServer> {
+/** Starts a cluster; about a second. `durable`: it would survive a power cut, as an operator's does. */
+export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
   const identity = postgresIdentity();
   const binaries = await postgresBinaries(identity);
   const folder = mkdtempSync(join(tmpdir(), "weft-postgres-"));
@@ -53,7 +53,7 @@ export async function startPostgres(): Promise<PostgresServer> {
       "--no-sync",
     ];
     await run(binaries.initdb, [...initArgs, "--no-instructions"], { ...identity, env: postgresEnv(), cwd: folder });
-    return await onFreePort((port) => startCluster({ binaries, data, folder, identity, port }));
+    return await onFreePort((port) => startCluster({ binaries, data, folder, identity, port, durable }));
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -66,6 +66,7 @@ interface Cluster {
   readonly folder: string;
   readonly identity: PostgresIdentity;
   readonly port: number;
+  readonly durable: boolean;
 }
 
 async function startCluster(cluster: Cluster): Promise<PostgresServer> {
@@ -105,16 +106,14 @@ async function startCluster(cluster: Cluster): Promise<PostgresServer> {
   };
 }
 
-function startPostmaster({ binaries, data, folder, identity, port }: Cluster): Promise<ServerProcess> {
+function startPostmaster({ binaries, data, folder, identity, port, durable }: Cluster): Promise<ServerProcess> {
   const settings = {
     listen_addresses: "127.0.0.1",
     unix_socket_directories: folder,
     max_connections: "100",
     shared_buffers: "32MB",
     // A test's cluster need not survive a power cut.
-    fsync: "off",
-    synchronous_commit: "off",
-    full_page_writes: "off",
+    ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
     max_prepared_transactions: "0",
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
