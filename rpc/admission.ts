@@ -16,6 +16,8 @@ export interface RefusedCall {
   readonly requestId: string;
   /** The policy row asks for an audit record. */
   readonly audit: boolean;
+  /** What the handler refused with; absent when the call did not get that far. */
+  readonly error?: WeftError;
 }
 
 export interface AdmissionOptions {

@@ -7,7 +7,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, type ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
 import type { Clock } from "../lib/clock.ts";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, type Reason, WeftError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { policyRefused, type RefusedCall } from "./admission.ts";
 import { kCaller, kRequestId } from "./caller.ts";
@@ -99,6 +99,44 @@ export function subjectInterceptor(policy: PolicyTable, onRefusal?: (refused: Re
     };
     return next(checked(req, check));
   };
+}
+
+/**
+ * Tells `onRefusal` what handlers refuse: every `WeftError` that says no. One that says "not now" (retry), that the store is
+ * away, or that something of ours failed, is none.
+ */
+export function refusalInterceptor(policy: PolicyTable, onRefusal: (refused: RefusedCall) => void): Interceptor {
+  return (next) => async (req) => {
+    const tell = (error: unknown): void => {
+      if (!(error instanceof WeftError) || !isRefusalError(error)) return;
+      const { contextValues, method } = req;
+      const [rpc, caller, requestId] = [rpcName(method), contextValues.get(kCaller), contextValues.get(kRequestId)];
+      onRefusal({ rpc, caller, requestId, detail: error.detail, audit: policy[rpc]?.auditRefusal === true, error });
+    };
+    try {
+      const response = await next(req);
+      return response.stream ? { ...response, message: toldOf(response.message, tell) } : response;
+    } catch (error) {
+      tell(error);
+      throw error;
+    }
+  };
+}
+
+async function* toldOf<T>(messages: AsyncIterable<T>, tell: (error: unknown) => void): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    tell(error);
+    throw error;
+  }
+}
+
+const notRefusals: readonly Reason[] = ["unavailable", "aborted", "internal", "canceled", "deadline_exceeded"];
+
+/** Whether an error is a decision against the caller: the same call would be refused again. */
+function isRefusalError({ reason, retry }: WeftError): boolean {
+  return !notRefusals.includes(reason) && (retry === "never" || reason === "resource_exhausted");
 }
 
 function checked(req: AnyRequest, check: (message: Message) => void): AnyRequest {

@@ -27,7 +27,7 @@ import { respondError, toConnectError } from "./errors.ts";
 import { isGrpc, startExchange } from "./exchange.ts";
 import { type HealthState, healthService } from "./health.ts";
 import { type Http2Profile, openServerSession } from "./http2-profile.ts";
-import { errorInterceptor, logInterceptor, subjectInterceptor } from "./interceptors.ts";
+import { errorInterceptor, logInterceptor, refusalInterceptor, subjectInterceptor } from "./interceptors.ts";
 import { type PolicyTable, policyProblems, rpcName } from "./policy.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { registerReflection } from "./reflection.ts";
@@ -145,6 +145,7 @@ class OpenSurface implements Surface {
         logInterceptor(options.log, options.clock),
         errorInterceptor,
         subjectInterceptor(options.policy, options.onRefusal),
+        ...(options.onRefusal === undefined ? [] : [refusalInterceptor(options.policy, options.onRefusal)]),
       ],
       requestGate: async (context) => {
         const held = context.values.get(kHeld);

@@ -1,10 +1,12 @@
 /**
- * What control does by the clock for its own record: asks whether nodes contradict the audit chain, and reads every trust
- * row again, for a forged one may be waiting where nobody looks. Every replica runs it; rows decide who tells.
+ * What control does by the clock for its own record: asks whether nodes contradict the audit chain, reads every trust row
+ * again, for a forged one may be waiting where nobody looks, and writes down how many refusals were only counted. Every
+ * replica runs it; rows decide who tells.
  */
 
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
+import { refusalLedger } from "../domain/refusals.ts";
 import type { TrustAlarm } from "../domain/trust-alarm.ts";
 import { watchWitnesses } from "../domain/witness-watch.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -33,10 +35,12 @@ export function startAuditWatch(ctx: StoreContext, alarm: TrustAlarm): AuditWatc
   const timers = [
     ctx.clock.every(limits.auditWitnessCheckMs, () => run("witnesses", () => watchWitnesses(ctx.sql))),
     ctx.clock.every(limits.trustSweepEveryMs, () => run("trust", readTrust)),
+    ctx.clock.every(limits.refusalsCountedEveryMs, () => run("refusals", () => refusalLedger(ctx).count())),
   ];
   return {
     async stop() {
       for (const timer of timers) timer.cancel();
+      run("refusals at the end", () => refusalLedger(ctx).count());
       await Promise.all(running.values());
     },
   };

@@ -76,6 +76,7 @@ export function enrollmentService(deps: ServiceDeps): ServiceImpl<typeof Enrollm
         object: "node/unknown",
         clusterId: cluster.id,
         after: { source: caller.sourceAddress },
+        source: caller.sourceAddress,
       };
       const { node, leaf } = await recordingRefusal(deps, entry, () =>
         deps.sql.tx((tx) => recover(tx, issuer, cluster, request)),
@@ -113,6 +114,7 @@ async function enroll(deps: ServiceDeps, request: EnrollRequest, context: Handle
     object: `token/${claim.tokenId}`,
     ...(claim === NO_CLAIM ? {} : { clusterId: claim.clusterId }),
     after: { source: caller.sourceAddress, nodeName: wish.nodeName, keyHash: csr.keyHash },
+    source: caller.sourceAddress,
   };
   const row = await recordingRefusal(deps, entry, async () => {
     const claiming = { claim, csr, request, wish, source: caller.sourceAddress };

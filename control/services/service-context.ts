@@ -2,11 +2,13 @@
 
 import type { HandlerContext } from "@connectrpc/connect";
 import { WeftError } from "../../lib/errors.ts";
+import { sourcePrefix } from "../../lib/source-prefix.ts";
 import { type Caller, kCaller } from "../../rpc/caller.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 import type { Authority } from "../domain/authority.ts";
 import type { Issuer } from "../domain/issue.ts";
-import { type AuditEntry, auditRefusal } from "../store/audit.ts";
+import { refusalLedger } from "../domain/refusals.ts";
+import type { AuditEntry } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 import type { Queryable } from "../store/sql.ts";
 
@@ -27,19 +29,22 @@ export async function issuerOf(deps: ServiceDeps, q: Queryable): Promise<Issuer>
 }
 
 /**
- * Runs a change; a refusal (a `WeftError` that says no, not one that says "not now") is recorded before it is passed on.
- * A refusal that cannot be recorded becomes the failure to record it.
+ * Runs a change; a refusal (a `WeftError` that says no, not one that says "not now") is recorded before it is passed on, as
+ * often as refusals are (control/domain/refusals.ts). A refusal that cannot be recorded becomes the failure to record it.
  */
 export async function recordingRefusal<T>(
   deps: StoreContext,
-  entry: Omit<AuditEntry, "result">,
+  entry: Omit<AuditEntry, "result"> & { readonly source?: string },
   fn: () => Promise<T>,
 ): Promise<T> {
   try {
     return await fn();
   } catch (thrown) {
     if (thrown instanceof WeftError && isRefusal(thrown)) {
-      await auditRefusal(deps.sql, { ...entry, result: `refused:${thrown.detail}` });
+      const { source, ...rest } = entry;
+      const caller =
+        source === undefined ? { key: entry.actor, known: true } : { key: sourcePrefix(source), known: false };
+      await refusalLedger(deps).record({ ...rest, result: `refused:${thrown.detail}` }, caller, thrown);
     }
     throw thrown;
   }
