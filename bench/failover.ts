@@ -13,7 +13,7 @@ import { placesFor } from "./failover/places.ts";
 import { failoverRun, type RunOutcome } from "./failover/run.ts";
 import { clientSubject, entrySubject, type Subject } from "./failover/subject.ts";
 import { Load } from "./load/load.ts";
-import { benchOptions } from "./load/options.ts";
+import { benchOptions, numberOption, readCommandLine } from "./load/options.ts";
 import { say, table } from "./load/progress.ts";
 import { exitOnSignals } from "./load/signals.ts";
 import { Standing } from "./load/standing.ts";
@@ -41,10 +41,15 @@ interface Options {
 
 function optionsOf(args: readonly string[]): Options | undefined {
   const values = benchOptions(args, { fault: "", runs: "50", channels: "50", window: "2" });
-  const fault = faults.find((name) => name === values?.fault);
-  if (values === undefined || fault === undefined) return undefined;
-  const [runs, channels, window] = [Number(values.runs), Number(values.channels), Number(values.window)];
-  return runs > 0 && channels > 0 && window >= 1 ? { fault, runs, channels, windowMs: window * 1_000 } : undefined;
+  if (values === undefined) return undefined;
+  const fault = faults.find((name) => name === values.fault);
+  if (fault === undefined) throw new TypeError(`--fault takes one of ${faults.join(", ")}, not "${values.fault}"`);
+  return {
+    fault,
+    runs: numberOption("--runs", values.runs, { min: 1, whole: true }),
+    channels: numberOption("--channels", values.channels, { min: 1, whole: true }),
+    windowMs: 1_000 * numberOption("--window", values.window, { min: 1 }),
+  };
 }
 
 interface Stage {
@@ -181,11 +186,8 @@ async function runOnce(stage: Stage, options: Options, run: number, tally: Tally
   });
 }
 
-const options = optionsOf(process.argv.slice(2));
-if (options === undefined) {
-  process.stderr.write(`${usage}\n`);
-  process.exitCode = process.argv.includes("--help") ? 0 : 2;
-} else {
+const options = readCommandLine(usage, optionsOf);
+if (options !== undefined) {
   exitOnSignals();
   const stage = await setStage(options);
   const tally = new Tally();

@@ -18,6 +18,7 @@ import { rootsOf } from "../certs/bundle.ts";
 import { freePorts } from "../cli/up/layout.ts";
 import { KiB } from "../lib/limits.ts";
 import { loadIdentity } from "../node/identity-store.ts";
+import { placedNumbers, readCommandLine } from "./load/options.ts";
 import { quantile, round } from "./load/statistics.ts";
 import { BenchChild, cpuSeconds, pin } from "./peers/child.ts";
 import {
@@ -32,7 +33,11 @@ import {
 import type { Route } from "./peers/route.ts";
 import { type Stage, serverName, setStage } from "./peers/stage.ts";
 
-const rounds = Number(process.argv[2] ?? 5);
+const [rounds] =
+  readCommandLine("usage: npm run bench -- relay [ROUNDS=5] [--json]", (args) => {
+    if (args.includes("--help")) return undefined;
+    return placedNumbers(args, [{ name: "ROUNDS", start: 5, min: 1 }]) as readonly [number];
+  }) ?? process.exit();
 const warmMs = 700;
 const measureMs = 2_500;
 const channels = 4;

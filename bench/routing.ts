@@ -10,7 +10,7 @@
  * those of a computation from nothing.
  */
 
-import { isDeepStrictEqual, parseArgs } from "node:util";
+import { isDeepStrictEqual } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import { openGraph, type RouteNeed } from "../fabric/routing/graph.ts";
 import { chooseRoute, type RouteChoice, type RouteState } from "../fabric/routing/pick.ts";
@@ -19,6 +19,7 @@ import { ChannelClass, NodeHealth, NodeRole } from "../gen/weft/fabric/v1/role_p
 import { type RouteLink, RouteLinkSchema, type RouteNode, RouteNodeSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type Random, randomInt, seededRandom } from "../lib/random.ts";
+import { benchOptions, numberOption, readCommandLine } from "./load/options.ts";
 import { quantile, round } from "./load/statistics.ts";
 
 const linksPerNode = 10;
@@ -187,14 +188,18 @@ function measure(nodeCount: number, changes: number, seed: number): object {
   };
 }
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: "string", default: "1000" },
-    changes: { type: "string", default: "400" },
-    seed: { type: "string", default: "1" },
-    json: { type: "boolean", default: false },
+const options = readCommandLine(
+  "usage: npm run bench -- routing [--nodes 1000] [--changes 400] [--seed 1] [--json]",
+  (args) => {
+    const values = benchOptions(args, { nodes: "1000", changes: "400", seed: "1" });
+    if (values === undefined) return undefined;
+    const whole = (name: keyof typeof values, min: number): number =>
+      numberOption(`--${name}`, values[name], { min, whole: true });
+    return [whole("nodes", 20), whole("changes", 1), whole("seed", 0)] as const;
   },
-});
-const result = measure(Number(values.nodes), Number(values.changes), Number(values.seed));
-process.stdout.write(`${JSON.stringify(result)}\n`);
-if (!("equal_to_full" in result) || result.equal_to_full !== true) process.exitCode = 1;
+);
+if (options !== undefined) {
+  const result = measure(...options);
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+  if (!("equal_to_full" in result) || result.equal_to_full !== true) process.exitCode = 1;
+}

@@ -10,7 +10,7 @@ import { eventually } from "../tests/harness/eventually.ts";
 import type { Bulk } from "./load/bulk.ts";
 import { watchCpu } from "./load/cpu.ts";
 import { EdgeWatch, movesOf } from "./load/edge-watch.ts";
-import { benchOptions } from "./load/options.ts";
+import { benchOptions, numberOption, readCommandLine } from "./load/options.ts";
 import { say } from "./load/progress.ts";
 import type { Shim } from "./load/shim.ts";
 import { exitOnSignals } from "./load/signals.ts";
@@ -35,8 +35,11 @@ interface Options {
 
 function optionsOf(args: readonly string[]): Options | undefined {
   const values = benchOptions(args, { ms: "50", mbytes: "100" });
-  const [ms, mbytes] = [Number(values?.ms ?? -1), Number(values?.mbytes ?? 0)];
-  return ms >= 0 && mbytes > 0 ? { ms, mbytes } : undefined;
+  if (values === undefined) return undefined;
+  return {
+    ms: numberOption("--ms", values.ms, { min: 0 }),
+    mbytes: numberOption("--mbytes", values.mbytes, { min: 1 }),
+  };
 }
 
 interface Ends {
@@ -129,11 +132,8 @@ async function startFarAway(options: Options, shim: Worker<Shim>): Promise<Stand
   return standing;
 }
 
-const options = optionsOf(process.argv.slice(2));
-if (options === undefined) {
-  process.stderr.write(`${usage}\n`);
-  process.exitCode = process.argv.includes("--help") ? 0 : 2;
-} else {
+const options = readCommandLine(usage, optionsOf);
+if (options !== undefined) {
   exitOnSignals();
   const ends = await startEnds();
   let standing: Standing | undefined;

@@ -11,6 +11,7 @@ import { rateShape } from "../fabric/qos.ts";
 import { systemClock } from "../lib/clock.ts";
 import { GiB, KiB, limits, MiB } from "../lib/limits.ts";
 import { Splices } from "../relay/splice.ts";
+import { placedNumbers, readCommandLine } from "./load/options.ts";
 
 interface RelayReport {
   readonly cpuSeconds: number;
@@ -107,6 +108,17 @@ async function measure(totalBytes: number, rateBytesPerSecond: number): Promise<
   sink.close();
 }
 
-const [first = "1", second = "0", third = "0"] = process.argv.slice(2);
+const [first, second = "0", third = "0"] = process.argv.slice(2);
 if (first === "--relay") await runRelay(Number(second), Number(third));
-else await measure(Math.round((Number(first) * GiB) / (64 * KiB)) * 64 * KiB, Number(second));
+else {
+  const [gibibytes, rate] =
+    readCommandLine("usage: npm run bench -- splice [GIBIBYTES=1] [BYTES_PER_SECOND=0]", (args) => {
+      if (args.includes("--help")) return undefined;
+      const wanted = [
+        { name: "GIBIBYTES", start: 1, min: 0.001 },
+        { name: "BYTES_PER_SECOND", start: 0, min: 0 },
+      ];
+      return placedNumbers(args, wanted) as readonly [number, number];
+    }) ?? process.exit();
+  await measure(Math.round((gibibytes * GiB) / (64 * KiB)) * 64 * KiB, rate);
+}

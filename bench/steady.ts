@@ -8,7 +8,7 @@ import { messageOf } from "../lib/errors.ts";
 import { EdgeWatch, movesOf } from "./load/edge-watch.ts";
 import { Hogs } from "./load/hogs.ts";
 import { Load } from "./load/load.ts";
-import { benchOptions } from "./load/options.ts";
+import { benchOptions, numberOption, readCommandLine } from "./load/options.ts";
 import { say } from "./load/progress.ts";
 import type { Stream } from "./load/sender.ts";
 import { exitOnSignals } from "./load/signals.ts";
@@ -34,8 +34,11 @@ interface Options {
 
 function optionsOf(args: readonly string[]): Options | undefined {
   const values = benchOptions(args, { minutes: "10", hogs: "8" });
-  const [minutes, hogs] = [Number(values?.minutes ?? 0), Number(values?.hogs ?? -1)];
-  return minutes > 0 && hogs >= 0 ? { minutes, hogs } : undefined;
+  if (values === undefined) return undefined;
+  return {
+    minutes: numberOption("--minutes", values.minutes, { min: 0.1 }),
+    hogs: numberOption("--hogs", values.hogs, { min: 0, whole: true }),
+  };
 }
 
 async function streamsOf(standing: Standing, targetPort: number): Promise<Stream[]> {
@@ -89,11 +92,8 @@ async function measure(options: Options, standing: Standing, load: Load): Promis
   };
 }
 
-const options = optionsOf(process.argv.slice(2));
-if (options === undefined) {
-  process.stderr.write(`${usage}\n`);
-  process.exitCode = process.argv.includes("--help") ? 0 : 2;
-} else {
+const options = readCommandLine(usage, optionsOf);
+if (options !== undefined) {
   exitOnSignals();
   const standing = await Standing.start({ onProgress: say });
   const load = await Load.start();

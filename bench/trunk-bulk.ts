@@ -22,6 +22,7 @@ import { silentLog } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { Identities } from "../tests/harness/edge-paths.ts";
 import { dialPath, listenForPaths, makeIdentities } from "../tests/harness/edge-paths.ts";
+import { placedNumbers, readCommandLine } from "./load/options.ts";
 import { round } from "./load/statistics.ts";
 
 /** Identities as they cross to the other process. */
@@ -209,4 +210,11 @@ async function pingPongUs(channel: EdgeChannel, count: number): Promise<{ p50Us:
 if (process.argv[2] === "--far-edge") {
   const [packed] = (await once(process, "message")) as [Packed];
   await farEdge(packed);
-} else await nearEdge(Number(process.argv[2] ?? "256") * MiB);
+} else {
+  const [mebibytes] =
+    readCommandLine("usage: npm run bench -- trunk-bulk [MEBIBYTES=256]", (args) => {
+      if (args.includes("--help")) return undefined;
+      return placedNumbers(args, [{ name: "MEBIBYTES", start: 256, min: 1 }]) as readonly [number];
+    }) ?? process.exit();
+  await nearEdge(mebibytes * MiB);
+}

@@ -12,6 +12,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { KiB } from "../lib/limits.ts";
 import { eventually } from "../tests/harness/eventually.ts";
+import { benchOptions, readCommandLine } from "./load/options.ts";
 import { quantile, round } from "./load/statistics.ts";
 import { cpuSeconds, residentBytes } from "./peers/child.ts";
 import type { Memory } from "./peers/memory.ts";
@@ -258,6 +259,9 @@ async function measureAll(stage: Stage): Promise<object> {
     fairness_jain_16: jain,
   };
 }
+
+// It takes no options, and measures for minutes: a mistaken one is said before.
+readCommandLine("usage: npm run bench -- trunk [--json]", (args) => benchOptions(args, {})) ?? process.exit();
 
 const target = createServer({ noDelay: true }, (socket) => {
   socket.on("error", () => {});

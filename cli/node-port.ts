@@ -27,6 +27,15 @@ export async function openNodePort(session: Session, node: NodeAt): Promise<Node
   return { client: rpcClient(NodeService, transport), close: () => transport.close() };
 }
 
+/** Of everything a command asks, this is not control: what no answer from a node's port is told as. */
+export function ofNode(thrown: unknown, name: string, address: string): unknown {
+  if (!(thrown instanceof WeftError) || !["unavailable", "deadline_exceeded"].includes(thrown.reason)) return thrown;
+  return new WeftError("unavailable", `${name} does not answer at ${address}: ${thrown.message}`, {
+    detail: "NODE_UNREACHABLE",
+    cause: thrown,
+  });
+}
+
 /**
  * Runs `work` with the operator port of a node that is named by name or id.
  * @throws WeftError failed_precondition when the node is revoked (NODE_REVOKED) or has reported none (NODE_NO_OPERATOR_PORT),
@@ -52,12 +61,7 @@ export async function withNodePort<T>(
   try {
     return await work(port.client, { id, name });
   } catch (thrown) {
-    // Of everything a command asks, this is not control.
-    if (!(thrown instanceof WeftError) || !["unavailable", "deadline_exceeded"].includes(thrown.reason)) throw thrown;
-    throw new WeftError("unavailable", `${name} does not answer at ${node.operatorAddress}: ${thrown.message}`, {
-      detail: "NODE_UNREACHABLE",
-      cause: thrown,
-    });
+    throw ofNode(thrown, name, node.operatorAddress);
   } finally {
     port.close();
   }

@@ -10,7 +10,7 @@ import { ChannelClass, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrunkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { openNodePort } from "../node-port.ts";
+import { ofNode, openNodePort } from "../node-port.ts";
 import { print } from "../output.ts";
 import { laneName, type SimulatedLine, type SimulationView, simulationText, standbysOf } from "../route-view.ts";
 import { action, contextDir, type GlobalOptions, namer, pick, type Session, withSession } from "../session.ts";
@@ -100,7 +100,9 @@ async function online(session: Session, fail: readonly string[]): Promise<Simula
   for (const entry of entries) {
     const port = await openNodePort(session, { id: entry.id, clusterId, address: entry.operatorAddress });
     try {
-      const answer = await port.client.listTrunks({}, { timeoutMs: 3_000 });
+      const answer = await port.client.listTrunks({}, { timeoutMs: 3_000 }).catch((thrown: unknown) => {
+        throw ofNode(thrown, entry.name, entry.operatorAddress);
+      });
       for (const trunk of answer.trunks.filter(({ initiator }) => initiator)) {
         const lanes = [...new Set(trunk.attachments.map(({ lane }) => lane))].sort();
         for (const lane of lanes) {

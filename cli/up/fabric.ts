@@ -4,9 +4,7 @@
  */
 
 import { mkdirSync, rmSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { writeSecretFile } from "../../certs/secret-file.ts";
@@ -34,6 +32,7 @@ import {
 } from "./layout.ts";
 import { type Child, endedError, startChild } from "./processes.ts";
 import { approve, provisionNodes, provisionResources, tokenFor } from "./provision.ts";
+import { temporaryRoot } from "./temporary-root.ts";
 
 /** Where a node's process runs and how it is reached, when that is not simply this host's loopback. */
 export interface NodePlace {
@@ -336,7 +335,7 @@ function givenUp(signal: AbortSignal | undefined): Promise<never> {
  */
 export async function startFabric(options: FabricOptions = {}): Promise<Fabric> {
   const startedMs = performance.now();
-  const root = options.data === undefined ? await mkdtemp(join(tmpdir(), "weft-")) : resolve(options.data);
+  const root = options.data === undefined ? temporaryRoot(options.onProgress ?? (() => {})) : resolve(options.data);
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const layout = layoutOf(root);
   const started = new Started();
