@@ -69,6 +69,10 @@ async function forwardAll(options: ClientOptions, texts: string[]): Promise<void
   // Nothing else keeps the process alive while no connection is carried.
   const alive = setInterval(() => {}, 60_000);
   try {
+    // Before anybody can connect: a port that leads nowhere is not bound.
+    await Promise.all(
+      [...new Set(wanted.map(({ resource }) => resource))].map((resource) => check(client, resource, lease)),
+    );
     const forwards: (Forward & { readonly resource: string })[] = [];
     for (const each of wanted) {
       const { resource } = each;
@@ -80,9 +84,6 @@ async function forwardAll(options: ClientOptions, texts: string[]): Promise<void
       };
       forwards.push({ ...(await client.forward({ ...each, ...about, onFailed })), resource });
     }
-    await Promise.all(
-      [...new Set(wanted.map(({ resource }) => resource))].map((resource) => check(client, resource, lease)),
-    );
     const listening = forwards.map((forward) => ({ resource: forward.resource, address: hostPortText(forward) }));
     print(options, { ok: true, forwards: listening }, () =>
       listening.map(({ resource, address }) => `${address} leads to ${resource}`).join("\n"),
