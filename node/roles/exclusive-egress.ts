@@ -48,7 +48,10 @@ export interface Fenced {
 interface Watched {
   readonly live: Set<Fenced>;
   confirmed: { readonly mark: FenceMark; readonly stopMonoMs: number; readonly askAtMonoMs: number } | undefined;
-  asking: Promise<FenceRefusal | undefined> | undefined;
+  /** The newest question that began; never rejects. */
+  asking: Promise<FenceRefusal | undefined>;
+  /** The one that begins when that has ended. */
+  next: Promise<FenceRefusal | undefined> | undefined;
   timer: Timer | undefined;
 }
 
@@ -109,19 +112,26 @@ export class FenceGate {
   #of(resourceId: string): Watched {
     const known = this.#watched.get(resourceId);
     if (known !== undefined) return known;
-    const fresh: Watched = { live: new Set(), confirmed: undefined, asking: undefined, timer: undefined };
+    const fresh: Watched = {
+      live: new Set(),
+      confirmed: undefined,
+      asking: Promise.resolve(undefined),
+      next: undefined,
+      timer: undefined,
+    };
     this.#watched.set(resourceId, fresh);
     return fresh;
   }
 
-  /** Asks control whether a mark is the newest. A question under way began before this channel came, and is not its answer. */
+  /** Asks control whether a mark is the newest, by a question that begins after this one: all who wait for it share it. */
   async #confirm(resourceId: string, watched: Watched, mark: FenceMark): Promise<FenceRefusal | undefined> {
-    await watched.asking?.catch(() => {});
-    const asking = this.#ask(resourceId, watched);
-    watched.asking = asking;
-    const refusal = await asking.finally(() => {
-      if (watched.asking === asking) watched.asking = undefined;
+    watched.next ??= watched.asking.then(() => {
+      watched.next = undefined;
+      const asking = this.#ask(resourceId, watched);
+      watched.asking = asking;
+      return asking;
     });
+    const refusal = await watched.next;
     if (refusal !== undefined) return refusal;
     return sameMark(watched.confirmed?.mark, mark) ? undefined : "fenced";
   }
@@ -164,7 +174,7 @@ export class FenceGate {
     }
     const nextMs = Math.min(confirmed.stopMonoMs, Math.max(confirmed.askAtMonoMs, nowMs + limits.leaseHeldRestMs / 2));
     watched.timer = clock.after(nextMs - nowMs, () => {
-      if (clock.monoMs() >= confirmed.askAtMonoMs && watched.asking === undefined) {
+      if (clock.monoMs() >= confirmed.askAtMonoMs && watched.next === undefined) {
         void this.#confirm(resourceId, watched, confirmed.mark).finally(() => this.#schedule(resourceId, watched));
       }
       // The end is kept whatever becomes of the question.
