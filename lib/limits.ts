@@ -271,6 +271,7 @@ export const limits = {
   clockSkewAlertMs: 2 * secondMs,
   loadAlertShare: 0.95,
   loadAlertEndShare: 0.8,
+  loadAlertOverMs: 60 * secondMs,
   // What was placed on a node that fell silent: left alone so long, then taken from it in all lists.
   placementWaitMs: 30 * secondMs,
   placementTtlMs: 300 * secondMs,

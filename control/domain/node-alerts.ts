@@ -22,7 +22,7 @@ export const nodeAlertKinds = [
 export interface NodeFacts {
   readonly nodeId: string;
   readonly health: Health;
-  /** As last reported; null before a first beat. */
+  /** The least it reported in the last `limits.loadAlertOverMs`; null while that were few beats. */
   readonly load: number | null;
   /** Store's clock minus node's, milliseconds; null before a first beat. */
   readonly skewMs: number | null;
@@ -64,7 +64,7 @@ export function alertsOfNode(facts: NodeFacts): readonly Wanted[] {
     alerts.push({ kind: "node-clock-skew", object, detail });
   }
   if ((facts.load ?? 0) >= (facts.loadOpen ? limits.loadAlertEndShare : limits.loadAlertShare)) {
-    const detail = `it reports a load of ${limits.loadAlertShare * 100} % or more of its host`;
+    const detail = `its host has had a load of ${limits.loadAlertShare * 100} % or more for ${limits.loadAlertOverMs / 1_000} s`;
     alerts.push({ kind: "node-overloaded", object, detail });
   }
   return alerts;

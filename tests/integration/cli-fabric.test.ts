@@ -100,6 +100,26 @@ describe("nodes", () => {
     expect(nodes.map(({ name }) => name)).toEqual(expect.arrayContaining(["entry-1", "relay-3", "egress-2"]));
   });
 
+  it("are told how they are, hang in groups for people, and have alerts", async () => {
+    await ok("group", "create", "berlin");
+    await ok("group", "create", "rack-1", "--under", "berlin");
+    expect(await ok("group", "assign", "relay-1", "rack-1")).toBe("relay-1 is in group rack-1\n");
+    expect(await ok("group", "list")).toMatch(/^berlin\s+gr-\S+.*\n {2}rack-1\s+gr-\S+\s+relay-1\s/m);
+    await refused(1, "GROUP_CYCLE", "group", "move", "berlin", "--under", "rack-1");
+    await refused(1, "GROUP_IN_USE", "group", "remove", "rack-1");
+    await refused(2, "INVALID_FIELD", "group", "create", "Rack 2");
+    expect(await refused(1, "CLI_NOT_FOUND", "group", "assign", "relay-1", "rack-2")).toContain('"rack-1"');
+    expect(await ok("group", "move", "rack-1")).toBe("group rack-1 is a root\n");
+    expect(await ok("node", "list", "--health")).toMatch(
+      /^relay-1\s+online\s+\S+ s\s+\S+\s+\S+ ms\s+no\s+rack-1\s+kept/m,
+    );
+    await ok("group", "assign", "relay-1");
+    await ok("group", "remove", "rack-1");
+    const { alerts } = await json<{ alerts: object[]; truncated: boolean }>("alert", "list", "--all");
+    expect(alerts).toBeInstanceOf(Array);
+    expect(await ok("cluster", "show")).toMatch(/^role relay\s+\d of \d able$/m);
+  });
+
   it("lose and get roles and their place in the cluster", async () => {
     await ok("role", "remove", "relay-3", "relay");
     expect(await ok("role", "list", "relay-3")).toBe("(none)\n");
