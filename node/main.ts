@@ -230,7 +230,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     counters: ports.counters,
   });
   undo.add("control session", () => session.close());
-  const roles = await startRoles(parts, { load, session }, undo);
+  const roles = await startRoles(parts, { load, session, bootId }, undo);
   const workloads = startWorkloads(parts, overrides.pid, undo);
   const operatorAddress = await startOperatorPort(
     parts,
@@ -275,6 +275,8 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       ports.drain.set(true);
       const deadlineMs = ports.clock.monoMs() + graceMs;
       await until(ports.clock, () => ports.counters.channelsLive === 0, deadlineMs);
+      // What nobody uses is free for another entry now, not when it expires.
+      await roles.exclusive.releaseIdle();
       // An idle trunk keeps its paths: giving it up lets relays see that nobody needs them.
       await roles.entry.close();
       await until(ports.clock, () => ports.counters.pathsLive === 0, deadlineMs);

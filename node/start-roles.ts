@@ -25,6 +25,8 @@ import { serveAccess } from "./roles/access-service.ts";
 import { ContractDesk } from "./roles/contract-desk.ts";
 import { createEgressRole, type EgressRole } from "./roles/egress.ts";
 import { EntryRole } from "./roles/entry.ts";
+import { ExclusiveEntry } from "./roles/exclusive-entry.ts";
+import { openFenceJudge } from "./roles/fence-judge.ts";
 import { EntryListeners } from "./roles/listeners.ts";
 import { type PathServiceDeps, pathService } from "./roles/path-service.ts";
 import { Routes } from "./roles/routes.ts";
@@ -47,7 +49,9 @@ export type Offline = Pick<OfflineVerdict, "newChannels" | "existing">;
 /** What the roles are given of the running process beside their parts. */
 export interface RoleHost {
   readonly load: () => number;
-  readonly session: Pick<ControlSession, "serviceLeases">;
+  readonly session: Pick<ControlSession, "serviceLeases" | "leases">;
+  /** Of this start of the process. */
+  readonly bootId: string;
 }
 
 export interface Roles {
@@ -55,6 +59,7 @@ export interface Roles {
   readonly entry: EntryRole;
   readonly egress: EgressRole;
   readonly listeners: EntryListeners;
+  readonly exclusive: ExclusiveEntry;
 }
 
 /** The surface entries show to clients. */
@@ -104,13 +109,20 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     measurements: () => plane?.links.measurements() ?? [],
     downNeighbours: () => plane?.links.unreachable() ?? [],
   });
+  const leases = () => host.session.leases;
+  const fences = openFenceJudge({ ports, stateDir: config.stateDir, leases });
+  undo.add("fences", () => fences.close());
   const egress = createEgressRole({
     ports,
     ceiling: parts.ceiling,
     processPool: parts.processPool,
     newChannels: parts.newChannels,
     contracts,
+    fences: fences.judge,
   });
+  const exclusive = new ExclusiveEntry({ leases, bootId: host.bootId, clock: ports.clock, log: ports.log });
+  // Given back when the entry's channels are over.
+  undo.add("exclusive leases", () => exclusive.close());
   // Roles and data plane need each other: the entry opens paths only after everything stands.
   const pathsLater = (): DataPlane["paths"] => {
     if (plane === undefined) throw new WeftError("unavailable", "the node is still starting", { detail: "STARTING" });
@@ -122,6 +134,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     processPool: parts.processPool,
     newChannels: parts.newChannels,
     contracts,
+    exclusive,
     paths: {
       open: (request) => pathsLater().open(request),
       openForClient: (request) => pathsLater().openForClient(request),
@@ -159,5 +172,5 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     ports.feed.onChange(() => void clients.rejudge()),
   );
   reconcile(ports.snapshot.current());
-  return { plane, entry, egress, listeners };
+  return { plane, entry, egress, listeners, exclusive };
 }

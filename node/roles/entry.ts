@@ -20,9 +20,11 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { TokenBuckets } from "../../lib/rate.ts";
+import type { Hold } from "../lease-holder.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { ContractDesk } from "./contract-desk.ts";
+import { type ExclusiveHolds, holdFailure } from "./exclusive-entry.ts";
 import type { Routes } from "./routes.ts";
 import { trunkEvents } from "./trunk-events.ts";
 import { followQos } from "./trunk-qos.ts";
@@ -35,11 +37,8 @@ export interface EntryDeps {
   readonly processPool: CreditPool;
   readonly newChannels: () => boolean;
   readonly contracts: ContractDesk;
-  /**
-   * The contract of an exclusive resource's lease, encoded: held already, or acquired for this channel. Rejects with a channel
-   * error when another entry holds it. Absent: this entry holds none, and opens no such channel.
-   */
-  readonly exclusive?: (resource: ResourceRoute, signal?: AbortSignal) => Promise<Uint8Array>;
+  /** The leases of exclusive resources. Absent: this entry holds none, and opens no such channel. */
+  readonly exclusive?: ExclusiveHolds;
 }
 
 export interface ChannelWish {
@@ -139,7 +138,8 @@ export class EntryRole {
     if (channelClass !== resource.defaultClass && !resource.allowedClasses.includes(channelClass)) {
       throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
     }
-    const carried = isExclusive(resource) ? await this.#deps.exclusive?.(resource, wish.signal) : wish.contract;
+    const held = isExclusive(resource) ? await this.#hold(resource, correlationId) : undefined;
+    const carried = isExclusive(resource) ? held?.contract : wish.contract;
     const judged = this.#judge(wish, { class: channelClass, resource, carried }, correlationId);
     const flow = judged.contract?.flowIsolationId || undefined;
     const open = {
@@ -154,6 +154,7 @@ export class EntryRole {
         const channel = await this.#pool.open({ farEdge, ...whose }, open, wish.signal);
         this.#count(channel);
         this.#keep(channel, wish, judged);
+        if (held !== undefined) this.#deps.exclusive?.tie(resource, held, channel);
         return channel;
       } catch (thrown) {
         if (wish.signal?.aborted === true) throw thrown;
@@ -161,6 +162,15 @@ export class EntryRole {
       }
     }
     throw failure(ChannelEnd.NO_PATH, ChannelStage.FABRIC, correlationId, last);
+  }
+
+  /** The lease of an exclusive resource, held already or acquired for this channel. */
+  async #hold(resource: ResourceRoute, correlationId: string): Promise<Hold | undefined> {
+    try {
+      return await this.#deps.exclusive?.hold(resource);
+    } catch (cause) {
+      throw failure(holdFailure(cause), ChannelStage.ENTRY, correlationId, cause);
+    }
   }
 
   /** Verifies what is carried, and holds it against the channel as this entry knows it. */
