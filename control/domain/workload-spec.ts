@@ -66,7 +66,7 @@ const kinds: Readonly<Record<number, WorkloadKindName>> = {
 };
 
 const secretWord =
-  /pass(word|wd|phrase)?(?![a-z])|secret|token|credential|(api|private|access|signing|encryption)[-_]?key|(^|[-_])(key|pwd|auth)$/i;
+  /pass(word|wd|phrase)|(^|[-_])pass($|[-_])|secret|token|credential|(api|private|access|signing|encryption)[-_]?key|(^|[-_])(key|pwd|auth)$/i;
 const pointsElsewhere = /[-_](file|path|dir|folder|url|uri|name|id)$/i;
 
 /** Whether what carries this name is likely a secret. `DB_PASSWORD` is, `DB_PASSWORD_FILE` is a place. */

@@ -23,6 +23,7 @@ import type { RestoreHold } from "../domain/restore-hold.ts";
 import { learnFrom } from "../domain/restore-learn.ts";
 import type { SnapshotSource } from "../domain/snapshot.ts";
 import { Wake } from "../domain/wake.ts";
+import { alertWorkloads } from "../domain/workload-alerts.ts";
 import { kindText } from "../domain/workload-spec.ts";
 import type { StoreContext } from "../store/context.ts";
 import { membershipDisabled, requireActiveMember, requireMember } from "../store/memberships.ts";
@@ -47,7 +48,10 @@ export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof Con
       const { nodeId, clusterId } = nodeOf(callerOf(context));
       const workloads = workloadsFromWire(request);
       await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
-      await deps.sql.tx((tx) => replaceWorkloads(tx, clusterId, nodeId, workloads));
+      await deps.sql.tx(async (tx) => {
+        await replaceWorkloads(tx, clusterId, nodeId, workloads);
+        await alertWorkloads(tx, deps.seal, { clusterId, nodeId }, workloads);
+      });
       return {};
     },
     async returnFeeds(request, context) {

@@ -13,6 +13,7 @@ import { WorkloadKind, WorkloadSpecSchema } from "../../gen/weft/fabric/v1/workl
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
+import { forgetWorkload } from "../domain/workload-alerts.ts";
 import { checkWorkload, type StoredSpec, specFingerprint, specMessage } from "../domain/workload-spec.ts";
 import { appendAudit } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
@@ -131,6 +132,7 @@ async function removeWorkload(deps: ServiceDeps, request: RemoveWorkloadRequest,
   await sql.tx(async (tx) => {
     const row = await lockWorkload(tx, seal, place);
     if (row === undefined || !(await deleteWorkload(tx, row.id))) throw workloadNotFound();
+    await forgetWorkload(tx, clusterId, row.id);
     await bumpSnapshot(tx, deps.hints, clusterId);
     const before = { ...audited(row.spec), name: row.name, nodeId: node.id, running: row.running };
     await appendAudit(tx, { actor, action: "workload.removed", object: `workload/${row.id}`, clusterId, before });

@@ -30,6 +30,8 @@ export const alertKinds = {
   // What a missing node held or was given.
   "lease-orphaned": "critical",
   "placement-orphaned": "critical",
+  // A workload its node cannot or may not run (control/domain/workload-alerts.ts); object "workload/<id>".
+  "workload-not-running": "warning",
   // The audit chain contradicts what a node witnessed (control/domain/witness-watch.ts).
   "audit-cut": "critical",
   "audit-forked": "critical",

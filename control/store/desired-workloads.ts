@@ -118,6 +118,21 @@ export async function listDesiredWorkloads(
   );
 }
 
+/** The workloads of one node by name, authenticated. */
+export async function workloadsOfNode(
+  q: Queryable,
+  seal: TrustSeal,
+  at: Pick<WorkloadPlace, "clusterId" | "nodeId">,
+): Promise<readonly DesiredWorkload[]> {
+  return authentic(
+    seal,
+    await q.query<DesiredWorkload>(
+      `select ${columns} from workload where cluster_id = $1 and node_id = $2 order by name collate "C"`,
+      [at.clusterId, at.nodeId],
+    ),
+  );
+}
+
 /** Removes a workload; false when it was not there. */
 export async function deleteWorkload(tx: Tx, id: string): Promise<boolean> {
   return (await tx.query<{ id: string }>(`delete from workload where id = $1 returning id`, [id])).length === 1;

@@ -20,6 +20,8 @@ import { type ControlTransport, controlTransport } from "../../rpc/grpc-js-trans
 
 export interface JoinedNode {
   readonly nodeId: string;
+  /** Where its identity is. */
+  readonly stateDir: string;
   readonly clusterId: string;
   readonly leaf: LeafOf<"node">;
   readonly bundle: TrustBundle;
@@ -49,9 +51,10 @@ export async function joinNode(plan: JoinPlan): Promise<JoinedNode> {
   const [host = "", port] = plan.publicAddress.split(":");
   const requests = rpcClient(RequestService, operator);
   const aborter = new AbortController();
+  const stateDir = mkdtempSync(join(tmpdir(), "weft-node-"));
   const stored = await joinCluster(
     {
-      stateDir: mkdtempSync(join(tmpdir(), "weft-node-")),
+      stateDir,
       control: [{ host, port: Number(port) }],
       clock: systemClock,
       onPending({ requestId }) {
@@ -86,6 +89,7 @@ export async function joinNode(plan: JoinPlan): Promise<JoinedNode> {
   const { leaf } = identity;
   return {
     nodeId: identity.nodeId,
+    stateDir,
     clusterId: identity.clusterId,
     leaf,
     bundle: identity.bundle,

@@ -206,7 +206,10 @@ describe("ReportWorkloads", () => {
     await report([{ name: "relay", role: NodeRole.RELAY }, { name: "old" }]);
     await report([{ name: "relay", role: NodeRole.RELAY, state: WorkloadState.DEGRADED }]);
     expect(await listWorkloads(cluster.ctx.sql, node.id)).toEqual([
-      { name: "relay", role: "relay", state: "degraded", reason: "", version: "" },
+      {
+        ...{ name: "relay", kind: "builtin", role: "relay", state: "degraded" },
+        ...{ reason: "", version: "", restarts: 0, fingerprint: "" },
+      },
     ]);
   });
 
