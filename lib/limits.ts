@@ -282,6 +282,7 @@ export const limits = {
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
   auditWitnessPersistEveryMs: 30 * secondMs,
+  auditedSerialsMaxCount: 100,
   auditLineMaxChars: 16 * MiB,
   auditExportPageBytes: 256 * KiB,
   auditWitnessCheckMs: 10 * secondMs,

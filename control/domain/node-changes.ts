@@ -9,7 +9,7 @@ import { formatSpiffe } from "../../certs/spiffe.ts";
 import { isAssignableRole, missingCapabilities } from "../../fabric/members.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { appendAudit } from "../store/audit.ts";
+import { type AuditEntry, appendAudit } from "../store/audit.ts";
 import { storeNowMs } from "../store/beats.ts";
 import { revokeCertificates } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -45,6 +45,7 @@ export async function revokeNode(
     const entries = await revocationsOf(tx, ctx, node, order);
     const position = await addRevocations(tx, ctx, clusterId, entries);
     await bumpSnapshot(tx, ctx.hints, clusterId);
+    await recordRevoked(tx, { actor, object: `node/${node.id}`, clusterId }, entries);
     await appendAudit(tx, {
       actor,
       action: "node.revoked",
@@ -55,6 +56,17 @@ export async function revokeNode(
     });
     return position;
   });
+}
+
+/** One record names every leaf that a revocation ended. */
+export async function recordRevoked(
+  tx: Tx,
+  about: Pick<AuditEntry, "actor" | "object" | "clusterId" | "organizationId">,
+  entries: readonly { readonly serial?: string }[],
+): Promise<void> {
+  const serials = entries.flatMap(({ serial }) => serial ?? []).slice(0, limits.auditedSerialsMaxCount);
+  if (serials.length === 0) return;
+  await appendAudit(tx, { ...about, action: "certificate.revoked", before: { serials } });
 }
 
 async function positionOf(tx: Tx, clusterId: string): Promise<FeedPosition> {

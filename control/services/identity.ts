@@ -16,9 +16,10 @@ import { randomLabel } from "../../lib/random.ts";
 import { operatorOf } from "../../rpc/caller.ts";
 import { issueAndRecord, requireFreshKey, subjectOf } from "../domain/issue.ts";
 import { endLeasesOf } from "../domain/lease-endings.ts";
+import { recordRevoked } from "../domain/node-changes.ts";
 import { checkName } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
-import { liveCertificates, revokeCertificates } from "../store/certificates.ts";
+import { type CertificateRow, liveCertificates, revokeCertificates } from "../store/certificates.ts";
 import { type ClusterRow, listClusters, requireCluster } from "../store/clusters.ts";
 import {
   getIdentity,
@@ -127,8 +128,9 @@ async function revokeIdentity(deps: ServiceDeps, request: RevokeIdentityRequest,
     await deps.sql.tx(async (tx) => {
       if (row.kind === "operator") await requireAnotherOperator(tx, deps, row);
       if (await markIdentityRevoked(tx, deps.seal, row.id)) {
-        await cutOff(tx, deps, row, reason, actor);
+        const leaves = await cutOff(tx, deps, row, reason, actor);
         if (row.kind === "client") await endLeasesOf(tx, deps, { clientId: row.id }, actor);
+        await recordRevoked(tx, { actor, object: entry.object, ...about }, leaves);
       }
       await appendAudit(tx, { ...entry, before: { status: row.status } });
     });
@@ -143,12 +145,18 @@ async function requireAnotherOperator(tx: Tx, deps: ServiceDeps, row: IdentityRo
 }
 
 /** Takes every leaf off the allowlist and puts the identity and its keys into the feed of whoever might believe them. */
-async function cutOff(tx: Tx, deps: ServiceDeps, row: IdentityRow, reason: string, actor: string): Promise<void> {
+async function cutOff(
+  tx: Tx,
+  deps: ServiceDeps,
+  row: IdentityRow,
+  reason: string,
+  actor: string,
+): Promise<readonly CertificateRow[]> {
   const leaves = await revokeCertificates(tx, deps, { scope: row.scope, holderId: row.id });
   const clusterIds = row.kind === "client" ? [row.scope] : (await listClusters(tx)).map(({ id }) => id).sort();
   const notAfterMs = Math.max(deps.clock.nowMs(), ...leaves.map((leaf) => leaf.notAfterMs));
   const [spiffeId] = leaves.map((leaf) => leaf.spiffe);
-  if (spiffeId === undefined) return;
+  if (spiffeId === undefined) return [];
   const keyHashes = [...new Set([row.keyHash, ...leaves.map((leaf) => leaf.keyHash)])];
   for (const clusterId of clusterIds) {
     const about = { clusterId, spiffeId, reason, revokedBy: actor, notAfterMs };
@@ -156,6 +164,7 @@ async function cutOff(tx: Tx, deps: ServiceDeps, row: IdentityRow, reason: strin
     for (const keyHash of keyHashes) await addRevocation(tx, deps, { ...about, keyHash });
     if (row.kind === "client") await bumpSnapshot(tx, deps.hints, clusterId);
   }
+  return leaves.filter((leaf) => leaf.notAfterMs > deps.clock.nowMs());
 }
 
 function kindOf(kind: IdentityKind): "client" | "operator" {
