@@ -1,11 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { encodeContract, signContract } from "../../../../fabric/contract.ts";
 import type { ChannelOpen, ChannelOrigin } from "../../../../fabric/trunk/messages.ts";
 import { ChannelEnd } from "../../../../gen/weft/channel/v1/channel_pb.ts";
-import { ChannelClass, NodeRole, OriginAssurance } from "../../../../gen/weft/fabric/v1/role_pb.ts";
+import { LeaseContractSchema, LeaseKind } from "../../../../gen/weft/fabric/v1/contract_pb.ts";
+import { ChannelClass, NodeRole, OriginAssurance, ServiceClass } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { admitChannel, type ChannelQuestion, type FarPeer } from "../../../../node/roles/admit-channel.ts";
-import { installation, nowMs } from "../../fabric/snapshot/stage.ts";
+import { installation, nowMs, signer } from "../../fabric/snapshot/stage.ts";
 
 const { BULK, INTERACTIVE, DROPPABLE, UNSPECIFIED } = ChannelClass;
 const target = { defaultClass: INTERACTIVE, allowedClasses: [BULK], port: 80, poolId: "pl-1", organizationId: "org-1" };
@@ -281,5 +283,113 @@ describe("the class of a channel", () => {
     [BULK, BULK],
   ])("asked as %s is %s", (wanted, given) => {
     expect(ask({ open: { class: wanted } })).toMatchObject({ ok: true, class: given });
+  });
+});
+
+const signing = signer("contract", "cl-a");
+
+/** A lease for the client at the entry, and the channel it is for. */
+const lease = {
+  clusterId: "cl-a",
+  leaseId: "sl-1",
+  kind: LeaseKind.SERVICE_CHANNEL,
+  resourceId: "rs-1",
+  organizationId: "org-1",
+  clientId: "ct-1",
+  serviceClass: ServiceClass.DATABASE,
+  channelClass: INTERACTIVE,
+  entryNodeId: "nd-e1",
+  route: { poolId: "pl-1" },
+  flowIsolationId: "flow-1",
+  fence: { epoch: 1n, counter: 1n },
+  issuedAtMs: BigInt(nowMs),
+  notAfterMs: BigInt(nowMs + 60_000),
+};
+type LeaseFields = Partial<Record<keyof typeof lease, unknown>>;
+
+function contract(over: LeaseFields = {}): Uint8Array {
+  return encodeContract(signContract(signing, create(LeaseContractSchema, { ...lease, ...over } as typeof lease)));
+}
+
+const leased = {
+  ...target,
+  resourceId: "rs-1",
+  name: "leased",
+  serviceClass: ServiceClass.DATABASE,
+  requiresLease: true,
+};
+const withLease = (over: object = {}): Snapshot =>
+  shown({ resourceTargets: [leased, { ...leased, name: "free", resourceId: "rs-2", requiresLease: false }], ...over });
+const carrying = (bytes: Uint8Array | undefined, over: Partial<ChannelOpen> = {}): Partial<ChannelOpen> => ({
+  resource: "leased",
+  origin: asserted,
+  flowIsolationId: "flow-1",
+  ...(bytes === undefined ? {} : { contract: bytes }),
+  ...over,
+});
+const askLeased = ({ snapshot = withLease(), ...question }: Case) => ask({ snapshot, ...question });
+
+describe("M-A24 a resource that needs a lease", () => {
+  it("takes the channel its contract is for, by an entry's word or the client's own", () => {
+    const taken = { ok: true, contract: { leaseId: "sl-1" } };
+    expect(askLeased({ open: carrying(contract()) })).toMatchObject(taken);
+    expect(askLeased({ peer: client, open: carrying(contract(), { origin: proved }) })).toMatchObject(taken);
+    expect(askLeased({ open: carrying(contract({ clientId: "", channelClass: UNSPECIFIED })) })).toMatchObject(taken);
+  });
+
+  const refusals: Record<string, readonly [Case, string]> = {
+    "no contract": [{ open: carrying(undefined, { flowIsolationId: "" }) }, "CONTRACT_MISSING"],
+    "an empty contract": [{ open: carrying(new Uint8Array(), { flowIsolationId: "" }) }, "CONTRACT_MISSING"],
+    "a flow and no contract": [{ open: carrying(undefined) }, "CONTRACT_FLOW"],
+    "bytes that are no contract": [{ open: carrying(Buffer.from("lease")) }, "CONTRACT_MALFORMED"],
+    "an anonymous origin": [
+      {
+        snapshot: withLease({ listenerGrants: [{ ...fields.listenerGrants[0], resourceName: "leased" }] }),
+        open: carrying(contract({ clientId: "" }), { origin: anonymous }),
+      },
+      "CONTRACT_CLIENT",
+    ],
+    "another client's": [{ open: carrying(contract({ clientId: "ct-2" })) }, "CONTRACT_CLIENT"],
+    "another entry's": [{ open: carrying(contract({ entryNodeId: "nd-e2" })) }, "CONTRACT_ENTRY"],
+    "its own, by several entries": [{ entryNodeId: "", open: carrying(contract()) }, "CONTRACT_ENTRY"],
+    "another resource's": [{ open: carrying(contract({ resourceId: "rs-2" })) }, "CONTRACT_RESOURCE"],
+    "another organization's": [{ open: carrying(contract({ organizationId: "org-2" })) }, "CONTRACT_ORGANIZATION"],
+    "another service's": [{ open: carrying(contract({ serviceClass: ServiceClass.WEB })) }, "CONTRACT_SERVICE_CLASS"],
+    "another class": [{ open: carrying(contract(), { class: BULK }) }, "CONTRACT_CHANNEL_CLASS"],
+    "another pool's": [{ open: carrying(contract({ route: { poolId: "pl-3" } })) }, "CONTRACT_ROUTE"],
+    "another flow's": [{ open: carrying(contract(), { flowIsolationId: "flow-2" }) }, "CONTRACT_FLOW"],
+    "one without its flow": [{ open: carrying(contract(), { flowIsolationId: "" }) }, "CONTRACT_FLOW"],
+    "an exclusive one": [
+      { open: carrying(contract({ kind: LeaseKind.EXCLUSIVE, clientId: "", holderNodeId: "nd-e1" } as LeaseFields)) },
+      "CONTRACT_OTHER_KIND",
+    ],
+    "one that ended": [
+      { snapshot: withLease({ endedLeaseIds: ["sl-0", "sl-1"] }), open: carrying(contract()) },
+      "CONTRACT_ENDED",
+    ],
+    "one that has run out": [
+      {
+        trust: { installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs: nowMs + 60_000 },
+        open: carrying(contract()),
+      },
+      "CONTRACT_EXPIRED",
+    ],
+    "one of another cluster": [
+      { trust: { installationSpki: installation.spkiDer, clusterId: "cl-b", nowMs }, open: carrying(contract()) },
+      "CONTRACT_STATEMENT",
+    ],
+  };
+  it.each(Object.entries(refusals))("refuses %s", (_what, [question, why]) => {
+    expect(askLeased(question)).toEqual({ ok: false, end: NOT_ALLOWED, why });
+  });
+
+  it("and one that needs none refuses a wrong contract all the same", () => {
+    const free = { resource: "free", flowIsolationId: "" };
+    expect(askLeased({ open: carrying(undefined, free) })).toMatchObject({ ok: true });
+    expect(askLeased({ open: carrying(contract(), { resource: "free" }) })).toMatchObject({ why: "CONTRACT_RESOURCE" });
+    expect(askLeased({ open: carrying(contract({ resourceId: "rs-2" }), { resource: "free" }) })).toMatchObject({
+      ok: true,
+      contract: { leaseId: "sl-1" },
+    });
   });
 });
