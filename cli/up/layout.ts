@@ -10,6 +10,7 @@ import { z } from "zod";
 import { WeftError } from "../../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../../lib/files.ts";
 import { randomInt, systemRandom } from "../../lib/random.ts";
+import { ownerFile } from "./temporary-root.ts";
 
 const nodePlan = z.object({
   name: z.string(),
@@ -190,7 +191,7 @@ function clearUnfinished(layout: Layout): void {
 
 /** A folder that holds something else is somebody else's: keys and stores do not go there. */
 function requireOwn(root: string): void {
-  if (readdirSync(root).length === 0) return;
+  if (readdirSync(root).every((name) => name === ownerFile)) return;
   throw new WeftError("failed_precondition", `${root} holds other things; name an empty folder or a new one`, {
     detail: "UP_DATA_FOREIGN",
   });

@@ -10,7 +10,7 @@ import { errnoOf } from "../../lib/errors.ts";
 
 const prefix = "weft-";
 /** Holds the process id of the `weft up` a folder belongs to. */
-const ownerFile = "up.pid";
+export const ownerFile = "up.pid";
 
 function lives(pid: number): boolean {
   try {
