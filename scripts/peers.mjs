@@ -1,4 +1,5 @@
-// The outside programs some tests talk to: a Redis server, grpcurl, and a Python with the stock gRPC stack.
+// The outside programs some tests talk to: a Redis server, PostgreSQL 15 (the oldest that is supported; the newest comes from
+// npm), grpcurl, and a Python with the stock gRPC stack.
 //
 //   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
 //   node scripts/peers.mjs --find     only look
@@ -71,6 +72,11 @@ const redis = {
   install: () => apt("redis-server"),
 };
 
+const postgres15 = {
+  find: () => ["/usr/lib/postgresql/15/bin/postgres", "/usr/pgsql-15/bin/postgres"].find(executable),
+  install: () => apt("postgresql-15"),
+};
+
 const grpcurl = {
   file: join(peerCache, "bin", windows ? "grpcurl.exe" : "grpcurl"),
   find() {
@@ -120,7 +126,7 @@ const python = {
   },
 };
 
-const peers = { redis, grpcurl, python };
+const peers = { redis, postgres15, grpcurl, python };
 
 /** One installer at a time on a machine; a lock whose holder is gone is taken over. */
 function withLock(work) {

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SkippedForPeer } from "./peers.ts";
-import { peersFile, skippedFile } from "./peers.ts";
+import { peerNames, peersFile, skippedFile } from "./peers.ts";
 
 let temporary: string | undefined;
 
@@ -22,10 +22,17 @@ export function setup(): void {
   chmodSync(temporary, 0o711);
   process.env["TMPDIR"] = temporary;
   rmSync(skippedFile, { force: true });
-  if (!existsSync(peersFile)) {
+  if (!lookedForAll()) {
     const script = fileURLToPath(new URL("../../scripts/peers.mjs", import.meta.url));
     execFileSync(process.execPath, [script, "--find"], { stdio: ["ignore", "ignore", "inherit"] });
   }
+}
+
+/** Whether somebody has looked for every program that is wanted now. */
+function lookedForAll(): boolean {
+  if (!existsSync(peersFile)) return false;
+  const found = JSON.parse(readFileSync(peersFile, "utf8")) as Record<string, unknown>;
+  return peerNames.every((name) => name in found);
 }
 
 export function teardown(): void {

@@ -10,7 +10,8 @@
 import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-export type PeerName = "redis" | "grpcurl" | "python";
+export const peerNames = ["redis", "postgres15", "grpcurl", "python"] as const;
+export type PeerName = (typeof peerNames)[number];
 
 export interface Peer {
   readonly missing: boolean;

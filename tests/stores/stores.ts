@@ -1,6 +1,9 @@
 /**
- * The stores every contract runs over: PGlite in memory and a real PostgreSQL, each test with an empty one. Of PGlite there
+ * The stores every contract runs over: PGlite in memory and real PostgreSQL, each test with an empty one. Of PGlite there
  * is one, emptied again and again: starting it takes a second or two.
+ *
+ * PostgreSQL is the newest, and where SQL itself is what is tested (the port, migrations, leases, backups: `oldest`) also the
+ * oldest that is supported, 15. In a soak every contract runs over all three.
  */
 
 import { afterAll, beforeAll, describe } from "vitest";
@@ -8,6 +11,7 @@ import { openPostgres } from "../../control/store/pg.ts";
 import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
+import { requirePeer } from "../harness/peers.ts";
 import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
 
 export interface StoreUnderTest {
@@ -16,8 +20,12 @@ export interface StoreUnderTest {
   empty(): Promise<Sql>;
 }
 
-/** Declares `contract` once per driver. */
-export function describeStores(title: string, contract: (store: StoreUnderTest) => void): void {
+type Contract = (store: StoreUnderTest) => void;
+
+const soak = process.env["WEFT_SOAK"] === "1";
+
+/** Declares `contract` once per store. */
+export function describeStores(title: string, contract: Contract, { oldest = false } = {}): void {
   describe(`${title} on PGlite`, () => {
     let sql: Sql;
     beforeAll(async () => {
@@ -32,23 +40,28 @@ export function describeStores(title: string, contract: (store: StoreUnderTest) 
       },
     });
   });
-  describe(`${title} on PostgreSQL`, () => {
-    const opened: Sql[] = [];
-    let server: PostgresServer;
-    beforeAll(async () => {
-      server = await startPostgres();
-    });
-    afterAll(async () => {
-      for (const sql of opened) await sql.close();
-      await server.stop();
-    });
-    contract({
-      driver: "postgres",
-      async empty() {
-        const sql = openPostgres({ url: await server.database(), log: silentLog });
-        opened.push(sql);
-        return sql;
-      },
-    });
+  describe(`${title} on PostgreSQL`, () => onServer(contract, undefined));
+  if (!oldest && !soak) return;
+  const peer = requirePeer("postgres15", `${title} on PostgreSQL 15`);
+  if (!peer.missing) describe(`${title} on PostgreSQL 15`, () => onServer(contract, peer.path));
+}
+
+function onServer(contract: Contract, program: string | undefined): void {
+  const opened: Sql[] = [];
+  let server: PostgresServer;
+  beforeAll(async () => {
+    server = await startPostgres(program === undefined ? {} : { program });
+  });
+  afterAll(async () => {
+    for (const sql of opened) await sql.close();
+    await server.stop();
+  });
+  contract({
+    driver: "postgres",
+    async empty() {
+      const sql = openPostgres({ url: await server.database(), log: silentLog });
+      opened.push(sql);
+      return sql;
+    },
   });
 }
