@@ -9,9 +9,10 @@
 
 import type { IssuedLeaf } from "../../certs/ca.ts";
 import { formatSpiffe, type SpiffeKind } from "../../certs/spiffe.ts";
+import { WeftError } from "../../lib/errors.ts";
 import type { Hints } from "../hints/hints.ts";
 import { CERTIFICATES_TOPIC } from "../hints/hints.ts";
-import { one, type Queryable, type Tx } from "./sql.ts";
+import { isUniqueViolation, one, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export type CertificateStatus = "current" | "next" | "superseded" | "revoked";
@@ -96,26 +97,34 @@ export async function insertCertificate(
     notBeforeMs: leaf.notBeforeMs,
     notAfterMs: leaf.notAfterMs,
   } as const;
-  await tx.query(
-    `insert into certificate (issuer_key_id, serial, scope, subject_kind, subject_id, holder_id, spiffe, key_hash,
-       certificate_der, status, not_before_ms, not_after_ms, mac)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-    [
-      row.issuerKeyId,
-      row.serial,
-      row.scope,
-      row.subjectKind,
-      row.subjectId,
-      row.holderId,
-      spiffe,
-      row.keyHash,
-      leaf.certificateDer,
-      status,
-      row.notBeforeMs,
-      row.notAfterMs,
-      ctx.seal.mac("certificate", macFields(row)),
-    ],
-  );
+  try {
+    await tx.query(
+      `insert into certificate (issuer_key_id, serial, scope, subject_kind, subject_id, holder_id, spiffe, key_hash,
+         certificate_der, status, not_before_ms, not_after_ms, mac)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+      [
+        row.issuerKeyId,
+        row.serial,
+        row.scope,
+        row.subjectKind,
+        row.subjectId,
+        row.holderId,
+        spiffe,
+        row.keyHash,
+        leaf.certificateDer,
+        status,
+        row.notBeforeMs,
+        row.notAfterMs,
+        ctx.seal.mac("certificate", macFields(row)),
+      ],
+    );
+  } catch (thrown) {
+    // Two renewals of one subject at once: whoever came second saw no leaf of the first to supersede.
+    if (!isUniqueViolation(thrown, "certificate_one_next") && !isUniqueViolation(thrown, "certificate_one_current"))
+      throw thrown;
+    const message = "another certificate of the same subject was issued at the same time; nothing was changed";
+    throw new WeftError("aborted", message, { detail: "STORE_CONFLICT", retry: "now", cause: thrown });
+  }
   tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
 }
 

@@ -41,7 +41,8 @@ export interface PostgresOptions {
 const OID_INT8 = 20;
 const OID_BYTEA = 17;
 
-const types: pg.CustomTypesConfig = {
+/** How values come out (Q1 of sql.ts). */
+export const rowTypes: pg.CustomTypesConfig = {
   getTypeParser(oid: number, format?: unknown) {
     if (oid === OID_INT8) return parseInt8;
     // node-postgres asks for a text or a binary parser; only text is in use here.
@@ -60,7 +61,7 @@ export function openPostgres(options: PostgresOptions): Sql {
     connectionsMaxCount = limits.poolConnectionsMaxCount,
     statementTimeoutMs = limits.statementTimeoutMs,
   } = options;
-  return openHosts(hostsOf(url, caPem, { types, connectionsMaxCount, statementTimeoutMs, log }));
+  return openHosts(hostsOf(url, caPem, { types: rowTypes, connectionsMaxCount, statementTimeoutMs, log }));
 }
 
 /** A store on these servers. */

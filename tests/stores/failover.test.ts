@@ -22,7 +22,7 @@ let replicas: readonly ControlCluster[];
 beforeAll(async () => {
   pair = await ReplicatedPostgres.start();
   const first = await controlCluster(open());
-  const operator = first.operator.kind === "operator" ? first.operator.id.id : "";
+  const operator = first.operator.id?.id ?? "";
   const second = await openCluster(storeContext(open()), first.clusterId, operator);
   replicas = [first, second];
   for (const { ctx } of replicas) await ctx.sql.onPrimary(async (tx, at) => void (await meetPrimary(tx, ctx, at)));
