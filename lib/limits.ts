@@ -180,6 +180,9 @@ export const limits = {
   linkProbeMs: 1 * secondMs,
   /** Of so many samples of a link, one asks the neighbour how it is; the others only measure. */
   linkProbesPerAskCount: 4,
+  /** Beats recorded by one statement; those that wait for the next one. */
+  beatsPerStatementMaxCount: 250,
+  beatQueueMaxCount: 20_000,
   beatEveryMs: 5 * secondMs,
   staleAfterMs: 15 * secondMs,
   offlineAfterMs: 60 * secondMs,
@@ -232,6 +235,7 @@ export const limits = {
   leasePageMaxCount: 500,
   // Exclusive resources: how long an entry's lease lasts unless the operator says otherwise (node/lease-holder.ts).
   exclusiveLeaseMs: 20 * secondMs,
+  exclusiveLeaseMinMs: 3 * secondMs,
   exclusiveLeaseMaxMs: 600 * secondMs,
   leaseCallMaxMs: 3 * secondMs,
   // A refused entry does not ask again for every client that knocks.
@@ -281,8 +285,8 @@ export const limits = {
 
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
-  auditWitnessPersistEveryMs: 30 * secondMs,
   auditedSerialsMaxCount: 100,
+  auditWitnessPersistEveryMs: 30 * secondMs,
   auditLineMaxChars: 16 * MiB,
   auditExportPageBytes: 256 * KiB,
   auditWitnessCheckMs: 10 * secondMs,

@@ -33,21 +33,11 @@ export function isOfTheFuture(beatAgeMs: number): boolean {
   return beatAgeMs < -limits.staleAfterMs;
 }
 
-/** What the skew of a node's clock is estimated from. */
-export interface SkewSample {
-  /** The node's wall clock when it sent the beat. */
-  readonly sentAtMs: number;
-  /** The server's wall clock when the beat arrived. */
-  readonly receivedAtMs: number;
-  /** Round trip of the previous beat; 0 when not measured yet. */
-  readonly roundTripMs: number;
-}
-
 /**
- * Server wall clock minus node wall clock, milliseconds. Half the last round trip is taken for the way here, as NTP does
- * (RFC 5905, section 8, with one timestamp less); a round trip longer than the beat period is not believed.
+ * How long a beat is taken to have been on its way, ms: half the round trip of the one before, as NTP does (RFC 5905,
+ * section 8, with one timestamp less). A round trip that is none, or longer than the beat period, is not believed. The
+ * server's clock on arrival, less the node's when it sent, less this, is the skew: positive when the node is behind.
  */
-export function skewOf({ sentAtMs, receivedAtMs, roundTripMs }: SkewSample): number {
-  const believed = Number.isFinite(roundTripMs) ? Math.min(Math.max(roundTripMs, 0), limits.beatEveryMs) : 0;
-  return receivedAtMs - sentAtMs - believed / 2;
+export function halfTripMs(roundTripMs: number): number {
+  return (Number.isFinite(roundTripMs) ? Math.min(Math.max(roundTripMs, 0), limits.beatEveryMs) : 0) / 2;
 }

@@ -2,15 +2,18 @@
 
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BeatRequest, HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { Batch } from "../../lib/batch.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
-import { healthOf, skewOf } from "../domain/health.ts";
+import { halfTripMs, healthOf } from "../domain/health.ts";
 import type { RestoreHold } from "../domain/restore-hold.ts";
 import { refreshMeasurements } from "../domain/upkeep.ts";
-import { type BeatReport, recordBeat, storeNowMs } from "../store/beats.ts";
+import { type BeatAnswer, type BeatReport, recordBeats } from "../store/beats.ts";
 import type { StoreContext } from "../store/context.ts";
-import { requireActiveMember } from "../store/memberships.ts";
+import { macFields as membershipMacFields, requireActiveMember } from "../store/memberships.ts";
 import { snapshotPosition } from "../store/snapshots.ts";
+import { requireAuthentic } from "../store/trust.ts";
 import { capabilities, healths } from "../store/vocabulary.ts";
 import { atMost, counter, ownId, shortText, within } from "./reports.ts";
 import { callerOf, invalid } from "./service-context.ts";
@@ -20,34 +23,65 @@ const HASH_BYTES = 32;
 export function heartbeatService(
   deps: StoreContext & { readonly hold: Pick<RestoreHold, "awaits"> },
 ): ServiceImpl<typeof HeartbeatService> {
+  const beats = new Batch<BeatReport, BeatAnswer | undefined>({
+    run: (reports) => recordAll(deps, reports),
+    maxCount: limits.beatsPerStatementMaxCount,
+    queueMaxCount: limits.beatQueueMaxCount,
+  });
   return {
     async beat(request, context) {
       const { nodeId, clusterId } = nodeOf(callerOf(context));
       const said = beatFromWire(request);
-      await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
-      const receivedAtMs = await storeNowMs(deps.sql);
-      const roundTripMs = request.lastRoundTripMs;
-      const skewMs = skewOf({ sentAtMs: said.sentAtMs, receivedAtMs, roundTripMs });
       const health = healthOf({ beatAgeMs: 0, draining: said.draining });
-      const position = await recordBeat(deps.sql, { ...said, nodeId, clusterId, receivedAtMs, skewMs });
+      const kept = await beats.ask({ ...said, nodeId, clusterId });
+      // Whoever is no active member is told so, in the words everybody else gets.
+      if (kept === undefined) throw await refusalOf(deps, clusterId, nodeId);
+      const fields = membershipMacFields({ clusterId, nodeId, status: "active" });
+      requireAuthentic(deps.seal, "membership", fields, kept.membershipMac);
       // A node that drains, or is back, is worth a snapshot before the next regular look.
       const published =
-        position.publishedHealth !== health && (await refreshMeasurements(deps, clusterId, limits.healthRefreshMs));
-      const { epoch, version } = (published ? await snapshotPosition(deps.sql, clusterId) : undefined) ?? position;
+        kept.publishedHealth !== health && (await refreshMeasurements(deps, clusterId, limits.healthRefreshMs));
+      const { epoch, version } = (published ? await snapshotPosition(deps.sql, clusterId) : undefined) ?? kept;
       return {
         nextBeatMs: BigInt(limits.beatEveryMs),
-        receivedAtMs: BigInt(receivedAtMs),
+        receivedAtMs: BigInt(kept.receivedAtMs),
         snapshotEpoch: BigInt(epoch),
         snapshotVersion: BigInt(version),
         health: healths.value(health),
-        skewMs,
+        skewMs: kept.skewMs,
         returnFeeds: await deps.hold.awaits(clusterId, nodeId),
       };
     },
   };
 }
 
-type Said = Omit<BeatReport, "nodeId" | "clusterId" | "receivedAtMs" | "skewMs">;
+/** Records beats in statements of one beat a node: a node that beats twice at once is recorded twice, in order. */
+async function recordAll(deps: StoreContext, reports: readonly BeatReport[]): Promise<(BeatAnswer | undefined)[]> {
+  const answers = new Array<BeatAnswer | undefined>(reports.length);
+  let left = [...reports.entries()];
+  while (left.length > 0) {
+    const now = new Map<string, readonly [number, BeatReport]>();
+    const later: typeof left = [];
+    for (const entry of left) {
+      if (now.has(entry[1].nodeId)) later.push(entry);
+      else now.set(entry[1].nodeId, entry);
+    }
+    const rows = await recordBeats(
+      deps.sql,
+      [...now.values()].map(([, report]) => report),
+    );
+    for (const row of rows) answers[now.get(row.nodeId)?.[0] ?? -1] = row;
+    left = later;
+  }
+  return answers;
+}
+
+async function refusalOf(deps: StoreContext, clusterId: string, nodeId: string): Promise<WeftError> {
+  await requireActiveMember(deps.sql, deps.seal, clusterId, nodeId);
+  return new WeftError("aborted", "the membership changed meanwhile", { detail: "MEMBERSHIP_CHANGED", retry: "now" });
+}
+
+type Said = Omit<BeatReport, "nodeId" | "clusterId">;
 
 function beatFromWire(request: BeatRequest): Said {
   const head = request.auditHead;
@@ -58,6 +92,7 @@ function beatFromWire(request: BeatRequest): Said {
     bootId: ownId("boot_id", request.bootId, limits.bootIdMaxBytes),
     seq: counter("seq", request.seq),
     sentAtMs: counter("sent_at_ms", request.sentAtMs),
+    halfTripMs: halfTripMs(request.lastRoundTripMs),
     load: within("load", request.load, 0, 1),
     draining: request.draining,
     snapshotEpoch: counter("snapshot_epoch", request.snapshotEpoch),

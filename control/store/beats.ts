@@ -17,10 +17,10 @@ export interface BeatReport {
   readonly bootId: string;
   readonly seq: number;
   readonly sentAtMs: number;
-  readonly receivedAtMs: number;
+  /** What the beat took to get here, as far as it is believed, ms. */
+  readonly halfTripMs: number;
   readonly load: number;
   readonly draining: boolean;
-  readonly skewMs: number;
   readonly snapshotEpoch: number;
   readonly snapshotVersion: number;
   readonly feedEpoch: number;
@@ -42,69 +42,70 @@ export async function storeNowMs(q: Queryable): Promise<number> {
 
 /** What a beat is answered from. */
 export interface BeatAnswer extends SnapshotPosition {
+  readonly nodeId: string;
+  readonly receivedAtMs: number;
+  readonly skewMs: number;
   /** The node's health as snapshots show it; null before they show any. */
   readonly publishedHealth: Health | null;
+  /** Of the membership row the answer relies on; the caller authenticates it. */
+  readonly membershipMac: Uint8Array;
 }
 
 /**
- * Keeps a beat: as the newest unless one of the same boot with a higher number came first, always in the log; with it
- * the time last seen and the capabilities as reported. One statement. Returns where the cluster's snapshots stand.
+ * Keeps beats of different nodes, each as the newest of its node unless one of the same boot with a higher number came
+ * first, and always in the log; with it the time last seen and the capabilities as reported. One statement for all of
+ * them, in which time and skew are the store's. Beats of nodes that are no active members are neither kept nor answered.
  */
-export async function recordBeat(q: Queryable, beat: BeatReport): Promise<BeatAnswer> {
-  const row = one(
-    await q.query<BeatAnswer>(
-      `with newest as (
-         insert into beat_latest (node_id, cluster_id, boot_id, seq, sent_at_ms, received_at_ms, load, draining, skew_ms,
-           snapshot_epoch, snapshot_version, feed_epoch, feed_seq, capabilities, version, operator_address, audit_seq,
-           audit_hash, listeners)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text[], $15, $16, $17, $18, $19::jsonb)
-         on conflict (node_id) do update set boot_id = excluded.boot_id, seq = excluded.seq,
-           sent_at_ms = excluded.sent_at_ms, received_at_ms = excluded.received_at_ms, load = excluded.load,
-           draining = excluded.draining, skew_ms = excluded.skew_ms, snapshot_epoch = excluded.snapshot_epoch,
-           snapshot_version = excluded.snapshot_version, feed_epoch = excluded.feed_epoch, feed_seq = excluded.feed_seq,
-           capabilities = excluded.capabilities, version = excluded.version,
-           operator_address = excluded.operator_address, audit_seq = excluded.audit_seq,
-           audit_hash = excluded.audit_hash, listeners = excluded.listeners
-         where beat_latest.boot_id <> excluded.boot_id or beat_latest.seq < excluded.seq
-         returning node_id
-       ), logged as (
-         insert into beat_log (node_id, cluster_id, boot_id, seq, received_at_ms, load, draining, skew_ms,
-           snapshot_epoch, snapshot_version, feed_seq)
-         values ($1, $2, $3, $4, $6, $7, $8, $9, $10, $11, $13)
-       ), seen as (
-         update membership set last_seen_at_ms = greatest(last_seen_at_ms, $6::bigint) where cluster_id = $2 and node_id = $1
-       ), capable as (
-         update node set capabilities = $14::text[]
-         where id = $1 and capabilities is distinct from $14::text[] and exists (select 1 from newest)
-       )
-       select snapshot_epoch as epoch, snapshot_version as version,
-         (select health from published_node where node_id = $1) as "publishedHealth"
-       from cluster where id = $2`,
-      [
-        beat.nodeId,
-        beat.clusterId,
-        beat.bootId,
-        beat.seq,
-        beat.sentAtMs,
-        beat.receivedAtMs,
-        beat.load,
-        beat.draining,
-        beat.skewMs,
-        beat.snapshotEpoch,
-        beat.snapshotVersion,
-        beat.feedEpoch,
-        beat.feedSeq,
-        beat.capabilities,
-        beat.version,
-        beat.operatorAddress,
-        beat.auditSeq,
-        beat.auditHash,
-        JSON.stringify(beat.listeners),
-      ],
-    ),
+export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): Promise<readonly BeatAnswer[]> {
+  const rows = beats.map(({ auditHash, ...beat }) => ({
+    ...beat,
+    auditHash: auditHash === null ? null : Buffer.from(auditHash).toString("hex"),
+  }));
+  return await q.query<BeatAnswer>(
+    `with clock as materialized (select now_ms() as at_ms), beat as materialized (
+       select r.*, c.at_ms, c.at_ms - r."sentAtMs" - r."halfTripMs" as skew_ms, m.mac,
+         array(select jsonb_array_elements_text(r.capabilities)) as capable
+       from clock c, jsonb_to_recordset($1::jsonb) as r ("clusterId" text, "nodeId" text, "bootId" text, seq bigint,
+         "sentAtMs" bigint, "halfTripMs" double precision, load double precision, draining boolean,
+         "snapshotEpoch" bigint, "snapshotVersion" bigint, "feedEpoch" bigint, "feedSeq" bigint, capabilities jsonb,
+         version text, "operatorAddress" text, "auditSeq" bigint, "auditHash" text, listeners jsonb)
+       join membership m on m.cluster_id = r."clusterId" and m.node_id = r."nodeId" and m.status = 'active'
+       join node n on n.id = r."nodeId" and n.cluster_id = r."clusterId" and n.identity_status = 'active'
+     ), newest as (
+       insert into beat_latest (node_id, cluster_id, boot_id, seq, sent_at_ms, received_at_ms, load, draining, skew_ms,
+         snapshot_epoch, snapshot_version, feed_epoch, feed_seq, capabilities, version, operator_address, audit_seq,
+         audit_hash, listeners)
+       select "nodeId", "clusterId", "bootId", seq, "sentAtMs", at_ms, load, draining, skew_ms, "snapshotEpoch",
+         "snapshotVersion", "feedEpoch", "feedSeq", capable, version, "operatorAddress", "auditSeq",
+         decode("auditHash", 'hex'), listeners
+       from beat order by "nodeId"
+       on conflict (node_id) do update set boot_id = excluded.boot_id, seq = excluded.seq,
+         sent_at_ms = excluded.sent_at_ms, received_at_ms = excluded.received_at_ms, load = excluded.load,
+         draining = excluded.draining, skew_ms = excluded.skew_ms, snapshot_epoch = excluded.snapshot_epoch,
+         snapshot_version = excluded.snapshot_version, feed_epoch = excluded.feed_epoch, feed_seq = excluded.feed_seq,
+         capabilities = excluded.capabilities, version = excluded.version,
+         operator_address = excluded.operator_address, audit_seq = excluded.audit_seq,
+         audit_hash = excluded.audit_hash, listeners = excluded.listeners
+       where beat_latest.boot_id <> excluded.boot_id or beat_latest.seq < excluded.seq
+       returning node_id
+     ), logged as (
+       insert into beat_log (node_id, cluster_id, boot_id, seq, received_at_ms, load, draining, skew_ms,
+         snapshot_epoch, snapshot_version, feed_seq)
+       select "nodeId", "clusterId", "bootId", seq, at_ms, load, draining, skew_ms, "snapshotEpoch", "snapshotVersion",
+         "feedSeq" from beat
+     ), seen as (
+       update membership m set last_seen_at_ms = greatest(m.last_seen_at_ms, beat.at_ms)
+       from beat where m.cluster_id = beat."clusterId" and m.node_id = beat."nodeId"
+     ), capable as (
+       update node n set capabilities = beat.capable
+       from beat join newest on newest.node_id = beat."nodeId"
+       where n.id = beat."nodeId" and n.capabilities is distinct from beat.capable
+     )
+     select beat."nodeId", beat.at_ms as "receivedAtMs", beat.skew_ms as "skewMs", beat.mac as "membershipMac",
+       p.health as "publishedHealth", c.snapshot_epoch as epoch, c.snapshot_version as version
+     from beat join cluster c on c.id = beat."clusterId" left join published_node p on p.node_id = beat."nodeId"`,
+    [JSON.stringify(rows)],
   );
-  assert(row !== undefined, "a beat belongs to a cluster");
-  return row;
 }
 
 /**

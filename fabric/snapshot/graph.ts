@@ -5,7 +5,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { RouteGraphSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { peerBounds } from "../routing/peer-set.ts";
 import type { ClusterView, ViewLink, ViewNode } from "./cluster-view.ts";
-import { keepLink } from "./direct.ts";
+import { neighboursOf } from "./view-index.ts";
 import { type OrganizationScope, pathGrants } from "./visibility.ts";
 
 type GraphFields = MessageInitShape<typeof RouteGraphSchema>;
@@ -32,7 +32,7 @@ export function scopeGraph(view: ClusterView, self: ViewNode, scope: Organizatio
       ...(node.load === undefined ? {} : { load: node.load }),
     })),
     links: nodes.flatMap((from) => {
-      const neighbours = view.nodes.filter((to) => keepLink(view, from, to));
+      const neighbours = neighboursOf(view, from);
       const keepsAll = from.nodeId === self.nodeId || linksToAll(from, neighbours.length);
       return neighbours.flatMap((to) => {
         const link = measured.get(linkKey(from.nodeId, to.nodeId));

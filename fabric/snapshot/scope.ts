@@ -20,8 +20,9 @@ import type {
   ViewQos,
   ViewResource,
 } from "./cluster-view.ts";
-import { directOrganizations, keepLink } from "./direct.ts";
+import { directOrganizations } from "./direct.ts";
 import { scopeGraph } from "./graph.ts";
+import { indexOf, neighboursOf } from "./view-index.ts";
 import { covers, type OrganizationScope, pathGrants, scopeOfRoles } from "./visibility.ts";
 
 /** The parts of a snapshot beyond the core (cluster, dates, bundle, offline mode, audit head, the node itself). */
@@ -104,7 +105,7 @@ export interface SnapshotDates {
 
 /** The snapshot of one node. Throws `not_found` (NODE_UNKNOWN) when the view has no such node. */
 export function scopeSnapshot(view: ClusterView, nodeId: string, dates: SnapshotDates): Snapshot {
-  const node = view.nodes.find((candidate) => candidate.nodeId === nodeId);
+  const node = indexOf(view).byId.get(nodeId);
   if (node === undefined) throw new WeftError("not_found", "no such node", { detail: "NODE_UNKNOWN" });
   const scopes = new Map(dataClasses.map((dataClass) => [dataClass, scopeOfRoles(node.roles, rolesWith(dataClass))]));
   const subject: Subject = {
@@ -149,25 +150,23 @@ function core({ view, node }: Subject, dates: SnapshotDates): Fields {
 /** One builder per data class: each returns the fields of its class, empty when nothing is in scope. */
 const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
   neighbours: ({ view, node, scope }) => ({
-    neighbours: view.nodes
-      .filter((other) => keepLink(view, node, other))
-      .map((other) => ({
-        nodeId: other.nodeId,
-        name: other.name,
-        roles: pathGrants(scope("neighbours"), other.roles),
-        region: other.region,
-        addresses: other.dialOutOnly ? [] : addressesOf(other),
-        linkLabel: other.linkLabel,
-        dialOutOnly: other.dialOutOnly,
-        dial: !other.dialOutOnly && other.addresses.length > 0,
-        directOrganizationIds: directOrganizations(view, node, other),
-      })),
+    neighbours: neighboursOf(view, node).map((other) => ({
+      nodeId: other.nodeId,
+      name: other.name,
+      roles: pathGrants(scope("neighbours"), other.roles),
+      region: other.region,
+      addresses: other.dialOutOnly ? [] : addressesOf(other),
+      linkLabel: other.linkLabel,
+      dialOutOnly: other.dialOutOnly,
+      dial: !other.dialOutOnly && other.addresses.length > 0,
+      directOrganizationIds: directOrganizations(view, node, other),
+    })),
   }),
   members: ({ view, node }) => {
     const carried = scopeOfRoles(node.roles, [NodeRole.RELAY, NodeRole.EGRESS]);
     return {
-      members: view.nodes
-        .filter((other) => other.nodeId !== node.nodeId)
+      members: indexOf(view)
+        .entries.filter((other) => other.nodeId !== node.nodeId)
         .map((other) => ({ nodeId: other.nodeId, roles: entryGrants(carried, other) }))
         .filter((member) => member.roles.length > 0),
     };
@@ -288,7 +287,7 @@ function coversRow(scope: OrganizationScope, organizationId: string): boolean {
 }
 
 function isKnown(view: ClusterView, nodeId: string, scope: OrganizationScope): boolean {
-  const node = view.nodes.find((other) => other.nodeId === nodeId);
+  const node = indexOf(view).byId.get(nodeId);
   return node !== undefined && pathGrants(scope, node.roles).length > 0;
 }
 
@@ -338,7 +337,7 @@ function servedResources({ view, node, scope }: Subject, dataClass: DataClass): 
 
 /** Whether a listener's node may enter for its organization: a listener alone gives no right. */
 function entersFor(view: ClusterView, { entryNodeId, organizationId }: ViewListener): boolean {
-  const roles = view.nodes.find((node) => node.nodeId === entryNodeId)?.roles ?? [];
+  const roles = indexOf(view).byId.get(entryNodeId)?.roles ?? [];
   return hasRole(roles, NodeRole.ENTRY, organizationId);
 }
 
@@ -348,8 +347,9 @@ function resourceNameOf(view: ClusterView, resourceId: string, organizationId: s
 
 /** An entry learns a pool's usable egresses and their locators; an egress learns that it is in the pool, not who else is. */
 function poolFor(view: ClusterView, node: ViewNode, pool: ViewPool) {
+  const { byId } = indexOf(view);
   const usable = pool.egressNodeIds.filter((id) =>
-    view.nodes.some((other) => other.nodeId === id && hasRole(other.roles, NodeRole.EGRESS, pool.organizationId)),
+    hasRole(byId.get(id)?.roles ?? [], NodeRole.EGRESS, pool.organizationId),
   );
   const routes = hasRole(node.roles, NodeRole.ENTRY, pool.organizationId);
   const egressNodeIds = routes ? usable : usable.filter((id) => id === node.nodeId);

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { Health } from "../../../control/domain/health.ts";
-import { healthOf, skewOf } from "../../../control/domain/health.ts";
+import { halfTripMs, healthOf } from "../../../control/domain/health.ts";
 
 describe("M-A6 health from the last beat", () => {
   const hourMs = 3_600_000;
@@ -32,19 +32,13 @@ describe("M-A6 health from the last beat", () => {
   }
 });
 
-describe("skew of a node's clock", () => {
-  it("is positive when the node is behind, and half the round trip is the way here", () => {
-    expect(skewOf({ sentAtMs: 1_000, receivedAtMs: 1_520, roundTripMs: 40 })).toBe(500);
+describe("what a beat was on its way for", () => {
+  it("is half the round trip before it", () => {
+    expect(halfTripMs(40)).toBe(20);
   });
 
-  it("is negative when the node is ahead", () => {
-    expect(skewOf({ sentAtMs: 9_000, receivedAtMs: 4_000, roundTripMs: 0 })).toBe(-5_000);
-  });
-
-  it("does not believe a round trip that is negative, endless or not a number", () => {
-    for (const roundTripMs of [-10, Number.NaN, Number.NEGATIVE_INFINITY]) {
-      expect(skewOf({ sentAtMs: 0, receivedAtMs: 100, roundTripMs })).toBe(100);
-    }
-    expect(skewOf({ sentAtMs: 0, receivedAtMs: 10_000, roundTripMs: 3_600_000 })).toBe(7_500);
+  it("is nothing for a round trip that is negative, endless or not a number, and bounded by the beat period", () => {
+    for (const roundTripMs of [-10, Number.NaN, Number.NEGATIVE_INFINITY]) expect(halfTripMs(roundTripMs)).toBe(0);
+    expect(halfTripMs(3_600_000)).toBe(2_500);
   });
 });
