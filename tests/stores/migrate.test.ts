@@ -6,78 +6,74 @@ import { openPostgres } from "../../control/store/pg.ts";
 import { silentLog } from "../../lib/log.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startPostgres } from "../harness/postgres.ts";
-import { describeStores } from "./stores.ts";
+import { describeEveryStore } from "./stores.ts";
 
-describeStores(
-  "M-W1 migrations",
-  (store) => {
-    it("applies every migration once, and nothing the second time", async () => {
+describeEveryStore("M-W1 migrations", (store) => {
+  it("applies every migration once, and nothing the second time", async () => {
+    const sql = await store.empty();
+    const own = ownMigrations();
+    expect((await migrate(sql)).applied).toEqual(own.map((each) => each.number));
+    expect(await migrate(sql)).toEqual({ applied: [], version: own.at(-1)?.number });
+    expect(await requireSchema(sql)).toBe(own.at(-1)?.number);
+  });
+
+  it("has the same tables as the last statement says, and a clock", async () => {
+    const sql = await store.empty();
+    await migrate(sql);
+    const tables = await sql.query<{ name: string }>(
+      "select table_name as name from information_schema.tables where table_schema = 'public'",
+    );
+    for (const name of ["installation", "certificate", "audit", "node", "lease", "revocation"]) {
+      expect(tables.map((each) => each.name)).toContain(name);
+    }
+    const [row] = await sql.query<{ now: number }>("select now_ms() as now");
+    expect(Math.abs((row?.now ?? 0) - Date.now())).toBeLessThan(60_000);
+  });
+
+  it("leaves the store as it was when a migration fails", async () => {
+    const sql = await store.empty();
+    const broken = [{ number: 1, name: "broken", sha256: "x", text: "create table a (n int);\nselect broken;\n" }];
+    await expect(migrate(sql, broken)).rejects.toThrow();
+    expect(await sql.query("select * from schema_migration")).toEqual([]);
+    expect(await sql.query("select 1 as found from information_schema.tables where table_name = 'a'")).toEqual([]);
+  });
+
+  it("does not start on a schema that is newer, edited or older than the program", async () => {
+    const sql = await store.empty();
+    await migrate(sql);
+    const own = ownMigrations();
+    await expect(requireSchema(sql, own.slice(0, -1))).rejects.toMatchObject({ detail: "SCHEMA_NEWER" });
+    const edited = own.map((each, at) => (at === 0 ? { ...each, sha256: "0" } : each));
+    await expect(migrate(sql, edited)).rejects.toMatchObject({ detail: "SCHEMA_DIVERGED" });
+    const more = [...own, { number: 9_999, name: "next", sha256: "1", text: "" }];
+    await expect(requireSchema(sql, more)).rejects.toMatchObject({ detail: "SCHEMA_OLDER" });
+  });
+
+  it("names what is wrong with a store and what cures it, before it touches anything", async () => {
+    const own = ownMigrations();
+    const next = { number: 9_999, name: "next", sha256: "1", text: "create table next_one (n int);\n" };
+    const mark = (direction: string) =>
+      `insert into store_move (id, direction, counterpart) values ('mv-1', '${direction}', 'postgres://elsewhere/weft')`;
+    const cases: readonly (readonly [detail: string, cure: RegExp, spoil: string])[] = [
+      ["SCHEMA_NEWER", /newer version; run that version/, "insert into schema_migration values (9998, 'later', 'x')"],
+      ["SCHEMA_DIVERGED", /run the version that made/, "update schema_migration set sha256 = 'x' where number = 3"],
+      ["SCHEMA_INTERRUPTED", /empty it, or restore a backup/, "drop table schema_migration"],
+      ["STORE_MOVED", /moved to postgres:\/\/elsewhere\/weft; start control with postgresUrlFile/, mark("departed")],
+      ["STORE_ARRIVING", /run the same "weft db migrate" again/, mark("arriving")],
+    ];
+    for (const [detail, cure, spoil] of cases) {
       const sql = await store.empty();
-      const own = ownMigrations();
-      expect((await migrate(sql)).applied).toEqual(own.map((each) => each.number));
-      expect(await migrate(sql)).toEqual({ applied: [], version: own.at(-1)?.number });
-      expect(await requireSchema(sql)).toBe(own.at(-1)?.number);
-    });
-
-    it("has the same tables as the last statement says, and a clock", async () => {
-      const sql = await store.empty();
-      await migrate(sql);
-      const tables = await sql.query<{ name: string }>(
-        "select table_name as name from information_schema.tables where table_schema = 'public'",
-      );
-      for (const name of ["installation", "certificate", "audit", "node", "lease", "revocation"]) {
-        expect(tables.map((each) => each.name)).toContain(name);
-      }
-      const [row] = await sql.query<{ now: number }>("select now_ms() as now");
-      expect(Math.abs((row?.now ?? 0) - Date.now())).toBeLessThan(60_000);
-    });
-
-    it("leaves the store as it was when a migration fails", async () => {
-      const sql = await store.empty();
-      const broken = [{ number: 1, name: "broken", sha256: "x", text: "create table a (n int);\nselect broken;\n" }];
-      await expect(migrate(sql, broken)).rejects.toThrow();
-      expect(await sql.query("select * from schema_migration")).toEqual([]);
-      expect(await sql.query("select 1 as found from information_schema.tables where table_name = 'a'")).toEqual([]);
-    });
-
-    it("does not start on a schema that is newer, edited or older than the program", async () => {
-      const sql = await store.empty();
-      await migrate(sql);
-      const own = ownMigrations();
-      await expect(requireSchema(sql, own.slice(0, -1))).rejects.toMatchObject({ detail: "SCHEMA_NEWER" });
-      const edited = own.map((each, at) => (at === 0 ? { ...each, sha256: "0" } : each));
-      await expect(migrate(sql, edited)).rejects.toMatchObject({ detail: "SCHEMA_DIVERGED" });
-      const more = [...own, { number: 9_999, name: "next", sha256: "1", text: "" }];
-      await expect(requireSchema(sql, more)).rejects.toMatchObject({ detail: "SCHEMA_OLDER" });
-    });
-
-    it("names what is wrong with a store and what cures it, before it touches anything", async () => {
-      const own = ownMigrations();
-      const next = { number: 9_999, name: "next", sha256: "1", text: "create table next_one (n int);\n" };
-      const mark = (direction: string) =>
-        `insert into store_move (id, direction, counterpart) values ('mv-1', '${direction}', 'postgres://elsewhere/weft')`;
-      const cases: readonly (readonly [detail: string, cure: RegExp, spoil: string])[] = [
-        ["SCHEMA_NEWER", /newer version; run that version/, "insert into schema_migration values (9998, 'later', 'x')"],
-        ["SCHEMA_DIVERGED", /run the version that made/, "update schema_migration set sha256 = 'x' where number = 3"],
-        ["SCHEMA_INTERRUPTED", /empty it, or restore a backup/, "drop table schema_migration"],
-        ["STORE_MOVED", /moved to postgres:\/\/elsewhere\/weft; start control with postgresUrlFile/, mark("departed")],
-        ["STORE_ARRIVING", /run the same "weft db migrate" again/, mark("arriving")],
-      ];
-      for (const [detail, cure, spoil] of cases) {
-        const sql = await store.empty();
-        await migrate(sql, own);
-        await sql.script(spoil);
-        await expect(migrate(sql, [...own, next]), detail).rejects.toMatchObject({
-          reason: "failed_precondition",
-          detail,
-          message: expect.stringMatching(cure),
-        });
-        expect(await hasTable(sql, "next_one"), detail).toBe(false);
-      }
-    });
-  },
-  { oldest: true },
-);
+      await migrate(sql, own);
+      await sql.script(spoil);
+      await expect(migrate(sql, [...own, next]), detail).rejects.toMatchObject({
+        reason: "failed_precondition",
+        detail,
+        message: expect.stringMatching(cure),
+      });
+      expect(await hasTable(sql, "next_one"), detail).toBe(false);
+    }
+  });
+});
 
 describe("M-W1 concurrent starters", () => {
   it("migrate one PostgreSQL between them, each migration once", async () => {

@@ -2,7 +2,7 @@
  * The stores every contract runs over: PGlite in memory and real PostgreSQL, each test with an empty one. Of PGlite there
  * is one, emptied again and again: starting it takes a second or two.
  *
- * PostgreSQL is the newest, and where SQL itself is what is tested (the port, migrations, leases, backups: `oldest`) also the
+ * PostgreSQL is the newest, and where SQL itself is what is tested (the port, migrations, leases, backups: `describeEveryStore`) also the
  * oldest that is supported, 15. In a soak every contract runs over all three.
  */
 
@@ -24,8 +24,17 @@ type Contract = (store: StoreUnderTest) => void;
 
 const soak = process.env["WEFT_SOAK"] === "1";
 
-/** Declares `contract` once per store. */
-export function describeStores(title: string, contract: Contract, { oldest = false } = {}): void {
+/** Declares `contract` for PGlite and the newest PostgreSQL; in a soak for the oldest too. */
+export function describeStores(title: string, contract: Contract): void {
+  declare(title, contract, soak);
+}
+
+/** Declares `contract` once per store there is. */
+export function describeEveryStore(title: string, contract: Contract): void {
+  declare(title, contract, true);
+}
+
+function declare(title: string, contract: Contract, oldest: boolean): void {
   describe(`${title} on PGlite`, () => {
     let sql: Sql;
     beforeAll(async () => {
@@ -41,7 +50,7 @@ export function describeStores(title: string, contract: Contract, { oldest = fal
     });
   });
   describe(`${title} on PostgreSQL`, () => onServer(contract, undefined));
-  if (!oldest && !soak) return;
+  if (!oldest) return;
   const peer = requirePeer("postgres15", `${title} on PostgreSQL 15`);
   if (!peer.missing) describe(`${title} on PostgreSQL 15`, () => onServer(contract, peer.path));
 }
