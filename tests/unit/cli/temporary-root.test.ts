@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { layoutOf, openPlan } from "../../../cli/up/layout.ts";
 import { temporaryRoot } from "../../../cli/up/temporary-root.ts";
 
 let parent = "";
@@ -31,6 +32,11 @@ it("a fabric that was killed leaves a folder, and the next one removes it and sa
   temporaryRoot((line) => said.push(line), parent);
   expect(existsSync(root)).toBe(true);
   expect(said).toHaveLength(1);
+});
+
+it("a new folder is one that a fabric can be planned in", async () => {
+  const root = temporaryRoot(() => {}, parent);
+  expect(await openPlan(layoutOf(root))).toMatchObject({ isNew: true });
 });
 
 it("what may be somebody's stays: an owner that lives, a folder without one, another name, a link", () => {
