@@ -10,7 +10,7 @@ import { limits } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Hints } from "../hints/hints.ts";
 import { sweepAlerts } from "../store/alerts.ts";
-import { appendAudit } from "../store/audit.ts";
+import { appendAudit, appendAudits } from "../store/audit.ts";
 import { sweepBeatLog } from "../store/beats.ts";
 import { listClusters } from "../store/clusters.ts";
 import {
@@ -60,16 +60,13 @@ async function recordHealth(
   clusterId: string,
   changes: ReturnType<typeof measurementChanges>["health"],
 ): Promise<void> {
-  for (const { nodeId, before, after } of changes) {
-    await appendAudit(tx, {
-      actor: "system",
-      action: "health.changed",
-      object: `node/${nodeId}`,
-      clusterId,
-      ...(before === undefined ? {} : { before: { health: before } }),
-      after: { health: after },
-    });
-  }
+  const records = changes.map(({ nodeId, before, after }) => ({
+    ...{ actor: "system", action: "health.changed", object: `node/${nodeId}`, clusterId },
+    ...(before === undefined ? {} : { before: { health: before } }),
+    after: { health: after },
+  }));
+  // All nodes may fall silent at once.
+  if (records.length > 0) await appendAudits(tx, records);
 }
 
 /** Drops route intents whose time is over from snapshots. Entries stopped obeying them by themselves. */

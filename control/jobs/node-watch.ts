@@ -15,7 +15,7 @@ import { alertsOfNode, nodeAlertKinds } from "../domain/node-alerts.ts";
 import { isRecorded, leaseVerdict, placementState } from "../domain/reconcile.ts";
 import { refreshMeasurements } from "../domain/upkeep.ts";
 import { openAlerts, syncAlerts } from "../store/alerts.ts";
-import { type AuditEntry, appendAudit } from "../store/audit.ts";
+import { type AuditEntry, appendAudits } from "../store/audit.ts";
 import { listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { fenceLease } from "../store/leases.ts";
@@ -73,7 +73,8 @@ export async function watchNodes(ctx: StoreContext, clusterId: string): Promise<
     await watchAlerts(tx, clusterId);
     const records = [...(await reconcilePlacements(tx, clusterId)), ...(await reconcileLeases(ctx, tx, clusterId))];
     // Last: the head of the audit chain is locked from here to the end.
-    for (const record of records) await appendAudit(tx, { actor: "system", clusterId, ...record });
+    const entries = records.map((record) => ({ actor: "system", clusterId, ...record }));
+    if (entries.length > 0) await appendAudits(tx, entries);
     return true;
   });
 }

@@ -87,13 +87,23 @@ export async function closeAlert(q: Queryable, { clusterId, kind, object }: Aler
   return rows.length === 1;
 }
 
-/** Opens alerts of one cluster; returns those this call opened. Rows are taken in one order, so that replicas do not deadlock. */
+/** Opens alerts of one cluster, or brings their details up to date; returns those this call opened. */
 export async function openAlerts(
   q: Queryable,
   clusterId: string,
   alerts: readonly Omit<Alert, "clusterId">[],
 ): Promise<readonly AlertKey[]> {
-  if (alerts.length === 0) return [];
+  const opened: AlertKey[] = [];
+  for (let at = 0; at < alerts.length; at += BATCH) {
+    opened.push(...(await openBatch(q, clusterId, alerts.slice(at, at + BATCH))));
+  }
+  return opened;
+}
+
+/** How many alerts one statement opens. */
+const BATCH = 500;
+
+async function openBatch(q: Queryable, clusterId: string, alerts: readonly Omit<Alert, "clusterId">[]) {
   const wanted = alerts.map(({ kind, object, detail }) => ({ kind, object, detail: cut(detail) }));
   return await q.query<AlertKey>(
     `with wanted as (
@@ -126,21 +136,37 @@ export async function syncAlerts(
   kinds: readonly AlertKind[],
   wanted: readonly Omit<Alert, "clusterId">[],
 ): Promise<AlertChanges> {
-  const keys = wanted.map(({ kind, object }) => ({ kind, object }));
-  const closed = await q.query<AlertKey>(
-    `with ending as (
-       select kind, object from alert a
-       where cluster_id = $1 and kind = any ($2::text[]) and closed_at_ms is null and not exists (
-         select 1 from jsonb_to_recordset($3::jsonb) as w (kind text, object text)
-         where w.kind = a.kind and w.object = a.object)
-       order by kind, object for update
-     )
-     update alert a set closed_at_ms = now_ms() from ending e
-     where a.cluster_id = $1 and a.kind = e.kind and a.object = e.object and a.closed_at_ms is null
-     returning a.cluster_id as "clusterId", a.kind, a.object`,
-    [clusterId, kinds, JSON.stringify(keys)],
+  const open = await q.query<Omit<Alert, "clusterId">>(
+    `select kind, object, detail from alert where cluster_id = $1 and kind = any ($2::text[]) and closed_at_ms is null`,
+    [clusterId, kinds],
   );
-  return { opened: await openAlerts(q, clusterId, wanted), closed };
+  const keyOf = ({ kind, object }: Pick<Alert, "kind" | "object">): string => `${kind} ${object}`;
+  const details = new Map(open.map((row) => [keyOf(row), row.detail]));
+  const keys = new Set(wanted.map(keyOf));
+  // Most of what is wanted is as it was: only what differs is written.
+  const differing = wanted.filter((alert) => details.get(keyOf(alert)) !== cut(alert.detail));
+  const ended = open.filter((row) => !keys.has(keyOf(row)));
+  return { opened: await openAlerts(q, clusterId, differing), closed: await closeAlerts(q, clusterId, ended) };
+}
+
+/** Closes alerts of one cluster; returns those this call closed. */
+async function closeAlerts(
+  q: Queryable,
+  clusterId: string,
+  keys: readonly Pick<Alert, "kind" | "object">[],
+): Promise<readonly AlertKey[]> {
+  const closed: AlertKey[] = [];
+  // By kind and a list of objects: of one cost whatever the store thinks how many there are.
+  for (const [kind, all] of Map.groupBy(keys, (key) => key.kind)) {
+    const rows = await q.query<AlertKey>(
+      `update alert set closed_at_ms = now_ms()
+       where cluster_id = $1 and kind = $2 and object = any ($3::text[]) and closed_at_ms is null
+       returning cluster_id as "clusterId", kind, object`,
+      [clusterId, kind, all.map(({ object }) => object)],
+    );
+    closed.push(...rows);
+  }
+  return closed;
 }
 
 /** Which alerts a list shows. */

@@ -6,7 +6,6 @@
  */
 
 import { limits } from "../../lib/limits.ts";
-import type { Health } from "../domain/health.ts";
 import type { LinkValues, Measurements, NodeValues, PublishedNode } from "../domain/measurements.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
@@ -120,12 +119,13 @@ export async function publishMeasurements(
   if (changed.links.length > 0) {
     await tx.query(insertText("published_link", `"measuredAtMs"`), [clusterId, JSON.stringify(changed.links)]);
   }
-  for (const node of changed.nodes) {
+  if (changed.nodes.length > 0) {
     await tx.query(
-      `insert into published_node (node_id, cluster_id, load, health) values ($1, $2, $3, $4)
+      `insert into published_node (node_id, cluster_id, load, health)
+       select "nodeId", $1, load, health from jsonb_to_recordset($2::jsonb) as r ("nodeId" text, load float8, health text)
        on conflict (node_id) do update set load = excluded.load, health = excluded.health, health_since_ms =
          case when published_node.health = excluded.health then published_node.health_since_ms else now_ms() end`,
-      [node.nodeId, clusterId, node.load ?? null, node.health satisfies Health],
+      [clusterId, JSON.stringify(changed.nodes)],
     );
   }
 }

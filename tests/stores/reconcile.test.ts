@@ -3,7 +3,8 @@
 import { beforeAll, beforeEach, expect, it } from "vitest";
 import { revokeNode } from "../../control/domain/node-changes.ts";
 import { startNodeWatch, watchNodes } from "../../control/jobs/node-watch.ts";
-import { getLease } from "../../control/store/leases.ts";
+import { verifyAudit } from "../../control/store/audit.ts";
+import { acquireLease, getLease } from "../../control/store/leases.ts";
 import { snapshotPosition } from "../../control/store/snapshots.ts";
 import { ManualClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
@@ -117,7 +118,8 @@ describeStores("M-W11 reconciliation", (store) => {
 
   it("missing: takes what it holds as an orphan, with an alert that ends when it is back", async () => {
     const before = await snapshotPosition(watched.sql, cluster.clusterId);
-    await watched.leases(node).acquire({ name: "resource/rs-1", bootId: "boot-1", ttlMs });
+    const claim = { clusterId: cluster.clusterId, name: "resource/rs-1", nodeId: node.id, bootId: "boot-1" };
+    await acquireLease(watched.sql, claim, Number(ttlMs));
     await watched.silent(node, 25 * hourMs, limits.placementWaitMs);
     expect(await lease()).toMatchObject({ holderNodeId: "", counter: 2 });
     expect(await fenced()).toEqual(["orphan", "orphan"]);
@@ -180,6 +182,7 @@ describeStores("M-W11 reconciliation", (store) => {
     expect(counters).toEqual([{ n: 2, h: "" }]);
     expect(await fenced()).toHaveLength(21);
     expect(await watched.records("placement.reconciled")).toHaveLength(1);
+    expect(await verifyAudit(watched.sql)).toMatchObject({ ok: true });
   });
 
   it("runs at once when control starts, and again by the clock", async () => {
