@@ -336,6 +336,7 @@ export const limits = {
   workloadVariableFileMaxBytes: 64 * KiB,
   workloadGroupLookMs: 40,
   workloadJudgeEveryMs: 10 * secondMs,
+  workloadReportDelayMs: 300,
   // When the agent itself ends, whatever the workload's own grace is.
   workloadAgentGraceMs: 3 * secondMs,
 

@@ -18,6 +18,7 @@ import type { DataPlanePorts } from "./plane-ports.ts";
 import { runRenewal } from "./renewal.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
 import { runSnapshotWatch } from "./snapshot-watch.ts";
+import { runWorkloadReporter } from "./workload-reporter.ts";
 import { workloadReports } from "./workloads/reports.ts";
 import type { Supervisor } from "./workloads/supervisor.ts";
 
@@ -159,7 +160,11 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
     },
     signal,
   );
-  const all = Promise.all([heartbeat, watch, renewal]).catch((thrown: unknown) =>
+  const reporter = runWorkloadReporter(
+    { events, clock, control: () => session.control, reports: () => reports(deps) },
+    signal,
+  );
+  const all = Promise.all([heartbeat, watch, renewal, reporter]).catch((thrown: unknown) =>
     log.error("a task failed", { error: messageOf(thrown) }),
   );
   return {
