@@ -23,6 +23,7 @@ import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-co
 import { hostPortText } from "../arguments.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, pick, type Session, withSession } from "../session.ts";
+import { storeMembersOf, storeMembersText } from "../store-members.ts";
 
 interface AddOptions extends GlobalOptions {
   readonly organization?: string;
@@ -101,15 +102,16 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
     });
     if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
     else writeClient(dir, added, await entriesFor(session, added.identity?.organizationId ?? ""));
-    return added;
+    return { ...added, store: await storeMembersOf(session) };
   }).catch((thrown: unknown) => {
     rmSync(keyFile, { force: true });
     throw thrown;
   });
   print(
     options,
-    { identity: answer.identity, dir },
-    () => `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}`,
+    { identity: answer.identity, dir, store: answer.store },
+    () =>
+      `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}\n${storeMembersText(answer.store)}`,
   );
 }
 
@@ -137,8 +139,11 @@ export function addIdentityCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft identity list --json")
     .action(
       action(async (options) => {
-        const identities = await withSession(options, listIdentities);
-        print(options, { identities }, () =>
+        const { identities, store } = await withSession(options, async (session) => ({
+          identities: await listIdentities(session),
+          store: await storeMembersOf(session),
+        }));
+        const text = (): string =>
           table(
             ["ID", "KIND", "NAME", "ORGANIZATION", "STATUS", "CERTIFICATE ENDS"],
             identities.map((row) => [
@@ -149,8 +154,8 @@ export function addIdentityCommands(program: Command): void {
               row.status,
               when(row.certificateNotAfterMs),
             ]),
-          ),
-        );
+          );
+        print(options, { identities, store }, () => `${text()}\n\n${storeMembersText(store)}`);
       }),
     );
   identity
@@ -163,11 +168,11 @@ export function addIdentityCommands(program: Command): void {
         const answer = await withSession(options, async (session) => {
           const clusterId = await session.clusterId();
           const found = pick(await listIdentities(session), wanted, "identity");
-          return await session
-            .client(IdentityService)
-            .revokeIdentity({ identityId: found.id, clusterId, reason: options.reason ?? "" });
+          const about = { identityId: found.id, clusterId, reason: options.reason ?? "" };
+          const { identity: revoked } = await session.client(IdentityService).revokeIdentity(about);
+          return { identity: revoked, store: await storeMembersOf(session) };
         });
-        print(options, answer, () => `${wanted} is ${answer.identity?.status}`);
+        print(options, answer, () => `${wanted} is ${answer.identity?.status}\n${storeMembersText(answer.store)}`);
       }),
     );
 }
