@@ -30,6 +30,11 @@ export class Batch<Item, Answer> {
     this.#options = options;
   }
 
+  /** Nothing is asked and nothing waits. */
+  get isIdle(): boolean {
+    return !this.#running;
+  }
+
   /** The answer to one item. Rejects with what `run` throws, or `resource_exhausted` (BATCH_FULL, B3). */
   ask(item: Item): Promise<Answer> {
     if (this.#queue.length >= this.#options.queueMaxCount) {
@@ -65,4 +70,27 @@ export class Batch<Item, Answer> {
       else for (const asked of batch) await this.#answer([asked]);
     }
   }
+}
+
+/**
+ * One read for all who ask for the same at the same time. Whoever asks while a read is on its way gets the next one: an
+ * answer is never older than its question.
+ */
+export function sharedRead<Answer>(read: (key: string) => Promise<Answer>): (key: string) => Promise<Answer> {
+  const readers = new Map<string, Batch<undefined, Answer>>();
+  return async (key) => {
+    const reader =
+      readers.get(key) ??
+      new Batch<undefined, Answer>({
+        run: async (asked) => new Array<Answer>(asked.length).fill(await read(key)),
+        maxCount: Number.MAX_SAFE_INTEGER,
+        queueMaxCount: Number.MAX_SAFE_INTEGER,
+      });
+    readers.set(key, reader);
+    try {
+      return await reader.ask(undefined);
+    } finally {
+      if (reader.isIdle) readers.delete(key);
+    }
+  };
 }

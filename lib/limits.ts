@@ -180,6 +180,12 @@ export const limits = {
   linkProbeMs: 1 * secondMs,
   /** Of so many samples of a link, one asks the neighbour how it is; the others only measure. */
   linkProbesPerAskCount: 4,
+  /** Watchers of snapshots that are served by one statement. */
+  watchersPerStatementMaxCount: 500,
+  payloadsPerStatementMaxCount: 100,
+  /** How much longer than its snapshots took nobody reads the next view, and how long at most. */
+  snapshotRestFactor: 2,
+  snapshotRestMaxMs: 2 * secondMs,
   /** Beats recorded by one statement; those that wait for the next one. */
   beatsPerStatementMaxCount: 250,
   beatQueueMaxCount: 20_000,

@@ -7,6 +7,7 @@ import { create } from "@bufbuild/protobuf";
 import { signFeed } from "../../fabric/feed.ts";
 import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { RevocationFeedSchema } from "../../gen/weft/fabric/v1/feed_pb.ts";
+import { sharedRead } from "../../lib/batch.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -33,14 +34,16 @@ export interface FeedSource {
 /** One source per process: many watchers share one signature. */
 export function feedSource(deps: FeedDeps): FeedSource {
   const issued = new Map<string, IssuedFeed>();
+  const position = sharedRead((clusterId) => feedPosition(deps.sql, clusterId));
+  const issue = sharedRead((clusterId) => issueFeed(deps, clusterId));
   return {
     async current(clusterId) {
-      const at = await feedPosition(deps.sql, clusterId);
+      const at = await position(clusterId);
       if (at === undefined) throw clusterNotFound();
       const kept = issued.get(clusterId);
       const fresh = kept !== undefined && Math.abs(at.nowMs - kept.issuedAtMs) < limits.feedEveryMs / 2;
       if (fresh && kept.feedEpoch === at.feedEpoch && kept.feedSeq === at.feedSeq) return kept;
-      const next = await issueFeed(deps, clusterId);
+      const next = await issue(clusterId);
       issued.set(clusterId, next);
       return next;
     },

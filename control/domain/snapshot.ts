@@ -14,20 +14,22 @@ import { scopeSnapshot } from "../../fabric/snapshot/scope.ts";
 import { signSnapshotPayload } from "../../fabric/snapshot/sign.ts";
 import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { Batch, sharedRead } from "../../lib/batch.ts";
+import { sleep } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { StoreContext } from "../store/context.ts";
 import {
   comparePositions,
-  keepPayload,
-  keptPayload,
+  keepPayloads,
+  type NewPayload,
   type SnapshotPosition,
   snapshotPosition,
 } from "../store/snapshots.ts";
 import type { Authority } from "./authority.ts";
 import { type DatedView, loadClusterView } from "./cluster-view.ts";
 
-export interface SnapshotDeps extends Pick<StoreContext, "sql" | "seal"> {
+export interface SnapshotDeps extends Pick<StoreContext, "sql" | "seal" | "clock"> {
   readonly authority: Pick<Authority, "bundle" | "signingKey">;
 }
 
@@ -44,55 +46,80 @@ export interface SnapshotSource {
   position(clusterId: string): Promise<SnapshotPosition>;
 }
 
-/** One source per process: it keeps the newest view of each cluster, so that a change is read once and not per node. */
+/**
+ * One source per process: it keeps the newest view of each cluster, so that a change is read once and not per node.
+ *
+ * D4. Changes that come faster than snapshots can be made are taken together: after a view has cost so much time, the next
+ *     one is not read before a multiple of that has gone by, `limits.snapshotRestMaxMs` at most. The first change is not
+ *     kept waiting.
+ */
 export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
-  const views = new Map<string, DatedView>();
-  const loading = new Map<string, Promise<DatedView>>();
-
-  async function position(clusterId: string): Promise<SnapshotPosition> {
+  const views = new Map<string, KeptView>();
+  const resting = new Map<string, Promise<void>>();
+  const payloads = new Batch<NewPayload, Uint8Array>({
+    run: (items) => keepPayloads(deps.sql, deps.seal, items),
+    maxCount: limits.payloadsPerStatementMaxCount,
+    queueMaxCount: limits.publicSocketsMaxCount,
+  });
+  const position = sharedRead(async (clusterId) => {
     const found = await snapshotPosition(deps.sql, clusterId);
     if (found === undefined) throw clusterNotFound();
     return found;
-  }
+  });
+  const load = sharedRead(async (clusterId) => {
+    const startedMs = deps.clock.monoMs();
+    const dated = await loadClusterView(deps, clusterId);
+    if (dated === undefined) throw clusterNotFound();
+    const newest = views.get(clusterId);
+    const readyMs = deps.clock.monoMs();
+    const loaded: KeptView = { dated, readyMs, costMs: readyMs - startedMs };
+    if (newest !== undefined && reaches(newest.dated, positionOf(dated))) return newest;
+    views.set(clusterId, loaded);
+    return loaded;
+  });
 
-  async function view(clusterId: string): Promise<DatedView> {
+  async function kept(clusterId: string): Promise<KeptView> {
     const at = await position(clusterId);
-    const kept = views.get(clusterId);
-    if (kept !== undefined && reaches(kept, at)) return kept;
-    const joined = await loading.get(clusterId);
-    // What another caller was loading already may have begun before the change this one was told of.
-    return joined !== undefined && reaches(joined, at) ? joined : await load(clusterId);
+    const before = views.get(clusterId);
+    if (before === undefined) return await load(clusterId);
+    if (reaches(before.dated, at)) return before;
+    await rest(clusterId, before);
+    const meanwhile = views.get(clusterId);
+    return meanwhile !== undefined && reaches(meanwhile.dated, at) ? meanwhile : await load(clusterId);
   }
 
-  function load(clusterId: string): Promise<DatedView> {
-    const running = loadClusterView(deps, clusterId).then((loaded) => {
-      if (loaded === undefined) throw clusterNotFound();
-      const newest = views.get(clusterId);
-      if (newest === undefined || !reaches(newest, positionOf(loaded))) views.set(clusterId, loaded);
-      return loaded;
-    });
-    const settled = running.finally(() => {
-      if (loading.get(clusterId) === settled) loading.delete(clusterId);
-    });
-    loading.set(clusterId, settled);
-    return settled;
+  /** Everybody who waits for the next view of a cluster waits for the same moment (D4). */
+  async function rest(clusterId: string, { readyMs, costMs }: KeptView): Promise<void> {
+    const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestFactor);
+    const leftMs = readyMs + restMs - deps.clock.monoMs();
+    if (leftMs <= 0) return;
+    const running = resting.get(clusterId) ?? sleep(deps.clock, leftMs).finally(() => resting.delete(clusterId));
+    resting.set(clusterId, running);
+    await running;
   }
 
   return {
     position,
-    view,
+    view: async (clusterId) => (await kept(clusterId)).dated,
     async build(clusterId, nodeId) {
-      const dated = await view(clusterId);
-      const at = positionOf(dated);
-      const key = { clusterId, nodeId, ...at };
-      const payload =
-        (await keptPayload(deps.sql, deps.seal, key)) ??
-        (await keepPayload(deps.sql, deps.seal, key, encodeSnapshot(dated, nodeId)));
+      const view = await kept(clusterId);
+      const at = positionOf(view.dated);
+      const startedMs = deps.clock.monoMs();
+      const built = encodeSnapshot(view.dated, nodeId);
+      view.costMs += deps.clock.monoMs() - startedMs;
+      const payload = await payloads.ask({ key: { clusterId, nodeId, ...at }, payload: built });
       const { keyId, privateKey, signed } = await deps.authority.signingKey(clusterId, "snapshot");
       const signer = { keyId, privateKey, statement: signed };
       return { ...at, envelope: signSnapshotPayload(signer, { clusterId, nodeId }, payload) };
     },
   };
+}
+
+/** A view, and what it has cost this process so far. */
+interface KeptView {
+  readonly dated: DatedView;
+  readonly readyMs: number;
+  costMs: number;
 }
 
 function positionOf({ view }: DatedView): SnapshotPosition {

@@ -15,6 +15,7 @@ import type {
 } from "../../gen/weft/control/v1/control_pb.ts";
 import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { Batch } from "../../lib/batch.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
 import type { Authority } from "../domain/authority.ts";
@@ -26,7 +27,13 @@ import { Wake } from "../domain/wake.ts";
 import { alertWorkloads } from "../domain/workload-alerts.ts";
 import { kindText } from "../domain/workload-spec.ts";
 import type { StoreContext } from "../store/context.ts";
-import { membershipDisabled, requireActiveMember, requireMember } from "../store/memberships.ts";
+import {
+  getMemberships,
+  type MembershipRow,
+  membershipDisabled,
+  requireActiveMember,
+  requireUnrevoked,
+} from "../store/memberships.ts";
 import { feedTopic } from "../store/revocations.ts";
 import { comparePositions, type SnapshotPosition, snapshotTopic } from "../store/snapshots.ts";
 import { roles, workloadStates } from "../store/vocabulary.ts";
@@ -42,8 +49,14 @@ export interface ControlServiceDeps extends StoreContext {
 }
 
 export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof ControlService> {
+  // One change wakes every watcher at once: what each of them reads is read together.
+  const members: Members = new Batch({
+    run: (keys) => getMemberships(deps.sql, deps.seal, keys),
+    maxCount: limits.watchersPerStatementMaxCount,
+    queueMaxCount: limits.publicSocketsMaxCount,
+  });
   return {
-    watchSnapshot: (request, context) => watchSnapshot(deps, request, context),
+    watchSnapshot: (request, context) => watchSnapshot(deps, members, request, context),
     async reportWorkloads(request, context) {
       const { nodeId, clusterId } = nodeOf(callerOf(context));
       const workloads = workloadsFromWire(request);
@@ -75,8 +88,11 @@ type Sent =
   | { readonly message: { readonly case: "snapshot"; readonly value: SnapshotEnvelope } }
   | { readonly message: { readonly case: "feed"; readonly value: SignedFeed } };
 
+type Members = Batch<{ readonly clusterId: string; readonly nodeId: string }, MembershipRow | undefined>;
+
 async function* watchSnapshot(
   deps: ControlServiceDeps,
+  members: Members,
   request: WatchSnapshotRequest,
   context: HandlerContext,
 ): AsyncGenerator<Sent> {
@@ -91,7 +107,7 @@ async function* watchSnapshot(
     };
     let told: IssuedFeed | undefined;
     while (!context.signal.aborted) {
-      const { status } = await requireMember(deps.sql, deps.seal, clusterId, nodeId);
+      const { status } = requireUnrevoked(await members.ask({ clusterId, nodeId }));
       const feed = await deps.feeds.current(clusterId);
       if (isNews(told, feed)) {
         yield { message: { case: "feed", value: feed.feed } };

@@ -22,11 +22,11 @@ export interface MembershipRow {
   readonly mac: Uint8Array;
 }
 
-const selectText = `
+const columns = `
   select m.cluster_id as "clusterId", m.node_id as "nodeId", n.name as "nodeName", m.status,
     n.identity_status as "identityStatus", m.joined_at_ms as "joinedAtMs", m.last_seen_at_ms as "lastSeenAtMs", m.mac
-  from membership m join node n on n.id = m.node_id and n.cluster_id = m.cluster_id
-  where m.cluster_id = $1`;
+  from membership m join node n on n.id = m.node_id and n.cluster_id = m.cluster_id`;
+const selectText = `${columns} where m.cluster_id = $1`;
 
 export function macFields(row: Pick<MembershipRow, "clusterId" | "nodeId" | "status">): MacField[] {
   return [row.clusterId, row.nodeId, row.status];
@@ -62,6 +62,21 @@ export async function getMembership(
   return one(authentic(seal, await q.query<MembershipRow>(`${selectText} and m.node_id = $2`, [clusterId, nodeId])));
 }
 
+/** Memberships of several nodes, authenticated, in the order asked; undefined for nodes that are not in their cluster. */
+export async function getMemberships(
+  q: Queryable,
+  seal: TrustSeal,
+  keys: readonly { readonly clusterId: string; readonly nodeId: string }[],
+): Promise<readonly (MembershipRow | undefined)[]> {
+  const rows = await q.query<MembershipRow>(
+    `${columns} where (m.cluster_id, m.node_id) in (
+       select * from unnest($1::text[], $2::text[]))`,
+    [keys.map(({ clusterId }) => clusterId), keys.map(({ nodeId }) => nodeId)],
+  );
+  const known = new Map(authentic(seal, rows).map((row) => [`${row.clusterId} ${row.nodeId}`, row]));
+  return keys.map(({ clusterId, nodeId }) => known.get(`${clusterId} ${nodeId}`));
+}
+
 /** The error of whoever names a node that is not in the cluster. */
 export function nodeNotFound(): WeftError {
   return new WeftError("not_found", "no such node in this cluster", { detail: "NODE_NOT_FOUND" });
@@ -94,7 +109,11 @@ export async function requireMember(
   clusterId: string,
   nodeId: string,
 ): Promise<MembershipRow> {
-  const row = await getMembership(q, seal, clusterId, nodeId);
+  return requireUnrevoked(await getMembership(q, seal, clusterId, nodeId));
+}
+
+/** A membership that was found, of an identity that is not revoked. Throws like `requireActiveMember` otherwise. */
+export function requireUnrevoked(row: MembershipRow | undefined): MembershipRow {
   if (row === undefined) throw nodeNotFound();
   if (row.identityStatus !== "active") {
     throw new WeftError("permission_denied", "this identity is revoked", { detail: "IDENTITY_REVOKED" });

@@ -95,32 +95,48 @@ export function macFields(key: PayloadKey, payload: Uint8Array): MacField[] {
   return [key.clusterId, key.nodeId, key.epoch, key.version, payload];
 }
 
-/** The payload kept for a node at a position, authenticated, if one was built already. */
-export async function keptPayload(q: Queryable, seal: TrustSeal, key: PayloadKey): Promise<Uint8Array | undefined> {
-  const rows = await q.query<{ payload: Uint8Array; mac: Uint8Array }>(
-    `select payload, mac from snapshot_payload where cluster_id = $1 and node_id = $2 and epoch = $3 and version = $4`,
-    [key.clusterId, key.nodeId, key.epoch, key.version],
-  );
-  const kept = one(rows);
-  if (kept !== undefined) requireAuthentic(seal, "snapshot_payload", macFields(key, kept.payload), kept.mac);
-  return kept?.payload;
+/** A payload, and what it is for. */
+export interface NewPayload {
+  readonly key: PayloadKey;
+  readonly payload: Uint8Array;
 }
 
-/** Keeps a payload unless another replica was first; returns the one that counts (V2). */
-export async function keepPayload(
+/** Keeps payloads unless another replica was first; returns those that count (V2), authenticated, in the order given. */
+export async function keepPayloads(
   q: Queryable,
   seal: TrustSeal,
-  key: PayloadKey,
-  payload: Uint8Array,
-): Promise<Uint8Array> {
-  await q.query(
-    `insert into snapshot_payload (cluster_id, node_id, epoch, version, payload, mac) values ($1, $2, $3, $4, $5, $6)
-     on conflict do nothing`,
-    [key.clusterId, key.nodeId, key.epoch, key.version, payload, seal.mac("snapshot_payload", macFields(key, payload))],
+  payloads: readonly NewPayload[],
+): Promise<readonly Uint8Array[]> {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  const rows = await q.query<{ at: number; payload: Uint8Array; mac: Uint8Array }>(
+    `with built as materialized (
+       select at, cluster_id, node_id, epoch, version, decode(payload, 'hex') as payload, decode(mac, 'hex') as mac
+       from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
+         with ordinality as r (cluster_id, node_id, epoch, version, payload, mac, at)
+     ), kept as (
+       insert into snapshot_payload (cluster_id, node_id, epoch, version, payload, mac)
+       select cluster_id, node_id, epoch, version, payload, mac from built order by cluster_id, node_id, epoch, version
+       -- Changes nothing, but waits for whoever is first and returns what it kept.
+       on conflict (cluster_id, node_id, epoch, version) do update set epoch = excluded.epoch
+       returning cluster_id, node_id, epoch, version, payload, mac
+     )
+     select b.at, k.payload, k.mac from built b join kept k using (cluster_id, node_id, epoch, version)`,
+    [
+      payloads.map(({ key }) => key.clusterId),
+      payloads.map(({ key }) => key.nodeId),
+      payloads.map(({ key }) => key.epoch),
+      payloads.map(({ key }) => key.version),
+      payloads.map(({ payload }) => hex(payload)),
+      payloads.map(({ key, payload }) => hex(seal.mac("snapshot_payload", macFields(key, payload)))),
+    ],
   );
-  const kept = await keptPayload(q, seal, key);
-  assert(kept !== undefined, "a payload that was just kept is there");
-  return kept;
+  const kept = new Map(rows.map((row) => [row.at, row]));
+  return payloads.map(({ key }, index) => {
+    const row = kept.get(index + 1);
+    assert(row !== undefined, "a payload that was just kept is there");
+    requireAuthentic(seal, "snapshot_payload", macFields(key, row.payload), row.mac);
+    return row.payload;
+  });
 }
 
 /**

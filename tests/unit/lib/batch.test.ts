@@ -1,7 +1,7 @@
 /** Questions asked together. */
 
 import { expect, it } from "vitest";
-import { Batch } from "../../../lib/batch.ts";
+import { Batch, sharedRead } from "../../../lib/batch.ts";
 import { WeftError } from "../../../lib/errors.ts";
 
 function recorded(answer: (items: readonly number[]) => Promise<readonly number[]>, queueMaxCount = 100) {
@@ -47,4 +47,23 @@ it("B3 refuses what would wait behind too much, and goes on", async () => {
   await expect(batch.ask(3)).rejects.toMatchObject({ detail: "BATCH_FULL" });
   expect(await Promise.all(asked)).toEqual([2, 4]);
   expect(await batch.ask(4)).toBe(8);
+});
+
+it("a shared read answers all who asked before it began, and nobody with what was read before they asked", async () => {
+  const reads: PromiseWithResolvers<number>[] = [];
+  const read = sharedRead(() => {
+    const next = Promise.withResolvers<number>();
+    reads.push(next);
+    return next.promise;
+  });
+  const first = [read("a"), read("a")];
+  await Promise.resolve();
+  const late = read("a");
+  expect(reads).toHaveLength(1);
+  reads[0]?.resolve(1);
+  expect(await Promise.all(first)).toEqual([1, 1]);
+  await Promise.resolve();
+  expect(reads).toHaveLength(2);
+  reads[1]?.resolve(2);
+  expect(await late).toBe(2);
 });
