@@ -38,9 +38,13 @@ export function heartbeatService(
       if (kept === undefined) throw await refusalOf(deps, clusterId, nodeId);
       const fields = membershipMacFields({ clusterId, nodeId, status: "active" });
       requireAuthentic(deps.seal, "membership", fields, kept.membershipMac);
-      // A node that drains, or is back, is worth a snapshot before the next regular look.
+      // A node that drains, or is back, is worth a snapshot before the next regular look. One that changes its mind with
+      // every beat is not: a version reaches every node.
+      const settled = (kept.publishedForMs ?? Number.POSITIVE_INFINITY) >= limits.graphRefreshMs;
       const published =
-        kept.publishedHealth !== health && (await refreshMeasurements(deps, clusterId, limits.healthRefreshMs));
+        kept.publishedHealth !== health &&
+        settled &&
+        (await refreshMeasurements(deps, clusterId, limits.healthRefreshMs));
       const { epoch, version } = (published ? await snapshotPosition(deps.sql, clusterId) : undefined) ?? kept;
       return {
         nextBeatMs: BigInt(limits.beatEveryMs),

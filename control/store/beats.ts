@@ -47,6 +47,8 @@ export interface BeatAnswer extends SnapshotPosition {
   readonly skewMs: number;
   /** The node's health as snapshots show it; null before they show any. */
   readonly publishedHealth: Health | null;
+  /** For how long they have shown that. */
+  readonly publishedForMs: number | null;
   /** Of the membership row the answer relies on; the caller authenticates it. */
   readonly membershipMac: Uint8Array;
 }
@@ -102,7 +104,7 @@ export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): P
        where n.id = beat."nodeId" and n.capabilities is distinct from beat.capable
      )
      select beat."nodeId", beat.at_ms as "receivedAtMs", beat.skew_ms as "skewMs", beat.mac as "membershipMac",
-       p.health as "publishedHealth", c.snapshot_epoch as epoch, c.snapshot_version as version
+       p.health as "publishedHealth", beat.at_ms - p.health_since_ms as "publishedForMs", c.snapshot_epoch as epoch, c.snapshot_version as version
      from beat join cluster c on c.id = beat."clusterId" left join published_node p on p.node_id = beat."nodeId"`,
     [JSON.stringify(rows)],
   );

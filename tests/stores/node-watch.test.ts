@@ -76,6 +76,20 @@ describeStores("the watch over nodes", (store) => {
       expect(rows).toMatchObject([{ kind: "node-stale", timesOpened: 12 }]);
     });
 
+    it("of a node that changes its mind with every beat reaches snapshots at most once in a regular period", async () => {
+      const before = await watched.records("health.changed");
+      for (let beats = 0; beats < 20; beats += 1) {
+        await watched.sql.query("update cluster set graph_refreshed_at_ms = now_ms() - 1001");
+        await watched.beat(node, { draining: beats % 2 === 0 });
+      }
+      expect((await watched.records("health.changed")).length - before.length).toBe(0);
+      await watched.sql.query("update published_node set health_since_ms = now_ms() - 10001");
+      await watched.sql.query("update cluster set graph_refreshed_at_ms = now_ms() - 1001");
+      await watched.beat(node, { draining: true });
+      expect((await watched.shown(node)).healthSinceMs).toBeGreaterThan(0n);
+      expect((await watched.records("health.changed")).length - before.length).toBe(1);
+    });
+
     it("comes from the store's time: a clock that lies raises a warning, and changes nothing else", async () => {
       const lies = [0n, BigInt(Number.MAX_SAFE_INTEGER), BigInt(Date.now() + 10 * hourMs)];
       for (const sentAtMs of lies) {
