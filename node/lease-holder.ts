@@ -154,11 +154,19 @@ export class LeaseHolder {
     this.#hold = hold;
     this.#renewal?.cancel();
     this.#end?.cancel();
-    this.#end = clock.after(stopMonoMs - nowMs, () => void this.current());
+    this.#watchEnd(stopMonoMs);
     this.#renewal = clock.after(renewAtMonoMs(sentMonoMs, ttlMs) - nowMs, () => void this.#renew(hold));
     // Under another fence, whatever ran under the old one is not ours to go on with.
     if (before !== undefined && (before.epoch !== epoch || before.counter !== counter)) this.#deps.onLost();
     return hold;
+  }
+
+  /** Notices the end when nobody asks. A timer may be early by a part of a millisecond. */
+  #watchEnd(stopMonoMs: number): void {
+    const leftMs = Math.max(1, Math.ceil(stopMonoMs - this.#deps.clock.monoMs()));
+    this.#end = this.#deps.clock.after(leftMs, () => {
+      if (this.current() !== undefined) this.#watchEnd(stopMonoMs);
+    });
   }
 
   async #renew(hold: Hold): Promise<void> {

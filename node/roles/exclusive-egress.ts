@@ -53,6 +53,8 @@ interface Watched {
   /** The one that begins when that has ended. */
   next: Promise<FenceRefusal | undefined> | undefined;
   timer: Timer | undefined;
+  /** When control was last asked because the answer was about to run out. */
+  askedMonoMs: number;
 }
 
 const sameMark = (a: FenceMark | undefined, b: FenceMark): boolean =>
@@ -118,6 +120,7 @@ export class FenceGate {
       asking: Promise.resolve(undefined),
       next: undefined,
       timer: undefined,
+      askedMonoMs: Number.NEGATIVE_INFINITY,
     };
     this.#watched.set(resourceId, fresh);
     return fresh;
@@ -172,14 +175,15 @@ export class FenceGate {
       this.#endAll(watched, "unknown");
       return;
     }
-    const nextMs = Math.min(confirmed.stopMonoMs, Math.max(confirmed.askAtMonoMs, nowMs + limits.leaseHeldRestMs / 2));
-    watched.timer = clock.after(nextMs - nowMs, () => {
-      if (clock.monoMs() >= confirmed.askAtMonoMs && watched.next === undefined) {
-        void this.#confirm(resourceId, watched, confirmed.mark).finally(() => this.#schedule(resourceId, watched));
-      }
-      // The end is kept whatever becomes of the question.
-      watched.timer = clock.after(confirmed.stopMonoMs - clock.monoMs(), () => this.#schedule(resourceId, watched));
-    });
+    const isDue = nowMs >= confirmed.askAtMonoMs && nowMs >= watched.askedMonoMs + limits.leaseHeldRestMs / 2;
+    if (isDue && watched.next === undefined) {
+      watched.askedMonoMs = nowMs;
+      void this.#confirm(resourceId, watched, confirmed.mark).finally(() => this.#schedule(resourceId, watched));
+    }
+    const askMs = Math.max(confirmed.askAtMonoMs, watched.askedMonoMs + limits.leaseHeldRestMs / 2);
+    // A timer may be early by a part of a millisecond: then this is done once more. The end is kept whatever is answered.
+    const dueMs = Math.min(confirmed.stopMonoMs, askMs) - nowMs;
+    watched.timer = clock.after(Math.max(1, Math.ceil(dueMs)), () => this.#schedule(resourceId, watched));
   }
 
   #cutBelow(resourceId: string, mark: FenceMark): void {
