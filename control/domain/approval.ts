@@ -7,7 +7,7 @@ import { judgeCsr } from "../../certs/csr.ts";
 import { isAssignableRole, missingCapabilities } from "../../fabric/members.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
-import { appendAudit } from "../store/audit.ts";
+import { appendAudits } from "../store/audit.ts";
 import type { ClusterRow } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { type AddressRow, insertNode } from "../store/nodes.ts";
@@ -59,17 +59,23 @@ export async function approvePending(
     requestId: pending.id,
   };
   await insertNamedNode(tx, ctx, node);
-  // Before the first record: everybody locks the cluster's row, then the audit head.
-  await bumpSnapshot(tx, ctx.hints, cluster.id);
-  const about = { actor, object: `node/${node.id}`, clusterId: cluster.id };
   for (const { role, organizationId } of grants) {
     await assignRole(tx, ctx, { clusterId: cluster.id, nodeId: node.id, role, organizationId, assignedBy: actor });
-    await appendAudit(tx, { ...about, action: "role.assigned", organizationId, after: { role, organizationId } });
   }
   const leaf = await issueAndRecord(tx, issuer, nodeLeafOrder(cluster, node, spkiDer, "current"));
+  const decision = { state: "approved", reviewer: actor, reason: "", nodeId: node.id } as const;
+  const decided = await decideRequest(tx, pending.id, decision);
+  // What everybody else waits for comes last: the cluster's row, then the audit head.
+  await bumpSnapshot(tx, ctx.hints, cluster.id);
+  const about = { actor, object: `node/${node.id}`, clusterId: cluster.id };
   const after = { serial: leaf.serialHex, keyHash, notAfterMs: leaf.notAfterMs };
-  await appendAudit(tx, { ...about, action: "certificate.issued", after });
-  return await decideRequest(tx, pending.id, { state: "approved", reviewer: actor, reason: "", nodeId: node.id });
+  await appendAudits(tx, [
+    ...grants.map((grant) => ({
+      ...{ ...about, action: "role.assigned", organizationId: grant.organizationId, after: grant },
+    })),
+    { ...about, action: "certificate.issued", after },
+  ]);
+  return decided;
 }
 
 /** A role needs what the host reports; reporting alone gives nothing. */

@@ -7,8 +7,15 @@
  * U3. The head is the store's version: whatever changes trust moves it, so caches of trust compare it.
  */
 
-import { type AuditFault, type AuditHead, type AuditRecord, auditHash, ChainWalk } from "../../fabric/audit/chain.ts";
-import { WeftError } from "../../lib/errors.ts";
+import {
+  type AuditFault,
+  type AuditHead,
+  type AuditRecord,
+  auditHash,
+  ChainWalk,
+  sameHash,
+} from "../../fabric/audit/chain.ts";
+import { assert, WeftError } from "../../lib/errors.ts";
 import { isConflict, one, type Queryable, type Sql, storeError, type Tx } from "./sql.ts";
 import { canonicalJson } from "./trust.ts";
 
@@ -31,13 +38,19 @@ export interface AuditEntry {
 const COLUMNS = `seq, at_ms as "atMs", actor, cluster_id as "clusterId", organization_id as "organizationId", action, object,
   before_json as "beforeJson", after_json as "afterJson", result, prev_hash as "prevHash", hash`;
 
-/**
- * Adds a record to the chain. The last statement of a transaction: the head stays locked until it ends. Throws
- * `unavailable` (AUDIT_UNWRITABLE) when the record cannot be written, whyever: the change is then not made (U1).
- */
+/** Adds a record to the chain, as `appendAudits` does. */
 export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<AuditHead> {
+  return await appendAudits(tx, [entry]);
+}
+
+/**
+ * Adds records to the chain, in their order; returns the new head. The last statement of a transaction: the head stays
+ * locked until it ends, and everybody else who changes something waits for it. Throws `unavailable` (AUDIT_UNWRITABLE) when
+ * a record cannot be written, whyever: the change is then not made (U1).
+ */
+export async function appendAudits(tx: Tx, entries: readonly AuditEntry[]): Promise<AuditHead> {
   try {
-    return await append(tx, entry);
+    return await append(tx, entries);
   } catch (thrown) {
     if (isConflict(thrown)) throw thrown;
     const mapped = storeError(thrown);
@@ -47,16 +60,10 @@ export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<AuditHead>
   }
 }
 
-async function append(tx: Tx, entry: AuditEntry): Promise<AuditHead> {
-  const head = one(
-    await tx.query<{ seq: number; hash: Uint8Array; at_ms: number }>(
-      "select seq, hash, now_ms() as at_ms from audit_head for update",
-    ),
-  );
-  if (head === undefined) throw new Error("the audit chain has no head");
-  const row = {
-    seq: head.seq + 1,
-    atMs: head.at_ms,
+type Appended = Pick<AuditRecord, "seq" | "atMs" | "prevHash" | "hash">;
+
+async function append(tx: Tx, entries: readonly AuditEntry[]): Promise<AuditHead> {
+  const texts = entries.map((entry) => ({
     actor: entry.actor,
     clusterId: entry.clusterId ?? "",
     organizationId: entry.organizationId ?? "",
@@ -65,30 +72,29 @@ async function append(tx: Tx, entry: AuditEntry): Promise<AuditHead> {
     beforeJson: entry.before === undefined ? "" : canonicalJson(entry.before),
     afterJson: entry.after === undefined ? "" : canonicalJson(entry.after),
     result: entry.result ?? "ok",
-    prevHash: head.hash,
-  };
-  const hash = auditHash(row);
-  await tx.query(
-    `with record as (
-       insert into audit (seq, at_ms, actor, cluster_id, organization_id, action, object, before_json, after_json, result,
-         prev_hash, hash) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12))
-     update audit_head set seq = $1, hash = $12`,
+  }));
+  const rows = await tx.query<Appended>(
+    `select seq, at_ms as "atMs", prev_hash as "prevHash", hash
+     from append_audit($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])`,
     [
-      row.seq,
-      row.atMs,
-      row.actor,
-      row.clusterId,
-      row.organizationId,
-      row.action,
-      row.object,
-      row.beforeJson,
-      row.afterJson,
-      row.result,
-      row.prevHash,
-      hash,
+      texts.map(({ actor }) => actor),
+      texts.map(({ clusterId }) => clusterId),
+      texts.map(({ organizationId }) => organizationId),
+      texts.map(({ action }) => action),
+      texts.map(({ object }) => object),
+      texts.map(({ beforeJson }) => beforeJson),
+      texts.map(({ afterJson }) => afterJson),
+      texts.map(({ result }) => result),
     ],
   );
-  return { seq: row.seq, hash };
+  for (const [at, row] of rows.entries()) {
+    const text = texts[at];
+    // The store hashed what it stored; it must be what was to be stored (U2).
+    assert(text !== undefined && sameHash(auditHash({ ...text, ...row }), row.hash), "an audit record is another one");
+  }
+  const head = rows.at(-1);
+  assert(head !== undefined && rows.length === entries.length, "every audit record was written");
+  return { seq: head.seq, hash: head.hash };
 }
 
 /** Runs `fn` and records it, in one transaction (U1). `fn` may run again after a conflict. */

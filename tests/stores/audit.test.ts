@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { watchWitnesses } from "../../control/domain/witness-watch.ts";
-import { listAudit, verifyAudit } from "../../control/store/audit.ts";
+import { appendAudits, listAudit, verifyAudit } from "../../control/store/audit.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import { ChainWalk } from "../../fabric/audit/chain.ts";
 import type { AuditChain, AuditWitness } from "../../gen/weft/admin/v1/audit_pb.ts";
@@ -94,6 +94,20 @@ describeStores("M-A9 the audit chain", (store) => {
       names.map((name) => world.operator.organizations.createOrganization({ clusterId: world.clusterId, name })),
     );
     expect(await verifyAudit(world.sql)).toEqual({ ok: true, seq: before + names.length });
+  });
+
+  it("hashes what it stores as everybody else does, whatever is in it", async () => {
+    const texts = ["", "\u{1F511} \u00fc \u202e", '{"a":"\\u0000"}', 'a\'b\\c{d},"e"', "null", "x".repeat(5_000)];
+    const entries = texts.map((text, at) => ({
+      ...{ actor: `system${text}`, action: text, object: text, clusterId: text, organizationId: text },
+      ...{ before: { text, at }, after: [text] },
+    }));
+    const before = await headSeq(world);
+    const head = await world.sql.tx((tx) => appendAudits(tx, entries));
+    expect(head.seq).toBe(before + texts.length);
+    const added = await listAudit(world.sql, { clusterId: "", afterSeq: before, limit: 100 });
+    expect(added.map(({ actor }) => actor)).toEqual(texts.map((text) => `system${text}`));
+    expect(await headSeq(world)).toBe(head.seq);
   });
 
   it("pages oldest first, the newest page without a start", async () => {

@@ -6,6 +6,7 @@ import { refusalRecorder } from "../../../control/rpc/refusals.ts";
 import { recordingRefusal } from "../../../control/services/service-context.ts";
 import type { StoreContext } from "../../../control/store/context.ts";
 import type { Sql } from "../../../control/store/sql.ts";
+import { auditHash } from "../../../fabric/audit/chain.ts";
 import { TokenService } from "../../../gen/weft/admin/v1/token_pb.ts";
 import { ManualClock } from "../../../lib/clock.ts";
 import { WeftError, type WeftErrorOptions } from "../../../lib/errors.ts";
@@ -27,11 +28,14 @@ function book() {
   const written: Written[] = [];
   let broken = false;
   const tx = {
-    async query(text: string, params: readonly unknown[] = []) {
-      if (text.startsWith("select seq, hash")) return [{ seq: written.length, hash: new Uint8Array(32), at_ms: 1 }];
-      const [, , actor, , , action, , , after, result] = params;
-      written.push({ action, actor, after, result } as Written);
-      return [];
+    async query(_text: string, params: readonly (readonly string[])[] = []) {
+      const [actor, clusterId, organizationId, action, object, beforeJson, afterJson, result] = params.map(
+        (each) => each[0] ?? "",
+      ) as [string, string, string, string, string, string, string, string];
+      written.push({ action, actor, after: afterJson, result });
+      const place = { seq: written.length, atMs: 1, prevHash: new Uint8Array(32) };
+      const texts = { actor, clusterId, organizationId, action, object, beforeJson, afterJson, result };
+      return [{ ...place, hash: auditHash({ ...place, ...texts }) }];
     },
   };
   const sql = {
