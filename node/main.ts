@@ -40,6 +40,7 @@ import { type Offline, type RoleParts, type Roles, startRoles } from "./start-ro
 import { startTasks, until } from "./tasks.ts";
 import { openWorkloadHost } from "./workloads/host.ts";
 import { type Supervisor, startSupervisor } from "./workloads/supervisor.ts";
+import { currentWishes } from "./workloads/wishes.ts";
 
 export interface NodeOverrides {
   readonly clock?: Clock;
@@ -188,12 +189,11 @@ function startWorkloads(parts: Parts, pid: number, undo: Closers): Supervisor {
     ...ports,
     ...{ stateDir, pid, ceiling: config.ceiling.workloads, host: openWorkloadHost() },
   });
+  const reconcile = (): void => supervisor.reconcile(currentWishes(ports));
   undo.add("workloads", () => supervisor.close());
-  undo.add(
-    "workload wishes",
-    ports.snapshot.onChange((snapshot) => supervisor.reconcile(snapshot)),
-  );
-  supervisor.reconcile(ports.snapshot.current());
+  undo.add("workload wishes", ports.snapshot.onChange(reconcile));
+  undo.add("workload revocation", ports.feed.onChange(reconcile));
+  reconcile();
   return supervisor;
 }
 

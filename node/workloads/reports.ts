@@ -42,13 +42,12 @@ function plainReason(text: string): string {
   const plain = text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ");
   return Array.from(plain)
     .slice(0, limits.reportedTextMaxBytes / 2)
-    .join("")
-    .slice(0, limits.reportedTextMaxBytes);
+    .join("");
 }
 
 /** One role for several organizations is one workload. */
 function builtIns({ snapshot, version, failedListeners }: ReportFacts): Report[] {
-  const roles = [...new Set((snapshot?.self?.roles ?? []).map(({ role }) => role))].sort();
+  const roles = [...new Set((snapshot?.self?.roles ?? []).map(({ role }) => role))].sort((a, b) => a - b);
   const row = { kind: WorkloadKind.BUILTIN, version };
   return roles.map((role) => {
     const name = roleNames[role];

@@ -9,7 +9,6 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { type Workload, WorkloadKind } from "../../gen/weft/fabric/v1/workload_pb.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { messageOf } from "../../lib/errors.ts";
@@ -34,8 +33,8 @@ export interface SupervisorDeps {
 }
 
 export interface Supervisor {
-  /** The snapshot in force, now and at every change. */
-  reconcile(snapshot: Snapshot | undefined): void;
+  /** What is wished for from now on: what the snapshot in force says. */
+  reconcile(wishes: readonly Workload[]): void;
   status(): readonly SupervisedStatus[];
   /** The log of a workload that is wished for; undefined: there is none of that name. */
   tail(name: string): LogTail | undefined;
@@ -66,9 +65,8 @@ class LiveSupervisor implements Supervisor {
     this.#rejudging = deps.clock.every(limits.workloadJudgeEveryMs, () => this.#settle());
   }
 
-  reconcile(snapshot: Snapshot | undefined): void {
-    if (snapshot === undefined) return;
-    this.#wishes = snapshot.workloads.filter(({ spec }) => spec?.kind !== WorkloadKind.BUILTIN);
+  reconcile(wishes: readonly Workload[]): void {
+    this.#wishes = wishes.filter(({ spec }) => spec?.kind !== WorkloadKind.BUILTIN);
     this.#settle();
   }
 

@@ -27,7 +27,7 @@ const supervisor = startSupervisor({
   pid: process.pid,
 });
 const snapshot = fromJsonString(SnapshotSchema, wishes);
-supervisor.reconcile(snapshot);
+supervisor.reconcile(snapshot.workloads);
 const running = await eventually(() => {
   const all = supervisor.status();
   return all.length === snapshot.workloads.length && all.every(({ state }) => state === "running") ? all : undefined;

@@ -7,8 +7,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { WorkloadKind, type WorkloadSchema, type WorkloadSpecSchema } from "../../gen/weft/fabric/v1/workload_pb.ts";
+import { WorkloadKind, WorkloadSchema, type WorkloadSpecSchema } from "../../gen/weft/fabric/v1/workload_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
@@ -122,7 +121,7 @@ export function openWorkloadBench(over: Partial<WorkloadCeiling> = {}): Workload
       },
       ...more,
     }),
-    wish: (...workloads) => supervisor.reconcile(create(SnapshotSchema, { workloads: [...workloads] })),
+    wish: (...workloads) => supervisor.reconcile(workloads.map((each) => create(WorkloadSchema, each))),
     status: statusOf,
     until: (name, state, what = () => true) =>
       eventually(
