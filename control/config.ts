@@ -1,24 +1,38 @@
 /**
- * The configuration of a control process. Secrets are named by file, never given: a value in a flag or a variable can be read
- * by every process of the host.
+ * The configuration of a control process. Secrets are named by file; where a platform hands them to a process only as
+ * variables, those two URLs may come that way, and no other: a flag can be read by every process of the host, and a
+ * configuration file by everybody it is shown to.
  */
 
 import { isAbsolute, relative, resolve } from "node:path";
 import { z } from "zod";
-import { type ConfigSources, flagSchema, isLoopbackHost, listOf, loadConfig, portSchema } from "../lib/config.ts";
+import {
+  type ConfigSources,
+  envName,
+  flagSchema,
+  isLoopbackHost,
+  listOf,
+  loadConfig,
+  portSchema,
+} from "../lib/config.ts";
 import { type StartFacts, unsafeStart } from "../lib/env.ts";
 
 const path = z.string().min(1);
+const secret = z.string().min(1);
 
 const schema = z.object({
-  /** Folder of the embedded store (PGlite). Either this or `postgresUrlFile`. */
+  /** Folder of the embedded store (PGlite). Either this or PostgreSQL. */
   dataDir: path.optional(),
   /** File (0600) with the PostgreSQL URL. A remote server needs sslmode=verify-full. */
   postgresUrlFile: path.optional(),
+  /** The URL itself. Only as WEFT_CONTROL_POSTGRES_URL. */
+  postgresUrl: secret.optional(),
   /** File with the CA certificates the PostgreSQL server is verified with; the system's when absent. */
   postgresCaFile: path.optional(),
   /** File (0600) with the Redis URL. Hints only; in-process when absent. */
   redisUrlFile: path.optional(),
+  /** The URL itself. Only as WEFT_CONTROL_REDIS_URL. */
+  redisUrl: secret.optional(),
   redisCaFile: path.optional(),
   /** File (0600) that holds the sealing key, made by `control init`. Not inside `dataDir`. */
   sealingKeyFile: path,
@@ -36,23 +50,43 @@ const schema = z.object({
 
 export type ControlConfig = Readonly<z.output<typeof schema>>;
 
-/** Name of every setting, for flags and help. */
-export const controlSettings = Object.keys(schema.shape) as readonly (keyof ControlConfig)[];
+/** Secrets that may be given as a variable, and the setting that names a file with each. */
+const inline = { postgresUrl: "postgresUrlFile", redisUrl: "redisUrlFile" } as const;
+
+/** Name of every setting that has a flag, for flags and help. */
+export const controlSettings = (Object.keys(schema.shape) as readonly (keyof ControlConfig)[]).filter(
+  (name) => !(name in inline),
+);
+
+const ENV_PREFIX = "WEFT_CONTROL_";
 
 /**
  * Reads the configuration from file, `WEFT_CONTROL_*` variables and flags, and judges how the process was started.
  * @throws ConfigError listing every problem.
  */
 export function loadControlConfig(sources: Omit<ConfigSources, "envPrefix">, start?: StartFacts): ControlConfig {
-  return loadConfig(schema, { ...sources, envPrefix: "WEFT_CONTROL_" }, (config) => [
+  return loadConfig(schema, { ...sources, envPrefix: ENV_PREFIX }, (config) => [
     ...crossProblems(config),
+    ...secretProblems(config, sources.env),
     ...(config.dev || start === undefined ? [] : unsafeStart(start)),
   ]);
 }
 
+/** One place for each secret, and no place where others can read it. Never the secret itself. */
+function secretProblems(config: ControlConfig, env: ConfigSources["env"]): string[] {
+  return Object.entries(inline).flatMap(([name, file]) => {
+    if (config[name as keyof typeof inline] === undefined) return [];
+    const variable = envName(ENV_PREFIX, name);
+    if (config[file] !== undefined) return [`${variable}, ${file}: both give the same secret; remove one of them`];
+    const given = env[variable] !== undefined && env[variable] !== "";
+    return given ? [] : [`${name}: a secret has no place here; name a file (0600) with ${file}, or set ${variable}`];
+  });
+}
+
 function crossProblems(config: ControlConfig): string[] {
   const problems: string[] = [];
-  if ((config.dataDir === undefined) === (config.postgresUrlFile === undefined)) {
+  const postgres = config.postgresUrlFile ?? config.postgresUrl;
+  if ((config.dataDir === undefined) === (postgres === undefined)) {
     problems.push("dataDir, postgresUrlFile: exactly one of them says where the store is");
   }
   if (!config.dev && config.dataDir !== undefined && isInside(config.sealingKeyFile, config.dataDir)) {

@@ -9,17 +9,16 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { readSecretFile } from "../certs/secret-file.ts";
 import { type StoreStatus, StoreStatusSchema } from "../gen/weft/admin/v1/store_pb.ts";
 import { Closers } from "../lib/closers.ts";
-import { WeftError } from "../lib/errors.ts";
+import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { ControlConfig } from "./config.ts";
 import { type MoveReport, type MoveStage, moveStore } from "./domain/store-move.ts";
 import { type Rehearsal, type RehearsalDeps, rehearseRestore, rehearseUpgrade } from "./domain/store-rehearsal.ts";
 import { type RestoreOutcome, restoreStore } from "./domain/store-restore.ts";
 import { storeStatus } from "./domain/store-status.ts";
-import { type ControlOverrides, openOutside, openSeal, readCaFile } from "./open-context.ts";
+import { type ControlOverrides, openOutside, openSeal, postgresUrlOf, readCaFile } from "./open-context.ts";
 import { statusMessage } from "./services/store.ts";
 import { type BackupHeader, writeBackupFile } from "./store/backup-file.ts";
 import { openPostgres } from "./store/pg.ts";
@@ -28,21 +27,23 @@ import { openPglite } from "./store/pglite.ts";
 import type { Sql } from "./store/sql.ts";
 import { trustSeal } from "./store/trust.ts";
 
-type Place = Pick<ControlConfig, "dataDir" | "postgresUrlFile" | "postgresCaFile">;
+type Place = Pick<ControlConfig, "dataDir" | "postgresUrl" | "postgresUrlFile" | "postgresCaFile">;
 
 /** Opens a store without making one: an embedded one has to be there, unless it may be made. */
 async function open(place: Place, closers: Closers, over: ControlOverrides, config: ControlConfig, mayMake = false) {
   const { log } = openOutside(config, over);
   const sql = await openPlace(place, log, mayMake);
   closers.add("store", () => sql.close());
+  await reached(place, sql);
   return sql;
 }
 
 async function openPlace(place: Place, log: ReturnType<typeof openOutside>["log"], mayMake: boolean): Promise<Sql> {
-  const { postgresUrlFile, postgresCaFile, dataDir = "" } = place;
-  if (postgresUrlFile !== undefined) {
+  const { postgresCaFile, dataDir = "" } = place;
+  const url = postgresUrlOf(place);
+  if (url !== undefined) {
     return openPostgres({
-      url: readSecretFile(postgresUrlFile).trim(),
+      url,
       log,
       // One connection: these commands do one thing at a time, and find others by theirs.
       connectionsMaxCount: 1,
@@ -58,10 +59,23 @@ async function openPlace(place: Place, log: ReturnType<typeof openOutside>["log"
 }
 
 /** Where a store is, for people: no user, no password. */
-export function placeName({ dataDir, postgresUrlFile }: Place): string {
-  if (postgresUrlFile === undefined) return resolve(dataDir ?? "");
-  const url = /^postgres(?:ql)?:\/\/(?:[^/?#]*@)?([^/?#@]*)(\/[^?#]*)?/.exec(readSecretFile(postgresUrlFile).trim());
-  return `postgres://${url?.[1] ?? ""}${url?.[2] ?? ""}`;
+export function placeName(place: Place): string {
+  const url = postgresUrlOf(place);
+  if (url === undefined) return resolve(place.dataDir ?? "");
+  const parts = /^postgres(?:ql)?:\/\/(?:[^/?#]*@)?([^/?#@]*)(\/[^?#]*)?/.exec(url);
+  return `postgres://${parts?.[1] ?? ""}${parts?.[2] ?? ""}`;
+}
+
+/** What cannot be reached is said with where it was looked for, and what the network said. */
+async function reached(place: Place, sql: Sql): Promise<void> {
+  try {
+    await sql.query("select 1 as answer");
+  } catch (thrown) {
+    if (!(thrown instanceof WeftError) || thrown.detail !== "STORE_UNAVAILABLE") throw thrown;
+    const said = thrown.cause === undefined ? "" : ` (${messageOf(thrown.cause)})`;
+    const message = `${placeName(place)} cannot be reached${said}; is the server running, and are host, port, database and user in its URL right?`;
+    throw new WeftError("unavailable", message, { detail: "STORE_UNAVAILABLE", cause: thrown });
+  }
 }
 
 async function depsOf(config: ControlConfig, over: ControlOverrides, sql: Sql): Promise<RehearsalDeps> {
@@ -83,7 +97,7 @@ export async function dbRehearse(
 ): Promise<Rehearsal & { readonly header?: BackupHeader }> {
   await using closers = new Closers();
   const sql =
-    order.file !== undefined && config.postgresUrlFile === undefined
+    order.file !== undefined && postgresUrlOf(config) === undefined
       ? await scratchStore(closers)
       : await open(config, closers, over, config);
   const deps = await depsOf(config, over, sql);
@@ -103,12 +117,12 @@ export async function dbBackup(
   over: ControlOverrides = {},
 ): Promise<BackupHeader | undefined> {
   if (order.format === "pg_dump") {
-    const { postgresUrlFile, postgresCaFile } = config;
-    if (postgresUrlFile === undefined) {
+    const url = postgresUrlOf(config);
+    if (url === undefined) {
       const message = "pg_dump reads a PostgreSQL server; the embedded store has only the own format";
       throw new WeftError("invalid_argument", message, { detail: "BACKUP_FORMAT" });
     }
-    const url = readSecretFile(postgresUrlFile).trim();
+    const { postgresCaFile } = config;
     await dumpWithPostgres({ url, file: order.file, ...(postgresCaFile === undefined ? {} : { postgresCaFile }) });
     return undefined;
   }
@@ -143,7 +157,7 @@ export async function dbMigrate(
   order: MigrateOrder,
   over: ControlOverrides = {},
 ): Promise<MoveReport> {
-  if (config.postgresUrlFile !== undefined) {
+  if (config.dataDir === undefined) {
     const message =
       'the configuration names PostgreSQL already; from one server to another go by "weft db backup" and "weft db restore"';
     throw new WeftError("invalid_argument", message, { detail: "MIGRATE_SOURCE" });
@@ -154,9 +168,8 @@ export async function dbMigrate(
     ...(order.toPostgresCaFile === undefined ? {} : { postgresCaFile: order.toPostgresCaFile }),
   };
   const seal = trustSeal(openSeal(config));
-  const target = await open(to, closers, over, config);
   // What cannot be reached is said before the old store is opened.
-  await target.query("select 1 as answer");
+  const target = await open(to, closers, over, config);
   const source = await open(config, closers, over, config);
   const { random } = openOutside(config, over);
   return await moveStore(

@@ -10,14 +10,14 @@ import { dirname, join } from "node:path";
 import { makeCsr } from "../certs/csr.ts";
 import { generateP256, privateKeyPem } from "../certs/keys.ts";
 import { certificatePem } from "../certs/material.ts";
-import { createSealingKeyFile, openSealingKeyFile, type SealingKey } from "../certs/seal.ts";
+import { createSealingKeyFile, type SealingKey } from "../certs/seal.ts";
 import { RootKind, type TrustBundle } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { Closers } from "../lib/closers.ts";
 import { WeftError } from "../lib/errors.ts";
 import { type OperatorContextFile, saveOperatorContext } from "../rpc/operator-context.ts";
 import type { ControlConfig } from "./config.ts";
 import { type InitOutcome, initializeControl } from "./domain/init.ts";
-import { type ControlOverrides, openContext, openOutside, openStore } from "./open-context.ts";
+import { type ControlOverrides, openContext, openOutside, openSeal, openStore } from "./open-context.ts";
 import { isInitialized } from "./store/installation.ts";
 import { migrate } from "./store/migrate.ts";
 import type { Sql } from "./store/sql.ts";
@@ -52,6 +52,8 @@ export async function initControl(
   }
   await using closers = new Closers();
   const outside = openOutside(config, over);
+  // A key that cannot be used is said before a store is made.
+  const given = existsSync(config.sealingKeyFile) ? openSeal(config) : undefined;
   const sql = await openStore(config, over, outside.log, closers);
   await migrate(sql);
   if (await isInitialized(sql)) {
@@ -61,9 +63,9 @@ export async function initControl(
   // What could fail for want of a folder fails before anything is made for good.
   if (order.contextDir !== undefined) prepareContextDir(order.contextDir);
   mkdirSync(dirname(config.sealingKeyFile), { recursive: true, mode: 0o700 });
-  const made = existsSync(config.sealingKeyFile) ? undefined : createSealingKeyFile(config.sealingKeyFile);
+  const made = given !== undefined ? undefined : createSealingKeyFile(config.sealingKeyFile);
   try {
-    const sealingKey: SealingKey = made ?? openSealingKeyFile(config.sealingKeyFile);
+    const sealingKey: SealingKey = made ?? given ?? openSeal(config);
     const ctx = openContext(config, over, { sql, outside, sealingKey }, closers);
     const keys = order.csr === undefined ? generateP256() : undefined;
     const csr = keys === undefined ? order.csr : await makeCsr(keys);

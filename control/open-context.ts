@@ -11,7 +11,7 @@ import { type Random, systemRandom } from "../lib/random.ts";
 import type { ControlConfig } from "./config.ts";
 import type { Hints } from "./hints/hints.ts";
 import { memoryHints } from "./hints/memory.ts";
-import { redisHints } from "./hints/redis.ts";
+import { type RedisHintsOptions, redisHints, requireHintsUrl } from "./hints/redis.ts";
 import type { StoreContext } from "./store/context.ts";
 import { openPostgres } from "./store/pg.ts";
 import { openPglite } from "./store/pglite.ts";
@@ -42,7 +42,7 @@ export function openOutside(config: ControlConfig, over: ControlOverrides): Outs
   };
 }
 
-/** The store as configured; `closers` closes it unless it was handed in. */
+/** The store as configured; `closers` closes it unless it was handed in. Every secret is looked at before it is opened. */
 export async function openStore(
   config: ControlConfig,
   over: ControlOverrides,
@@ -50,22 +50,51 @@ export async function openStore(
   closers: Closers,
 ): Promise<Sql> {
   if (over.sql !== undefined) return over.sql;
-  const { postgresUrlFile, postgresCaFile, dataDir } = config;
+  const { postgresCaFile, dataDir } = config;
+  const url = postgresUrlOf(config);
+  const redis = redisOf(config);
+  if (redis !== undefined) requireHintsUrl(redis);
   const sql =
-    postgresUrlFile === undefined
+    url === undefined
       ? await openPglite(dataDir === undefined ? {} : { directory: dataDir })
-      : openPostgres({
-          url: readSecretFile(postgresUrlFile).trim(),
-          log,
-          ...(postgresCaFile === undefined ? {} : { caPem: readCaFile(postgresCaFile) }),
-        });
+      : openPostgres({ url, log, ...(postgresCaFile === undefined ? {} : { caPem: readCaFile(postgresCaFile) }) });
   closers.add("store", () => sql.close());
   return sql;
 }
 
-/** The sealing key of this host. Errors of `openSealingKeyFile`. */
-export function openSeal(config: ControlConfig): SealingKey {
-  return openSealingKeyFile(config.sealingKeyFile);
+/** The URL of the PostgreSQL store, a secret; undefined for an embedded one. Errors of `namedSecret`. */
+export function postgresUrlOf(config: Pick<ControlConfig, "postgresUrl" | "postgresUrlFile">): string | undefined {
+  const { postgresUrl, postgresUrlFile } = config;
+  return postgresUrlFile === undefined ? postgresUrl?.trim() : namedSecret("postgresUrlFile", postgresUrlFile);
+}
+
+function redisOf(config: ControlConfig): Omit<RedisHintsOptions, "clock" | "log"> | undefined {
+  const { redisUrl, redisUrlFile, redisCaFile } = config;
+  const url = redisUrlFile === undefined ? redisUrl?.trim() : namedSecret("redisUrlFile", redisUrlFile);
+  if (url === undefined) return undefined;
+  return { url, ...(redisCaFile === undefined ? {} : { caPem: readCaFile(redisCaFile) }) };
+}
+
+/** A secret file's content. What is wrong with it is said with the setting, the file and the cure: this is local. */
+function namedSecret(setting: keyof ControlConfig, file: string): string {
+  return saying(setting, file, () => readSecretFile(file)).trim();
+}
+
+function saying<T>(setting: keyof ControlConfig, file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!(thrown instanceof WeftError)) throw thrown;
+    const cure = thrown.message.includes("mode is not 0600") ? `: chmod 600 ${file}` : "";
+    const message = `${setting} ${file}: ${thrown.message}${cure}`;
+    throw new WeftError(thrown.reason, message, { detail: thrown.detail, cause: thrown });
+  }
+}
+
+/** The sealing key of this host. Errors of `openSealingKeyFile`, naming the file. */
+export function openSeal(config: Pick<ControlConfig, "sealingKeyFile">): SealingKey {
+  const { sealingKeyFile } = config;
+  return saying("sealingKeyFile", sealingKeyFile, () => openSealingKeyFile(sealingKeyFile));
 }
 
 /** Everything store functions need. */
@@ -82,14 +111,8 @@ export function openContext(
 }
 
 function openHints(config: ControlConfig, { clock, log }: Outside): Hints {
-  const { redisUrlFile, redisCaFile } = config;
-  if (redisUrlFile === undefined) return memoryHints(clock);
-  return redisHints({
-    url: readSecretFile(redisUrlFile).trim(),
-    clock,
-    log,
-    ...(redisCaFile === undefined ? {} : { caPem: readCaFile(redisCaFile) }),
-  });
+  const redis = redisOf(config);
+  return redis === undefined ? memoryHints(clock) : redisHints({ ...redis, clock, log });
 }
 
 /** The text of a file with CA certificates; "system" means the host's own store of them. */

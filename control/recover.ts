@@ -6,7 +6,6 @@
 import { makeCsr } from "../certs/csr.ts";
 import { generateP256, privateKeyPem } from "../certs/keys.ts";
 import { certificatePem } from "../certs/material.ts";
-import { openSealingKeyFile } from "../certs/seal.ts";
 import { Closers } from "../lib/closers.ts";
 import { WeftError } from "../lib/errors.ts";
 import { saveOperatorContext } from "../rpc/operator-context.ts";
@@ -14,7 +13,7 @@ import type { ControlConfig } from "./config.ts";
 import { Authority } from "./domain/authority.ts";
 import { recoverOperator } from "./domain/init.ts";
 import { type ControlInitOrder, contextOf } from "./init.ts";
-import { type ControlOverrides, openContext, openOutside, openStore } from "./open-context.ts";
+import { type ControlOverrides, openContext, openOutside, openSeal, openStore } from "./open-context.ts";
 import { listClusters } from "./store/clusters.ts";
 import { isInitialized } from "./store/installation.ts";
 import { migrate } from "./store/migrate.ts";
@@ -33,6 +32,7 @@ export async function recoverControl(
 ): Promise<string> {
   await using closers = new Closers();
   const outside = openOutside(config, over);
+  const sealingKey = openSeal(config);
   const sql = await openStore(config, over, outside.log, closers);
   await migrate(sql);
   if (!(await isInitialized(sql))) {
@@ -40,12 +40,7 @@ export async function recoverControl(
       detail: "INSTALLATION_MISSING",
     });
   }
-  const ctx = openContext(
-    config,
-    over,
-    { sql, outside, sealingKey: openSealingKeyFile(config.sealingKeyFile) },
-    closers,
-  );
+  const ctx = openContext(config, over, { sql, outside, sealingKey }, closers);
   const keys = generateP256();
   const issued = await recoverOperator(ctx, { name: order.operatorName, csr: await makeCsr(keys) });
   const authority = new Authority(ctx);

@@ -16,7 +16,14 @@ import { type Random, randomLabel } from "../../lib/random.ts";
 import { appendAudit, auditHead } from "../store/audit.ts";
 import { rowCounts, tableShapes } from "../store/catalog.ts";
 import { isInitialized } from "../store/installation.ts";
-import { appliedMigrations, type MoveMark, moveMark, ownMigrations, requireSchema } from "../store/migrate.ts";
+import {
+  appliedMigrations,
+  type MoveMark,
+  moveMark,
+  ownMigrations,
+  requireSchema,
+  requireServer,
+} from "../store/migrate.ts";
 import { storeDigest } from "../store/rows.ts";
 import type { Queryable, Sql, Tx } from "../store/sql.ts";
 import type { TrustSeal } from "../store/trust.ts";
@@ -54,6 +61,7 @@ export interface MoveReport {
  */
 export async function moveStore(deps: MoveDeps, dryRun: boolean): Promise<MoveReport> {
   const { source, target } = deps;
+  await requireServer(target);
   await requireSchema(source);
   if (!(await isInitialized(source))) {
     const message = "the old store has no installation: there is nothing to move";

@@ -17,7 +17,7 @@ import { appendAudit, auditHead } from "../store/audit.ts";
 import type { BackupHeader } from "../store/backup-file.ts";
 import { hasTable, ledgerTable, quoted, tableShapes } from "../store/catalog.ts";
 import { raiseEpoch } from "../store/installation.ts";
-import { type Migration, moveMark, ownMigrations } from "../store/migrate.ts";
+import { type Migration, moveMark, ownMigrations, requireServer } from "../store/migrate.ts";
 import { newestRestore } from "../store/restores.ts";
 import { one, type Queryable, type Tx } from "../store/sql.ts";
 import { tellGap } from "./restore-gap.ts";
@@ -77,6 +77,7 @@ interface StoreThere {
 
 /** What is in the way (R1); undefined when the database is empty. */
 async function judgeTarget(q: Queryable, replace: boolean): Promise<StoreThere | undefined> {
+  await requireServer(q);
   if (await isEmptyDatabase(q)) return undefined;
   if (!(await hasTable(q, ledgerTable))) {
     throw refuse("STORE_FOREIGN", "the database has tables that are not Weft's; name an empty database");

@@ -6,6 +6,8 @@
  * H2. A server that sends more than `limits.hintBytesPerSecond` is hung up on for a while: a flood costs a bounded number
  *     of bytes, and no message is ever held that is larger than that.
  * H3. After every reconnection all topics fire once: hints may have been lost.
+ * H4. A server that answers with anything but what it was asked for is hung up on before the client library reads it
+ *     (reply-guard.ts): no answer ends this process.
  */
 
 import { isIP } from "node:net";
@@ -16,6 +18,7 @@ import { limits } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import { type Hints, isTopic } from "./hints.ts";
 import { HintTable } from "./memory.ts";
+import { ReplyGuard } from "./reply-guard.ts";
 
 export interface RedisHintsOptions {
   /** `redis://` or `rediss://` with user and password. A secret. */
@@ -34,6 +37,11 @@ export function redisHints(options: RedisHintsOptions): Hints {
   return new RedisHints(options);
 }
 
+/** Throws what `redisHints` would for this server, without connecting. */
+export function requireHintsUrl({ url, caPem }: Pick<RedisHintsOptions, "url" | "caPem">): void {
+  connectionOf(url, caPem);
+}
+
 class RedisHints implements Hints {
   readonly #table: HintTable;
   readonly #log: Log;
@@ -49,7 +57,7 @@ class RedisHints implements Hints {
     this.#log = options.log;
     this.#publisher = this.#connect(options);
     this.#subscriber = this.#connect(options);
-    this.#subscriber.on("connect", () => this.#meter());
+    for (const redis of [this.#publisher, this.#subscriber]) redis.on("connect", () => this.#meter(redis));
     this.#subscriber.on("ready", () => this.#listen());
     this.#subscriber.on("message", (channel: string, topic: string) => {
       if (channel === CHANNEL && topic.length <= limits.hintTopicMaxBytes && isTopic(topic)) this.#table.fire(topic);
@@ -78,14 +86,25 @@ class RedisHints implements Hints {
     return redis;
   }
 
-  /** Counts what the server sends and hangs up when it is too much (H2). */
-  #meter(): void {
-    const { stream } = this.#subscriber;
+  /**
+   * Counts what the server sends and hangs up when it is too much, on either connection (H2), or is nothing a Redis says to
+   * such a client (H4). Called before the connection's first byte is read.
+   */
+  #meter(redis: Redis): void {
+    const { stream } = redis;
+    const guard = new ReplyGuard(redis === this.#subscriber);
+    const readers = stream.listeners("data") as ((chunk: Buffer) => void)[];
+    stream.removeAllListeners("data");
     stream.on("data", (chunk: Buffer) => {
       this.#receivedBytes += chunk.length;
-      if (this.#receivedBytes <= limits.hintBytesPerSecond) return;
-      this.#log.warn("hints arrive too fast; hanging up for a while", { bytes: this.#receivedBytes });
-      stream.destroy(new Error("too many hints"));
+      const tooMuch = this.#receivedBytes > limits.hintBytesPerSecond;
+      if (!tooMuch && guard.accepts(chunk)) {
+        for (const read of readers) read(chunk);
+        return;
+      }
+      const why = tooMuch ? "hints arrive too fast" : "what answers as Redis is none";
+      this.#log.warn(`${why}; hanging up for a while`, { bytes: this.#receivedBytes });
+      stream.destroy(new Error(why));
     });
   }
 
@@ -133,7 +152,8 @@ function connectionOf(url: string, caPem: string | undefined): Record<string, un
   const local = host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
   const tls = parsed.protocol === "rediss:";
   if (!local && !tls) {
-    const message = "remote hints need TLS: rediss://";
+    const message =
+      "a remote Redis needs verified TLS: rediss:// in its URL, and redisCaFile when its CA is not one this host trusts";
     throw new WeftError("failed_precondition", message, { detail: "HINTS_INSECURE" });
   }
   return {

@@ -54,6 +54,7 @@ export type AppliedMigration = Pick<Migration, "number" | "sha256">;
  * (SCHEMA_DIVERGED, SCHEMA_NEWER, SCHEMA_INTERRUPTED, STORE_MOVED, STORE_ARRIVING) and leaves the store as it was.
  */
 export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<MigrationOutcome> {
+  await requireServer(sql);
   requireKnown(await appliedMigrations(sql), migrations);
   await requireAtHome(sql);
   await sql.tx(createLedger);
@@ -63,6 +64,17 @@ export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMi
   }
   const version = await requireSchema(sql, migrations);
   return { applied, version };
+}
+
+/** The oldest PostgreSQL whose dialect is tested, as `server_version_num` has it. */
+const OLDEST_SERVER = 150_000;
+
+/** Throws `failed_precondition` (STORE_VERSION) for a server older than this program is tested with. */
+export async function requireServer(q: Queryable): Promise<void> {
+  const [row] = await q.query<{ version: number }>("select current_setting('server_version_num')::bigint as version");
+  if (row !== undefined && row.version >= OLDEST_SERVER) return;
+  const message = `the server is PostgreSQL ${Math.floor((row?.version ?? 0) / 10_000)}; the oldest that is supported is 15: upgrade it, or name another one`;
+  throw refuse("STORE_VERSION", message);
 }
 
 /** The same inside a transaction of the caller's, who has looked before: for stores that are being made or rehearsed. */

@@ -81,7 +81,8 @@ function tlsOf(host: string, sslmode: string | null, caPem: string | undefined):
   const local = host.startsWith("/") || host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
   if (local && caPem === undefined && sslmode !== "verify-full") return undefined;
   if (sslmode === null ? caPem === undefined : sslmode !== "verify-full") {
-    const message = "a remote store needs TLS with its certificate and name verified: sslmode=verify-full";
+    const message =
+      "a remote store needs TLS with its certificate and name verified: sslmode=verify-full in its URL, and postgresCaFile when its CA is not one this host trusts";
     throw new WeftError("failed_precondition", message, { detail: "STORE_INSECURE" });
   }
   return {
