@@ -182,7 +182,7 @@ export const limits = {
   linkProbesPerAskCount: 4,
   /** Watchers of snapshots that are served by one statement. */
   watchersPerStatementMaxCount: 500,
-  payloadsPerStatementMaxCount: 100,
+  payloadsPerStatementMaxCount: 50,
   /** How much longer than its snapshots took nobody reads the next view, and how long at most. */
   snapshotRestFactor: 2,
   snapshotRestMaxMs: 2 * secondMs,
@@ -271,8 +271,8 @@ export const limits = {
   bootIdMaxBytes: 64,
 
   // Nodes as operators watch them: alerts (control/store/alerts.ts), groups, health.
-  alertObjectMaxChars: 256,
-  alertDetailMaxChars: 500,
+  alertObjectCharactersMaxCount: 256,
+  alertDetailCharactersMaxCount: 500,
   alertRetentionMs: 30 * 24 * hourMs,
   groupsMaxCount: 1_000,
   groupDepthMaxCount: 8,

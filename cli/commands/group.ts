@@ -26,7 +26,7 @@ interface Branch {
 }
 
 /** The tree from its roots down, by name; groups in no root's tree (there should be none) stand at the end. */
-export function branches(groups: readonly Group[]): readonly Branch[] {
+function branches(groups: readonly Group[]): readonly Branch[] {
   const ids = new Set(groups.map(({ id }) => id));
   const below = Map.groupBy(groups, ({ parentId }) => (ids.has(parentId) ? parentId : ""));
   const seen = new Set<string>();

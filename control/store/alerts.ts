@@ -49,12 +49,12 @@ export interface AlertKey {
   /** Empty: the installation as a whole. */
   readonly clusterId: string;
   readonly kind: AlertKind;
-  /** Kind and id: "node/nd-...". At most `limits.alertObjectMaxChars`. */
+  /** Kind and id: "node/nd-...". At most `limits.alertObjectCharactersMaxCount`. */
   readonly object: string;
 }
 
 export interface Alert extends AlertKey {
-  /** For people: no secret, no text a stranger chose. Cut at `limits.alertDetailMaxChars`. */
+  /** For people: no secret, no text a stranger chose. Cut at `limits.alertDetailCharactersMaxCount`. */
   readonly detail: string;
 }
 
@@ -69,7 +69,7 @@ const reopen = `on conflict (cluster_id, kind, object) do update set detail = ex
   closed_at_ms = null, times_opened = alert.times_opened + 1 where alert.closed_at_ms is not null`;
 
 function cut(detail: string): string {
-  return Array.from(detail).slice(0, limits.alertDetailMaxChars).join("");
+  return Array.from(detail).slice(0, limits.alertDetailCharactersMaxCount).join("");
 }
 
 /** Opens an alert, or brings the detail of an open one up to date. True when this call opened it. One statement. */

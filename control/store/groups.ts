@@ -123,12 +123,3 @@ export async function setMember(
     [clusterId, nodeId, groupId, by],
   );
 }
-
-/** The groups of the cluster's members by node id. */
-export async function groupsOfNodes(q: Queryable, clusterId: string): Promise<ReadonlyMap<string, string>> {
-  const rows = await q.query<{ nodeId: string; groupId: string }>(
-    `select node_id as "nodeId", group_id as "groupId" from group_member where cluster_id = $1`,
-    [clusterId],
-  );
-  return new Map(rows.map(({ nodeId, groupId }) => [nodeId, groupId]));
-}

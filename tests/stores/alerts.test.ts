@@ -100,7 +100,7 @@ describeStores("M-A6 alerts", (store) => {
     await openAlert(sql, alertOf({ clusterId: "", object: "node/all", detail: "x".repeat(5_000) }));
     const { clusterId } = alertOf();
     const [row] = await list(clusterId);
-    expect(row?.detail).toHaveLength(limits.alertDetailMaxChars);
+    expect(row?.detail).toHaveLength(limits.alertDetailCharactersMaxCount);
     await sql.query("delete from alert where cluster_id = ''");
   });
 

@@ -40,7 +40,7 @@ describe("M-A6 alerts of a node", () => {
     expect(detail(61_999)).toBe(detail(61_234));
     expect(detail(-4_000)).toContain("4 s ahead");
     for (const lie of [Number.MAX_SAFE_INTEGER, -Number.MAX_SAFE_INTEGER]) {
-      expect(detail(lie)?.length).toBeLessThan(limits.alertDetailMaxChars);
+      expect(detail(lie)?.length).toBeLessThan(limits.alertDetailCharactersMaxCount);
     }
   });
 

@@ -98,7 +98,10 @@ it("watching nodes is in time for what it watches, and patient with it", () => {
   assert(limits.loadAlertEndShare < limits.loadAlertShare, "a load at the bound does not flap");
   assert(limits.beatLogMaxCount > limits.sweepRowsMaxCount, "the log keeps more than a sweep deletes");
   // What control/store/migrations/0010_nodes.sql takes.
-  assert(limits.alertObjectMaxChars <= 256 && limits.alertDetailMaxChars <= 500, "an alert fits into its row");
+  assert(
+    limits.alertObjectCharactersMaxCount <= 256 && limits.alertDetailCharactersMaxCount <= 500,
+    "an alert fits into its row",
+  );
 });
 
 it("clients, organizations and clients in all leave room for the next wider of them", () => {
