@@ -27,8 +27,17 @@ function booksIn(path: string, depth: number): readonly string[] {
   const own = join(path, WITNESS_FILE);
   if (existsSync(own)) return [own];
   if (depth === 0) return [];
-  const folders = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return folders.flatMap(({ name }) => booksIn(join(path, name), depth - 1));
+  return foldersIn(path).flatMap((folder) => booksIn(folder, depth - 1));
+}
+
+/** A folder of somebody else's (a database's, say) has no book that is meant. */
+function foldersIn(path: string): readonly string[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(path, name));
+  } catch {
+    return [];
+  }
 }
 
 function readBook(file: string, installation: string): WitnessBook {

@@ -1,6 +1,6 @@
 /** The `weft` command as its users meet it: the real process against a whole fabric, its words, its JSON, its exit codes. */
 
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { withLivingLeaf } from "../../cli/operator-leaf.ts";
@@ -88,6 +88,36 @@ describe("tenants and what they reach", () => {
     const { records } = await json<{ records: { action: string; seq: number }[] }>("audit", "list", "--limit", "500");
     expect(records.map(({ action }) => action)).toContain("organization.created");
     expect(await ok("audit", "list", "--limit", "1")).toMatch(/operator\/op-\S+|system|node\/nd-/);
+  });
+
+  it("the audit log is exported, checked against the nodes that witnessed it, and a cut one is named", async () => {
+    const file = join(world.scratch, "audit.jsonl");
+    const made = await json<{ records: number; to: number }>("audit", "export", file);
+    expect(made).toMatchObject({ ok: true, from: 1, to: made.records });
+    await refused(1, "AUDIT_FILE_EXISTS", "audit", "export", file);
+    // Nodes keep what their snapshots carried, in their own folders.
+    const witness = world.fabric.root;
+    const whole = await json<{ witnessesChecked: number }>("audit", "verify", file, "--witness", witness);
+    expect(whole).toMatchObject({ ok: true, count: made.records });
+    expect(whole.witnessesChecked).toBeGreaterThan(0);
+    expect(await json("audit", "verify")).toMatchObject({ ok: true });
+
+    const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+    const altered = join(world.scratch, "altered.jsonl");
+    writeFileSync(altered, lines.with(3, (lines[3] ?? "").replace('"result":"ok"', '"result":"no"')).join("\n"));
+    const bad = await world.weft("audit", "verify", altered, "--json");
+    expect({ code: bad.code, report: only(bad.stdout) }).toMatchObject({
+      ...{ code: 1, report: { ok: false, fault: { code: "AUDIT_ALTERED", seq: 3 } } },
+    });
+    const trailer = JSON.parse(lines.at(-1) ?? "");
+    const last = JSON.parse(lines[2] ?? "");
+    const end = { seq: 2, hash: last.hash };
+    const cut = join(world.scratch, "cut.jsonl");
+    const shorter = { ...trailer, count: 2, last: end, head: end, witnesses: [] };
+    writeFileSync(cut, [...lines.slice(0, 3), JSON.stringify(shorter)].join("\n"));
+    expect(await json("audit", "verify", cut)).toMatchObject({ ok: true, count: 2 });
+    const found = await world.weft("audit", "verify", cut, "--witness", witness);
+    expect(found).toMatchObject({ code: 1, stderr: expect.stringMatching(/AUDIT_CUT[\s\S]*node\/nd-/) });
   });
 });
 
