@@ -205,6 +205,17 @@ function publicAddressOf(plane: DataPlane): string {
   return plane.listener === undefined ? "" : hostPort(plane.listener.address);
 }
 
+/** When control was heard last. */
+function createHearing(clock: Clock): { readonly heard: () => void; readonly msAgo: () => number | undefined } {
+  let heardMonoMs: number | undefined;
+  return {
+    heard: () => {
+      heardMonoMs = clock.monoMs();
+    },
+    msAgo: () => (heardMonoMs === undefined ? undefined : clock.monoMs() - heardMonoMs),
+  };
+}
+
 /**
  * Starts a node from its state folder. Resolves once its ports are bound; control may be away.
  * @throws WeftError failed_precondition when the folder holds no identity.
@@ -212,23 +223,12 @@ function publicAddressOf(plane: DataPlane): string {
 export async function startNode(config: NodeConfig, overrides: NodeOverrides): Promise<NodeHandle> {
   await using undo = new Closers();
   const parts = openParts(config, overrides);
-  const { ports, identity, snapshot, feed } = parts;
+  const { ports, identity } = parts;
   const startedAtMs = ports.clock.nowMs();
   const bootId = randomUUID();
   const load = createLoadMeter();
-  let heardMonoMs: number | undefined;
-  const heard = (): void => {
-    heardMonoMs = ports.clock.monoMs();
-  };
-  const session = openControlSession({
-    addresses: config.control,
-    identity,
-    snapshot,
-    feed,
-    clock: ports.clock,
-    log: ports.log,
-    counters: ports.counters,
-  });
+  const hearing = createHearing(ports.clock);
+  const session = openControlSession({ ...ports, addresses: config.control });
   undo.add("control session", () => session.close());
   const roles = await startRoles(parts, { load, session, bootId }, undo);
   const workloads = startWorkloads(parts, overrides.pid, undo);
@@ -242,7 +242,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       pid: overrides.pid,
       version: overrides.version,
       rssPeakBytes: overrides.rssPeakBytes,
-      controlHeardMsAgo: () => (heardMonoMs === undefined ? undefined : ports.clock.monoMs() - heardMonoMs),
+      controlHeardMsAgo: hearing.msAgo,
       links: () => roles.plane.links.wireStatus(),
       refreshCounters: () => roles.plane.refreshCounters(),
       listeners: () => roles.listeners.status(),
@@ -257,7 +257,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     session,
     bootId,
     load,
-    heard,
+    heard: hearing.heard,
     operatorAddress,
     version: overrides.version,
     links: roles.plane.links,

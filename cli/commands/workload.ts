@@ -242,7 +242,7 @@ function addSet(workload: Command): void {
     .option("--clear <part>", `take away what was set: ${clearable.join(", ")}; repeat for more`, clearing)
     .addHelpText(
       "after",
-      "\nExamples:\n  weft workload set cache --node egress-1 --command /opt/cache/bin/cached --arg --port --arg 6380 --release 1.4 --health-port 6380\n  weft workload set cache --node egress-1 --release 1.5 --command /opt/cache-1.5/bin/cached\n  weft workload set cache --node egress-1 --env-file CACHE_PASSWORD=/etc/cache/password\n  weft workload set cache --node egress-1 --desired stopped",
+      "\nExamples:\n  weft workload set cache --node egress-1 --command /opt/cache/bin/cached --arg -p --arg 6380 --release 1.4 --health-port 6380\n  weft workload set cache --node egress-1 --release 1.5 --command /opt/cache-1.5/bin/cached\n  weft workload set cache --node egress-1 --env-file CACHE_PASSWORD=/etc/cache/password\n  weft workload set cache --node egress-1 --desired stopped",
     )
     .action(action(setWorkload));
 }

@@ -8,7 +8,7 @@
  */
 
 import { hasRole } from "../../fabric/members.ts";
-import type { ClusterView, ViewNode, ViewWorkload } from "../../fabric/snapshot/cluster-view.ts";
+import type { ClusterView, ViewNode, ViewResource, ViewWorkload } from "../../fabric/snapshot/cluster-view.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { auditHead } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -21,7 +21,7 @@ import { listMemberships } from "../store/memberships.ts";
 import { listNodes, type NodeRow } from "../store/nodes.ts";
 import { listPools } from "../store/pools.ts";
 import { listQosPolicies } from "../store/qos-policies.ts";
-import { listResources } from "../store/resources.ts";
+import { listResources, type ResourceRow } from "../store/resources.ts";
 import { listRoles } from "../store/roles.ts";
 import { listRouteIntents } from "../store/route-intents.ts";
 import { listEndedLeases } from "../store/service-leases.ts";
@@ -95,23 +95,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       egressNodeIds: nodeIds,
       locators: nodeIds.map((nodeId) => locatorsOf(seal, { clusterId, poolId: id, nodeId }, frame.changedAtMs)),
     })),
-    resources: resources.map((row) => ({
-      resourceId: row.id,
-      name: row.name,
-      organizationId: row.organizationId,
-      poolId: row.poolId,
-      kind: resourceKinds.value(row.kind),
-      defaultClass: classes.value(row.defaultClass),
-      allowedClasses: row.allowedClasses.map((each) => classes.value(each)),
-      minimumAssurance: assurances.value(row.minimumAssurance),
-      host: row.host,
-      port: row.port,
-      unixPath: row.unixPath,
-      serviceClass: serviceClassOf(row.service, row.kind),
-      requiresLease: row.requiresLease,
-      exclusiveLeaseMs: row.exclusiveLeaseMs,
-      ...leastFenceOf(fenced, row.id),
-    })),
+    resources: resources.map((row) => viewResource(row, fenced)),
     listeners: listeners
       .filter((row) => servesAt(nodes, row.entryNodeId, row.organizationId))
       .map(({ id, ...row }) => ({ ...row, listenerId: id })),
@@ -143,6 +127,26 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
     workloads: await readWorkloads(tx, seal, clusterId),
   };
   return { view, changedAtMs: frame.changedAtMs };
+}
+
+function viewResource(row: ResourceRow, fenced: ReadonlyMap<string, FenceRow>): ViewResource {
+  return {
+    resourceId: row.id,
+    name: row.name,
+    organizationId: row.organizationId,
+    poolId: row.poolId,
+    kind: resourceKinds.value(row.kind),
+    defaultClass: classes.value(row.defaultClass),
+    allowedClasses: row.allowedClasses.map((each) => classes.value(each)),
+    minimumAssurance: assurances.value(row.minimumAssurance),
+    host: row.host,
+    port: row.port,
+    unixPath: row.unixPath,
+    serviceClass: serviceClassOf(row.service, row.kind),
+    requiresLease: row.requiresLease,
+    exclusiveLeaseMs: row.exclusiveLeaseMs,
+    ...leastFenceOf(fenced, row.id),
+  };
 }
 
 function leastFenceOf(fenced: ReadonlyMap<string, FenceRow>, resourceId: string): { leastFence?: FenceRow } {

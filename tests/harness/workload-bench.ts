@@ -66,11 +66,32 @@ export function isRunning(pid: number): boolean {
   }
 }
 
+/** A wish with short times; what it says names it. */
+function wishOf(name: string, command: string, spec: Spec = {}, more: Wished = {}): Wished {
+  const isRoot = openWorkloadHost().self.uid === 0;
+  const text = (_: string, value: unknown): unknown => (typeof value === "bigint" ? `${value}` : value);
+  return {
+    workloadId: `wl-${name}`,
+    name,
+    running: true,
+    fingerprint: JSON.stringify([command, spec], text),
+    privilegesApproved: isRoot,
+    spec: {
+      kind: WorkloadKind.NATIVE,
+      command,
+      hostPrivileges: isRoot,
+      stopGraceMs: 300n,
+      restart: { backoffMinMs: 100n, backoffMaxMs: 200n, restartsMaxCount: 1_000, windowMs: 60_000n },
+      ...spec,
+    },
+    ...more,
+  };
+}
+
 export function openWorkloadBench(over: Partial<WorkloadCeiling> = {}): WorkloadBench {
   const dir = mkdtempSync(join(tmpdir(), "weft-workloads-"));
   chmodSync(dir, 0o755);
   for (const folder of ["bin", "secrets", "state"]) mkdirSync(join(dir, folder));
-  const isRoot = openWorkloadHost().self.uid === 0;
   const events: NodeEvent[] = [];
   const bus = createNodeEvents(systemClock, () => {});
   bus.subscribe((event) => events.push(event));
@@ -103,24 +124,7 @@ export function openWorkloadBench(over: Partial<WorkloadCeiling> = {}): Workload
       chmodSync(path, 0o755);
       return path;
     },
-    wished: (name, command, spec = {}, more = {}) => ({
-      workloadId: `wl-${name}`,
-      name,
-      running: true,
-      fingerprint: JSON.stringify([command, spec], (_, value: unknown) =>
-        typeof value === "bigint" ? `${value}` : value,
-      ),
-      privilegesApproved: isRoot,
-      spec: {
-        kind: WorkloadKind.NATIVE,
-        command,
-        hostPrivileges: isRoot,
-        stopGraceMs: 300n,
-        restart: { backoffMinMs: 100n, backoffMaxMs: 200n, restartsMaxCount: 1_000, windowMs: 60_000n },
-        ...spec,
-      },
-      ...more,
-    }),
+    wished: wishOf,
     wish: (...workloads) => supervisor.reconcile(workloads.map((each) => create(WorkloadSchema, each))),
     status: statusOf,
     until: (name, state, what = () => true) =>

@@ -150,8 +150,7 @@ const view: ClusterView = {
     nodeId,
     name: `workloadname-${nodeId}`,
     spec: { kind: WorkloadKind.NATIVE, command: `workloadcommand-${nodeId}` },
-    running: true,
-    privilegesApproved: false,
+    ...{ running: true, privilegesApproved: false },
     fingerprint: `workloadprint-${nodeId}`,
   })),
 };
@@ -174,6 +173,7 @@ function varint(value: bigint): Buffer {
   }
 }
 
+const ofMember = ["workloadid", "workloadname", "workloadcommand", "workloadprint"];
 /** What to search for, per kind of secret. */
 const markers: Readonly<Record<string, Buffer>> = {
   ...Object.fromEntries(
@@ -199,10 +199,7 @@ const markers: Readonly<Record<string, Buffer>> = {
       "wanted",
       "owned",
       "endedlease",
-      "workloadid",
-      "workloadname",
-      "workloadcommand",
-      "workloadprint",
+      ...ofMember,
     ].map((name) => [name, Buffer.from(`${name}-`)]),
   ),
   ...Object.fromEntries(Object.entries(doubles).map(([name, value]) => [name, double(value)])),
@@ -300,11 +297,9 @@ describe("LAW-C3 A12 a node's bytes hold what its roles may hold and nothing els
   );
 
   it.each(cases)("%s (%i) for %s knows its own workloads and nobody else's", (tag, _role, owner) => {
-    const nodeId = `nd-${tag}-${owner}`;
-    const found = bytesOf(nodeId)
-      .toString("latin1")
-      .matchAll(/workloadname-(nd-[a-z-]+-(?:all|org[xy]))/g);
-    expect([...found].map((match) => match[1])).toEqual([nodeId]);
+    const found = bytesOf(`nd-${tag}-${owner}`).toString("latin1");
+    const own = found.matchAll(/workloadname-(nd-[a-z-]+-(?:all|org[xy]))/g);
+    expect([...own].map((match) => match[1])).toEqual([`nd-${tag}-${owner}`]);
   });
 
   it.each([
