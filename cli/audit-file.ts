@@ -43,8 +43,8 @@ export async function* linesOf(path: string): AsyncGenerator<string> {
     const pieces = decoder.write(chunk as Buffer).split("\n");
     for (const [at, piece] of pieces.entries()) {
       if (!skipping) held += piece;
-      if (held.length > limits.auditLineMaxChars) {
-        held = held.slice(0, limits.auditLineMaxChars + 1);
+      if (held.length > limits.auditLineMaxBytes) {
+        held = held.slice(0, limits.auditLineMaxBytes + 1);
         skipping = true;
       }
       if (at === pieces.length - 1) continue;
@@ -61,7 +61,7 @@ function trailerOf(path: string): ExportTrailer | undefined {
   const descriptor = openSync(path, "r");
   try {
     const { size } = fstatSync(descriptor);
-    const bytes = Buffer.alloc(Math.min(size, limits.auditLineMaxChars + 2));
+    const bytes = Buffer.alloc(Math.min(size, limits.auditLineMaxBytes + 2));
     readSync(descriptor, bytes, 0, bytes.length, size - bytes.length);
     const lines = bytes.toString("utf8").trimEnd().split("\n");
     return parseTrailer(lines.at(-1) ?? "");

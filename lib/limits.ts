@@ -294,8 +294,7 @@ export const limits = {
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
   auditedSerialsMaxCount: 100,
-  auditWitnessPersistEveryMs: 30 * secondMs,
-  auditLineMaxChars: 16 * MiB,
+  auditLineMaxBytes: 16 * MiB,
   auditExportPageBytes: 256 * KiB,
   auditWitnessCheckMs: 10 * secondMs,
   // How often every trust row is read again, whether anybody asks for it or not (control/jobs/audit-watch.ts).

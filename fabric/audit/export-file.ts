@@ -133,7 +133,7 @@ export function parseTrailer(line: string): ExportTrailer | undefined {
 }
 
 function parsed<T>(schema: z.ZodType<T>, line: string): T | undefined {
-  if (line.length > limits.auditLineMaxChars) return undefined;
+  if (line.length > limits.auditLineMaxBytes) return undefined;
   let json: unknown;
   try {
     json = JSON.parse(line);

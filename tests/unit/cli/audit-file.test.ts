@@ -110,12 +110,12 @@ describe("M-A9 an exported audit log", () => {
   it("names what is not there, and reads a line of any length in bounded pieces", async () => {
     await expect(checkAuditFile(join(folder, "none"), [])).rejects.toMatchObject({ detail: "AUDIT_FILE" });
     const file = join(folder, "long");
-    writeFileSync(file, "x".repeat(limits.auditLineMaxChars));
-    for (let at = 0; at < 3; at += 1) appendFileSync(file, "y".repeat(limits.auditLineMaxChars));
+    writeFileSync(file, "x".repeat(limits.auditLineMaxBytes));
+    for (let at = 0; at < 3; at += 1) appendFileSync(file, "y".repeat(limits.auditLineMaxBytes));
     appendFileSync(file, "\nshort\n");
     const lengths: number[] = [];
     for await (const line of linesOf(file)) lengths.push(line.length);
-    expect(lengths).toEqual([limits.auditLineMaxChars + 1, 5]);
+    expect(lengths).toEqual([limits.auditLineMaxBytes + 1, 5]);
     expect(await checkAuditFile(file, [])).toMatchObject({ ok: false, fault: { code: "AUDIT_MALFORMED", seq: 1 } });
   });
 });

@@ -126,7 +126,7 @@ describe("M-A9 an export of the audit chain", () => {
       '"x"',
       "\u0000",
       "{".repeat(2_000),
-      "x".repeat(limits.auditLineMaxChars + 1),
+      "x".repeat(limits.auditLineMaxBytes + 1),
     ])
       expect(check([whole[0] as string, text]).ok).toBe(false);
   });
