@@ -7,6 +7,7 @@ import { verifyAudit } from "../../control/store/audit.ts";
 import { acquireLease, getLease } from "../../control/store/leases.ts";
 import { snapshotPosition } from "../../control/store/snapshots.ts";
 import { ManualClock } from "../../lib/clock.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import {
   type AddedNode,
@@ -183,6 +184,40 @@ describeStores("M-W11 reconciliation", (store) => {
     expect(await fenced()).toHaveLength(21);
     expect(await watched.records("placement.reconciled")).toHaveLength(1);
     expect(await verifyAudit(watched.sql)).toMatchObject({ ok: true });
+  });
+
+  it("goes on by itself after an outage of the store", async () => {
+    await expire();
+    const outage = { on: true, asked: 0 };
+    const sql = new Proxy(watched.sql, {
+      get(inner, name) {
+        const member: unknown = Reflect.get(inner, name);
+        if (typeof member !== "function") return member;
+        return async (...args: unknown[]) => {
+          outage.asked += 1;
+          if (outage.on) throw new WeftError("unavailable", "the control store cannot be reached");
+          return (await member.apply(inner, args)) as unknown;
+        };
+      },
+    });
+    const clock = new ManualClock();
+    const watch = startNodeWatch(storeContext(sql, { clock }));
+    const failing = () => {
+      clock.advance(limits.nodeWatchMs);
+      return outage.asked >= 3;
+    };
+    await eventually(failing, { what: "rounds that fail" });
+    await watched.sql.query("update beat_latest set received_at_ms = now_ms() - 61000");
+    await watched.sql.query("update published_node set health = 'offline', health_since_ms = 0");
+    await watched.due();
+    outage.on = false;
+    const over = async () => {
+      clock.advance(limits.nodeWatchMs);
+      return (await lease())?.holderNodeId === "";
+    };
+    await eventually(over, { what: "the round after the outage" });
+    await watch.stop();
+    expect(await fenced()).toEqual(["reclaim"]);
   });
 
   it("runs at once when control starts, and again by the clock", async () => {
