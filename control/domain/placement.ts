@@ -131,9 +131,9 @@ export function checkResource(draft: ResourceDraft): ResourceSpec {
 /** Whoever is an edge itself has no entry that could hold the lease for it, so it could never be let in. */
 function checkExclusive({ exclusiveLeaseMs, minimumAssurance }: ResourceDraft): number {
   if (exclusiveLeaseMs === 0) return 0;
-  const { leaseTtlMinMs, exclusiveLeaseMaxMs } = limits;
-  if (!(exclusiveLeaseMs >= leaseTtlMinMs && exclusiveLeaseMs <= exclusiveLeaseMaxMs)) {
-    const message = `the lease of an exclusive resource lasts ${leaseTtlMinMs / 1_000} s to ${exclusiveLeaseMaxMs / 1_000} s`;
+  const { exclusiveLeaseMinMs, exclusiveLeaseMaxMs } = limits;
+  if (!(exclusiveLeaseMs >= exclusiveLeaseMinMs && exclusiveLeaseMs <= exclusiveLeaseMaxMs)) {
+    const message = `the lease of an exclusive resource lasts ${exclusiveLeaseMinMs / 1_000} s to ${exclusiveLeaseMaxMs / 1_000} s`;
     throw invalid(message, "exclusive_lease_ms");
   }
   if (minimumAssurance === "proved") {

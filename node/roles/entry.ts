@@ -20,7 +20,6 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { TokenBuckets } from "../../lib/rate.ts";
-import type { Hold } from "../lease-holder.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { ContractDesk } from "./contract-desk.ts";
@@ -138,9 +137,27 @@ export class EntryRole {
     if (channelClass !== resource.defaultClass && !resource.allowedClasses.includes(channelClass)) {
       throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
     }
-    const held = isExclusive(resource) ? await this.#hold(resource, correlationId) : undefined;
-    const carried = isExclusive(resource) ? held?.contract : wish.contract;
-    const judged = this.#judge(wish, { class: channelClass, resource, carried }, correlationId);
+    const about = { class: channelClass, resource, carried: wish.contract };
+    const { exclusive } = this.#deps;
+    if (!isExclusive(resource)) return await this.#open(wish, about, correlationId);
+    if (exclusive === undefined) throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
+    const hold = await exclusive.hold(resource).catch((cause: unknown) => {
+      throw failure(holdFailure(cause), ChannelStage.ENTRY, correlationId, cause);
+    });
+    try {
+      const channel = await this.#open(wish, { ...about, carried: hold.contract }, correlationId);
+      exclusive.tie(resource, hold, channel);
+      return channel;
+    } finally {
+      exclusive.settle(resource);
+    }
+  }
+
+  /** Opens a channel under what is carried, at the first egress of the pool that can be reached. */
+  async #open(wish: ChannelWish, about: Omit<Judged, "contract">, correlationId: string): Promise<EdgeChannel> {
+    const { routes } = this.#deps;
+    const { resource, class: channelClass, carried } = about;
+    const judged = this.#judge(wish, about, correlationId);
     const flow = judged.contract?.flowIsolationId || undefined;
     const open = {
       ...{ resource: wish.resource, class: channelClass, origin: wish.origin, correlationId },
@@ -154,7 +171,6 @@ export class EntryRole {
         const channel = await this.#pool.open({ farEdge, ...whose }, open, wish.signal);
         this.#count(channel);
         this.#keep(channel, wish, judged);
-        if (held !== undefined) this.#deps.exclusive?.tie(resource, held, channel);
         return channel;
       } catch (thrown) {
         if (wish.signal?.aborted === true) throw thrown;
@@ -162,15 +178,6 @@ export class EntryRole {
       }
     }
     throw failure(ChannelEnd.NO_PATH, ChannelStage.FABRIC, correlationId, last);
-  }
-
-  /** The lease of an exclusive resource, held already or acquired for this channel. */
-  async #hold(resource: ResourceRoute, correlationId: string): Promise<Hold | undefined> {
-    try {
-      return await this.#deps.exclusive?.hold(resource);
-    } catch (cause) {
-      throw failure(holdFailure(cause), ChannelStage.ENTRY, correlationId, cause);
-    }
   }
 
   /** Verifies what is carried, and holds it against the channel as this entry knows it. */

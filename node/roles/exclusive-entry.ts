@@ -30,10 +30,12 @@ export interface ExclusiveEntryDeps {
 /** What an entry needs of an exclusive resource's lease. */
 export interface ExclusiveHolds {
   /**
-   * The contract to open a channel with.
+   * The contract to open a channel with. It is not given back before `settle`.
    * @throws WeftError as control says, see `holdFailure`.
    */
   hold(resource: ExclusiveResource): Promise<Hold>;
+  /** Every hold that was given is settled, once the channel was tied to it or could not be opened. */
+  settle(resource: ExclusiveResource): void;
   /** Ties a channel that was opened under `hold` to it: it ends with FENCED when the hold does. */
   tie(resource: ExclusiveResource, hold: Hold, channel: EdgeChannel): void;
 }
@@ -46,10 +48,13 @@ export interface ExclusiveResource {
 interface Kept {
   readonly holder: LeaseHolder;
   readonly channels: Set<EdgeChannel>;
+  /** Channels that are being opened. */
+  opening: number;
   /** The fence under which a channel was torn down (XN2); empty: none was. */
   torn: string;
 }
 
+const isUsed = ({ channels, opening }: Kept): boolean => channels.size > 0 || opening > 0;
 const nothingHeld: FenceValue = { epoch: 0n, counter: 0n };
 const fenceText = ({ epoch, counter }: FenceValue): string => `${epoch}.${counter}`;
 
@@ -73,7 +78,18 @@ export class ExclusiveEntry implements ExclusiveHolds {
   }
 
   async hold(resource: ExclusiveResource): Promise<Hold> {
-    return await this.#keptOf(resource).holder.hold();
+    const kept = this.#keptOf(resource);
+    kept.opening += 1;
+    try {
+      return await kept.holder.hold();
+    } catch (thrown) {
+      kept.opening -= 1;
+      throw thrown;
+    }
+  }
+
+  settle(resource: ExclusiveResource): void {
+    this.#keptOf(resource).opening -= 1;
   }
 
   tie(resource: ExclusiveResource, hold: Hold, channel: EdgeChannel): void {
@@ -100,7 +116,7 @@ export class ExclusiveEntry implements ExclusiveHolds {
 
   /** Gives back what nothing runs under: at the end of a drain. */
   async releaseIdle(): Promise<void> {
-    const idle = [...this.#kept.values()].filter(({ channels }) => channels.size === 0);
+    const idle = [...this.#kept.values()].filter((kept) => !isUsed(kept));
     await Promise.all(idle.map(({ holder }) => holder.release()));
   }
 
@@ -114,13 +130,13 @@ export class ExclusiveEntry implements ExclusiveHolds {
       calls: leaseCalls(this.#deps, resource),
       clock,
       log,
-      inUse: () => channels.size > 0,
-      mayRelease: () => channels.size === 0 && kept.torn !== fenceText(holder.current() ?? nothingHeld),
+      inUse: () => isUsed(kept),
+      mayRelease: () => !isUsed(kept) && kept.torn !== fenceText(holder.current() ?? nothingHeld),
       onLost: () => {
         for (const channel of [...channels]) channel.abort(ChannelEnd.FENCED, ChannelStage.ENTRY);
       },
     });
-    const kept: Kept = { holder, channels, torn: "" };
+    const kept: Kept = { holder, channels, opening: 0, torn: "" };
     this.#kept.set(resource.resourceId, kept);
     return kept;
   }

@@ -181,7 +181,7 @@ export type AddResourceRequest = Message<"weft.admin.v1.AddResourceRequest"> & {
   service: string;
 
   /**
-   * 0: not exclusive. 5 s to 10 min: how long another entry waits when the holder dies, and how long the holder lives on when
+   * 0: not exclusive. 3 s to 10 min: how long another entry waits when the holder dies, and how long the holder lives on when
    * it cannot reach control.
    *
    * @generated from field: int64 exclusive_lease_ms = 13;
