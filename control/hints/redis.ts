@@ -70,6 +70,9 @@ class RedisHints implements Hints {
   #connect(options: RedisHintsOptions): Redis {
     const redis = new Redis({
       ...connectionOf(options.url, options.caPem),
+      // The plain protocol, without a word about this client: the fewer kinds of answers, the fewer can be lies.
+      protocol: 2,
+      disableClientInfo: true,
       lazyConnect: true,
       enableOfflineQueue: false,
       autoResubscribe: false,

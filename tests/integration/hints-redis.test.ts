@@ -129,11 +129,37 @@ describe("hints against a hostile or absent Redis", () => {
     expect(sentBytes).toBeLessThan(connections * (limits.hintBytesPerSecond + 64 * 1024 * 1024));
   });
 
+  it("REVIEW-22 hang up on an answer without end, on the connection that only tells", async () => {
+    const answer = Buffer.alloc(256 * 1024, "x");
+    let sentBytes = 0;
+    let connections = 0;
+    const url = await fake((socket) => {
+      connections += 1;
+      socket.write("$1000000000\r\n");
+      const more = (): void => {
+        while (!socket.destroyed && socket.write(answer)) sentBytes += answer.length;
+        sentBytes += answer.length;
+      };
+      socket.on("drain", more);
+      more();
+    });
+    const before = process.memoryUsage().rss;
+    const hints = open(url);
+    const publishing = setInterval(() => hints.publish("feed:cl-a"), 5);
+    await eventually(() => connections > 4, { withinMs: 15_000 });
+    clearInterval(publishing);
+    await hints.close();
+    const grownBytes = process.memoryUsage().rss - before;
+    expect(sentBytes).toBeLessThan(connections * (limits.hintBytesPerSecond + 64 * 1024 * 1024));
+    expect(grownBytes).toBeLessThan(256 * 1024 * 1024);
+  });
+
   it("REVIEW-22 ignore what is no topic", async () => {
     const junk = [
       "*1\r\n$-5\r\n",
-      `*3\r\n$7\r\nmessage\r\n$13\r\nweft:hints:v1\r\n$200\r\n${"x".repeat(200)}\r\n`,
       ":99999999999999999999\r\n",
+      ":1\r\n",
+      `*3\r\n$7\r\nmessage\r\n$13\r\nweft:hints:v1\r\n$200\r\n${"x".repeat(200)}\r\n`,
     ];
     let connections = 0;
     const url = await fake((socket) => {
@@ -144,7 +170,7 @@ describe("hints against a hostile or absent Redis", () => {
     hints.subscribe("feed:cl-a", () => {
       told += 1;
     });
-    await eventually(() => connections > 3, { withinMs: 15_000 });
+    await eventually(() => connections >= junk.length, { withinMs: 15_000 });
     hints.publish("feed:cl-a");
     await eventually(() => told > 0);
     await hints.close();
