@@ -3,6 +3,7 @@
  * sealing key; recorded in the audit log. With the embedded store control must be stopped: a folder has one user.
  */
 
+import { existsSync } from "node:fs";
 import { makeCsr } from "../certs/csr.ts";
 import { generateP256, privateKeyPem } from "../certs/keys.ts";
 import { certificatePem } from "../certs/material.ts";
@@ -32,7 +33,8 @@ export async function recoverControl(
 ): Promise<string> {
   await using closers = new Closers();
   const outside = openOutside(config, over);
-  const sealingKey = openSeal(config);
+  // A key that cannot be used is said before the store is opened; one that is missing, when there is something to recover.
+  const given = existsSync(config.sealingKeyFile) ? openSeal(config) : undefined;
   const sql = await openStore(config, over, outside.log, closers);
   await migrate(sql);
   if (!(await isInitialized(sql))) {
@@ -40,7 +42,7 @@ export async function recoverControl(
       detail: "INSTALLATION_MISSING",
     });
   }
-  const ctx = openContext(config, over, { sql, outside, sealingKey }, closers);
+  const ctx = openContext(config, over, { sql, outside, sealingKey: given ?? openSeal(config) }, closers);
   const keys = generateP256();
   const issued = await recoverOperator(ctx, { name: order.operatorName, csr: await makeCsr(keys) });
   const authority = new Authority(ctx);

@@ -99,6 +99,7 @@ const expectedOf = (method: DescMethod): readonly string[] => {
     case "enrollment.v1.EnrollmentService/Renew":
     case "control.v1.ControlService/WatchSnapshot":
     case "control.v1.ControlService/ReportWorkloads":
+    case "control.v1.ControlService/ReturnFeeds":
     case "heartbeat.v1.HeartbeatService/Beat":
     case "lease.v1.LeaseService/Acquire":
     case "lease.v1.LeaseService/Renew":
@@ -154,6 +155,19 @@ describe("LAW-C1 the table, as everybody through every door", () => {
     expect(open.sort()).toEqual([
       "weft.control.v1.ControlService/WatchSnapshot",
       "weft.enrollment.v1.EnrollmentService/Renew",
+    ]);
+  });
+
+  test("while control learns what a restore lost, nodes may tell and hosts may ask to join, and nothing else", () => {
+    const open = [callerAs("node", "control", { held: true }), callerAs("anonymous", "join", { held: true })].flatMap(
+      (caller) => every.filter((method) => decide(controlPolicy[rpcName(method)], caller).allowed).map(rpcName),
+    );
+    expect(open.filter((name) => name.startsWith("weft.")).sort()).toEqual([
+      "weft.control.v1.ControlService/ReturnFeeds",
+      "weft.control.v1.ControlService/WatchSnapshot",
+      "weft.enrollment.v1.EnrollmentService/Enroll",
+      "weft.enrollment.v1.EnrollmentService/GetTrustBundle",
+      "weft.heartbeat.v1.HeartbeatService/Beat",
     ]);
   });
 
