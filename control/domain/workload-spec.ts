@@ -302,11 +302,6 @@ const kindValues = {
   builtin: WorkloadKind.BUILTIN,
 } as const satisfies Record<WorkloadKindName, WorkloadKind>;
 
-/** The proto enum of a stored kind; UNSPECIFIED for words of another version. */
-export function kindValue(kind: string): WorkloadKind {
-  return kindValues[kind as WorkloadKindName] ?? WorkloadKind.UNSPECIFIED;
-}
-
 /** The stored word of a kind; undefined for UNSPECIFIED and kinds of another version. */
 export function kindText(kind: WorkloadKind): WorkloadKindName | undefined {
   return kinds[kind];

@@ -9,7 +9,7 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { Clock } from "../../lib/clock.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
@@ -40,23 +40,32 @@ export interface NativeProcess {
 
 const umask = 0o077;
 
-/** A variable's value from its file: text without its last line end. */
+/**
+ * A variable's value from its file: text without its last line end. The path was resolved when it was judged: a link that is
+ * there by now is not followed, and what is no plain file is not waited for.
+ */
 function valueIn(name: string, file: string): string {
   const problem = (why: string): never => {
     throw new WeftError("failed_precondition", `the file of the variable ${name} ${why}`, { detail: "VARIABLE_FILE" });
   };
+  let descriptor: number | undefined;
   try {
-    if (statSync(file).size > limits.workloadVariableFileMaxBytes) problem("is too large");
-    const text = readFileSync(file, "utf8").replace(/\r?\n$/, "");
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const facts = fstatSync(descriptor);
+    if (!facts.isFile()) problem("is no plain file");
+    if (facts.size > limits.workloadVariableFileMaxBytes) problem("is too large");
+    const text = readFileSync(descriptor, "utf8").replace(/\r?\n$/, "");
     return text.includes("\0") ? problem("is no text") : text;
   } catch (thrown) {
     if (thrown instanceof WeftError) throw thrown;
     return problem("cannot be read");
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 
 /** The whole environment of a process (NP1). */
-export function environmentOf(plan: LaunchPlan, names: LaunchNames): Record<string, string> {
+function environmentOf(plan: LaunchPlan, names: LaunchNames): Record<string, string> {
   const fromFiles = Object.entries(plan.files).map(([name, file]) => [name, valueIn(name, file)] as const);
   return {
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

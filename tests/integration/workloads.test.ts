@@ -1,6 +1,6 @@
 /** M-A7 workloads of a node as real processes: started, watched, restarted, replaced, ended, and nothing left over. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -194,6 +194,23 @@ describe("LAW-I1 LAW-C6 what a process is given", () => {
     expect(said("group")[0]?.split(/\s+/)).toEqual([String(pid), String(pid)]);
     expect(said("words")).toEqual(["a b $(id) ; ls"]);
     expect(process.umask()).not.toBe(0o077);
+  });
+
+  it("a variable whose file is no plain text is a reason, never a wait", async () => {
+    const secrets = join(bench.dir, "secrets");
+    execFileSync("/usr/bin/env", ["mkfifo", join(secrets, "fifo")]);
+    writeFileSync(join(secrets, "large"), "x".repeat(limits.workloadVariableFileMaxBytes + 1));
+    writeFileSync(join(secrets, "binary"), "a\0b");
+    const wants = (file: string) =>
+      bench.wished(file, sleeper(), { environment: [{ name: "APP_SECRET", file: join(secrets, file) }] });
+    bench.wish(wants("fifo"), wants("large"), wants("binary"));
+    for (const [name, why] of [
+      ["fifo", "is no plain file"],
+      ["large", "is too large"],
+      ["binary", "is no text"],
+    ] as const) {
+      expect((await bench.until(name, "backoff")).lastEnd).toBe(`the file of the variable APP_SECRET ${why}`);
+    }
   });
 
   it.runIf(openWorkloadHost().self.uid === 0)("is another user's rights when it runs as one", async () => {
