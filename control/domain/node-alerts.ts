@@ -41,7 +41,7 @@ const silence: Partial<Record<Health, { readonly kind: AlertKind; readonly detai
   },
   missing: {
     kind: "node-missing",
-    detail: `no beat for more than ${limits.missingAfterMs / 3_600_000} h: bring it back, or revoke it (weft node revoke)`,
+    detail: `no beat for more than ${limits.missingAfterMs / 3_600_000} h, or never one: bring it back, or revoke it (weft node revoke)`,
   },
 };
 

@@ -136,8 +136,6 @@ describe("nodes", () => {
     expect(await ok("group", "assign", "relay-1", "rack-1")).toBe("relay-1 is in group rack-1\n");
     expect(await ok("group", "list")).toMatch(/^berlin\s+gr-\S+.*\n {2}rack-1\s+gr-\S+\s+relay-1\s/m);
     await refused(1, "GROUP_CYCLE", "group", "move", "berlin", "--under", "rack-1");
-    await refused(1, "GROUP_IN_USE", "group", "remove", "rack-1");
-    await refused(2, "INVALID_FIELD", "group", "create", "Rack 2");
     expect(await refused(1, "CLI_NOT_FOUND", "group", "assign", "relay-1", "rack-2")).toContain('"rack-1"');
     expect(await ok("group", "move", "rack-1")).toBe("group rack-1 is a root\n");
     expect(await ok("node", "list", "--health")).toMatch(
@@ -148,7 +146,7 @@ describe("nodes", () => {
     const { alerts } = await json<{ alerts: object[]; truncated: boolean }>("alert", "list", "--all");
     expect(alerts).toBeInstanceOf(Array);
     expect(await ok("cluster", "show")).toMatch(/^role relay\s+\d of \d able$/m);
-  });
+  }, 60_000);
 
   it("lose and get roles and their place in the cluster", async () => {
     await ok("role", "remove", "relay-3", "relay");
