@@ -196,9 +196,10 @@ function callAt(entry: string, files: ClientFiles, resource: string): Call {
   return new Call(session).send({ case: "open", value: { resource } });
 }
 
-/** How a call ends; undefined when its connection was not taken. */
+/** How a call ends; undefined when its connection was not taken, as before the entry knows the client. */
 async function failureOf(call: Call) {
-  await eventually(() => call.closed || call.trailers !== undefined, { what: "the call's end" });
+  const ended = () => call.closed || call.trailers !== undefined;
+  await eventually(ended, { withinMs: 3_000, what: "the call's end" }).catch(() => call.stream.destroy());
   return call.trailers === undefined ? undefined : await call.failure();
 }
 
@@ -236,8 +237,10 @@ describe("an exclusive resource", () => {
     const held = await eventually(
       async () => {
         const call = callAt("entry-1", files, resource.name).send(data("C 1\n"));
-        await eventually(() => call.closed || call.kinds[0] === "opened", { what: "an answer" });
-        return call.closed ? undefined : call;
+        await eventually(() => call.closed || call.trailers !== undefined || call.kinds[0] === "opened", {
+          what: "an answer",
+        });
+        return call.kinds[0] === "opened" ? call : undefined;
       },
       { withinMs: 20_000, everyMs: 200, what: "a channel through the holder" },
     );
