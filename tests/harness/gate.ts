@@ -22,11 +22,11 @@ export class Gate {
     this.#server = server;
   }
 
-  /** Listens on `host` and leads to `port` of loopback. */
-  static async listen(host: string, port: number): Promise<Gate> {
+  /** Listens on `host` and leads to `port` of loopback, or of another address. */
+  static async listen(host: string, port: number, target = "127.0.0.1"): Promise<Gate> {
     const server = createServer({ allowHalfOpen: true, noDelay: true });
     const gate = new Gate(server);
-    server.on("connection", (near) => gate.#join(near, port));
+    server.on("connection", (near) => gate.#join(near, port, target));
     server.listen({ host, port: 0 });
     await once(server, "listening");
     return gate;
@@ -68,8 +68,8 @@ export class Gate {
     else far.resume();
   }
 
-  #join(near: Socket, port: number): void {
-    const far = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
+  #join(near: Socket, port: number, target: string): void {
+    const far = connect({ host: target, port, allowHalfOpen: true, noDelay: true });
     const pair = { near, far };
     this.#pairs.add(pair);
     const over = (): void => {

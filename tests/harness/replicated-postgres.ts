@@ -96,6 +96,11 @@ export class ReplicatedPostgres {
     return `postgres://weft@${a?.host}:${a?.port},${b?.host}:${b?.port}/postgres`;
   }
 
+  /** Both, in the order of their names. */
+  get members(): readonly { readonly host: string; readonly port: number }[] {
+    return [this.#primary, this.#standby].sort((x, y) => x.name.localeCompare(y.name));
+  }
+
   /** host:port of the primary. */
   get primaryName(): string {
     return `${this.#primary.host}:${this.#primary.port}`;
@@ -124,14 +129,14 @@ export class ReplicatedPostgres {
     [this.#primary, this.#standby] = [this.#standby, this.#primary];
   }
 
-  /** Makes the other member a standby of the primary; resolves once commits wait for it. */
+  /** Makes the other member a standby of the primary; resolves once it follows. */
   async rebuild(): Promise<void> {
     const { data } = this.#standby;
     await kill(this.#standby);
     if (data !== "") rmSync(data, { recursive: true, force: true });
     await this.#copy(this.#primary, this.#standby);
     await this.#startMember(this.#standby);
-    await this.untilInSync();
+    await this.untilStreaming();
   }
 
   async stopStandby(): Promise<void> {
@@ -140,20 +145,16 @@ export class ReplicatedPostgres {
 
   async startStandby(): Promise<void> {
     await this.#startMember(this.#standby);
-    await this.untilInSync();
+    await this.untilStreaming();
   }
 
   signalStandby(name: NodeJS.Signals): void {
     this.#standby.server?.signal(name);
   }
 
-  async untilInSync(): Promise<void> {
-    await eventually(
-      async () =>
-        (await this.primary("select 1 from pg_stat_replication where state = 'streaming' and sync_state = 'sync'"))
-          .length > 0,
-      { withinMs: 30_000 },
-    );
+  async untilStreaming(): Promise<void> {
+    const text = "select 1 from pg_stat_replication where state = 'streaming'";
+    await eventually(async () => (await this.primary(text)).length > 0, { withinMs: 30_000 });
   }
 
   async stop(): Promise<void> {
@@ -177,7 +178,7 @@ export class ReplicatedPostgres {
     await this.#startMember(this.#standby);
     await ask(primary, "alter system set synchronous_standby_names = '*'");
     await ask(primary, "select pg_reload_conf()");
-    await this.untilInSync();
+    await this.untilStreaming();
   }
 
   async #copy(from: Member, to: Member): Promise<void> {
