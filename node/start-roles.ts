@@ -97,6 +97,21 @@ function contractDesk({ ports, installationSpki }: RoleParts, { session }: RoleH
   return contracts;
 }
 
+/** Listeners as the newest snapshot wants them, where this node may enter. */
+function startListeners({ ports, ceiling }: RoleParts, entry: EntryRole, undo: Closers): EntryListeners {
+  const listeners = new EntryListeners(ports, ceiling, entry);
+  undo.add("listeners", () => listeners.close());
+  const reconcile = (snapshot: Snapshot | undefined): void => {
+    const roles = snapshot?.self?.roles ?? [];
+    listeners.reconcile(
+      (snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)),
+    );
+  };
+  undo.add("listener subscription", ports.snapshot.onChange(reconcile));
+  reconcile(ports.snapshot.current());
+  return listeners;
+}
+
 /** Starts the data plane with this node's roles; everything is added to `undo`. Rejects when the public port is taken. */
 export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers): Promise<Roles> {
   const { ports, config } = parts;
@@ -158,19 +173,10 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
   undo.add("client surface", () => clients.drain(0));
   undo.add("egress role", () => egress.close());
   undo.add("entry role", () => entry.close());
-  const listeners = new EntryListeners(ports, parts.ceiling, entry);
-  undo.add("listeners", () => listeners.close());
-  const reconcile = (snapshot: Snapshot | undefined): void => {
-    const roles = snapshot?.self?.roles ?? [];
-    listeners.reconcile(
-      (snapshot?.listeners ?? []).filter((listener) => hasRole(roles, NodeRole.ENTRY, listener.organizationId)),
-    );
-  };
-  undo.add("listener subscription", ports.snapshot.onChange(reconcile));
+  const listeners = startListeners(parts, entry, undo);
   undo.add(
     "client cut",
     ports.feed.onChange(() => void clients.rejudge()),
   );
-  reconcile(ports.snapshot.current());
   return { plane, entry, egress, listeners, exclusive };
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
-import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
+import { type Resource, ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
@@ -57,11 +57,12 @@ async function addResource(options: ResourceOptions, name: string): Promise<void
   print(options, answer, () => `resource ${answer.resource?.name} has id ${answer.resource?.id}`);
 }
 
-export function addResourceCommands(program: Command): void {
-  const resource = program
-    .command("resource")
-    .description("resources: what clients ask for by name")
-    .addHelpText("after", groupExamples("weft resource list", "weft resource add db --pool office --target db:5432"));
+function leaseText({ exclusiveLeaseMs, requiresLease }: Resource): string {
+  if (exclusiveLeaseMs !== 0n) return `exclusive, ${Number(exclusiveLeaseMs) / 1_000}s`;
+  return requiresLease ? "needed" : "-";
+}
+
+function addAddCommand(resource: Command): void {
   resource
     .command("add <name>")
     .description("add a resource behind a pool")
@@ -85,6 +86,14 @@ export function addResourceCommands(program: Command): void {
       "\nExamples:\n  weft resource add db --pool office --target db.internal:5432 --service database\n  weft resource add plc --pool office --target 10.0.0.7:502 --exclusive --lease 10s",
     )
     .action(action(addResource));
+}
+
+export function addResourceCommands(program: Command): void {
+  const resource = program
+    .command("resource")
+    .description("resources: what clients ask for by name")
+    .addHelpText("after", groupExamples("weft resource list", "weft resource add db --pool office --target db:5432"));
+  addAddCommand(resource);
   resource
     .command("list")
     .description("list resources")
@@ -101,7 +110,7 @@ export function addResourceCommands(program: Command): void {
         const poolName = namer(pools);
         print(options, { resources }, () =>
           table(
-            ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL", "EXCLUSIVE"],
+            ["ID", "NAME", "KIND", "CLASS", "TARGET", "POOL", "LEASE"],
             resources.map((row) => [
               row.id,
               row.name,
@@ -109,7 +118,7 @@ export function addResourceCommands(program: Command): void {
               enumName(ChannelClass, row.defaultClass),
               row.unixPath || `${row.host}:${row.port}`,
               poolName(row.poolId),
-              row.exclusiveLeaseMs === 0n ? "-" : `${Number(row.exclusiveLeaseMs) / 1_000}s`,
+              leaseText(row),
             ]),
           ),
         );

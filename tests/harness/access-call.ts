@@ -42,7 +42,8 @@ export class Call {
   closed = false;
 
   constructor(session: ClientHttp2Session) {
-    this.stream = session.request({ ":method": "POST", ":path": "/weft.access.v1.AccessService/Connect" });
+    const path = "/weft.access.v1.AccessService/Connect";
+    this.stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
     const deframer = new GrpcDeframer(1 << 20, (bytes) => this.messages.push(fromBinary(ConnectResponseSchema, bytes)));
     this.stream.on("data", (chunk: Buffer) => void deframer.push(chunk));
     this.stream.on("trailers", (trailers) => {

@@ -22,6 +22,7 @@ import { seededRandom } from "../../../lib/random.ts";
 import { createDrainState, createNodeCounters, createNodeEvents, Listeners } from "../../../node/events.ts";
 import type { DataPlanePorts } from "../../../node/plane-ports.ts";
 import type { IdentityHolder, NodeEvent, NodeIdentity, RevocationSubject } from "../../../node/ports.ts";
+import { ContractDesk } from "../../../node/roles/contract-desk.ts";
 import { makePki, type TestPki } from "../../harness/pki.ts";
 import { installation, nowMs, signer } from "../fabric/snapshot/stage.ts";
 
@@ -172,4 +173,9 @@ export function testPorts(snapshot?: Snapshot): TestPorts {
     revokedChanged: () => feeds.notify(),
   };
   return ports;
+}
+
+/** A desk that believes the test's installation. */
+export function deskOf(ports: DataPlanePorts): ContractDesk {
+  return new ContractDesk({ ports, installationSpki: installation.spkiDer });
 }

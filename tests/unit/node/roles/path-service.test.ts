@@ -14,11 +14,10 @@ import { WeftError } from "../../../../lib/errors.ts";
 import { limits } from "../../../../lib/limits.ts";
 import { sharesError } from "../../../../node/ask-hop.ts";
 import type { ClientPathRequest, PathOpener } from "../../../../node/paths.ts";
-import { ContractDesk } from "../../../../node/roles/contract-desk.ts";
 import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
-import { clusterId, installation, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
+import { clusterId, deskOf, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
 
 type Leg = Awaited<ReturnType<PathOpener["openForClient"]>>;
 type LegEvent = Parameters<Parameters<Leg["onEvent"]>[0]>[0];
@@ -103,8 +102,7 @@ function stage(ways: readonly string[] = ["r1"]) {
       };
     },
   } as unknown as PathOpener;
-  const contracts = new ContractDesk({ ports, installationSpki: installation.spkiDer });
-  const service = pathService({ ports, routes, paths: () => paths, offline: () => offline, contracts });
+  const service = pathService({ ports, routes, paths: () => paths, offline: () => offline, contracts: deskOf(ports) });
   const call = (request: OpenClientPathRequest, as: Caller = caller) => {
     const leaving = new AbortController();
     const values = createContextValues().set(kCaller, as);
