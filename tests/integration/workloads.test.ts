@@ -140,7 +140,7 @@ describe("M-A7 health hooks", () => {
     expect(bench.status("asked").reason).toBe("was unwell: health command: exit 1");
     const slow = bench.program("slow-hook", "#!/bin/sh\nsleep 1000\n");
     bench.wish(
-      bench.wished("asked", sleeper(), { health: { command: slow, ...quick, timeoutMs: 50n, startWithinMs: 150n } }),
+      bench.wished("asked", sleeper(), { health: { command: slow, ...quick, timeoutMs: 50n, startWithinMs: 1_500n } }),
     );
     await bench.until("asked", "backoff", ({ reason }) => reason.includes("no end within 50 ms"));
   });
@@ -299,7 +299,9 @@ describe("M-A7 when the agent goes", () => {
     return [agent, pids];
   }
 
-  it("in order, everything it started is gone first; by force, it is gone once the next one starts", async () => {
+  it("in order, everything it started is gone first; by force, it is gone once the next one starts", {
+    timeout: 60_000,
+  }, async () => {
     const own = openWorkloadBench();
     await own.supervisor.close();
     const calm = own.program("calm", "#!/bin/sh\nexec sleep 1000\n");
