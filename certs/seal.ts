@@ -36,6 +36,8 @@ const MAC_PURPOSE = "row-mac";
 
 export class SealingKey {
   readonly #key: Buffer;
+  /** By purpose, of which there are a handful: a row is authenticated with every read of it. */
+  readonly #subkeys = new Map<string, Uint8Array>();
   /** Names the key without telling anything about it, hex. */
   readonly keyId: string;
 
@@ -47,7 +49,11 @@ export class SealingKey {
 
   /** A 32-byte key for one purpose (HKDF-SHA256, RFC 5869). */
   subkey(purpose: string): Uint8Array {
-    return this.#derive(`subkey\0${purpose}`);
+    const known = this.#subkeys.get(purpose);
+    if (known !== undefined) return known;
+    const made = this.#derive(`subkey\0${purpose}`);
+    this.#subkeys.set(purpose, made);
+    return made;
   }
 
   #derive(info: string): Uint8Array {

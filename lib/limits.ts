@@ -182,6 +182,7 @@ export const limits = {
   linkProbeMs: 1 * secondMs,
   /** Of so many samples of a link, one asks the neighbour how it is; the others only measure. */
   linkProbesPerAskCount: 4,
+  callersPerStatementMaxCount: 250,
   /** Watchers of snapshots that are served by one statement. */
   watchersPerStatementMaxCount: 500,
   payloadsPerStatementMaxCount: 50,
@@ -218,6 +219,8 @@ export const limits = {
   factsMaxBytes: 8 * KiB,
   joinAttemptsPerSourcePerSecond: 10,
   rejudgeEveryMs: 1 * secondMs,
+  /** Between two rounds of judging all sessions because something changed. */
+  rejudgeRestMs: 100,
 
   // Snapshots and the revocation feed.
   snapshotLifeMs: 24 * hourMs,

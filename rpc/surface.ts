@@ -16,7 +16,7 @@ import { type ConnectRouter, createConnectRouter, createContextKey, createContex
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import type { Clock, Timer } from "../lib/clock.ts";
+import { type Clock, sleep, type Timer } from "../lib/clock.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
@@ -117,7 +117,8 @@ class OpenSurface implements Surface {
   readonly #raw = new Map<string, RawRoute>();
   readonly #held = new Set<Held>();
   #ticker: Timer | undefined;
-  #judging = false;
+  #judging: Promise<void> | undefined;
+  #judgeAgain = false;
   #draining = false;
 
   constructor(options: SurfaceOptions) {
@@ -262,24 +263,36 @@ class OpenSurface implements Surface {
       if (idle) held.session.close();
       if (sessionMaxMs !== undefined && nowMs - held.startedMs >= sessionMaxMs) held.session.destroy();
     }
-    if (!this.#judging) void this.rejudge();
+    if (this.#judging === undefined) void this.rejudge();
   }
 
-  async rejudge(): Promise<void> {
-    this.#judging = true;
+  /** Who asks during a round is served by one more, `limits.rejudgeRestMs` after it. */
+  rejudge(): Promise<void> {
+    if (this.#judging !== undefined) {
+      this.#judgeAgain = true;
+      return this.#judging;
+    }
+    this.#judging = this.#judgeRounds().finally(() => {
+      this.#judging = undefined;
+    });
+    return this.#judging;
+  }
+
+  async #judgeRounds(): Promise<void> {
+    for (;;) {
+      this.#judgeAgain = false;
+      await Promise.all([...this.#held].map((held) => this.#judgeAnew(held)));
+      if (!this.#judgeAgain || this.#held.size === 0) return;
+      await sleep(this.#options.clock, limits.rejudgeRestMs);
+    }
+  }
+
+  async #judgeAnew(held: Held): Promise<void> {
     try {
-      await Promise.all(
-        [...this.#held].map(async (held) => {
-          try {
-            const verdict = await this.#options.judge(held.socket, held.caller);
-            if (isRefusal(verdict)) this.#end(held, identityRefused(verdict.refused));
-          } catch (error) {
-            this.#options.log.warn("a session could not be judged again", { error: messageOf(error) });
-          }
-        }),
-      );
-    } finally {
-      this.#judging = false;
+      const verdict = await this.#options.judge(held.socket, held.caller);
+      if (isRefusal(verdict)) this.#end(held, identityRefused(verdict.refused));
+    } catch (error) {
+      this.#options.log.warn("a session could not be judged again", { error: messageOf(error) });
     }
   }
 

@@ -144,7 +144,10 @@ export async function main(work) {
 /** Becomes the `weft` command, with the runtime flags of the long-lived processes (docs/decisions/0005). */
 export function becomeWeft(args, options = {}) {
   const { config } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const flagsOf = { "node run": config.dataPlaneFlags, "control run": config.controlFlags };
+  // Only the embedded store needs control's heap kept small; beside a server the collector's own choice is better.
+  const isEmbedded = !args.includes("--postgres-url-file") && !process.env.WEFT_CONTROL_POSTGRES_URL_FILE;
+  const controlFlags = isEmbedded ? config.controlFlags : [];
+  const flagsOf = { "node run": config.dataPlaneFlags, "control run": controlFlags };
   const flags = flagsOf[args.slice(0, 2).join(" ")] ?? [];
   become(pinnedNode, [...flags, join(root, "cli", "bin.ts"), ...args], options);
 }

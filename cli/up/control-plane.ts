@@ -75,7 +75,8 @@ function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOpt
     name: replicaNames(plan)[at] ?? "control",
     role: "control",
     script: "control/bin.ts",
-    runtimeFlags: packageFacts.config.controlFlags,
+    // Only the embedded store needs control's heap kept small (docs/decisions/0005).
+    runtimeFlags: urlFile === undefined ? packageFacts.config.controlFlags : [],
     args: settings,
     logs: layout.logs,
     // The lock of its store is a socket: in a folder that goes away, it goes too, even when control is killed. Paths of

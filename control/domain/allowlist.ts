@@ -9,18 +9,20 @@
 
 import type { SpiffeKind } from "../../certs/spiffe.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { Batch } from "../../lib/batch.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { CERTIFICATES_TOPIC } from "../hints/hints.ts";
 import { appendAudit } from "../store/audit.ts";
-import { type CertificateRow, findCertificate, promoteCertificate } from "../store/certificates.ts";
+import { type CertificateRow, findCertificates, type LeafName, promoteCertificate } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
 import { getIdentity, setIdentityKey } from "../store/identities.ts";
-import { getMembership } from "../store/memberships.ts";
-import { getNode, requireAuthenticNode, setNodeKey } from "../store/nodes.ts";
-import { rolesOf } from "../store/roles.ts";
+import { getMemberships, type MembershipRow } from "../store/memberships.ts";
+import { getNode, getNodes, type NodeRow, setNodeKey } from "../store/nodes.ts";
+import { rolesOfNodes } from "../store/roles.ts";
 import { one } from "../store/sql.ts";
 import { roles as roleWords } from "../store/vocabulary.ts";
+import type { GrantRow } from "./placement.ts";
 import { RestoreHold } from "./restore-hold.ts";
 
 export interface Allowed {
@@ -61,6 +63,12 @@ export class Allowlist {
   readonly hold: RestoreHold;
   readonly #ctx: StoreContext;
   readonly #entries = new Map<string, Entry>();
+  /** A change of trust makes every caller be looked up again at once: they are looked up together. */
+  readonly #looks = new Batch<LeafName, Allowed | NotAllowed>({
+    run: (names) => this.#lookAll(names),
+    maxCount: limits.callersPerStatementMaxCount,
+    queueMaxCount: limits.publicSocketsMaxCount,
+  });
   readonly #unsubscribe: () => void;
   #version: { readonly seq: number; readonly atMs: number } | undefined;
   #asking: Promise<number> | undefined;
@@ -84,7 +92,7 @@ export class Allowlist {
     const version = await this.#currentVersion();
     const kept = this.#entries.get(key);
     if (kept !== undefined && kept.version === version) return kept.verdict;
-    const verdict = await this.#look(issuerKeyId, serial);
+    const verdict = await this.#look({ issuerKeyId, serial });
     if (this.#entries.size >= limits.allowlistEntriesMaxCount) this.#entries.clear();
     this.#entries.set(key, { version, verdict });
     return verdict;
@@ -116,15 +124,9 @@ export class Allowlist {
     }
   }
 
-  async #look(issuerKeyId: string, serial: string): Promise<Allowed | NotAllowed> {
+  async #look(name: LeafName): Promise<Allowed | NotAllowed> {
     try {
-      const row = await findCertificate(this.#ctx.sql, this.#ctx.seal, issuerKeyId, serial);
-      if (row === undefined) return refused("CERTIFICATE_UNKNOWN");
-      if (row.status === "revoked") return refused("CERTIFICATE_REVOKED");
-      if (row.status === "superseded") return refused("CERTIFICATE_SUPERSEDED");
-      const verdict = await this.#subject(row);
-      if (!verdict.allowed || row.status === "current") return verdict;
-      return (await this.#promote(row)) ? verdict : refused("CERTIFICATE_SUPERSEDED");
+      return await this.#looks.ask(name);
     } catch (thrown) {
       if (!(thrown instanceof WeftError) || thrown.reason !== "data_loss") throw thrown;
       this.#ctx.log.error("a stored trust record was altered; its subject is refused", { detail: thrown.detail });
@@ -132,27 +134,48 @@ export class Allowlist {
     }
   }
 
-  async #subject(row: CertificateRow): Promise<Allowed | NotAllowed> {
+  async #lookAll(names: readonly LeafName[]): Promise<readonly (Allowed | NotAllowed)[]> {
+    const rows = await findCertificates(this.#ctx.sql, this.#ctx.seal, names);
+    const live = rows.filter((row) => row?.status === "current" || row?.status === "next");
+    const nodeIds = live.flatMap((row) => (row?.subjectKind === "node" ? [row.subjectId] : []));
+    const nodes = await this.#readNodes([...new Set(nodeIds)]);
+    const verdicts: (Allowed | NotAllowed)[] = [];
+    for (const row of rows) verdicts.push(await this.#verdictOf(row, nodes));
+    return verdicts;
+  }
+
+  async #verdictOf(row: CertificateRow | undefined, nodes: KnownNodes): Promise<Allowed | NotAllowed> {
+    if (row === undefined) return refused("CERTIFICATE_UNKNOWN");
+    if (row.status === "revoked") return refused("CERTIFICATE_REVOKED");
+    if (row.status === "superseded") return refused("CERTIFICATE_SUPERSEDED");
+    const verdict = row.subjectKind === "node" ? nodeVerdict(row, nodes) : await this.#identityVerdict(row);
+    if (!verdict.allowed || row.status === "current") return verdict;
+    return (await this.#promote(row)) ? verdict : refused("CERTIFICATE_SUPERSEDED");
+  }
+
+  async #readNodes(ids: readonly string[]): Promise<KnownNodes> {
+    if (ids.length === 0) return { nodes: new Map(), members: new Map(), grants: new Map() };
     const { sql, seal } = this.#ctx;
-    const { subjectKind, subjectId, scope, spiffe, keyHash, notAfterMs } = row;
-    const base = { allowed: true, subjectKind, subjectId, scope, spiffe, keyHash, notAfterMs } as const;
-    if (subjectKind === "node") {
-      const node = await getNode(sql, scope, subjectId);
-      if (node === undefined) return refused("CERTIFICATE_UNKNOWN");
-      requireAuthenticNode(seal, node);
-      if (node.identityStatus !== "active") return refused("IDENTITY_REVOKED");
-      const membership = await getMembership(sql, seal, scope, subjectId);
-      const grants = await rolesOf(sql, seal, subjectId);
-      const roles = [...new Set(grants.map((grant) => roleWords.value(grant.role)))].filter(
-        (role) => role !== NodeRole.UNSPECIFIED,
-      );
-      return { ...base, organizationId: "", roles, memberActive: membership?.status === "active" };
-    }
+    const nodes = await getNodes(sql, seal, ids);
+    const members = await getMemberships(
+      sql,
+      seal,
+      nodes.map(({ id, clusterId }) => ({ nodeId: id, clusterId })),
+    );
+    return {
+      nodes: new Map(nodes.map((node) => [node.id, node])),
+      members: new Map(members.flatMap((row) => (row === undefined ? [] : [[row.nodeId, row] as const]))),
+      grants: await rolesOfNodes(sql, seal, ids),
+    };
+  }
+
+  async #identityVerdict(row: CertificateRow): Promise<Allowed | NotAllowed> {
+    const { subjectKind, subjectId } = row;
     if (subjectKind !== "client" && subjectKind !== "operator") return refused("CALLER_KIND");
-    const identity = await getIdentity(sql, seal, subjectId);
+    const identity = await getIdentity(this.#ctx.sql, this.#ctx.seal, subjectId);
     if (identity === undefined || identity.kind !== subjectKind) return refused("CERTIFICATE_UNKNOWN");
     if (identity.status !== "active") return refused("IDENTITY_REVOKED");
-    return { ...base, organizationId: identity.organizationId, roles: [], memberActive: true };
+    return { ...allowedBy(row), organizationId: identity.organizationId, roles: [], memberActive: true };
   }
 
   /** The first use of a renewed leaf: it becomes current, the one before it stops. */
@@ -180,6 +203,27 @@ export class Allowlist {
       return true;
     });
   }
+}
+
+/** Nodes and what they were given, read together. */
+interface KnownNodes {
+  readonly nodes: ReadonlyMap<string, NodeRow>;
+  readonly members: ReadonlyMap<string, MembershipRow>;
+  readonly grants: ReadonlyMap<string, readonly GrantRow[]>;
+}
+
+function nodeVerdict(row: CertificateRow, { nodes, members, grants }: KnownNodes): Allowed | NotAllowed {
+  const node = nodes.get(row.subjectId);
+  if (node === undefined || node.clusterId !== row.scope) return refused("CERTIFICATE_UNKNOWN");
+  if (node.identityStatus !== "active") return refused("IDENTITY_REVOKED");
+  const words = (grants.get(node.id) ?? []).map((grant) => roleWords.value(grant.role));
+  const roles = [...new Set(words)].filter((role) => role !== NodeRole.UNSPECIFIED);
+  const memberActive = members.get(node.id)?.status === "active";
+  return { ...allowedBy(row), organizationId: "", roles, memberActive };
+}
+
+function allowedBy({ subjectKind, subjectId, scope, spiffe, keyHash, notAfterMs }: CertificateRow) {
+  return { allowed: true, subjectKind, subjectId, scope, spiffe, keyHash, notAfterMs } as const;
 }
 
 function refused(detail: NotAllowed["detail"]): NotAllowed {

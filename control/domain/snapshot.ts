@@ -19,13 +19,7 @@ import { sleep } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { StoreContext } from "../store/context.ts";
-import {
-  comparePositions,
-  keepPayloads,
-  type NewPayload,
-  type SnapshotPosition,
-  snapshotPosition,
-} from "../store/snapshots.ts";
+import { comparePositions, keepPayloads, type SnapshotPosition, snapshotPosition } from "../store/snapshots.ts";
 import type { Authority } from "./authority.ts";
 import { type DatedView, loadClusterView } from "./cluster-view.ts";
 
@@ -56,8 +50,19 @@ export interface SnapshotSource {
 export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
   const views = new Map<string, KeptView>();
   const resting = new Map<string, Promise<void>>();
-  const payloads = new Batch<NewPayload, Uint8Array>({
-    run: (items) => keepPayloads(deps.sql, deps.seal, items),
+  // In runs of so many, so that a thousand watchers do not keep everything else of this process waiting.
+  const payloads = new Batch<Wanted, Uint8Array>({
+    async run(wanted) {
+      const startedMs = deps.clock.monoMs();
+      const built = wanted.map(({ view, clusterId, nodeId }) => ({
+        key: { clusterId, nodeId, ...positionOf(view.dated) },
+        payload: encodeSnapshot(view.dated, nodeId),
+      }));
+      const kept = await keepPayloads(deps.sql, deps.seal, built);
+      const newest = wanted.at(-1);
+      if (newest !== undefined) newest.view.costMs += deps.clock.monoMs() - startedMs;
+      return kept;
+    },
     maxCount: limits.payloadsPerStatementMaxCount,
     queueMaxCount: limits.publicSocketsMaxCount,
   });
@@ -66,6 +71,7 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
     if (found === undefined) throw clusterNotFound();
     return found;
   });
+  const signingKey = sharedRead((clusterId) => deps.authority.signingKey(clusterId, "snapshot"));
   const load = sharedRead(async (clusterId) => {
     const startedMs = deps.clock.monoMs();
     const dated = await loadClusterView(deps, clusterId);
@@ -91,7 +97,7 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
   /** Everybody who waits for the next view of a cluster waits for the same moment (D4). */
   async function rest(clusterId: string, { readyMs, costMs }: KeptView): Promise<void> {
     const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestFactor);
-    const leftMs = readyMs + restMs - deps.clock.monoMs();
+    const leftMs = readyMs + costMs + restMs - deps.clock.monoMs();
     if (leftMs <= 0) return;
     const running = resting.get(clusterId) ?? sleep(deps.clock, leftMs).finally(() => resting.delete(clusterId));
     resting.set(clusterId, running);
@@ -104,18 +110,21 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
     async build(clusterId, nodeId) {
       const view = await kept(clusterId);
       const at = positionOf(view.dated);
-      const startedMs = deps.clock.monoMs();
-      const built = encodeSnapshot(view.dated, nodeId);
-      view.costMs += deps.clock.monoMs() - startedMs;
-      const payload = await payloads.ask({ key: { clusterId, nodeId, ...at }, payload: built });
-      const { keyId, privateKey, signed } = await deps.authority.signingKey(clusterId, "snapshot");
+      const payload = await payloads.ask({ view, clusterId, nodeId });
+      const { keyId, privateKey, signed } = await signingKey(clusterId);
       const signer = { keyId, privateKey, statement: signed };
       return { ...at, envelope: signSnapshotPayload(signer, { clusterId, nodeId }, payload) };
     },
   };
 }
 
-/** A view, and what it has cost this process so far. */
+interface Wanted {
+  readonly view: KeptView;
+  readonly clusterId: string;
+  readonly nodeId: string;
+}
+
+/** A view, and how long this process has been at it so far. */
 interface KeptView {
   readonly dated: DatedView;
   readonly readyMs: number;

@@ -12,7 +12,7 @@ import { formatSpiffe, type SpiffeKind } from "../../certs/spiffe.ts";
 import { WeftError } from "../../lib/errors.ts";
 import type { Hints } from "../hints/hints.ts";
 import { CERTIFICATES_TOPIC } from "../hints/hints.ts";
-import { isUniqueViolation, one, type Queryable, type Tx } from "./sql.ts";
+import { isUniqueViolation, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
 export type CertificateStatus = "current" | "next" | "superseded" | "revoked";
@@ -84,8 +84,8 @@ export async function insertCertificate(
   status: "current" | "next",
 ): Promise<void> {
   const live = await lockLive(tx, ctx.seal, subject);
-  for (const row of live)
-    if (status === "current" || row.status === "next") await setStatus(tx, ctx.seal, row, "superseded");
+  const replaced = live.filter((row) => status === "current" || row.status === "next");
+  for (const row of replaced) await setStatus(tx, ctx.seal, row, "superseded");
   const spiffe = formatSpiffe(leaf.id);
   const row = {
     ...subject,
@@ -146,6 +146,12 @@ async function setStatus(tx: Tx, seal: TrustSeal, row: CertificateRow, status: C
   );
 }
 
+/** What names a leaf. */
+export interface LeafName {
+  readonly issuerKeyId: string;
+  readonly serial: string;
+}
+
 /** The leaf with that issuer and serial, authenticated, or undefined. */
 export async function findCertificate(
   q: Queryable,
@@ -153,8 +159,22 @@ export async function findCertificate(
   issuerKeyId: string,
   serial: string,
 ): Promise<CertificateRow | undefined> {
-  const text = `select ${columns} from certificate where issuer_key_id = $1 and serial = $2`;
-  return one(authentic(seal, await q.query<CertificateRow>(text, [issuerKeyId, serial])));
+  return (await findCertificates(q, seal, [{ issuerKeyId, serial }]))[0];
+}
+
+/** Leaves by issuer and serial, authenticated, in the order asked; undefined for those that are not known. */
+export async function findCertificates(
+  q: Queryable,
+  seal: TrustSeal,
+  names: readonly LeafName[],
+): Promise<readonly (CertificateRow | undefined)[]> {
+  const rows = await q.query<CertificateRow>(
+    `select ${columns} from certificate where (issuer_key_id, serial) in (
+       select * from unnest($1::text[], $2::text[]))`,
+    [names.map(({ issuerKeyId }) => issuerKeyId), names.map(({ serial }) => serial)],
+  );
+  const known = new Map(authentic(seal, rows).map((row) => [`${row.issuerKeyId}/${row.serial}`, row]));
+  return names.map(({ issuerKeyId, serial }) => known.get(`${issuerKeyId}/${serial}`));
 }
 
 /** The subject's current and next leaves, authenticated; at most one of each. */

@@ -74,6 +74,13 @@ export async function getNode(q: Queryable, clusterId: string, idOrName: string)
   return one(rows);
 }
 
+/** Nodes by id, authenticated; those that are not there are left out. */
+export async function getNodes(q: Queryable, seal: TrustSeal, ids: readonly string[]): Promise<readonly NodeRow[]> {
+  const rows = await q.query<NodeRow>(`select ${columns} from node where id = any($1::text[])`, [ids]);
+  for (const row of rows) requireAuthenticNode(seal, row);
+  return rows;
+}
+
 /** The node with that id or name in the cluster, authenticated; NOT_FOUND when it is not in this cluster. */
 export async function requireNode(
   q: Queryable,

@@ -93,6 +93,16 @@ export async function getRole(q: Queryable, seal: TrustSeal, key: RoleKey): Prom
   return one(authentic(seal, rows));
 }
 
+/** What several nodes were granted, authenticated, by node. */
+export async function rolesOfNodes(
+  q: Queryable,
+  seal: TrustSeal,
+  nodeIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly GrantRow[]>> {
+  const rows = await q.query<RoleRow>(`${selectText} where r.node_id = any($1::text[])`, [nodeIds]);
+  return Map.groupBy(authentic(seal, rows), (row) => row.nodeId);
+}
+
 /** What a node was granted, authenticated. */
 export async function rolesOf(q: Queryable, seal: TrustSeal, nodeId: string): Promise<readonly GrantRow[]> {
   const rows = await q.query<RoleRow>(`${selectText} where r.node_id = $1 order by r.role, r.organization_id`, [

@@ -96,7 +96,7 @@ export function macFields(key: PayloadKey, payload: Uint8Array): MacField[] {
 }
 
 /** A payload, and what it is for. */
-export interface NewPayload {
+interface NewPayload {
   readonly key: PayloadKey;
   readonly payload: Uint8Array;
 }
