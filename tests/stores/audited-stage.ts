@@ -66,6 +66,9 @@ const descriptions: Record<keyof ControlServices, DescService> = {
   workload: WorkloadService,
 };
 
+/** Every service of control. */
+export const controlServices: readonly DescService[] = Object.values(descriptions);
+
 export interface AuditedStage {
   readonly world: World;
   readonly clusterId: string;
