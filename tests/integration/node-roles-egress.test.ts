@@ -3,7 +3,9 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { EdgeChannel } from "../../edge/channel.ts";
+import { encodeContract, signContract } from "../../fabric/contract.ts";
 import { CreditPool } from "../../fabric/trunk/credit.ts";
+import { LeaseContractSchema, LeaseKind } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import { ChannelClass, NodeRole, OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { PathOfferSchema, PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
@@ -13,7 +15,6 @@ import { systemRandom } from "../../lib/random.ts";
 import { createCeilingJudge } from "../../node/ceiling.ts";
 import { loadNodeConfig } from "../../node/config.ts";
 import type { OpenedPath, PathOpener, PathRequest } from "../../node/paths.ts";
-import { ContractDesk } from "../../node/roles/contract-desk.ts";
 import { createEgressRole, type EgressRole } from "../../node/roles/egress.ts";
 import { type ChannelWish, EntryRole } from "../../node/roles/entry.ts";
 import type { Routes } from "../../node/roles/routes.ts";
@@ -21,7 +22,7 @@ import type { Caller } from "../../rpc/caller.ts";
 import { dialPath, type EdgeListener, type Identities, listenForPaths, makeIdentities } from "../harness/edge-paths.ts";
 import { eventually } from "../harness/eventually.ts";
 import { freePort } from "../harness/loopback.ts";
-import { selfId, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
+import { deskOf, selfId, signer, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
 
 const { ceiling: defaults } = loadNodeConfig({ env: {}, flags: { stateDir: "s", control: "c:1" } });
 const ceiling = createCeilingJudge({ ...defaults, targets: [{ cidr: "127.0.0.1/32", fromPort: 1, toPort: 65_535 }] });
@@ -68,6 +69,7 @@ function egressSnapshot(over: object = {}) {
     resourceTargets: [
       { ...place, name: "echo", port: targetPort },
       { ...place, name: "dead", port: deadPort },
+      { ...place, name: "leased", port: targetPort, resourceId: "rs-1", requiresLease: true },
       { ...place, name: "metadata", host: "169.254.169.254", port: 80 },
     ],
     listenerGrants: names.map((resourceName) => ({
@@ -109,7 +111,7 @@ beforeEach(async () => {
     ceiling,
     processPool: new CreditPool(limits.processReceivePoolBytes),
     newChannels: () => newChannels.far,
-    contracts: new ContractDesk({ ports: far, installationSpki: new Uint8Array() }),
+    contracts: deskOf(far),
   });
   listener = await listenForPaths(identities, ({ tls, raw }) =>
     egress.onPathEnd({
@@ -146,7 +148,7 @@ beforeEach(async () => {
     paths,
     processPool: new CreditPool(limits.processReceivePoolBytes),
     newChannels: () => newChannels.near,
-    contracts: new ContractDesk({ ports: near, installationSpki: new Uint8Array() }),
+    contracts: deskOf(near),
   });
 });
 
@@ -270,6 +272,50 @@ describe("the egress decides for itself", () => {
     expect(await failureOf(opened())).toEqual({ detail: "NOT_ALLOWED", stage: "EGRESS" });
     expect(before.destroyed).toBe(false);
     before.destroy();
+  });
+});
+
+describe("M-A24 the egress holds what an entry that checks nothing carries", () => {
+  const origin = { ...wish().origin, assurance: OriginAssurance.ENTRY_ASSERTED, clientId: "ct-1", listenerId: "" };
+  const clients = [{ clientId: "ct-1", organizationId: "org-1" }];
+  const lease = (over: object = {}): Uint8Array => {
+    const atMs = Math.floor(systemClock.nowMs());
+    const fields = {
+      ...{ clusterId: "cl-a", leaseId: "sl-1", kind: LeaseKind.SERVICE_CHANNEL, resourceId: "rs-1" },
+      ...{ organizationId: "org-1", clientId: "ct-1", entryNodeId: "nd-entry", fence: { epoch: 1n, counter: 1n } },
+      ...{ issuedAtMs: BigInt(atMs), notAfterMs: BigInt(atMs + 60_000), ...over },
+    };
+    const signed = signContract(signer("contract", "cl-a", undefined, atMs), create(LeaseContractSchema, fields));
+    return encodeContract(signed);
+  };
+  const carried = async (contract: Uint8Array | undefined, flowIsolationId = ""): Promise<EdgeChannel> => {
+    far.show(egressSnapshot({ clients, endedLeaseIds: ["sl-ended"] }));
+    const open = { resource: "leased", class: ChannelClass.INTERACTIVE, origin, correlationId: "c", flowIsolationId };
+    const far1 = { farEdge: "nd-egress", organizationId: "org-1" };
+    const channel = await entry.trunkPool.open(far1, { ...open, ...(contract === undefined ? {} : { contract }) });
+    channel.on("error", () => {});
+    await channel.opened;
+    return channel;
+  };
+
+  it.each<[string, () => Uint8Array | undefined, string]>([
+    ["nothing", () => undefined, "CONTRACT_MISSING"],
+    ["another entry's", () => lease({ entryNodeId: "nd-other" }), "CONTRACT_ENTRY"],
+    ["another client's", () => lease({ clientId: "ct-2" }), "CONTRACT_CLIENT"],
+    ["another class", () => lease({ channelClass: ChannelClass.BULK }), "CONTRACT_CHANNEL_CLASS"],
+    ["one that ended", () => lease({ leaseId: "sl-ended" }), "CONTRACT_ENDED"],
+    ["half of one", () => lease().subarray(0, 200), "CONTRACT_MALFORMED"],
+  ])("%s: refused, and operators are told why", async (_what, make, reason) => {
+    expect(await failureOf(carried(make()))).toEqual({ detail: "NOT_ALLOWED", stage: "EGRESS" });
+    expect(far.seen.find(({ kind }) => kind === "contract_refused")?.facts).toMatchObject({ stage: "egress", reason });
+  });
+
+  it("the right one: taken, on a trunk of its flow, and ended with its lease", async () => {
+    const channel = await carried(lease());
+    expect(await failureOf(carried(lease({ flowIsolationId: "f-1" }), "f-1"))).toMatchObject({ stage: "EGRESS" });
+    far.show(egressSnapshot({ clients, endedLeaseIds: ["sl-1"] }));
+    await eventually(() => channel.errored !== null, { what: "the end" });
+    expect(channel.errored).toMatchObject({ detail: "REVOKED", metadata: { stage: "EGRESS" } });
   });
 });
 
