@@ -9,7 +9,7 @@ import type { Health } from "../domain/health.ts";
 import type { ReportedListener } from "./nodes.ts";
 import type { SnapshotPosition } from "./snapshots.ts";
 import type { Queryable } from "./sql.ts";
-import { one } from "./sql.ts";
+import { LOCAL_DURABILITY, one } from "./sql.ts";
 
 export interface BeatReport {
   readonly clusterId: string;
@@ -64,7 +64,7 @@ export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): P
     auditHash: auditHash === null ? null : Buffer.from(auditHash).toString("hex"),
   }));
   return await q.query<BeatAnswer>(
-    `with clock as materialized (select now_ms() as at_ms), beat as materialized (
+    `with clock as materialized (select now_ms() as at_ms, ${LOCAL_DURABILITY} as durability), beat as materialized (
        select r.*, c.at_ms, c.at_ms - r."sentAtMs" - r."halfTripMs" as skew_ms, m.mac,
          array(select jsonb_array_elements_text(r.capabilities)) as capable
        from clock c, jsonb_to_recordset($1::jsonb) as r ("clusterId" text, "nodeId" text, "bootId" text, seq bigint,

@@ -1,6 +1,6 @@
 /** The link inventory: the newest word of each end of each link about its reachability. */
 
-import type { Queryable } from "./sql.ts";
+import { LOCAL_DURABILITY, type Queryable } from "./sql.ts";
 
 export const linkStates = ["up", "dialing", "waiting", "draining"] as const;
 export type LinkStateName = (typeof linkStates)[number];
@@ -38,7 +38,7 @@ export async function replaceProofs(
      insert into link_proof (cluster_id, from_node_id, to_node_id, state, reverse, last_success_at_ms, last_failure,
        last_failure_at_ms)
      select $1, $2, "toNodeId", state, reverse, least("lastSuccessAtMs", now_ms()), "lastFailure",
-       least("lastFailureAtMs", now_ms()) from said
+       least("lastFailureAtMs", now_ms()) from said, (select ${LOCAL_DURABILITY}) as durability
      on conflict (from_node_id, to_node_id) do update set state = excluded.state, reverse = excluded.reverse,
        last_success_at_ms = excluded.last_success_at_ms, last_failure = excluded.last_failure,
        last_failure_at_ms = excluded.last_failure_at_ms, reported_at_ms = excluded.reported_at_ms`,

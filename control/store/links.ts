@@ -8,7 +8,7 @@
 import { limits } from "../../lib/limits.ts";
 import type { LinkValues, Measurements, NodeValues, PublishedNode } from "../domain/measurements.ts";
 import type { Queryable, Tx } from "./sql.ts";
-import { one } from "./sql.ts";
+import { LOCAL_DURABILITY, one } from "./sql.ts";
 
 const valueColumns = `rtt_ms as "rttMs", jitter_ms as "jitterMs", loss_share as "lossShare",
   reliability_share as "reliabilityShare", bandwidth_bytes_per_second as "bandwidthBytesPerSecond",
@@ -26,7 +26,7 @@ function insertText(table: "link_sample" | "published_link", measuredAt: string)
   return `insert into ${table} (cluster_id, from_node_id, to_node_id, rtt_ms, jitter_ms, loss_share, reliability_share,
       bandwidth_bytes_per_second, recent_failures, measured_at_ms)
     select $1, "fromNodeId", "toNodeId", "rttMs", "jitterMs", "lossShare", "reliabilityShare", "bandwidthBytesPerSecond",
-      "recentFailures", ${measuredAt} from ${recordset}
+      "recentFailures", ${measuredAt} from ${recordset}${table === "link_sample" ? `, (select ${LOCAL_DURABILITY}) as durability` : ""}
     on conflict (from_node_id, to_node_id) do update set ${assignments}`;
 }
 

@@ -45,6 +45,13 @@ export interface Sql extends Queryable {
   close(): Promise<void>;
 }
 
+/**
+ * In a statement that only observes (beats, link samples): what it writes need not reach a standby, and must not wait for one
+ * that is away. Part of something the statement selects, or it is not evaluated.
+ */
+export const LOCAL_DURABILITY = `set_config('synchronous_commit',
+  case current_setting('synchronous_commit') when 'off' then 'off' else 'local' end, true)`;
+
 /** The SQLSTATE found along the cause chain of anything thrown, or undefined. */
 export function sqlState(thrown: unknown): string | undefined {
   for (let at = thrown, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) {

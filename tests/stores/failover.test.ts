@@ -1,12 +1,16 @@
 /** The primary is lost and a standby promoted, again and again, while replicas issue, revoke, fence and record. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { appendAudit } from "../../control/store/audit.ts";
+import { recordBeats } from "../../control/store/beats.ts";
+import { replaceProofs } from "../../control/store/link-proofs.ts";
+import { recordSamples } from "../../control/store/links.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { meetPrimary } from "../../control/store/terms.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
-import { type ControlCluster, controlCluster, openCluster, storeContext } from "../harness/control-cluster.ts";
+import { addNode, type ControlCluster, controlCluster, openCluster, storeContext } from "../harness/control-cluster.ts";
 import { runs } from "../harness/counts.ts";
 import { eventually } from "../harness/eventually.ts";
 import { ReplicatedPostgres } from "../harness/replicated-postgres.ts";
@@ -79,6 +83,33 @@ it("LAW-C4 M-L6 a commit whose standby is waited for in vain counts as unknown, 
   await pair.startStandby();
   await eventually(() => ledger.change(replica, "revocation").then(() => true));
   expect(await ledger.missingFrom(replica.ctx.sql)).toEqual([]);
+}, 60_000);
+
+it("M-L6 what nodes only report waits for no standby", async () => {
+  const [replica] = replicas;
+  if (replica === undefined) throw new Error("no replica");
+  const nodes = [await addNode(replica, "relay-1"), await addNode(replica, "relay-2")];
+  const [from = "", to = ""] = nodes.map(({ id }) => id);
+  const { clusterId, ctx } = replica;
+  // Put in past the services, which would have recorded their serials.
+  for (const { id, serialHex: serial } of nodes)
+    await ctx.sql.tx((tx) =>
+      appendAudit(tx, { actor: "test", action: "added", object: `node/${id}`, after: { serial } }),
+    );
+  await pair.stopStandby();
+  const beat = {
+    ...{ clusterId, nodeId: from, bootId: "b", seq: 1, sentAtMs: Date.now(), halfTripMs: 0, load: 0, draining: false },
+    ...{ snapshotEpoch: 1, snapshotVersion: 1, feedEpoch: 1, feedSeq: 0, capabilities: [], version: "", listeners: [] },
+    ...{ operatorAddress: "", auditSeq: 0, auditHash: null },
+  };
+  expect(await recordBeats(ctx.sql, [beat])).toHaveLength(1);
+  const link = { fromNodeId: from, toNodeId: to, measuredAtMs: Date.now(), rttMs: 1 };
+  await recordSamples(ctx.sql, clusterId, [link]);
+  const proof = { fromNodeId: from, toNodeId: to, state: "up", reverse: false, lastSuccessAtMs: 1 } as const;
+  await replaceProofs(ctx.sql, clusterId, from, [{ ...proof, lastFailure: "", lastFailureAtMs: 0 }]);
+  expect(await pair.primary("select from pg_stat_activity where wait_event = 'SyncRep'")).toEqual([]);
+  await pair.startStandby();
+  await eventually(() => new Ledger().change(replica, "revocation").then(() => true));
 }, 60_000);
 
 it(
