@@ -297,6 +297,7 @@ export const limits = {
   // The audit chain (fabric/audit/): what a witness keeps, how an export is read and sent, how often witnesses are asked.
   auditWitnessHeadsMaxCount: 64,
   auditedSerialsMaxCount: 100,
+  auditObjectMaxChars: 300,
   auditLineMaxBytes: 16 * MiB,
   auditExportPageBytes: 256 * KiB,
   auditWitnessCheckMs: 10 * secondMs,

@@ -74,6 +74,7 @@ export function tokenService(deps: ServiceDeps): ServiceImpl<typeof TokenService
           action: "token.revoked",
           object: `token/${request.tokenId}`,
           clusterId: cluster.id,
+          after: { status: "revoked" },
         },
         (tx) => revokeToken(tx, cluster.id, request.tokenId),
       );

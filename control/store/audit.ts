@@ -16,6 +16,7 @@ import {
   sameHash,
 } from "../../fabric/audit/chain.ts";
 import { assert, WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
 import { isConflict, one, type Queryable, type Sql, storeError, type Tx } from "./sql.ts";
 import { canonicalJson } from "./trust.ts";
 
@@ -60,6 +61,11 @@ export async function appendAudits(tx: Tx, entries: readonly AuditEntry[]): Prom
   }
 }
 
+/** What a refused request called something may be any text: without characters a terminal obeys, and not longer than this. */
+function objectText(object: string): string {
+  return object.slice(0, limits.auditObjectMaxChars).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "?");
+}
+
 type Appended = Pick<AuditRecord, "seq" | "atMs" | "prevHash" | "hash">;
 
 async function append(tx: Tx, entries: readonly AuditEntry[]): Promise<AuditHead> {
@@ -68,7 +74,7 @@ async function append(tx: Tx, entries: readonly AuditEntry[]): Promise<AuditHead
     clusterId: entry.clusterId ?? "",
     organizationId: entry.organizationId ?? "",
     action: entry.action,
-    object: entry.object,
+    object: objectText(entry.object),
     beforeJson: entry.before === undefined ? "" : canonicalJson(entry.before),
     afterJson: entry.after === undefined ? "" : canonicalJson(entry.after),
     result: entry.result ?? "ok",

@@ -4,6 +4,7 @@ import { appendAudits, listAudit, verifyAudit } from "../../control/store/audit.
 import { openPostgres } from "../../control/store/pg.ts";
 import { ChainWalk } from "../../fabric/audit/chain.ts";
 import type { AuditChain, AuditWitness } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import { startPostgres } from "../harness/postgres.ts";
 import { createWorld, joinNode, Replica, type World } from "./control-world.ts";
@@ -108,6 +109,20 @@ describeStores("M-A9 the audit chain", (store) => {
     const added = await listAudit(world.sql, { clusterId: "", afterSeq: before, limit: 100 });
     expect(added.map(({ actor }) => actor)).toEqual(texts.map((text) => `system${text}`));
     expect(await headSeq(world)).toBe(head.seq);
+  });
+
+  it("keeps nothing that a refused request chose the size of, and nothing a terminal obeys", async () => {
+    const requestId = `x\u001b[2J\u202e\u0000${"y".repeat(20_000)}`;
+    const rejected = world.operator.requests.rejectRequest({ clusterId: world.clusterId, requestId, reason: "no" });
+    await expect(rejected).rejects.toBeInstanceOf(WeftError);
+    const shown = world.operator.requests.rejectRequest({
+      clusterId: world.clusterId,
+      requestId: `${"z".repeat(9_999)}`,
+    });
+    await expect(shown).rejects.toMatchObject({ reason: "not_found" });
+    const [last] = await listAudit(world.sql, { clusterId: "", afterSeq: (await headSeq(world)) - 1, limit: 1 });
+    expect(last).toMatchObject({ action: "request.rejected", result: "refused:REQUEST_NOT_FOUND" });
+    expect(last?.object).toMatch(/^request\/z{200,300}$/);
   });
 
   it("pages oldest first, the newest page without a start", async () => {

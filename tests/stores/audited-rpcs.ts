@@ -145,7 +145,7 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
   "weft.admin.v1.TokenService/RevokeToken": {
     call: ({ operator, clusterId, ids }) =>
       operator(TokenService).revokeToken({ clusterId, tokenId: ids.get("token") ?? "" }),
-    ...{ action: "token.revoked", object: "token/" },
+    ...{ action: "token.revoked", object: "token/", after: true },
   },
   "weft.admin.v1.RoleService/AssignRole": {
     call: ({ operator, clusterId }) => operator(RoleService).assignRole({ clusterId, nodeId: "edge-1", grant }),
