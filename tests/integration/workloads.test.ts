@@ -1,11 +1,12 @@
 /** M-A7 workloads of a node as real processes: started, watched, restarted, replaced, ended, and nothing left over. */
 
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -283,16 +284,24 @@ describe("M-A7 logs", () => {
 
 describe("M-A7 when the agent goes", () => {
   const mine: number[] = [];
+  const leftOpenAt = 25;
   afterAll(() => {
     for (const pid of mine) if (isRunning(pid)) process.kill(pid, "SIGKILL");
   });
 
   /** An agent in a process of its own, with what it started. */
-  async function startAgent(own: WorkloadBench, ...wished: Wished[]): Promise<[ChildProcess, number[]]> {
+  async function startAgent(
+    own: WorkloadBench,
+    ...wished: Wished[]
+  ): Promise<[ChildProcessByStdio<Writable, Readable, null>, number[]]> {
     const snapshot = toJsonString(SnapshotSchema, create(SnapshotSchema, { workloads: wished }));
+    // A descriptor that whoever starts the agent left open, where the runtime does not look for such.
+    const leftOpen = openSync("/dev/null", "r");
+    const nothing = Array.from({ length: leftOpenAt - 3 }, () => "ignore" as const);
     const agent = spawn(process.execPath, [join(repository, "tests/harness/workload-agent.ts"), own.dir, snapshot], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
+      stdio: ["pipe", "pipe", "inherit", ...nothing, leftOpen],
+    }) as ChildProcessByStdio<Writable, Readable, null>;
+    closeSync(leftOpen);
     const [line] = (await once(createInterface({ input: agent.stdout }), "line")) as [string];
     const pids = JSON.parse(line) as number[];
     mine.push(agent.pid ?? 0, ...pids);
@@ -304,7 +313,7 @@ describe("M-A7 when the agent goes", () => {
   }, async () => {
     const own = openWorkloadBench();
     await own.supervisor.close();
-    const calm = own.program("calm", "#!/bin/sh\nexec sleep 1000\n");
+    const calm = own.program("calm", `#!/bin/sh\nls /proc/$$/fd > ${own.dir}/descriptors\nexec sleep 1000\n`);
     const daemon = own.program(
       "daemon",
       `#!/bin/sh\nsetsid sh -c 'echo $$ > ${own.dir}/escaped; exec sleep 1000' &\nexec sleep 1000\n`,
@@ -321,6 +330,8 @@ describe("M-A7 when the agent goes", () => {
     const [first, pids] = await startAgent(own, ...wishes);
     const others = [await numberIn("escaped"), await numberIn("blank")];
     mine.push(...others);
+    const open = await eventually(() => readFileSync(join(own.dir, "descriptors"), "utf8").trim() || undefined);
+    expect(open.split("\n").filter((each) => each !== scriptDescriptor)).toEqual(["0", "1", "2"]);
     first.kill("SIGKILL");
     await once(first, "exit");
     // Said in the documents: by force, they run on, and nobody looks after them.
@@ -337,7 +348,7 @@ describe("M-A7 when the agent goes", () => {
     expect(again.map(isRunning)).toEqual([true, true, true]);
     await own.supervisor.close();
 
-    second.stdin?.end();
+    second.stdin.end();
     expect((await once(second, "exit"))[0]).toBe(0);
     expect(again.map(isRunning)).toEqual([false, false, false]);
     await own.close();

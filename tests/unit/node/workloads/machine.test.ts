@@ -123,6 +123,27 @@ describe("M-A7 a workload from wish to end", () => {
     expect((wakeAtMs(bench.state) ?? 0) - bench.nowMs).toBe(100);
   });
 
+  it("that crashes now and then, but not too often within the window, never fails", () => {
+    const bench = new Bench();
+    bench.wish(run());
+    for (let crash = 0; crash < 5 * policy.restartsMaxCount; crash += 1) {
+      bench.tell({ kind: "spawned" });
+      bench.tell({ kind: "ended", how: "exit 1" }, policy.windowMs / policy.restartsMaxCount);
+      expect(bench.at).toBe("backoff");
+      bench.due();
+    }
+  });
+
+  it("is replaced at once, even while the one before is ended for being unwell", () => {
+    const bench = new Bench();
+    bench.wish(run("a", { health: { failuresMaxCount: 1, startWithinMs: 1_000 } }));
+    bench.tell({ kind: "healthy" });
+    expect(bench.tell({ kind: "unwell", reason: "sick" })).toEqual(["term"]);
+    expect(bench.wish(run("b"))).toEqual([]);
+    expect(bench.tell({ kind: "ended", how: "exit 0" })).toEqual(["spawn"]);
+    expect(bench.state).toMatchObject({ started: { fingerprint: "b" }, restarts: 0 });
+  });
+
   it("with a health hook runs once it is well, and is ended when it is not", () => {
     const bench = new Bench();
     bench.wish(run("a", withHealth));

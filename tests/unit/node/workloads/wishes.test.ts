@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { parseSpiffe } from "../../../../certs/spiffe.ts";
-import { SnapshotSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { NodeRole } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { WorkloadState } from "../../../../gen/weft/control/v1/control_pb.ts";
+import { NodeRole } from "../../../../gen/weft/fabric/v1/role_pb.ts";
+import { SnapshotSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WorkloadKind } from "../../../../gen/weft/fabric/v1/workload_pb.ts";
 import { limits } from "../../../../lib/limits.ts";
 import type { NodeIdentity, RevocationSubject } from "../../../../node/ports.ts";
@@ -16,7 +16,10 @@ const leaf = { keyHash: "ab12", id: parseSpiffe(spiffe) };
 const identity = { current: () => ({ leaf }) as unknown as NodeIdentity };
 const workloads = [{ name: "web", spec: { kind: WorkloadKind.NATIVE } }];
 const snapshot = create(SnapshotSchema, { workloads, notAfterMs: 1n });
-const ports = (isRevoked: (subject: RevocationSubject) => boolean, current: typeof snapshot | undefined = snapshot) => ({
+const ports = (
+  isRevoked: (subject: RevocationSubject) => boolean,
+  current: typeof snapshot | undefined = snapshot,
+) => ({
   identity,
   snapshot: { current: () => current },
   feed: { isRevoked },
