@@ -19,7 +19,7 @@ import {
   type SignedContract,
   SignedContractSchema,
 } from "../gen/weft/fabric/v1/contract_pb.ts";
-import { ChannelClass, type ServiceClass } from "../gen/weft/fabric/v1/role_pb.ts";
+import { ChannelClass, ServiceClass } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceTarget } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -183,6 +183,7 @@ export interface ContractQuestion {
   readonly resourceId: string;
   readonly organizationId: string;
   readonly poolId: string;
+  /** UNSPECIFIED where this hop is not told, which is only where no contract is needed. */
   readonly serviceClass: ServiceClass;
   /** The class the channel runs in; UNSPECIFIED where that is not settled yet (a path), and is judged later. */
   readonly channelClass: ChannelClass;
@@ -210,7 +211,8 @@ export function judgeContract(contract: LeaseContract, question: ContractQuestio
   const isNobody = contract.kind === LeaseKind.SERVICE_CHANNEL && question.clientId === "";
   if (isNobody || (clientId !== "" && clientId !== question.clientId)) return "CONTRACT_CLIENT";
   if (contract.entryNodeId !== question.entryNodeId) return "CONTRACT_ENTRY";
-  if (contract.serviceClass !== question.serviceClass) return "CONTRACT_SERVICE_CLASS";
+  const isUntold = question.needs === LeaseKind.UNSPECIFIED && question.serviceClass === ServiceClass.UNSPECIFIED;
+  if (!isUntold && contract.serviceClass !== question.serviceClass) return "CONTRACT_SERVICE_CLASS";
   const isOpen = channelClass === ChannelClass.UNSPECIFIED || question.channelClass === ChannelClass.UNSPECIFIED;
   if (!isOpen && channelClass !== question.channelClass) return "CONTRACT_CHANNEL_CLASS";
   if ((route?.poolId ?? "") !== "" && route?.poolId !== question.poolId) return "CONTRACT_ROUTE";

@@ -180,6 +180,7 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
       .filter((resource) => covers(scope("resourceRoutes"), resource.organizationId))
       .map((resource) => ({
         ...routeFields(resource),
+        serviceClass: resource.serviceClass,
         exclusiveLeaseMs: BigInt(resource.exclusiveLeaseMs),
       })),
   }),
@@ -209,6 +210,8 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
       host: resource.host,
       port: resource.port,
       unixPath: resource.unixPath,
+      // For contracts only: where none is needed, nodes from before contracts get what they know.
+      ...(resource.requiresLease || resource.exclusiveLeaseMs > 0 ? { serviceClass: resource.serviceClass } : {}),
       exclusiveLeaseMs: BigInt(resource.exclusiveLeaseMs),
       ...(resource.leastFence === undefined ? {} : { leastFence: fenceFields(resource.leastFence) }),
     })),
@@ -320,8 +323,8 @@ function entryGrants(carried: OrganizationScope, other: ViewNode): { role: NodeR
 
 function routeFields(resource: ViewResource) {
   const { resourceId, name, organizationId, poolId, kind, defaultClass, minimumAssurance } = resource;
-  const { serviceClass, requiresLease } = resource;
-  const classes = { defaultClass, allowedClasses: [...resource.allowedClasses], serviceClass };
+  const { requiresLease } = resource;
+  const classes = { defaultClass, allowedClasses: [...resource.allowedClasses] };
   return { resourceId, name, organizationId, poolId, kind, ...classes, minimumAssurance, requiresLease };
 }
 

@@ -82,7 +82,9 @@ afterAll(async () => {
 
 const clients: Client[] = [];
 const sessions: ClientHttp2Session[] = [];
+const channels: EdgeChannel[] = [];
 afterEach(async () => {
+  for (const channel of channels.splice(0)) channel.destroy();
   for (const session of sessions.splice(0)) session.destroy();
   await Promise.all(clients.splice(0).map((client) => client.close()));
 });
@@ -97,6 +99,7 @@ async function open(
   clients.push(client);
   const channel = await client.open(resource, { ...(lease === undefined ? {} : { lease }), ...options });
   channel.on("error", () => {});
+  channels.push(channel);
   return channel;
 }
 

@@ -244,6 +244,12 @@ describe("what a contract leaves open", () => {
     expect(carried(signed(), { ...free, flowIsolationId: "flow-7", clientId: "cn-other" })).toBe("CONTRACT_CLIENT");
   });
 
+  it("is its service class, to a hop that is not told the resource's because nothing is needed", () => {
+    const untold = { ...question, serviceClass: ServiceClass.UNSPECIFIED };
+    expect(judgeContract(contractOf(), { ...untold, needs: LeaseKind.UNSPECIFIED })).toBeUndefined();
+    expect(judgeContract(contractOf(), untold)).toBe("CONTRACT_SERVICE_CLASS");
+  });
+
   it("M-A24 nothing else: any channel that differs in one field is refused", () => {
     const other = fc.stringMatching(/^[a-z0-9-]{1,20}$/);
     const field = fc.constantFrom(

@@ -846,7 +846,7 @@ export type ResourceTarget = Message<"weft.fabric.v1.ResourceTarget"> & {
   requiresLease: boolean;
 
   /**
-   * What contracts name.
+   * What contracts name; absent where none is needed.
    *
    * @generated from field: weft.fabric.v1.ServiceClass service_class = 15;
    */
