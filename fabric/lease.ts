@@ -40,21 +40,22 @@ export function judgeMark(highest: FenceMark | undefined, offered: FenceMark): "
   return verdict === "accept" && highest?.holder !== offered.holder ? "refuse" : verdict;
 }
 
+/** How much earlier than the lease a holder stops, ms: a clock that runs slow by a tenth has stopped in time, too. */
+export function leaseMargin(ttlMs: number): number {
+  return Math.max(limits.leaseMarginMs, ttlMs * limits.leaseMarginShare);
+}
+
 /** When a holder stops acting, on its monotonic clock, ms (F2). `ttlMs` as answered; `requestSentMonoMs` before sending. */
 export function holderStopMonoMs(
   requestSentMonoMs: number,
   ttlMs: number,
-  marginMs: number = limits.leaseMarginMs,
+  marginMs: number = leaseMargin(ttlMs),
 ): number {
   return requestSentMonoMs + Math.max(0, ttlMs - marginMs);
 }
 
 /** When to renew: a third of the time left before the holder would have to stop. */
-export function renewAtMonoMs(
-  requestSentMonoMs: number,
-  ttlMs: number,
-  marginMs: number = limits.leaseMarginMs,
-): number {
+export function renewAtMonoMs(requestSentMonoMs: number, ttlMs: number, marginMs: number = leaseMargin(ttlMs)): number {
   const stopMs = holderStopMonoMs(requestSentMonoMs, ttlMs, marginMs);
   return requestSentMonoMs + (stopMs - requestSentMonoMs) / 3;
 }

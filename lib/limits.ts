@@ -240,6 +240,7 @@ export const limits = {
   leaseTtlMinMs: 5 * secondMs,
   leaseTtlMaxMs: 24 * hourMs,
   leaseMarginMs: 1 * secondMs,
+  leaseMarginShare: 1 / 10,
   leaseNameMaxBytes: 200,
   // Of one lease, the newest fences and who had them; renewals are a count in each.
   leaseTenuresKeptCount: 64,

@@ -120,6 +120,27 @@ describeStores("leases among faults", (store) => {
     });
   });
 
+  it("L3 gives no fence twice when the store's own clock steps by an hour, either way", async () => {
+    const define = (offsetMs: number) =>
+      sql.script(`create or replace function now_ms() returns bigint language sql volatile parallel safe
+        as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + ${offsetMs} $$`);
+    try {
+      const given: number[] = [];
+      for (const offsetMs of [0, 3_600_000, 0, -3_600_000, 0, 3_600_000]) {
+        await define(offsetMs);
+        const holder = await getLease(sql, clusterId, "stepped");
+        const row = await acquireLease(sql, claim("stepped", `nd-${given.length}`), ttlMs);
+        // A step back makes others wait; a step forward makes the holder lose early, and its fence is the lower one.
+        if (row === undefined) expect(holder?.leftMs).toBeGreaterThan(0);
+        else given.push(row.counter);
+      }
+      expect(given).toEqual(given.map((_, at) => at + 1));
+      expect(given.length).toBeGreaterThan(1);
+    } finally {
+      await define(0);
+    }
+  });
+
   it("L6 refuses renewal after expiry, and release with an old fence or as somebody else", async () => {
     const first = await acquired(sql, "late", "nd-1");
     await expire("late");

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { compareFences, holderStopMonoMs, judgeFence, renewAtMonoMs } from "../../../fabric/lease.ts";
+import { compareFences, holderStopMonoMs, judgeFence, leaseMargin, renewAtMonoMs } from "../../../fabric/lease.ts";
 import { hasRole, missingCapabilities, requiredCapabilities } from "../../../fabric/members.ts";
 import { offlineVerdict } from "../../../fabric/offline.ts";
 import { NodeCapability, NodeRole, OfflineMode } from "../../../gen/weft/fabric/v1/role_pb.ts";
@@ -90,10 +90,17 @@ describe("LAW-F1 LAW-F2 fences", () => {
       const sentMs = 1_000;
       const grantedAtLatestMs = sentMs + delayMs;
       expect(holderStopMonoMs(sentMs, ttlMs)).toBeLessThan(grantedAtLatestMs + ttlMs);
-      expect(holderStopMonoMs(sentMs, ttlMs)).toBe(sentMs + ttlMs - limits.leaseMarginMs);
+      expect(holderStopMonoMs(sentMs, ttlMs)).toBe(sentMs + ttlMs - leaseMargin(ttlMs));
     }
     expect(holderStopMonoMs(5, limits.leaseMarginMs - 1)).toBe(5);
-    expect(renewAtMonoMs(0, 31_000)).toBe(10_000);
+    expect(renewAtMonoMs(0, 31_000)).toBe(9_300);
+    expect(renewAtMonoMs(0, 4_000)).toBe(1_000);
+  });
+
+  it("L3 a holder whose clock runs slow by a tenth has stopped before the lease ends", () => {
+    for (const ttlMs of [3_000, 5_000, 20_000, 600_000, 86_400_000]) {
+      expect(holderStopMonoMs(0, ttlMs) * 1.1, String(ttlMs)).toBeLessThanOrEqual(ttlMs);
+    }
   });
 });
 
