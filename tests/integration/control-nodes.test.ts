@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadControlConfig } from "../../control/config.ts";
 import { initControl } from "../../control/init.ts";
 import { type RunningControl, startControl } from "../../control/main.ts";
+import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
@@ -234,8 +235,16 @@ describe("two replicas, one PostgreSQL, no Redis", () => {
     ).rejects.toMatchObject({ reason: "unavailable", detail: "STORE_UNAVAILABLE" });
     newcomer.close();
     expect(one.surfaces.operator.sessionCount()).toBeGreaterThan(0);
+    // Its health is that it waits for its store, and says so.
+    const health = rpcClient(Health, operator);
+    await eventually(
+      async () =>
+        (await health.check({ service: "" }).catch((error: unknown) => (error as WeftError).detail)) ===
+        "STORE_UNAVAILABLE",
+    );
     await restore();
     await eventually(async () => (await nodes.listNodes({ clusterId })).nodes.length === 1);
+    await eventually(async () => (await health.check({ service: "" })).status === ServingStatus.SERVING);
     operator.close();
   });
 });
