@@ -117,6 +117,8 @@ export class ClientPaths {
     const failures: WeftError[] = [];
     const tried = new Set<EntryConnection>();
     const lease = this.#options.lease(leaseOf(wish.farEdge));
+    /** Entries that the lease is not for. */
+    let foreign = 0;
     // Only worth having over another entry: what it improves on shares nothing else that a client could see.
     const passes = used.size === 0 ? [false] : wish.sharedMax === undefined ? [true, false] : [true];
     for (const apart of passes) {
@@ -127,6 +129,7 @@ export class ClientPaths {
           const entryId = await entry.entryId();
           if (!goesBy(lease, entryId)) {
             tried.add(entry);
+            foreign += 1;
             continue;
           }
           if (wish.shun.includes(entryId)) continue;
@@ -142,7 +145,7 @@ export class ClientPaths {
       }
     }
     this.#judgeRefusals(hexOf(wish.trunkId), failures);
-    throw lease !== undefined && failures.length === 0 ? otherEntry() : mostTelling(failures);
+    throw foreign === this.#options.entries.length ? otherEntry() : mostTelling(failures);
   }
 
   /**

@@ -65,6 +65,10 @@ async function addListener(deps: ServiceDeps, request: AddListenerRequest, conte
   const after = { ...spec, resourceId: resource.id, entryNodeId };
   const entry = { actor, action: "listener.added", object: `listener/${id}`, clusterId, organizationId, after };
   return await recordingRefusal(deps, entry, async () => {
+    if (resource.requiresLease) {
+      const message = "the resource needs leases, and who comes by a listener has none to show";
+      throw new WeftError("failed_precondition", message, { detail: "RESOURCE_NEEDS_LEASE" });
+    }
     await sql.tx(async (tx) => {
       await lockResource(tx, resource.id);
       await requirePlaceable(tx, seal, clusterId, entryNodeId);

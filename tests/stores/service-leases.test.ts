@@ -30,7 +30,7 @@ import {
   controlCluster,
 } from "../harness/control-cluster.ts";
 import { eventually } from "../harness/eventually.ts";
-import { addResource, createPool, serviceDeps } from "../harness/placed.ts";
+import { addListener, addResource, createPool, serviceDeps } from "../harness/placed.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("service-channel leases", (store) => {
@@ -260,6 +260,18 @@ describeStores("service-channel leases", (store) => {
       const { id } = await issued({ resourceId: "scratch" });
       await operator().resources.removeResource({ ...at(), resourceId: "scratch" });
       expect(await stateOf(id)).toBe(ServiceLeaseState.RESOURCE_REMOVED);
+    });
+
+    it("a resource that needs leases has no listener, and is not exclusive", async () => {
+      const pools = await cluster.ctx.sql.query<{ id: string }>(`select id from pool`);
+      const fields = { ...at(), organizationId: orgX, poolId: pools[0]?.id ?? "", host: "127.0.0.1", port: 1 };
+      const { resource } = await operator().resources.addResource({ ...fields, name: "strict", requiresLease: true });
+      expect(resource?.requiresLease).toBe(true);
+      const wanted = { organizationId: orgX, name: "strict", resourceId: "strict", entryNodeId: entry.id };
+      await expect(addListener(cluster, wanted)).rejects.toMatchObject({ detail: "RESOURCE_NEEDS_LEASE" });
+      await expect(
+        operator().resources.addResource({ ...fields, name: "both", requiresLease: true, exclusiveLeaseMs: 20_000n }),
+      ).rejects.toMatchObject({ metadata: { field: "requires_lease" } });
     });
 
     it("lists what may be used, and with --all the rest", async () => {

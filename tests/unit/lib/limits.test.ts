@@ -87,6 +87,17 @@ it("limits of trust, links and routes agree with each other", () => {
   );
 });
 
+it("contracts fit where they travel, and end before what vouches for them", () => {
+  const { batchMaxBytes, batchTargetBytes, channelOpenMaxBytes, contractMaxBytes } = limits;
+  assert(batchMaxBytes >= batchTargetBytes + channelOpenMaxBytes + contractMaxBytes, "an open may overshoot a batch");
+  assert(
+    limits.serviceLeaseTtlMaxMs < limits.signingKeyStatementLifeMs / 2,
+    "the key of a contract is certified for longer than any contract holds",
+  );
+  assert(limits.serviceLeaseTtlDefaultMs <= limits.serviceLeaseTtlMaxMs, "the default is allowed");
+  assert(2 * limits.contractLookMs <= limits.serviceLeaseTtlMinMs, "the shortest lease is looked at in time");
+});
+
 it("watching nodes is in time for what it watches, and patient with it", () => {
   assert(limits.nodeWatchMs <= limits.graphRefreshMs / 2, "a look is never later than health is published");
   assert(
