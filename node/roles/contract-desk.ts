@@ -145,6 +145,9 @@ export class ContractDesk {
       if (this.#leases.size === 0) this.#stopLooking();
     });
     this.#looking ??= this.#deps.ports.clock.every(limits.contractLookMs, () => this.#look());
+    // The snapshot may have changed while the channel was on its way here.
+    const refusal = leased.covered(lease.contract);
+    if (refusal !== undefined) this.#end(lease, leased, refusal);
   }
 
   /** Judges every channel under a contract again (CD2). */

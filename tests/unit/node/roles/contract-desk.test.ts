@@ -156,6 +156,12 @@ describe("a channel under a contract", () => {
     expect(reasons()).toEqual(["CONTRACT_CLIENT"]);
   });
 
+  it("ends at once when what covered it was lost while it was opened", () => {
+    const { hold, reasons } = stage();
+    expect(hold(contractOf(), () => "CONTRACT_ENDED").ended?.[0]).toBe(ChannelEnd.REVOKED);
+    expect(reasons()).toEqual(["CONTRACT_ENDED"]);
+  });
+
   it("leaves no timer behind when it closes by itself", () => {
     const { hold, advance, reasons, looking } = stage();
     const channels = [hold(), hold(newer({ leaseId: "sl-2" }))];
