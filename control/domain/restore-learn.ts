@@ -51,13 +51,13 @@ export async function learnFrom(deps: LearnDeps, returned: Returned): Promise<nu
   const { clusterId, nodeId } = returned;
   const restore = await deps.hold.newest();
   if (restore === undefined) return 0;
-  const { publicKeySpki, trustDomain } = await deps.authority.installation();
+  const { publicKeySpki } = await deps.authority.installation();
   const feeds = returned.feeds
     .flatMap((feed) => verified(deps, feed, { clusterId, publicKeySpki }))
     .sort((a, b) => compareFeeds(a, b));
   const learnedCount = await deps.sql.tx(async (tx) => {
-    const entries = await missing(tx, deps, clusterId, feeds);
-    if (entries.length > 0) await revokeAgain(tx, deps, { clusterId, trustDomain, nodeId, entries });
+    const known = feeds.flatMap(({ revocations }) => revocations).map(entryOf);
+    const learnedCount = await learnRevocations(tx, deps, { clusterId, entries: known, from: `node/${nodeId}` });
     // Of the epoch the restore began, everybody has what control told; it says nothing about what was lost.
     const before = feeds.findLast(({ epoch }) => epoch < BigInt(restore.epoch));
     await recordWitness(tx, restore.id, {
@@ -65,10 +65,10 @@ export async function learnFrom(deps: LearnDeps, returned: Returned): Promise<nu
       kind: "returned",
       feedEpoch: Number(before?.epoch ?? 0n),
       feedSeq: Number(before?.seq ?? 0n),
-      learnedCount: entries.length,
+      learnedCount,
     });
     await tellGap(tx, restore);
-    return entries.length;
+    return learnedCount;
   });
   deps.hold.returned(clusterId, nodeId);
   return learnedCount;
@@ -98,23 +98,29 @@ function verified(
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
-/** Living revocations that the store does not have. */
-async function missing(
+/** Who learns: services with their context, and a restore with its own. */
+export type LearnContext = Pick<StoreContext, "seal" | "hints" | "clock">;
+
+/**
+ * Takes living revocations that the store does not have into it (RL2), with their record; returns how many. Before any
+ * other audit record of the transaction.
+ */
+export async function learnRevocations(
   tx: Tx,
-  deps: LearnDeps,
-  clusterId: string,
-  feeds: readonly RevocationFeed[],
-): Promise<readonly RevocationEntry[]> {
+  ctx: LearnContext,
+  about: { readonly clusterId: string; readonly entries: readonly RevocationEntry[]; readonly from: string },
+): Promise<number> {
+  const { clusterId, from } = about;
   const key = (entry: Pick<RevocationEntry, "issuerKeyId" | "serial" | "keyHash" | "spiffeId">): string =>
     [entry.issuerKeyId ?? "", entry.serial ?? "", entry.keyHash ?? "", entry.spiffeId].join("|");
-  const known = new Set((await listRevocations(tx, deps.seal, clusterId)).map(key));
-  const nowMs = deps.clock.nowMs();
+  const known = new Set((await listRevocations(tx, ctx.seal, clusterId)).map(key));
+  const nowMs = ctx.clock.nowMs();
   const found = new Map<string, RevocationEntry>();
-  for (const revocation of feeds.flatMap(({ revocations }) => revocations)) {
-    const entry = entryOf(revocation);
+  for (const entry of about.entries) {
     if (entry.notAfterMs > nowMs && !known.has(key(entry))) found.set(key(entry), entry);
   }
-  return [...found.values()];
+  if (found.size > 0) await revokeAgain(tx, ctx, { clusterId, from, entries: [...found.values()] });
+  return found.size;
 }
 
 function entryOf(revocation: Revocation): RevocationEntry {
@@ -131,13 +137,8 @@ function entryOf(revocation: Revocation): RevocationEntry {
 
 async function revokeAgain(
   tx: Tx,
-  deps: LearnDeps,
-  about: {
-    readonly clusterId: string;
-    readonly trustDomain: string;
-    readonly nodeId: string;
-    readonly entries: readonly RevocationEntry[];
-  },
+  deps: LearnContext,
+  about: { readonly clusterId: string; readonly from: string; readonly entries: readonly RevocationEntry[] },
 ): Promise<void> {
   const { clusterId, entries } = about;
   const more: RevocationEntry[] = [];
@@ -154,7 +155,7 @@ async function revokeAgain(
   await appendAudit(tx, {
     actor: "system",
     action: "restore.learned",
-    object: `node/${about.nodeId}`,
+    object: about.from,
     clusterId,
     after: { count: entries.length, identities: [...new Set(entries.map(({ spiffeId }) => spiffeId))].slice(0, 20) },
   });
@@ -163,7 +164,7 @@ async function revokeAgain(
 /** Revokes whom an entry names, and says which leaves and keys of theirs it does not name (RL2). */
 async function revokeWhole(
   tx: Tx,
-  deps: LearnDeps,
+  deps: LearnContext,
   clusterId: string,
   entry: RevocationEntry,
 ): Promise<readonly RevocationEntry[]> {

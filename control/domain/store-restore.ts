@@ -7,20 +7,24 @@
  * R3. The epoch ends above every one that was ever given out (LAW-F2): past the backup's, past the replaced store's, and at
  *     least the minutes since 2026, for two restores of one backup must not meet in one epoch and the store that knew of the
  *     first may be gone.
- * R4. Nothing revoked comes back unnoticed: the store remembers where the backup stood, and holds nodes back until they have
- *     told what they know (control/domain/restore-hold.ts).
+ * R4. Nothing revoked comes back: what the replaced store still says of revocations goes over, join tokens end, and the
+ *     store remembers where the backup stood, so that nodes are held back until they have told what they know
+ *     (control/domain/restore-hold.ts).
  */
 
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
+import { memoryHints } from "../hints/memory.ts";
 import { appendAudit, auditHead } from "../store/audit.ts";
 import type { BackupHeader } from "../store/backup-file.ts";
 import { hasTable, ledgerTable, quoted, tableShapes } from "../store/catalog.ts";
 import { raiseEpoch } from "../store/installation.ts";
 import { type Migration, moveMark, ownMigrations, requireServer } from "../store/migrate.ts";
 import { newestRestore } from "../store/restores.ts";
+import { type RevocationRow, survivingRevocations } from "../store/revocations.ts";
 import { one, type Queryable, type Tx } from "../store/sql.ts";
 import { tellGap } from "./restore-gap.ts";
+import { learnRevocations } from "./restore-learn.ts";
 import { copyFromBackup, finishCopy, isEmptyDatabase, requireVerified } from "./store-copy.ts";
 import { type Rehearsal, type RehearsalDeps, rehearseRestore } from "./store-rehearsal.ts";
 
@@ -60,11 +64,12 @@ export async function restoreStore(
   const restoreId = `rs-${randomLabel(deps.random, 16)}`;
   const epoch = await deps.sql.tx(async (tx) => {
     const before = await judgeTarget(tx, order.replace);
+    const revoked = (await hasTable(tx, "revocation")) ? await survivingRevocations(tx, deps.seal) : [];
     await dropEverything(tx);
     const header = await copyFromBackup(tx, order.file, deps.seal, migrations);
     requireSameInstallation(before, header);
     requireVerified(await finishCopy(tx, deps.seal, migrations));
-    return await beginAgain(tx, deps, { restoreId, header, leastEpoch: (before?.epoch ?? 0) + 1 });
+    return await beginAgain(tx, deps, { restoreId, header, revoked, leastEpoch: (before?.epoch ?? 0) + 1 });
   });
   return { rehearsal, done: { restoreId, epoch }, ...facts };
 }
@@ -132,10 +137,16 @@ export async function dropEverything(tx: Tx): Promise<void> {
 /** The restored store starts anew: above every position there was, and knowing where the backup stood (R3, R4). */
 async function beginAgain(
   tx: Tx,
-  { seal }: RehearsalDeps,
-  about: { readonly restoreId: string; readonly header: BackupHeader; readonly leastEpoch: number },
+  { seal, clock }: RehearsalDeps,
+  about: {
+    readonly restoreId: string;
+    readonly header: BackupHeader;
+    /** What the replaced store still says of revocations. */
+    readonly revoked: readonly RevocationRow[];
+    readonly leastEpoch: number;
+  },
 ): Promise<number> {
-  const { restoreId, header, leastEpoch } = about;
+  const { restoreId, header, revoked, leastEpoch } = about;
   const [now] = await tx.query<{ ms: number }>("select now_ms() as ms");
   const minutes = Math.floor(((now?.ms ?? 0) - firstMinuteMs) / minuteMs);
   const epoch = await raiseEpoch(tx, seal, Math.max(leastEpoch, minutes));
@@ -145,6 +156,16 @@ async function beginAgain(
        listening_since_ms = now_ms()`,
     [epoch],
   );
+  // How often a token was used since, and which were revoked, is forgotten: none of them counts any more.
+  await tx.query("update join_token set revoked_at_ms = now_ms() where revoked_at_ms is null");
+  const hints = memoryHints(clock);
+  for (const { clusterId } of header.positions) {
+    const entries = revoked
+      .filter((row) => row.clusterId === clusterId)
+      .map((row) => ({ ...row, reason: "revoked in the store that was replaced", revokedBy: "system" }));
+    await learnRevocations(tx, { seal, clock, hints }, { clusterId, entries, from: `restore/${restoreId}` });
+  }
+  await hints.close();
   const { seq, hash } = header.audit;
   await tx.query(
     `insert into store_restore (id, taken_at_ms, backup_epoch, backup_audit_seq, backup_audit_hash, positions, epoch)

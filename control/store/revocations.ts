@@ -55,6 +55,9 @@ export function feedTopic(clusterId: string): string {
   return `feed:${clusterId}`;
 }
 
+const columns = `cluster_id as "clusterId", issuer_key_id as "issuerKeyId", serial, key_hash as "keyHash",
+  spiffe_id as "spiffeId", revoked_by as "revokedBy", revoked_at_ms as "revokedAtMs", not_after_ms as "notAfterMs", mac`;
+
 export function macFields(row: Omit<RevocationRow, "mac">): MacField[] {
   const { clusterId, issuerKeyId, serial, keyHash, spiffeId, revokedBy, revokedAtMs, notAfterMs } = row;
   return [clusterId, issuerKeyId, serial, keyHash, spiffeId, revokedBy, revokedAtMs, notAfterMs];
@@ -153,14 +156,17 @@ export async function listRevocations(
   seal: TrustSeal,
   clusterId: string,
 ): Promise<readonly RevocationRow[]> {
-  const rows = await q.query<RevocationRow>(
-    `select cluster_id as "clusterId", issuer_key_id as "issuerKeyId", serial, key_hash as "keyHash",
-       spiffe_id as "spiffeId", revoked_by as "revokedBy", revoked_at_ms as "revokedAtMs", not_after_ms as "notAfterMs", mac
-     from revocation where cluster_id = $1 order by id`,
-    [clusterId],
-  );
+  const rows = await q.query<RevocationRow>(`select ${columns} from revocation where cluster_id = $1 order by id`, [
+    clusterId,
+  ]);
   for (const row of rows) requireAuthentic(seal, "revocation", macFields(row), row.mac);
   return rows;
+}
+
+/** Every authentic revocation of every cluster, as far as this store can still say; what was altered is left out. */
+export async function survivingRevocations(q: Queryable, seal: TrustSeal): Promise<readonly RevocationRow[]> {
+  const rows = await q.query<RevocationRow>(`select ${columns} from revocation order by id`);
+  return rows.filter((row) => seal.verify("revocation", macFields(row), row.mac));
 }
 
 /** Whether the cluster's feed names a key. */

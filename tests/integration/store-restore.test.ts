@@ -140,7 +140,11 @@ test("L2 restored, it stands above every epoch there was, and holds nodes back u
   await expect(
     dbRestore(config, { file: backup, replace: false, dryRun: false }, { log: silentLog }),
   ).rejects.toMatchObject({ detail: "STORE_NOT_EMPTY" });
-  const { done } = await dbRestore(config, { file: backup, replace: true, dryRun: false }, { log: silentLog });
+  // The disk is lost: nobody but nodes knows what happened since.
+  const { publicPort, operatorPort } = config;
+  const flags = { ...controlFlags(dir), dataDir: join(dir, "new-disk"), publicPort, operatorPort };
+  config = loadControlConfig({ env: {}, flags });
+  const { done } = await dbRestore(config, { file: backup, replace: false, dryRun: false }, { log: silentLog });
   await start();
   expect(BigInt(done?.epoch ?? 0)).toBeGreaterThan(before?.epoch ?? 0n);
 

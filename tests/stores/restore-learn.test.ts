@@ -60,14 +60,15 @@ async function issue(
   return { leaf, peer: { ...leaf, spkiDer: keys.spkiDer } };
 }
 
-/** A backup of now; `meanwhile` happens; the backup is restored. */
-async function restored(meanwhile: () => Promise<void>): Promise<ControlCluster> {
+/** A backup of now; `meanwhile` happens; the backup is restored, in place of the store or after its loss. */
+async function restored(meanwhile: () => Promise<void>, { replace = false } = {}): Promise<ControlCluster> {
   files += 1;
   const file = join(folder, `backup-${files}`);
   const { ctx } = before;
   await writeBackupFile(file, sql, ctx.seal);
   await meanwhile();
-  await restoreStore({ ...ctx }, { file, replace: true, dryRun: false });
+  if (!replace) await sql.script("drop schema public cascade; create schema public");
+  await restoreStore({ ...ctx }, { file, replace, dryRun: false });
   return await openCluster(ctx, before.clusterId, before.operator.id?.id ?? "");
 }
 
@@ -118,6 +119,18 @@ describe("REVIEW-16 a restored store", () => {
     expect(await hold.holds()).toBe(false);
     expect(await newestRestore(sql)).toMatchObject({ settledHow: "answered" });
     expect(await tell(cluster, stays.id, [oldFeed])).toBe(0);
+  });
+
+  it("forgets no revocation that the store it replaces can still tell, and no token counts any more", async () => {
+    await sql.query(
+      `insert into join_token (id, cluster_id, secret_hash, expires_at_ms, max_uses, created_by)
+       values ('tk-1', $1, 'aa', now_ms() + 60000, 1, 'test')`,
+      [before.clusterId],
+    );
+    const cluster = await restored(revokeThief, { replace: true });
+    expect((await getNode(sql, cluster.clusterId, thief.id))?.identityStatus).toBe("revoked");
+    expect(await tell(cluster, stays.id, [oldFeed])).toBe(0);
+    expect(await sql.query("select id from join_token where revoked_at_ms is null")).toEqual([]);
   });
 
   it("believes no feed that it did not sign itself", async () => {
