@@ -61,7 +61,7 @@ let postgres: PostgresServer;
 beforeAll(async () => {
   postgres = await startPostgres();
 });
-afterAll(() => postgres.stop());
+afterAll(() => postgres.stop(), 60_000);
 
 /** One installation, three replicas of it, things to change. */
 class Stage {
