@@ -181,15 +181,8 @@ describe("LAW-C1 the table, as everybody through every door", () => {
 });
 
 describe("LAW-C1 the table of nodes, as everybody through every door", () => {
-  const served: readonly DescService[] = [
-    RelayService,
-    ProbeService,
-    ChannelService,
-    AccessService,
-    PathService,
-    NodeService,
-    ...inspected,
-  ];
+  const own = [RelayService, ProbeService, ChannelService, AccessService, PathService, NodeService];
+  const served: readonly DescService[] = [...own, ...inspected];
   const methods = served.flatMap((service) => service.methods);
   const neighbour = "node@link";
   const client = "client@client-name";
