@@ -233,6 +233,9 @@ describe("an exclusive resource", () => {
       lease: { state: LeaseState.HELD, holderName: "entry-1", fence: { epoch: 1, counter: 1 } },
     });
 
+    const listed = await world.weft("lease", "list", "--prefix", "resource/");
+    expect(listed.stdout).toMatch(new RegExp(`resource/${resource.id} +held +entry-1 .* in \\d`));
+
     // Fenced: it ends with its reason, and the next who asks has it, under a higher fence.
     const held = await eventually(
       async () => {

@@ -269,6 +269,14 @@ describeStores("leases among faults", (store) => {
       expect(new Set(given).size).toBe(given.length);
     });
 
+    it("answers operators about the cluster they name", async () => {
+      await acquired(sql, "named", entry.id);
+      const as = callAs(cluster.operator, (router) => router.service(LeaseService, leaseService(serviceDeps(cluster))));
+      const get = (named: string) => rpcClient(LeaseService, as).get({ name: "named", clusterId: named });
+      for (const named of ["", clusterId, "default"]) expect((await get(named)).lease?.holderNodeId).toBe(entry.id);
+      await expect(get("elsewhere")).rejects.toMatchObject({ detail: "CLUSTER_NOT_FOUND" });
+    });
+
     it("lists by page and prefix, and says what is not there", async () => {
       for (const name of ["list/a", "list/b", "other/c"]) await acquired(sql, name, entry.id);
       const { leases, nextAfterName } = await admin().listLeases({ clusterId, namePrefix: "list/" });
