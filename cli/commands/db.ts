@@ -118,7 +118,9 @@ async function restore(options: Flags): Promise<void> {
       `the backup is of ${when(header.takenAtMs)}: epoch ${header.epoch}, audit record ${header.audit.seq}`,
       ...(replaced === undefined
         ? []
-        : [`in its place was a store at audit record ${replaced.auditSeq}, epoch ${replaced.epoch}`]),
+        : [
+            `${done === undefined ? "it would take" : "it took"} the place of a store at audit record ${replaced.auditSeq}, epoch ${replaced.epoch}`,
+          ]),
       ...(done === undefined
         ? ["a dry run: nothing was changed"]
         : [

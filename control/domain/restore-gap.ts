@@ -57,11 +57,12 @@ export async function readGap(q: Queryable, restore: RestoreRow): Promise<Restor
 export function gapText(gap: RestoreGap): string {
   const some = (names: readonly string[]): string =>
     names.length <= 5 ? names.join(", ") : `${names.slice(0, 5).join(", ")} and ${names.length - 5} more`;
+  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   const parts = [
-    gap.auditRecords > 0 ? `${gap.auditRecords} audit records are lost` : "",
-    gap.snapshotVersions > 0 ? `${gap.snapshotVersions} versions of the configuration are lost` : "",
-    gap.feedPositions > 0 ? `${gap.feedPositions} changes of the revocation feed are lost` : "",
-    gap.revocationsLearned > 0 ? `${gap.revocationsLearned} revocations were learned back from nodes` : "",
+    gap.auditRecords > 0 ? `lost: ${count(gap.auditRecords, "audit record")}` : "",
+    gap.snapshotVersions > 0 ? `lost: ${count(gap.snapshotVersions, "version")} of the configuration` : "",
+    gap.feedPositions > 0 ? `lost: ${count(gap.feedPositions, "change")} of the revocation feed` : "",
+    gap.revocationsLearned > 0 ? `learned back from nodes: ${count(gap.revocationsLearned, "revocation")}` : "",
     gap.unknownNodeIds.length > 0 ? `approved after the backup, to be approved again: ${some(gap.unknownNodeIds)}` : "",
     gap.silentNames.length > 0 ? `have not told yet what they know: ${some(gap.silentNames)}` : "",
   ].filter((part) => part !== "");

@@ -63,7 +63,11 @@ async function lockDirectory(path: string): Promise<Server> {
     // Left behind by a process that was killed.
     rmSync(address, { force: true });
   }
-  throw new WeftError("failed_precondition", "another process uses this store", { detail: "STORE_IN_USE" });
+  throw new WeftError(
+    "failed_precondition",
+    "another process uses this store, a control most likely: stop it first; nodes go on without it",
+    { detail: "STORE_IN_USE" },
+  );
 }
 
 function listen(address: string): Promise<Server | undefined> {
