@@ -270,6 +270,24 @@ describe("M-A7 logs", () => {
     console.info(`log: ${numbers.length} lines kept of ${lines}, peak ${peakBytes} bytes in memory`);
   });
 
+  it("LT2 an endless flood is read no faster than its rate: it waits, the agent does not", async () => {
+    const endless = bench.program("endless", "#!/bin/sh\nexec seq -f 1234567%.0f 1000000 99999999\n");
+    const startedMs = performance.now();
+    bench.wish(bench.wished("endless", endless));
+    const tail = bench.supervisor.tail("endless");
+    if (tail === undefined) throw new Error("no log");
+    const lineBytes = "12345671000000\n".length;
+    const enoughBytes = limits.workloadLogBurstBytes + 384 * 1024;
+    await eventually(() => tail.lastSeq * lineBytes > enoughBytes, { what: "more than the burst", withinMs: 15_000 });
+    const seconds = (performance.now() - startedMs) / 1_000;
+    const readBytes = tail.lastSeq * lineBytes;
+    // Two chunks of a pipe on top: the one that made the debt, and the one behind it.
+    const mayBytes = limits.workloadLogBurstBytes + limits.workloadLogBytesPerSecond * seconds + 2 * 64 * 1024;
+    expect(readBytes).toBeLessThanOrEqual(mayBytes);
+    bench.wish();
+    await eventually(() => bench.supervisor.status().length === 0, { what: "its end" });
+  });
+
   it("end lines that do not end, and outlive the agent on disk", async () => {
     const long = bench.program("long", "#!/bin/sh\nprintf '%05000d' 7\nprintf '\\n\\303\\nno end'\n");
     bench.wish(bench.wished("long", long, { restart: { backoffMinMs: 60_000n, backoffMaxMs: 60_000n } }));
