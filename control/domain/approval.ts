@@ -7,7 +7,7 @@ import { judgeCsr } from "../../certs/csr.ts";
 import { isAssignableRole, missingCapabilities } from "../../fabric/members.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel } from "../../lib/random.ts";
-import { appendAudits } from "../store/audit.ts";
+import type { AuditEntry } from "../store/audit.ts";
 import type { ClusterRow } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { type AddressRow, insertNode } from "../store/nodes.ts";
@@ -30,8 +30,15 @@ export interface Approval {
   readonly name: string;
 }
 
+/** A request as it was approved, and the records of every part of it but the approval itself. */
+export interface Approved {
+  readonly request: RequestRow & { readonly nodeId: string };
+  /** For the caller to append together with its own, last: whoever appends makes everybody else wait. */
+  readonly records: readonly AuditEntry[];
+}
+
 /**
- * Makes the node of a locked, pending request and records every part of it but the approval itself. Throws
+ * Makes the node of a locked, pending request. Throws
  * `failed_precondition` (REQUEST_CHANGED, CAPABILITY_MISSING), `already_exists` (NODE_NAME_TAKEN), `invalid_argument` (KEY_IN_USE).
  */
 export async function approvePending(
@@ -39,7 +46,7 @@ export async function approvePending(
   issuer: Issuer,
   pending: RequestRow,
   approval: Approval,
-): Promise<RequestRow> {
+): Promise<Approved> {
   const { ctx } = issuer;
   const { cluster, actor, grants, name } = approval;
   const { spkiDer, keyHash } = judgeCsr(pending.csr);
@@ -65,17 +72,17 @@ export async function approvePending(
   const leaf = await issueAndRecord(tx, issuer, nodeLeafOrder(cluster, node, spkiDer, "current"));
   const decision = { state: "approved", reviewer: actor, reason: "", nodeId: node.id } as const;
   const decided = await decideRequest(tx, pending.id, decision);
-  // What everybody else waits for comes last: the cluster's row, then the audit head.
+  // Late, and before the records: everybody locks the cluster's row, then the audit head.
   await bumpSnapshot(tx, ctx.hints, cluster.id);
   const about = { actor, object: `node/${node.id}`, clusterId: cluster.id };
   const after = { serial: leaf.serialHex, keyHash, notAfterMs: leaf.notAfterMs };
-  await appendAudits(tx, [
+  const records = [
     ...grants.map((grant) => ({
       ...{ ...about, action: "role.assigned", organizationId: grant.organizationId, after: grant },
     })),
     { ...about, action: "certificate.issued", after },
-  ]);
-  return decided;
+  ];
+  return { request: { ...decided, nodeId: node.id }, records };
 }
 
 /** A role needs what the host reports; reporting alone gives nothing. */

@@ -25,7 +25,7 @@ import { approvePending } from "../domain/approval.ts";
 import { requireFreshKey } from "../domain/issue.ts";
 import { checkJoinWish, isWithinScope, type JoinWish, keyFingerprint } from "../domain/join.ts";
 import { clockSkew, fetchApproved, issuedIdentity, recover, renew } from "../domain/renewal.ts";
-import { appendAudit } from "../store/audit.ts";
+import { type AuditEntry, appendAudits } from "../store/audit.ts";
 import { type ClusterRow, getCluster, requireCluster } from "../store/clusters.ts";
 import { requireOrganization } from "../store/organizations.ts";
 import { getRequest, insertRequest, lockPending, type RequestRow, requestOfKey } from "../store/requests.ts";
@@ -177,24 +177,25 @@ async function claimAndInsert(tx: Tx, deps: ServiceDeps, claiming: Claiming): Pr
     csr: request.csr,
   });
   const { nodeName, requestedRoles, addresses, capabilities } = wish;
-  await appendAudit(tx, {
+  const received = {
     actor: "anonymous",
     action: "request.received",
     object: `request/${id}`,
     clusterId: claim.clusterId,
     after: { tokenId: claim.tokenId, source, nodeName, requestedRoles, addresses, capabilities, keyHash: csr.keyHash },
-  });
-  if (token.autoApprove) await approveByToken(tx, deps, id, claiming);
+  };
+  const approved = token.autoApprove ? await approveByToken(tx, deps, id, claiming) : [];
+  await appendAudits(tx, [received, ...approved]);
   return id;
 }
 
-/** What an operator who made the token said beforehand: whoever comes with it, as it asks (M-A3). */
+/** What an operator who made the token said beforehand: whoever comes with it, as it asks (M-A3). Returns the records of it. */
 async function approveByToken(
   tx: Tx,
   deps: ServiceDeps,
   requestId: string,
   { claim, csr, wish }: Claiming,
-): Promise<void> {
+): Promise<readonly AuditEntry[]> {
   const cluster = await requireCluster(tx, claim.clusterId);
   const pending = await lockPending(tx, cluster.id, requestId);
   const { addresses, requestedRoles: grants, nodeName: name } = wish;
@@ -203,14 +204,10 @@ async function approveByToken(
   const { keyHash } = csr;
   const actor = `token/${claim.tokenId}`;
   const approval = { cluster, actor, keyHash, addresses, grants, name };
-  const { nodeId } = await approvePending(tx, await issuerOf(deps, tx), pending, approval);
-  await appendAudit(tx, {
-    actor,
-    action: "request.approved",
-    object: `request/${requestId}`,
-    clusterId: cluster.id,
-    after: { keyHash, addresses, grants, name, nodeId },
-  });
+  const { request, records } = await approvePending(tx, await issuerOf(deps, tx), pending, approval);
+  const after = { keyHash, addresses, grants, name, nodeId: request.nodeId };
+  const about = { actor, action: "request.approved", object: `request/${requestId}`, clusterId: cluster.id };
+  return [...records, { ...about, after }];
 }
 
 const pollRefused = () =>

@@ -15,7 +15,7 @@ import { limits } from "../../lib/limits.ts";
 import { type Approval, approvePending } from "../domain/approval.ts";
 import { checkAddresses, keyFingerprint } from "../domain/join.ts";
 import type { GrantRow } from "../domain/placement.ts";
-import { appendAudit, audited } from "../store/audit.ts";
+import { appendAudits, audited } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
 import { requireOrganization } from "../store/organizations.ts";
 import {
@@ -92,8 +92,8 @@ async function approve(deps: ServiceDeps, request: ApproveRequestRequest, contex
   const row = await recordingRefusal(deps, entry, () =>
     deps.sql.tx(async (tx) => {
       const pending = await lockPending(tx, cluster.id, request.requestId);
-      const approved = await approvePending(tx, await issuerOf(deps, tx), pending, approval);
-      await appendAudit(tx, { ...entry, after: { ...entry.after, nodeId: approved.nodeId } });
+      const { request: approved, records } = await approvePending(tx, await issuerOf(deps, tx), pending, approval);
+      await appendAudits(tx, [...records, { ...entry, after: { ...entry.after, nodeId: approved.nodeId } }]);
       return approved;
     }),
   );
