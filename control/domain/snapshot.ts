@@ -96,7 +96,7 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
 
   /** Everybody who waits for the next view of a cluster waits for the same moment (D4). */
   async function rest(clusterId: string, { readyMs, costMs }: KeptView): Promise<void> {
-    const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestFactor);
+    const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestShare);
     const leftMs = readyMs + costMs + restMs - deps.clock.monoMs();
     if (leftMs <= 0) return;
     const running = resting.get(clusterId) ?? sleep(deps.clock, leftMs).finally(() => resting.delete(clusterId));

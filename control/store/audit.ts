@@ -63,7 +63,7 @@ export async function appendAudits(tx: Tx, entries: readonly AuditEntry[]): Prom
 
 /** What a refused request called something may be any text: without characters a terminal obeys, and not longer than this. */
 function objectText(object: string): string {
-  return object.slice(0, limits.auditObjectMaxChars).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "?");
+  return object.slice(0, limits.auditObjectMaxCount).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 type Appended = Pick<AuditRecord, "seq" | "atMs" | "prevHash" | "hash">;
