@@ -13,8 +13,10 @@ import type { EdgeChannel } from "./channel.ts";
 /**
  * Carries both directions until both are done. The socket must have been opened with `allowHalfOpen`. An error of the target
  * ends the channel with TARGET_RESET; the channel's end by an error resets the target. `messages`: the resource's kind.
+ * `mayPass` is asked for every piece, in either direction: one it does not let through is dropped, and it has ended the
+ * channel.
  */
-export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = false): void {
+export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = false, mayPass?: () => boolean): void {
   channel.copiesWrites = false;
   const fromOpener = messages ? new MessageGuard(limits.messageMaxBytes) : undefined;
   const fromTarget = messages ? new MessageGuard(limits.messageMaxBytes) : undefined;
@@ -31,6 +33,7 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = fa
     reportedBytes = doneBytes;
   };
   channel.on("data", (chunk: Buffer) => {
+    if (mayPass?.() === false) return;
     if (fromOpener?.accepts(chunk) === false) {
       channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, ChannelStage.EGRESS);
       return;
@@ -44,6 +47,7 @@ export function pipeToTarget(channel: EdgeChannel, target: Socket, messages = fa
     else target.end();
   });
   target.on("data", (chunk: Buffer) => {
+    if (mayPass?.() === false) return;
     if (fromTarget?.accepts(chunk) === false) {
       channel.abort(ChannelEnd.MESSAGE_TOO_LARGE, ChannelStage.TARGET);
       return;

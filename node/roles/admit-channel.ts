@@ -98,9 +98,12 @@ function classFor(target: ResourceTarget, wanted: ChannelClass): ChannelClass | 
 
 /**
  * Says whether the fence of an exclusive contract still counts, and until when: a higher one than any seen for the resource is
- * made durable, and older channels are cut, before the answer (LAW-F3). Rejecting refuses the channel.
+ * made durable, and older channels are cut, before the answer (LAW-F3). Undefined and rejecting refuse the channel; otherwise
+ * the answer is to be asked for every piece that is to pass, and ends the channel when none may any more.
  */
-export type FenceJudge = (contract: LeaseContract, channel: EdgeChannel) => Promise<"accept" | "refuse">;
+export type FenceJudge = (contract: LeaseContract, channel: EdgeChannel) => Promise<MayPass | undefined>;
+
+export type MayPass = () => boolean;
 
 /** What a contract is held against at the egress: its own snapshot's row, who the origin is, how the channel came. */
 export function contractQuestion(

@@ -28,6 +28,7 @@ import {
   contractQuestion,
   type FarPeer,
   type FenceJudge,
+  type MayPass,
 } from "./admit-channel.ts";
 import type { ContractDesk } from "./contract-desk.ts";
 import { dialTarget } from "./dial-target.ts";
@@ -131,15 +132,17 @@ type Admitted = Pick<Extract<ReturnType<typeof admitChannel>, { ok: true }>, "ta
   readonly contract: LeaseContract;
 };
 
-/** Puts an admitted channel under its contract. False: it was refused. */
-async function keepContract(deps: ConnectDeps, offered: Offered, admitted: Admitted): Promise<boolean> {
+const always: MayPass = () => true;
+
+/** Puts an admitted channel under its contract. Undefined: it was refused. */
+async function keepContract(deps: ConnectDeps, offered: Offered, admitted: Admitted): Promise<MayPass | undefined> {
   const { channel, open } = offered;
   const { contract } = admitted;
-  if (contract.kind === LeaseKind.EXCLUSIVE) return (await deps.fences?.(contract, channel)) === "accept";
+  if (contract.kind === LeaseKind.EXCLUSIVE) return await deps.fences?.(contract, channel);
   const resource = open.resource;
   const covered = (): ContractRefusal | undefined => lostCover(deps, offered, admitted);
   deps.contracts.hold(contract, { channel, stage: ChannelStage.EGRESS, resource, covered });
-  return !channel.destroyed;
+  return channel.destroyed ? undefined : always;
 }
 
 async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void> {
@@ -168,7 +171,8 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
     return;
   }
   const { contract } = decision;
-  if (contract !== undefined && !(await keepContract(deps, offered, { ...decision, contract }))) {
+  const mayPass = contract === undefined ? always : await keepContract(deps, offered, { ...decision, contract });
+  if (mayPass === undefined) {
     channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     return;
   }
@@ -183,7 +187,7 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
     channel.refuse(outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
     return;
   }
-  if (channel.destroyed) {
+  if (!mayPass() || channel.destroyed) {
     outcome.socket.destroy();
     return;
   }
@@ -193,7 +197,8 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
     ports.counters.channelsLive -= 1;
   });
   channel.accept();
-  pipeToTarget(channel, outcome.socket, decision.target.kind === ResourceKind.MESSAGE);
+  const isMessages = decision.target.kind === ResourceKind.MESSAGE;
+  pipeToTarget(channel, outcome.socket, isMessages, mayPass === always ? undefined : mayPass);
 }
 
 function countRefused({ counters }: DataPlanePorts): void {

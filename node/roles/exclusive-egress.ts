@@ -8,6 +8,7 @@
  *      how long nobody else can hold. That time runs on this process's own monotonic clock, a margin short, as the holder's.
  * XE3. While channels live, control is asked again at a third of the time; when it has run out, they end. So no other
  *      egress of the pool can be used under a higher fence while channels live here under an older one.
+ *      The clock is looked at for every piece that passes: a process that was paused passes none.
  * XE4. A higher fence, wherever it is learnt from (a contract, control, a snapshot), ends what runs under older ones before
  *      it is acted under.
  */
@@ -91,6 +92,18 @@ export class FenceGate {
     watched.live.add(channel);
     this.#schedule(resourceId, watched);
     return undefined;
+  }
+
+  /**
+   * Whether an admitted channel may pass another piece now, by this process's own clock: after a pause, sockets may be read
+   * before timers fire. Ends it when it may not.
+   */
+  holds(channel: Fenced): boolean {
+    const watched = this.#watched.get(channel.resourceId);
+    if (watched?.live.has(channel) !== true) return false;
+    if (this.#deps.clock.monoMs() < (watched.confirmed?.stopMonoMs ?? 0)) return true;
+    this.#endAll(watched, "unknown");
+    return false;
   }
 
   /** The channel is over. */

@@ -12,7 +12,7 @@ import { limits } from "../../lib/limits.ts";
 import { PacedLog } from "../../lib/paced-log.ts";
 import { openFenceStore } from "../fence-store.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
-import type { FenceJudge } from "./admit-channel.ts";
+import type { FenceJudge, MayPass } from "./admit-channel.ts";
 import { FenceGate, type FenceRefusal, type LeaseWord } from "./exclusive-egress.ts";
 import { exclusiveLeaseName } from "./exclusive-entry.ts";
 
@@ -69,7 +69,7 @@ export function openFenceJudge(deps: FenceJudgeDeps): OwnFenceJudge {
   follow(snapshot.current());
   const stop = snapshot.onChange(follow);
 
-  async function judge(contract: LeaseContract, channel: EdgeChannel): Promise<"accept" | "refuse"> {
+  async function judge(contract: LeaseContract, channel: EdgeChannel): Promise<MayPass | undefined> {
     const { resourceId } = contract;
     const end = (why: FenceRefusal): void => {
       paced.info("channel fenced", { resource: resourceId, reason: why, requestId: channel.correlationId });
@@ -79,11 +79,14 @@ export function openFenceJudge(deps: FenceJudgeDeps): OwnFenceJudge {
     const refusal = await gate.admit(fenced);
     if (refusal !== undefined) {
       end(refusal);
-      return "refuse";
+      return undefined;
     }
-    if (channel.destroyed) gate.leave(fenced);
-    else channel.once("close", () => gate.leave(fenced));
-    return channel.destroyed ? "refuse" : "accept";
+    if (channel.destroyed) {
+      gate.leave(fenced);
+      return undefined;
+    }
+    channel.once("close", () => gate.leave(fenced));
+    return () => gate.holds(fenced);
   }
   return {
     judge,

@@ -34,7 +34,9 @@ import { clusterId, installation, nowMs, selfId, signer, snapshotWith, testPorts
 
 const { ceiling: defaults } = loadNodeConfig({ env: {}, flags: { stateDir: "s", control: "c:1" } });
 const ceiling = createCeilingJudge({ ...defaults, targets: [{ cidr: "127.0.0.1/32", fromPort: 1, toPort: 65_535 }] });
-const clock = { ...systemClock, nowMs: () => nowMs };
+/** How long the egress was paused, as far as its clock says; its timers have not fired yet. */
+let pausedMs = 0;
+const clock = { ...systemClock, nowMs: () => nowMs, monoMs: () => systemClock.monoMs() + pausedMs };
 const signing = signer("contract", clusterId);
 const leaseMs = 60_000;
 
@@ -125,6 +127,7 @@ function openEgress(): void {
 beforeEach(async () => {
   stateDir = mkdtempSync(join(tmpdir(), "weft-exclusive-"));
   heard.length = 0;
+  pausedMs = 0;
   holder = { counter: 1, leftMs: leaseMs };
   openEgress();
 });
@@ -244,6 +247,18 @@ describe("an egress of an exclusive resource", () => {
     expect(await endOf(await open(pool, 5, contract(4)))).toBe("NOT_ALLOWED");
     expect(heard).toEqual([]);
     expect(targets.size).toBe(0);
+  });
+
+  it("LAW-F3 passes nothing after it was paused itself, though sockets are read before timers fire", async () => {
+    const channel = await open(entryPool(entryOf(1)), 1, contract(1));
+    await channel.opened;
+    channel.write("before");
+    await eventually(() => heard.join("") === "before", { what: "bytes" });
+    pausedMs = leaseMs;
+    channel.write("after");
+    expect(await endOf(channel)).toBe("LEASE_UNKNOWN");
+    await eventually(() => targets.size === 0, { what: "the target's connection gone" });
+    expect(heard.join("")).toBe("before");
   });
 
   it("ends live channels by its own clock when control cannot be asked any more", async () => {
