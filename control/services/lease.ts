@@ -1,7 +1,8 @@
 /**
  * weft.lease.v1.LeaseService. The holder is the calling node, never a field of the request; names live in its cluster.
- * Every fence given out and every release is recorded with the change itself, so they are in the audit chain. Renewals
- * give nothing out: they are counted in the lease's tenure, and would flood a chain that every other change waits for.
+ * Every fence given out, every end of one and every release is recorded with the change itself, so they are in the audit
+ * chain. Renewals give nothing out: all are counted in the lease's tenure, and the chain has the first, the second, the
+ * fourth and so on, or they would flood what every other change waits for.
  */
 
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -16,6 +17,7 @@ import { listClusters, requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import {
   acquireLease,
+  type ExpiredTenure,
   getLease,
   type LeaseClaim,
   type LeaseHold,
@@ -40,6 +42,7 @@ export function leaseService(deps: ExclusiveDeps): ServiceImpl<typeof LeaseServi
         const taken = await acquireLease(tx, claim, ttlMs);
         if (taken?.fresh === true) {
           await requireTakesNew(tx, claim.nodeId);
+          if (taken.expired !== undefined) await recordExpired(tx, claim, taken.expired);
           await record(tx, caller, "lease.acquired", claim, taken);
         }
         return taken;
@@ -57,7 +60,12 @@ export function leaseService(deps: ExclusiveDeps): ServiceImpl<typeof LeaseServi
       const hold = holdOf(await claimOf(deps, caller, request), request.fence);
       const resource = await exclusiveResource(deps, hold);
       const ttlMs = resource?.exclusiveLeaseMs ?? ttlOf(request.ttlMs);
-      const row = await renewLease(deps.sql, hold, ttlMs);
+      const row = await deps.sql.tx(async (tx) => {
+        const renewed = await renewLease(tx, hold, ttlMs);
+        if (renewed !== undefined && isDoubled(renewed.renewedCount))
+          await record(tx, caller, "lease.renewed", hold, hold, { renewedCount: renewed.renewedCount });
+        return renewed;
+      });
       if (row === undefined) {
         const message = "the lease expired or passed on: stop, then acquire it again";
         throw new WeftError("failed_precondition", message, { detail: "LEASE_LOST" });
@@ -133,7 +141,12 @@ function ttlOf(ttlMs: bigint): number {
   return within("ttl_ms", Number(ttlMs), limits.leaseTtlMinMs, limits.leaseTtlMaxMs);
 }
 
-type LeaseAction = "lease.acquired" | "lease.released";
+/** Whether a renewal is written down: the first of a tenure, the second, the fourth, and so on. The rest is a count. */
+function isDoubled(renewedCount: number): boolean {
+  return Number.isInteger(Math.log2(renewedCount));
+}
+
+type LeaseAction = "lease.acquired" | "lease.renewed" | "lease.released";
 
 async function record(
   tx: Tx,
@@ -141,9 +154,16 @@ async function record(
   action: LeaseAction,
   { clusterId, name, nodeId }: LeaseClaim,
   { epoch, counter }: { readonly epoch: number; readonly counter: number },
+  facts: Readonly<Record<string, number>> = {},
 ): Promise<void> {
-  const after = { nodeId, epoch, counter };
+  const after = { nodeId, epoch, counter, ...facts };
   await appendAudit(tx, { actor: caller.spiffe, action, object: `lease/${name}`, clusterId, after });
+}
+
+/** Nobody was there when it ran out: it is written down when somebody else takes the lease. */
+async function recordExpired(tx: Tx, { clusterId, name }: LeaseClaim, expired: ExpiredTenure): Promise<void> {
+  const entry = { actor: "system", action: "lease.expired", object: `lease/${name}`, clusterId };
+  await appendAudit(tx, { ...entry, before: { ...expired } });
 }
 
 function leaseMessage(row: LeaseRow) {

@@ -47,11 +47,21 @@ const columns = `name, holder_node_id as "holderNodeId", boot_id as "bootId", fe
 export interface AcquiredLease extends LeaseRow {
   /** False: the caller's own, prolonged under its old fence. */
   readonly fresh: boolean;
+  /** Whose time had run out before. */
+  readonly expired?: ExpiredTenure;
+}
+
+export interface ExpiredTenure {
+  readonly nodeId: string;
+  readonly epoch: number;
+  readonly counter: number;
 }
 
 /** Takes a free or expired lease, or prolongs the caller's own; undefined when somebody else holds it. */
 export async function acquireLease(q: Queryable, claim: LeaseClaim, ttlMs: number): Promise<AcquiredLease | undefined> {
-  const rows = await q.query<LeaseRow & { readonly renewedCount: number | null }>(
+  const rows = await q.query<
+    LeaseRow & { readonly renewedCount: number | null; readonly expired: ExpiredTenure | null }
+  >(
     `with taken as (
        insert into lease (cluster_id, name, holder_node_id, boot_id, fence_epoch, fence_counter, expires_at_ms)
        values ($1, $2, $3, $4, ${installationEpoch}, 1, now_ms() + $5::bigint)
@@ -76,6 +86,7 @@ export async function acquireLease(q: Queryable, claim: LeaseClaim, ttlMs: numbe
        from taken
        where (old.cluster_id, old.name, old.ended) = (taken.cluster_id, taken.name, '')
          and (old.fence_epoch, old.fence_counter) < (taken.fence_epoch, taken.fence_counter)
+       returning old.holder_node_id, old.fence_epoch, old.fence_counter, old.ended
      ), forgotten as (
        delete from lease_tenure old using taken
        where (old.cluster_id, old.name) = (taken.cluster_id, taken.name)
@@ -88,15 +99,18 @@ export async function acquireLease(q: Queryable, claim: LeaseClaim, ttlMs: numbe
        where (lease_tenure.holder_node_id, lease_tenure.boot_id) = (excluded.holder_node_id, excluded.boot_id)
        returning renewed_count
      )
-     select ${columns}, renewed_count as "renewedCount" from taken left join opened on true`,
+     select ${columns}, renewed_count as "renewedCount",
+       (select json_build_object('nodeId', holder_node_id, 'epoch', fence_epoch, 'counter', fence_counter)
+        from closed where ended = 'expired' limit 1) as expired
+     from taken left join opened on true`,
     [claim.clusterId, claim.name, claim.nodeId, claim.bootId, ttlMs],
   );
   const row = one(rows);
   if (row === undefined) return undefined;
-  const { renewedCount, ...lease } = row;
+  const { renewedCount, expired, ...lease } = row;
   // F1: within a transaction this takes the statement back.
   assert(renewedCount !== null, "a fence was about to be given out twice");
-  return { ...lease, fresh: renewedCount === 0 };
+  return { ...lease, fresh: renewedCount === 0, ...(expired === null ? {} : { expired }) };
 }
 
 /** The tenure of the row a change of `lease` returned as `changed`. */
@@ -112,18 +126,23 @@ function heldParams(hold: LeaseHold): (string | number)[] {
   return [hold.clusterId, hold.name, hold.nodeId, hold.bootId, hold.epoch, hold.counter];
 }
 
+export interface RenewedLease extends LeaseRow {
+  /** How often under this fence, this time included. */
+  readonly renewedCount: number;
+}
+
 /** Prolongs a lease that has not expired, under its fence; undefined when the caller does not hold it so. */
-export async function renewLease(q: Queryable, hold: LeaseHold, ttlMs: number): Promise<LeaseRow | undefined> {
-  const rows = await q.query<LeaseRow>(
+export async function renewLease(q: Queryable, hold: LeaseHold, ttlMs: number): Promise<RenewedLease | undefined> {
+  const rows = await q.query<RenewedLease>(
     `with renewed as (
        update lease set expires_at_ms = now_ms() + $7::bigint
        where ${heldText} and fence_epoch >= ${installationEpoch} returning *
      ), counted as (
        update lease_tenure set expires_at_ms = renewed.expires_at_ms, renewed_count = lease_tenure.renewed_count + 1,
          renewed_at_ms = now_ms()
-       from renewed where ${tenureOf("renewed")}
+       from renewed where ${tenureOf("renewed")} returning renewed_count
      )
-     select ${columns} from renewed`,
+     select ${columns}, coalesce((select renewed_count from counted), 0) as "renewedCount" from renewed`,
     [...heldParams(hold), ttlMs],
   );
   return one(rows);

@@ -246,15 +246,29 @@ describeStores("reports", (store) => {
       expect((await as(cluster.operator).leases.get({ name: "vpn/a" })).lease?.holderNodeId).toBe(entry.id);
       const hold = { name: "vpn/a", bootId: "boot-1", fence: { epoch: 1n, counter: 1n } };
       await expect(theirs.renew({ ...hold, ttlMs })).rejects.toMatchObject({ detail: "LEASE_LOST" });
-      await mine.renew({ ...hold, ttlMs });
+      for (let count = 0; count < 5; count += 1) await mine.renew({ ...hold, ttlMs });
       await mine.release(hold);
       await mine.release(hold);
       const records = await listAudit(cluster.ctx.sql, { clusterId: cluster.clusterId, afterSeq: 0, limit: 500 });
       const actions = records.filter((row) => row.object === "lease/vpn/a").map((row) => row.action);
-      // Renewals give nothing out: they are counted in the tenure.
-      expect(actions).toEqual(["lease.acquired", "lease.released"]);
+      // Renewals give nothing out: the first, the second and the fourth are recorded, all are counted in the tenure.
+      const renewals = ["lease.renewed", "lease.renewed", "lease.renewed"];
+      expect(actions).toEqual(["lease.acquired", ...renewals, "lease.released"]);
       const next = await theirs.acquire({ name: "vpn/a", bootId: "boot-1", ttlMs });
       expect(next.lease?.fence?.counter).toBe(2n);
+    });
+
+    it("M-A9 that ran out are recorded when somebody else takes them", async () => {
+      const [mine, theirs] = [as(entry.caller).leases, as(egress.caller).leases];
+      await mine.acquire({ name: "vpn/b", bootId: "boot-1", ttlMs });
+      const { sql } = cluster.ctx;
+      await sql.query("update lease set expires_at_ms = now_ms() - 1 where name = 'vpn/b'");
+      await sql.query("update lease_tenure set expires_at_ms = now_ms() - 1 where name = 'vpn/b'");
+      await theirs.acquire({ name: "vpn/b", bootId: "boot-2", ttlMs });
+      const records = await listAudit(sql, { clusterId: cluster.clusterId, afterSeq: 0, limit: 500 });
+      const about = records.filter((row) => row.object === "lease/vpn/b");
+      expect(about.map((row) => row.action)).toEqual(["lease.acquired", "lease.expired", "lease.acquired"]);
+      expect(JSON.parse(about[1]?.beforeJson ?? "")).toEqual({ nodeId: entry.id, epoch: 1, counter: 1 });
     });
 
     it("have bounded lives, names and holders", async () => {
