@@ -1,5 +1,6 @@
 /** A stock gRPC client and the grpc-js transport against a surface, over real TLS. */
 
+import { connect, createServer, type Socket } from "node:net";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -133,6 +134,52 @@ describe("controlTransport", () => {
     await second[Symbol.asyncDispose]();
     await eventually(async () => (await client.get({ name: "b" })).lease?.name === "b");
     control.close();
+  });
+
+  test("does not stay with a replica that only says it cannot, once another one is there", async () => {
+    const waiting = (router: ConnectRouter): void => {
+      router.service(LeaseService, {
+        get() {
+          throw new WeftError("unavailable", "the store cannot be reached", { detail: "STORE_UNAVAILABLE" });
+        },
+      });
+    };
+    const first = await serveSurface(trust, { arrivedBy: "control", routes: waiting, policy });
+    const sockets = new Set<Socket>();
+    const gate = createServer((near) => {
+      const far = connect({ host: "127.0.0.1", port: served.port });
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(from);
+        from.pipe(to);
+        from.on("error", () => to.destroy());
+      }
+    });
+    const open = async (port: number): Promise<void> => {
+      await new Promise<void>((resolve) => gate.listen(port, "127.0.0.1", resolve));
+    };
+    const port = await freePort();
+    await open(port);
+    const control = transport([`127.0.0.1:${first.port}`, `127.0.0.1:${port}`]);
+    const client = rpcClient(LeaseService, control);
+    const answers = (name: string) => client.get({ name }).then(({ lease }) => lease?.name === name);
+    await eventually(() => answers("a"));
+    // The other one goes, and with it every wish to connect; then it comes back.
+    const gone = new Promise((resolve) => gate.close(resolve));
+    for (const socket of sockets) socket.destroy();
+    await gone;
+    await eventually(async () => {
+      const thrown: unknown = await client.get({ name: "b" }).catch((error: unknown) => error);
+      return thrown instanceof WeftError && thrown.detail === "STORE_UNAVAILABLE";
+    });
+    await open(port);
+    await eventually(() => answers("c"));
+    control.close();
+    for (const socket of sockets) socket.destroy();
+    gate.close();
+    await first[Symbol.asyncDispose]();
   });
 
   test("without any control it says unavailable within the deadline", async () => {
