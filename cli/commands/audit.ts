@@ -46,10 +46,13 @@ export function addAuditCommands(program: Command): void {
   audit
     .command("verify [file]")
     .description("check an exported log without any server, or (no file) the log of the running control")
-    .option("--witness <path...>", "what nodes witnessed: a node's data folder, or a folder of several")
+    .option("--witness <path>", "what nodes witnessed: a node's data folder, or one of several; repeat it", several, [])
     .addHelpText("after", "\nExample:\n  weft audit verify audit.jsonl")
     .action(action(verifyLog));
 }
+
+/** A flag that may be given again. */
+const several = (path: string, before: readonly string[]): string[] => [...before, path];
 
 async function listRecords(options: GlobalOptions & { after?: number; limit?: number; allClusters?: boolean }) {
   const answer = await withSession(options, async (session) =>
