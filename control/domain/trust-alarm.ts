@@ -33,6 +33,10 @@ const keyFields: Readonly<Record<string, readonly number[]>> = {
   qos_policy: [0],
   route_intent: [0],
   snapshot_payload: [0, 1, 2, 3],
+  join_token: [0],
+  service_lease: [0],
+  workload: [0],
+  term: [0],
 };
 const PLAIN_KEY = /^[A-Za-z0-9._:/-]{0,180}$/;
 

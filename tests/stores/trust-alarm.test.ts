@@ -16,10 +16,12 @@ import { addRevocation } from "../../control/store/revocations.ts";
 import { verifyTrustRows } from "../../control/store/verify.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { silentLog } from "../../lib/log.ts";
-import { createWorld, joinNode, Replica, type World } from "./control-world.ts";
+import { createWorld, enrollRequest, freshHost, joinNode, Replica, strangerOf, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 interface Stage extends World {
+  /** The text of a token with many uses left. */
+  readonly token: string;
   readonly node: Awaited<ReturnType<typeof joinNode>>;
 }
 
@@ -44,6 +46,9 @@ async function judged(stage: Stage, replica: Replica, of: "node" | "operator") {
   const verdict = await replica.deps.allowlist.judge(ca.root.keyId, facts.serialHex);
   if (!verdict.allowed) throw Object.assign(new Error("refused"), { reason: "data_loss", detail: verdict.detail });
 }
+
+const enrolled = async (stage: Stage, replica: Replica) =>
+  replica.as(strangerOf(stage.clusterId)).enrollment.enroll(enrollRequest(stage.token, await freshHost()));
 
 type Use = (stage: Stage, replica: Replica) => Promise<unknown>;
 
@@ -187,6 +192,12 @@ const attacks: readonly {
     uses: [signedFeed],
   },
   {
+    name: "a token, made to approve by itself",
+    table: "join_token",
+    write: "update join_token set auto_approve = true, mac = decode(repeat('ab', 32), 'hex')",
+    uses: [enrolled],
+  },
+  {
     name: "the installation, another epoch",
     table: "installation",
     write: "update installation set epoch = epoch + 1",
@@ -220,7 +231,8 @@ async function issued({ sql }: World): Promise<unknown> {
 }
 
 async function createStage(world: World): Promise<Stage> {
-  const stage = { ...world, node: await joinNode(world, "relay-1") };
+  const { text } = await world.operator.tokens.createToken({ clusterId: world.clusterId, maxUses: 50 });
+  const stage = { ...world, node: await joinNode(world, "relay-1"), token: text };
   const gone = await joinNode(world, "relay-2");
   await world.sql.tx(async (tx) => {
     const about = { clusterId: world.clusterId, reason: "x", revokedBy: "x", notAfterMs: Date.now() + 1e9 };
