@@ -30,7 +30,12 @@ export function storeText(status: StoreStatus): string {
   const filled = status.tables.filter(({ rows }) => rows > 0n);
   const rows: [string, string][] = [
     ["driver", `${driverName(status.driver)} (PostgreSQL ${status.serverVersion})`],
-    ["primary", status.primary ? `yes, on timeline ${status.timeline}` : "no: nothing can be changed here"],
+    [
+      "primary",
+      status.primary
+        ? `yes${status.timeline === 0n ? "" : `, on timeline ${status.timeline}`}`
+        : "no: nothing can be changed here",
+    ],
     ["members", members.length === 0 ? "none follow it" : members.join("; ")],
     ["schema", schema],
     ["installation", status.trustDomain === "" ? "none yet" : `${status.trustDomain}, epoch ${status.epoch}`],

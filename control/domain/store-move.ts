@@ -14,7 +14,7 @@
 import { WeftError } from "../../lib/errors.ts";
 import { type Random, randomLabel } from "../../lib/random.ts";
 import { appendAudit, auditHead } from "../store/audit.ts";
-import { rowCounts, tableShapes } from "../store/catalog.ts";
+import { rowCounts, type TableShape, tableShapes } from "../store/catalog.ts";
 import { isInitialized } from "../store/installation.ts";
 import {
   appliedMigrations,
@@ -109,10 +109,11 @@ async function copy(deps: MoveDeps, moveId: string, dryRun: boolean): Promise<Co
     async (from) => {
       const applied = await appliedMigrations(from);
       const migrations = ownMigrations().filter(({ number }) => applied.some((each) => each.number === number));
+      // Before the new store waits in its transaction: its server gives up on one that is idle for long.
+      const digest = await storeDigest(from, await copiedShapes(from));
       const receive = async (tx: Tx): Promise<Copied> => {
         await dropEverything(tx);
         const shapes = await copyFromStore(tx, from, migrations);
-        const digest = await storeDigest(from, shapes);
         if ((await storeDigest(tx, shapes)) !== digest) throw differs();
         requireVerified(await finishCopy(tx, seal, migrations));
         await tx.query("insert into store_move (id, direction, counterpart) values ($1, 'arriving', $2)", [
@@ -129,19 +130,15 @@ async function copy(deps: MoveDeps, moveId: string, dryRun: boolean): Promise<Co
   );
 }
 
+/** Everything but the mark of a move. */
+async function copiedShapes(q: Queryable): Promise<readonly TableShape[]> {
+  return (await tableShapes(q)).filter(({ name }) => name !== "store_move");
+}
+
 /** Whether a copy that was made before still equals the old store (V2). */
 async function isSame(source: Sql, target: Sql): Promise<boolean> {
   const digest = (sql: Sql): Promise<string> =>
-    sql.tx(
-      async (tx) =>
-        await storeDigest(
-          tx,
-          (await tableShapes(tx)).filter(({ name }) => name !== "store_move"),
-        ),
-      {
-        mode: "read only",
-      },
-    );
+    sql.tx(async (tx) => await storeDigest(tx, await copiedShapes(tx)), { mode: "read only" });
   return (await digest(source)) === (await digest(target));
 }
 
@@ -181,7 +178,7 @@ async function hasArrived(target: Queryable, { id }: MoveMark): Promise<boolean>
 async function describe(deps: MoveDeps, moveId: string, dryRun: boolean): Promise<Omit<MoveReport, "resumedAfter">> {
   return await deps.target.tx(
     async (tx) => {
-      const shapes = (await tableShapes(tx)).filter(({ name }) => name !== "store_move");
+      const shapes = await copiedShapes(tx);
       const tables = await rowCounts(tx, shapes);
       const rows = Object.values(tables).reduce((sum, each) => sum + each, 0);
       return {

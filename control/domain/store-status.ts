@@ -3,6 +3,7 @@
 import { auditHead } from "../store/audit.ts";
 import { databaseSizeBytes, hasTable, rowCounts, tableShapes } from "../store/catalog.ts";
 import { appliedMigrations, moveMark, ownMigrations } from "../store/migrate.ts";
+import { PRIMARY_QUERY, primaryOf } from "../store/primary.ts";
 import { newestRestore, type RestoreRow } from "../store/restores.ts";
 import { one, type Queryable, type Sql } from "../store/sql.ts";
 import { type RestoreGap, readGap } from "./restore-gap.ts";
@@ -48,7 +49,7 @@ export async function storeStatus(sql: Sql): Promise<StoreStatus> {
     async (tx) => {
       const migrations = await appliedMigrations(tx);
       const shapes = await tableShapes(tx);
-      const server = await serverOf(tx);
+      const server = await serverOf(tx, sql.driver);
       const mark = await moveMark(tx);
       const installation = await installationOf(tx);
       const restore = (await hasTable(tx, "store_restore")) ? await newestRestore(tx) : undefined;
@@ -69,15 +70,15 @@ export async function storeStatus(sql: Sql): Promise<StoreStatus> {
   );
 }
 
-async function serverOf(q: Queryable) {
+async function serverOf(q: Queryable, driver: Sql["driver"]) {
   const row = one(
-    await q.query<{ serverVersion: string; standby: boolean; timeline: number }>(
-      `select current_setting('server_version') as "serverVersion", pg_is_in_recovery() as standby,
-         (select timeline_id from pg_control_checkpoint()) as timeline`,
+    await q.query<{ serverVersion: string; standby: boolean }>(
+      `select current_setting('server_version') as "serverVersion", pg_is_in_recovery() as standby`,
     ),
   );
-  const { serverVersion = "", standby = true, timeline = 0 } = row ?? {};
-  return { serverVersion, primary: !standby, timeline };
+  const { serverVersion = "", standby = true } = row ?? {};
+  const known = !standby && driver === "postgres" ? primaryOf(await q.query(PRIMARY_QUERY)) : undefined;
+  return { serverVersion, primary: !standby, timeline: known?.timeline ?? 0 };
 }
 
 async function installationOf(q: Queryable): Promise<StoreStatus["installation"]> {

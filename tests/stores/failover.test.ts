@@ -1,6 +1,7 @@
 /** The primary is lost and a standby promoted, again and again, while replicas issue, revoke, fence and record. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { storeStatus } from "../../control/domain/store-status.ts";
 import { appendAudit } from "../../control/store/audit.ts";
 import { recordBeats } from "../../control/store/beats.ts";
 import { replaceProofs } from "../../control/store/link-proofs.ts";
@@ -61,6 +62,16 @@ function load(ledger: Ledger, refusals: Map<string, number>): () => Promise<void
     await Promise.all(workers);
   };
 }
+
+it("names its primary, the timeline and who is in sync", async () => {
+  const [replica] = replicas;
+  if (replica === undefined) throw new Error("no replica");
+  expect(await storeStatus(replica.ctx.sql)).toMatchObject({
+    primary: true,
+    timeline: 1,
+    members: [{ state: "streaming", inSync: true, lagBytes: expect.any(Number) }],
+  });
+});
 
 it("LAW-C4 M-L6 a commit whose standby is waited for in vain counts as unknown, however the wait ends", async () => {
   const ledger = new Ledger();
