@@ -39,10 +39,13 @@ const inCluster = ({ clusterId }: Facts): object => ({ cluster_id: clusterId });
 
 const controlOperatorCalls: Readonly<Record<string, Call>> = {
   ...inspection,
+  "weft.admin.v1.AlertService": { method: "ListAlerts", body: inCluster },
   "weft.admin.v1.AuditService": { method: "ListAudit", body: inCluster },
   "weft.admin.v1.ClusterService": { method: "ListClusters" },
+  "weft.admin.v1.GroupService": { method: "ListGroups", body: inCluster },
   "weft.admin.v1.IdentityService": { method: "ListIdentities", body: inCluster },
   "weft.admin.v1.RouteIntentService": { method: "ListRouteIntents", body: inCluster },
+  "weft.admin.v1.LeaseAdminService": { method: "ListLeases", body: inCluster },
   "weft.admin.v1.ListenerService": { method: "ListListeners", body: inCluster },
   "weft.admin.v1.MembershipService": { method: "ListMemberships", body: inCluster },
   "weft.admin.v1.NodeAdminService": { method: "ListNodes", body: inCluster },
@@ -52,6 +55,8 @@ const controlOperatorCalls: Readonly<Record<string, Call>> = {
   "weft.admin.v1.RequestService": { method: "ListRequests", body: inCluster },
   "weft.admin.v1.ResourceService": { method: "ListResources", body: inCluster },
   "weft.admin.v1.RoleService": { method: "ListRoles", body: inCluster },
+  "weft.admin.v1.ServiceChannelService": { method: "ListLeases", body: inCluster },
+  "weft.admin.v1.StoreService": { method: "GetStoreStatus" },
   "weft.admin.v1.TokenService": { method: "ListTokens", body: inCluster },
   "weft.admin.v1.WorkloadService": { method: "ListWorkloads", body: inCluster },
   "weft.lease.v1.LeaseService": { method: "Get", body: () => ({ name: "nobody-holds-it" }), codes: ["NotFound"] },
@@ -81,6 +86,10 @@ const controlNodeCalls: Readonly<Record<string, Call>> = {
   "weft.control.v1.ControlService": { method: "ReportWorkloads", body: () => ({ workloads: [] }) },
   "weft.enrollment.v1.EnrollmentService": { method: "Renew", codes: ["InvalidArgument"] },
   "weft.heartbeat.v1.HeartbeatService": { method: "Beat", codes: ["InvalidArgument"] },
+  "weft.admin.v1.ServiceChannelService": {
+    method: "IntrospectLease",
+    codes: ["InvalidArgument", "NotFound", "PermissionDenied"],
+  },
   "weft.lease.v1.LeaseService": { method: "Get", body: () => ({ name: "nobody-holds-it" }), codes: ["NotFound"] },
   "weft.routing.v1.RoutingService": { method: "ReportLinks", body: () => ({ links: [] }) },
 };
