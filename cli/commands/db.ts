@@ -65,7 +65,7 @@ async function backup(options: Flags): Promise<void> {
     const pieces = client(StoreService).backupStore({}, { timeoutMs: 0 });
     return await receive(file, pieces);
   });
-  print(options, { file, format, sizeBytes }, () => `${takenText(file, undefined)}, ${sizeBytes} bytes`);
+  print(options, { file, format, sizeBytes }, () => takenText(file, undefined));
 }
 
 function takenText(

@@ -49,9 +49,13 @@ async function runDump({ url, postgresCaFile, file }: DumpOrder): Promise<void> 
     throw new WeftError("failed_precondition", message, { detail: "PG_DUMP_MISSING", cause });
   });
   if (code === 0) return;
-  throw new WeftError("failed_precondition", `pg_dump failed: ${said.trim().split("\n").at(-1) ?? ""}`, {
-    detail: "PG_DUMP_FAILED",
-  });
+  throw new WeftError(
+    "failed_precondition",
+    `pg_dump failed: ${said.replaceAll("pg_dump: ", "").trim().split("\n").join("; ")}`,
+    {
+      detail: "PG_DUMP_FAILED",
+    },
+  );
 }
 
 function environmentOf(url: string, caFile: string | undefined): Record<string, string> {

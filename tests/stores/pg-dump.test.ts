@@ -1,0 +1,46 @@
+/** PostgreSQL's own dump, of the server version that it belongs to. */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { migrate } from "../../control/store/migrate.ts";
+import { openPostgres } from "../../control/store/pg.ts";
+import { dumpWithPostgres } from "../../control/store/pg-dump.ts";
+import { silentLog } from "../../lib/log.ts";
+import { requirePeer } from "../harness/peers.ts";
+import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+
+const peer = requirePeer("postgres15", "dumps by pg_dump");
+const dir = mkdtempSync(join(tmpdir(), "weft-dump-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe.skipIf(peer.missing)("pg_dump", () => {
+  let server: PostgresServer;
+  let url: string;
+  beforeAll(async () => {
+    server = await startPostgres({ program: peer.path });
+    url = await server.database();
+    const sql = openPostgres({ url, log: silentLog });
+    await migrate(sql);
+    await sql.close();
+  });
+  afterAll(() => server.stop());
+
+  it("writes a dump nobody else can read, over nothing", async () => {
+    const file = join(dir, "one.dump");
+    await dumpWithPostgres({ url, file });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readFileSync(file).subarray(0, 5).toString("latin1")).toBe("PGDMP");
+    await expect(dumpWithPostgres({ url, file })).rejects.toMatchObject({ detail: "BACKUP_EXISTS" });
+  });
+
+  it("says why it failed, without the password, and leaves no file", async () => {
+    const file = join(dir, "two.dump");
+    const wrong = url.replace("weft@", "weft:hunter2@").replace(/\/[^/]*$/, "/nowhere");
+    const thrown: unknown = await dumpWithPostgres({ url: wrong, file }).catch((error: unknown) => error);
+    expect(thrown).toMatchObject({ detail: "PG_DUMP_FAILED", message: expect.stringContaining("nowhere") });
+    expect((thrown as Error).message).not.toContain("hunter2");
+    expect(existsSync(file)).toBe(false);
+  });
+});
