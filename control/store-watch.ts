@@ -69,7 +69,8 @@ export function withCause(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   const behind =
     cause instanceof AggregateError ? messageOf(cause.errors[0]) : cause === undefined ? "" : messageOf(cause);
-  return behind === "" ? messageOf(thrown) : `${messageOf(thrown)}: ${behind}`;
+  const message = messageOf(thrown);
+  return message.includes(behind) ? message : `${message}: ${behind}`;
 }
 
 export interface StoreWatch {
