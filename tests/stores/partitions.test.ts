@@ -36,7 +36,7 @@ import {
   type World,
 } from "./control-world.ts";
 
-const SEEDS = runs(50, 1_000);
+const SEEDS = runs(25, 1_000);
 const SEEDS_PER_WORLD = 25;
 const replicaNames = ["one", "two", "three"] as const;
 type Name = (typeof replicaNames)[number];
