@@ -65,7 +65,7 @@ async function filled(sql: Sql): Promise<ControlCluster> {
 describeEveryStore("M-W15 a backup", (store) => {
   /** What files and orders are refused for does not depend on the database. */
   const once = (name: string, test: () => Promise<void>): void => {
-    if (store.driver === "pglite" || soak) it(name, test);
+    if (store.driver === "pglite" || soak) it(name, test, 60_000);
   };
 
   it("restores into an empty store, row for row, above every epoch there was", async () => {
@@ -95,7 +95,9 @@ describeEveryStore("M-W15 a backup", (store) => {
     await again.query("update lease set expires_at_ms = 0");
     const next = await acquireLease(again, claim, 60_000);
     expect(next?.epoch).toBe(done?.epoch);
-  });
+    const over = await restoreStore(depsOf(again), { file, replace: true, dryRun: false });
+    expect(over.done?.epoch).toBeGreaterThan(done?.epoch ?? 0);
+  }, 60_000);
 
   once("is refused when it was cut, altered, or sealed under another key, and nothing is made of it", async () => {
     const { sql } = (await filled(await store.empty())).ctx;
@@ -131,35 +133,38 @@ describeEveryStore("M-W15 a backup", (store) => {
     expect(await tableShapes(empty)).toEqual([]);
   });
 
-  it("never takes the place of a store unless that is said, and then never that of another installation", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
-    const file = newFile();
-    const header = await writeBackupFile(file, sql, seal);
-    const order = { file, replace: false, dryRun: false };
-    const before = await digestOf(sql);
-    await expect(restoreStore(depsOf(sql), order)).rejects.toMatchObject({
-      detail: "STORE_NOT_EMPTY",
-      message: expect.stringContaining("--replace"),
-    });
-    const dry = await restoreStore(depsOf(sql), { ...order, replace: true, dryRun: true });
-    expect(dry).toMatchObject({ replaced: { auditSeq: header.audit.seq, epoch: header.epoch } });
-    expect(dry.done).toBeUndefined();
-    expect(await digestOf(sql)).toBe(before);
-    // Twice from one backup: the second is above the first, whatever the clock says in between.
-    const first = await restoreStore(depsOf(sql), { ...order, replace: true });
-    const second = await restoreStore(depsOf(sql), { ...order, replace: true });
-    expect(second.done?.epoch).toBeGreaterThan(first.done?.epoch ?? 0);
-    const { sql: other } = (await controlCluster(await store.empty())).ctx;
-    await expect(restoreStore(depsOf(other), { ...order, replace: true })).rejects.toMatchObject({
-      detail: "STORE_OF_ANOTHER",
-    });
-    const foreign = await store.empty();
-    await foreign.script("create table somebody_elses (n int)");
-    await expect(restoreStore(depsOf(foreign), { ...order, replace: true })).rejects.toMatchObject({
-      detail: "STORE_FOREIGN",
-    });
-    expect(await foreign.query("select n from somebody_elses")).toEqual([]);
-  });
+  once(
+    "never takes the place of a store unless that is said, and then never that of another installation",
+    async () => {
+      const { sql } = (await filled(await store.empty())).ctx;
+      const file = newFile();
+      const header = await writeBackupFile(file, sql, seal);
+      const order = { file, replace: false, dryRun: false };
+      const before = await digestOf(sql);
+      await expect(restoreStore(depsOf(sql), order)).rejects.toMatchObject({
+        detail: "STORE_NOT_EMPTY",
+        message: expect.stringContaining("--replace"),
+      });
+      const dry = await restoreStore(depsOf(sql), { ...order, replace: true, dryRun: true });
+      expect(dry).toMatchObject({ replaced: { auditSeq: header.audit.seq, epoch: header.epoch } });
+      expect(dry.done).toBeUndefined();
+      expect(await digestOf(sql)).toBe(before);
+      // Twice from one backup: the second is above the first, whatever the clock says in between.
+      const first = await restoreStore(depsOf(sql), { ...order, replace: true });
+      const second = await restoreStore(depsOf(sql), { ...order, replace: true });
+      expect(second.done?.epoch).toBeGreaterThan(first.done?.epoch ?? 0);
+      const { sql: other } = (await controlCluster(await store.empty())).ctx;
+      await expect(restoreStore(depsOf(other), { ...order, replace: true })).rejects.toMatchObject({
+        detail: "STORE_OF_ANOTHER",
+      });
+      const foreign = await store.empty();
+      await foreign.script("create table somebody_elses (n int)");
+      await expect(restoreStore(depsOf(foreign), { ...order, replace: true })).rejects.toMatchObject({
+        detail: "STORE_FOREIGN",
+      });
+      expect(await foreign.query("select n from somebody_elses")).toEqual([]);
+    },
+  );
 
   once("of a newer version is refused, and one of an older version is brought up to date", async () => {
     const { sql } = (await filled(await store.empty())).ctx;
@@ -201,7 +206,7 @@ describeEveryStore("M-W15 a backup", (store) => {
 
 describeStores("M-W15 a rehearsal", (store) => {
   const once = (name: string, test: () => Promise<void>): void => {
-    if (store.driver === "pglite" || soak) it(name, test);
+    if (store.driver === "pglite" || soak) it(name, test, 60_000);
   };
 
   it("says what a start would do and how long it takes, and changes nothing", async () => {

@@ -1,9 +1,11 @@
 /** No call on a PostgreSQL store waits for ever, and no process takes more connections than it was given. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { restoreStore } from "../../control/domain/store-restore.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
+import { controlCluster } from "../harness/control-cluster.ts";
 import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
 
 let server: PostgresServer;
@@ -63,6 +65,17 @@ describe("a PostgreSQL store", () => {
     await Promise.all(Array.from({ length: 30 }, ask));
     expect(seen).toHaveLength(30);
     expect(Math.max(...seen)).toBeLessThanOrEqual(3);
+  });
+
+  it("is not restored over while a control uses it", async () => {
+    url = await server.database();
+    const { ctx } = await controlCluster(open({}));
+    const own = open({ connectionsMaxCount: 1 });
+    const order = { file: "/nowhere", replace: true, dryRun: false };
+    await expect(restoreStore({ ...ctx, sql: own }, order)).rejects.toMatchObject({
+      detail: "STORE_IN_USE",
+      message: expect.stringContaining("stop every control process first"),
+    });
   });
 
   it("says that a server is not there, without naming it to callers", async () => {

@@ -30,7 +30,7 @@ describeEveryStore("M-W1 migrations", (store) => {
     const whole = await shapeOf(0);
     const earlier = soak ? own.map((_, at) => at).slice(1) : [9, own.length - 1];
     for (const from of earlier) expect(await shapeOf(from), `from ${own[from]?.name}`).toEqual(whole);
-  });
+  }, 60_000);
 
   it("has the same tables as the last statement says, and a clock", async () => {
     const sql = await store.empty();
@@ -66,7 +66,7 @@ describeEveryStore("M-W1 migrations", (store) => {
 
   /** What is refused does not depend on the database. */
   const once = (name: string, test: () => Promise<void>): void => {
-    if (store.driver === "pglite" || soak) it(name, test);
+    if (store.driver === "pglite" || soak) it(name, test, 60_000);
   };
 
   once("names what is wrong with a store and what cures it, before it touches anything", async () => {
