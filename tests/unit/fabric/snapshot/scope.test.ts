@@ -208,7 +208,6 @@ const markers: Readonly<Record<string, Buffer>> = {
 };
 
 const linkNumbers = ["rtt", "jitter", "loss", "reliability", "bandwidth", "failures"];
-const ofMember = ["workloadid", "workloadname", "workloadcommand", "workloadprint"];
 const everyone = ["nodename", "nodehost", "linklabel", "region", ...ofMember];
 const entryMarkers = [
   "poolid",
