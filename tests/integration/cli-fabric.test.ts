@@ -57,7 +57,7 @@ describe("tenants and what they reach", () => {
     await ok("pool", "add", "office", "egress-1");
     expect(await ok("pool", "list")).toMatch(/^pl-\S+\s+office\s+acme\s+egress-1$/m);
     await ok("resource", "add", "db", "--pool", "office", "--target", "127.0.0.1:5432", "--service", "database");
-    expect(await ok("resource", "list")).toMatch(/^rs-\S+\s+db\s+tcp\s+interactive\s+127.0.0.1:5432\s+office$/m);
+    expect(await ok("resource", "list")).toMatch(/^rs-\S+\s+db\s+tcp\s+interactive\s+127.0.0.1:5432\s+office\s+-$/m);
     await ok("listener", "add", "db-local", "--resource", "db", "--entry", "entry-1");
     await refused(
       2,
@@ -255,7 +255,7 @@ describe("a second cluster", () => {
     expect((await done).code).not.toBe(0);
     const { token: made } = await json<{ token: Row }>("token", "create", "--life", "1m");
     await ok("token", "revoke", made.id);
-    expect(await ok("token", "list")).toMatch(new RegExp(`^${made.id}\\s+any\\s+0/1\\s+\\S+\\s+20`, "m"));
+    expect(await ok("token", "list")).toMatch(new RegExp(`^${made.id}\\s+any\\s+operator\\s+0/1\\s+\\S+\\s+20`, "m"));
     await refused(1, "CLI_NOT_FOUND", "--cluster", "lba", "node", "list");
   }, 60_000);
 });
