@@ -148,7 +148,7 @@ describe("the README's deployment", () => {
   }, 90_000);
 
   it("reaches the target through a listener", async () => {
-    const last = fences("sh").at(-1) ?? "";
+    const last = fences("sh").findLast((block) => block.includes("weft listener add")) ?? "";
     for (const line of last
       .split("\n")
       .filter((word) => word.startsWith("npx weft "))
