@@ -6,6 +6,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,6 +63,7 @@ interface ControlProcess {
   readonly pid: number;
   readonly publicAddress: string;
   readonly operatorAddress: string;
+  stop(): Promise<void>;
 }
 
 /** Control as it is shipped, as a process of its own. */
@@ -75,7 +77,12 @@ async function startControlProcess(flags: Readonly<Record<string, unknown>>): Pr
   for await (const line of createInterface({ input: child.stdout as Readable })) {
     const said = JSON.parse(line) as { ready?: boolean; public?: string; operator?: string };
     if (said.ready !== true) continue;
-    return { pid: child.pid ?? 0, publicAddress: said.public ?? "", operatorAddress: said.operator ?? "" };
+    const stop = async (): Promise<void> => {
+      const gone = once(child, "exit");
+      child.kill("SIGKILL");
+      await gone;
+    };
+    return { pid: child.pid ?? 0, publicAddress: said.public ?? "", operatorAddress: said.operator ?? "", stop };
   }
   throw new Error("control ended before it was ready");
 }
@@ -173,6 +180,7 @@ async function measure(options: Options): Promise<Record<string, unknown>> {
     if (made % 2_000 === 0) say(`${made} identities`);
   });
   const control = await startControlProcess(flags);
+  closers.add("control", () => control.stop());
   const fleet = BenchChild.start("node-fleet.ts");
   closers.add("fleet", () => fleet.stop());
   const bundle = toBinary(TrustBundleSchema, outcome.bundle);
@@ -186,7 +194,6 @@ async function measure(options: Options): Promise<Record<string, unknown>> {
   const snapshotFanout = await fanOut(fleet, operator, outcome.cluster.id, options);
   const enrollments = await enrol(fleet, operator, outcome.cluster.id);
   if (failed > 0 || connected < options.connections) process.exitCode = 1;
-  process.kill(control.pid, "SIGTERM");
   return {
     postgres: version?.server_version.split(" ")[0] ?? "",
     mtls: true,

@@ -33,7 +33,11 @@ export const limits = {
   openPathHopMarginMs: 500,
 
   // Splices: user space per path is two buffers.
-  spliceBufferBytes: 256 * KiB,
+  // Room for what comes while bulk is gathered: 1 GB/s each way. Pages that nothing was read into take no memory.
+  spliceBufferBytes: 1 * MiB,
+  spliceBulkReadBytes: 32 * KiB,
+  spliceBulkReadsCount: 8,
+  spliceGatherMs: 1,
   spliceHighWaterBytes: 64 * KiB,
   spliceReadMaxBytes: 64 * KiB,
   spliceFlushAfterFinMs: 1 * secondMs,

@@ -4,11 +4,15 @@
  *
  * LP1. The buffer is never read into before the kernel has taken all that was in it, so a direction holds `spliceBufferBytes`
  *      at most, whatever its ends do.
- * LP2. Node offers reading into a given buffer (`onread`) for sockets that dial, not for accepted ones: the handle moves
+ * LP2. Bulk is gathered: after `spliceBulkReadsCount` reads in a row of `spliceBulkReadBytes` or more, the next one waits
+ *      `spliceGatherMs`. Most of what a byte costs here is not copying it but being told of it, and a busy wire tells every
+ *      50 KB. Whatever is smaller, or comes alone, is passed on at once.
+ * LP3. Node offers reading into a given buffer (`onread`) for sockets that dial, not for accepted ones: the handle moves
  *      into a socket made for it. Handles are undocumented, so what is not as expected is left to `pipe`.
  */
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
+import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 
 interface Handle {
@@ -58,6 +62,12 @@ class LegPump {
   #source: Socket | undefined;
   #sink: Socket | undefined;
   #waits = false;
+  readonly #clock: Clock;
+  #bulkReads = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Reading into the buffer, for the socket that becomes the source. */
   get onread(): OnReadOpts {
@@ -79,10 +89,22 @@ class LegPump {
     const sink = this.#sink;
     if (sink === undefined || sink.destroyed) return false;
     sink.write(this.#buffer.subarray(0, bytes), this.#written);
-    if (sink.writableLength === 0) return true;
+    if (sink.writableLength === 0) return !this.#gathers(bytes);
     this.#waits = true;
     return false;
   }
+
+  /** Whether the next read waits for more (LP2). */
+  #gathers(bytes: number): boolean {
+    this.#bulkReads = bytes >= limits.spliceBulkReadBytes ? this.#bulkReads + 1 : 0;
+    if (this.#bulkReads < limits.spliceBulkReadsCount) return false;
+    this.#clock.after(limits.spliceGatherMs, this.#gathered);
+    return true;
+  }
+
+  readonly #gathered = (): void => {
+    if (!this.#waits) this.#source?.resume();
+  };
 
   readonly #written = (error?: Error | null): void => {
     if (this.#waits && (error === undefined || error === null)) this.#goOn();
@@ -96,9 +118,9 @@ class LegPump {
 }
 
 /** Moves both handles and starts both directions. Both must be as `canTakeOver` wants them. */
-export function pumpBetween(a: Socket, b: Socket, wire: (pumped: Pumped) => void): void {
-  const forward = new LegPump();
-  const back = new LegPump();
+export function pumpBetween(a: Socket, b: Socket, clock: Clock, wire: (pumped: Pumped) => void): void {
+  const forward = new LegPump(clock);
+  const back = new LegPump(clock);
   const pumped = { a: takeOver(a, forward.onread), b: takeOver(b, back.onread) };
   wire(pumped);
   forward.start(pumped.a, pumped.b, earlyBytes(a));

@@ -165,7 +165,7 @@ class Pair implements Splice {
 
   #pump(): void {
     for (const given of this.#given) given.once("close", () => this.#finish("peer_error"));
-    pumpBetween(this.#a, this.#b, ({ a, b }) => {
+    pumpBetween(this.#a, this.#b, this.#shared.clock, ({ a, b }) => {
       this.#a = a;
       this.#b = b;
       this.#startBytes = { a: 0, b: 0 };

@@ -281,18 +281,24 @@ class OpenSurface implements Surface {
   async #judgeRounds(): Promise<void> {
     for (;;) {
       this.#judgeAgain = false;
-      await Promise.all([...this.#held].map((held) => this.#judgeAnew(held)));
+      const failures = await Promise.all([...this.#held].map((held) => this.#judgeAnew(held)));
+      const failed = failures.filter((error) => error !== undefined);
+      // One line a round: a store that is away fails all of them.
+      if (failed.length > 0)
+        this.#options.log.warn("sessions could not be judged again", { count: failed.length, error: failed[0] ?? "" });
       if (!this.#judgeAgain || this.#held.size === 0) return;
       await sleep(this.#options.clock, limits.rejudgeRestMs);
     }
   }
 
-  async #judgeAnew(held: Held): Promise<void> {
+  /** What went wrong, if anything. */
+  async #judgeAnew(held: Held): Promise<string | undefined> {
     try {
       const verdict = await this.#options.judge(held.socket, held.caller);
       if (isRefusal(verdict)) this.#end(held, identityRefused(verdict.refused));
+      return undefined;
     } catch (error) {
-      this.#options.log.warn("a session could not be judged again", { error: messageOf(error) });
+      return messageOf(error);
     }
   }
 

@@ -45,6 +45,8 @@ export class SocketPairs {
     };
     const dialled = connect(options);
     const [accepted] = await arrival;
+    // Only a connected socket is spliced as relays splice.
+    if (dialled.connecting) await once(dialled, "connect");
     for (const socket of [dialled, accepted]) socket.on("error", () => {});
     this.#all.push(dialled, accepted);
     return { dialled, accepted };

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { ManualClock, systemClock } from "../../lib/clock.ts";
+import { type Clock, ManualClock, systemClock } from "../../lib/clock.ts";
 import { KiB, limits, MiB } from "../../lib/limits.ts";
 import { type SpliceEnd, Splices, spliceMemoryMaxBytes } from "../../relay/splice.ts";
 import { eventually, throughout } from "../harness/eventually.ts";
@@ -44,6 +44,33 @@ it("LAW-R2 a reset of one leg ends the other: 200 of 200 far edges are told, not
   await Promise.all(told);
   expect(paths.map(({ ends }) => ends.map((end) => end.reason))).toEqual(paths.map(() => ["peer_error"]));
   await eventually(() => splices.count === 0 && pairs.open === 0, { what: "every socket gone" });
+});
+
+it("gathers bulk, and passes on at once what is small", async () => {
+  let gathered = 0;
+  const clock: Clock = {
+    ...systemClock,
+    after(delayMs, fn, options) {
+      if (delayMs === limits.spliceGatherMs) gathered += 1;
+      return systemClock.after(delayMs, fn, options);
+    },
+  };
+  const { near, far } = await path(new Splices({ clock }));
+  far.on("data", (data: Buffer) => void far.write(data));
+  for (let turn = 0; turn < 200; turn += 1) {
+    near.write(Buffer.alloc(KiB, turn));
+    await once(near, "data");
+  }
+  expect(gathered).toBe(0);
+  far.removeAllListeners("data");
+  const data = randomBytes(4 * MiB);
+  const seen = collect(far);
+  for (let at = 0; at < data.length; at += 64 * KiB) {
+    near.write(data.subarray(at, at + 64 * KiB));
+    await eventually(() => seen.bytes() === at + 64 * KiB, { what: "a piece at the far end" });
+  }
+  expect(seen.hash()).toBe(createHash("sha256").update(data).digest("hex"));
+  expect(gathered).toBeGreaterThan(0);
 });
 
 it("a FIN flushes what is queued, both ways, then ends both legs", async () => {
