@@ -192,6 +192,7 @@ async function measure(options: Options): Promise<Record<string, unknown>> {
   const operator = operatorOf(contextDir, control.operatorAddress);
   closers.add("operator", () => operator.close());
   const snapshotFanout = await fanOut(fleet, operator, outcome.cluster.id, options);
+  await fleet.call("stopWatching");
   const enrollments = await enrol(fleet, operator, outcome.cluster.id);
   if (failed > 0 || connected < options.connections) process.exitCode = 1;
   return {

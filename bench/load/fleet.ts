@@ -23,9 +23,12 @@ export interface FleetNode {
 const perTransaction = 50;
 const transactions = 4;
 
-/** One core relay and one entry to a hundred egresses: connectors beside what they connect. */
+const relays = 10;
+const entries = 10;
+
+/** A core of relays and entries, and connectors beside what they connect: egresses that dial out only. */
 function roleOf(index: number): "relay" | "entry" | "egress" {
-  return index % 100 === 0 ? "relay" : index % 100 === 1 ? "entry" : "egress";
+  return index < relays ? "relay" : index < relays + entries ? "entry" : "egress";
 }
 
 const capabilityOf = {

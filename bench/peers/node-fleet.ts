@@ -3,7 +3,7 @@
  * (open loop), snapshots watched, and hosts that join by a token.
  */
 
-import type { ClientHttp2Session } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { rootsOf } from "../../certs/bundle.ts";
 import { makeCsr } from "../../certs/csr.ts";
@@ -124,11 +124,14 @@ async function beats(perSecond: number, seconds: number): Promise<BeatReport> {
   return { answered: delaysMs.length, failed, firstError, delaysMs: Float64Array.from(delaysMs) };
 }
 
+const watches: ClientHttp2Stream[] = [];
+
 /** Watches snapshots as every connected node. */
 function watch(): void {
   const request = toBinary(WatchSnapshotRequestSchema, create(WatchSnapshotRequestSchema));
   for (const { node, session } of fleet) {
     const stream = startCall(session, "weft.control.v1.ControlService/WatchSnapshot", request);
+    watches.push(stream);
     readMessages(stream, (bytes) => {
       const atMs = Date.now();
       const { message } = fromBinary(WatchSnapshotResponseSchema, bytes);
@@ -214,6 +217,10 @@ answerCalls({
   },
   beats: (order: { perSecond: number; seconds: number }) => beats(order.perSecond, order.seconds),
   watch: () => watch(),
+  /** The connections stay. */
+  stopWatching: () => {
+    for (const stream of watches.splice(0)) stream.close();
+  },
   /** How many nodes were sent this version or a newer one, and when each was, ms since 1970. */
   reached({ version }: { version: bigint }) {
     return [...arrivals.values()].filter((each) => each.version >= version).map((each) => each.atMs);
