@@ -26,8 +26,9 @@ export class RestoreHold {
   readonly #ctx: StoreContext;
   #known: { readonly row: RestoreRow | undefined; readonly atMs: number } | undefined;
   #asking: Promise<RestoreRow | undefined> | undefined;
-  /** Members that have returned, and strangers that were written down, of the restore that is known. */
+  /** Members that have returned, and strangers that were written down, of one restore. */
   readonly #seen = new Set<string>();
+  #seenOf: string | undefined;
 
   constructor(ctx: StoreContext) {
     this.#ctx = ctx;
@@ -57,7 +58,7 @@ export class RestoreHold {
        where restore_id = $1 and cluster_id = $2 and node_id = $3 and kind = 'returned'`,
       [restore.id, clusterId, nodeId],
     );
-    if (rows.length > 0) this.returned(clusterId, nodeId);
+    if (rows.length > 0) this.#seen.add(`${clusterId}/${nodeId}`);
     return rows.length === 0;
   }
 
@@ -112,7 +113,8 @@ export class RestoreHold {
 
   async #ask(nowMs: number): Promise<RestoreRow | undefined> {
     const row = await newestRestore(this.#ctx.sql);
-    if (row !== undefined && row.id !== this.#known?.row?.id) this.#seen.clear();
+    if (row?.id !== this.#seenOf) this.#seen.clear();
+    this.#seenOf = row?.id;
     const settled = row === undefined ? undefined : await this.#settleIfDue(row);
     this.#known = { row: settled, atMs: nowMs };
     return settled;

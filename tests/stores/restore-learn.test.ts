@@ -99,6 +99,21 @@ const tell = (cluster: ControlCluster, nodeId: string, feeds: readonly SignedFee
     },
   );
 
+const statements: string[] = [];
+
+/** The store, writing down what is asked of it outside of transactions. */
+const counting = (store: Sql): Sql =>
+  new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => {
+        if (name === "query") statements.push(String(args[0]));
+        return Reflect.apply(value, target, args) as unknown;
+      };
+    },
+  });
+
 describe("REVIEW-16 a restored store", () => {
   it("revokes again what its own signature says was revoked, with the leaves given out meanwhile", async () => {
     const cluster = await restored(revokeThief);
@@ -188,6 +203,21 @@ describe("REVIEW-16 a restored store", () => {
     // Issued long before the backup: the store would know it if it had ever counted.
     const ancient = { ...peer, serialHex: "77", notBeforeMs: peer.notBeforeMs - 3_600_000 };
     expect(await cluster.hold.adopt(ancient, leaf.certificateDer)).toBe(false);
+  });
+
+  it("asks the store once about a member that has told, however often it comes and whoever tells after it", async () => {
+    const { ctx, clusterId, hold } = await restored(async () => undefined);
+    const fresh = new RestoreHold({ ...ctx, sql: counting(ctx.sql) });
+    for (const node of [stays, thief]) await tell({ ...before, ctx, hold: fresh }, node.id, []);
+    expect(await fresh.holds()).toBe(false);
+    statements.length = 0;
+    for (const node of [stays, thief, stays, thief]) expect(await fresh.awaits(clusterId, node.id)).toBe(false);
+    expect(statements).toEqual([]);
+    // A replica that heard of it from the store only.
+    const other = new RestoreHold({ ...ctx, sql: counting(ctx.sql) });
+    for (const node of [stays, thief, stays, thief]) expect(await other.awaits(clusterId, node.id)).toBe(false);
+    expect(statements.filter((text) => text.includes("from store_witness"))).toHaveLength(2);
+    expect(statements.filter((text) => text.includes("from store_restore"))).toHaveLength(1);
   });
 
   it("asks nothing of anybody where nothing was restored", async () => {
