@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, rmSync } from "node:fs";
 import { errnoOf, WeftError } from "../../lib/errors.ts";
+import { connectionsOf } from "./pg-hosts.ts";
 
 export interface DumpOrder {
   /** A secret: it reaches pg_dump through its environment, never its arguments. */
@@ -14,7 +15,10 @@ export interface DumpOrder {
   readonly file: string;
 }
 
-/** Writes a dump in pg_dump's custom format. Throws PG_DUMP_MISSING, PG_DUMP_FAILED, BACKUP_EXISTS. */
+/**
+ * Writes a dump in pg_dump's custom format. Throws PG_DUMP_MISSING, PG_DUMP_FAILED, BACKUP_EXISTS, and STORE_URL or
+ * STORE_INSECURE for a URL that control would not use either.
+ */
 export async function dumpWithPostgres({ url, postgresCaFile, file }: DumpOrder): Promise<void> {
   if (existsSync(file)) {
     const message = `${file} exists; a backup is never written over another file`;
@@ -58,19 +62,21 @@ async function runDump({ url, postgresCaFile, file }: DumpOrder): Promise<void> 
   );
 }
 
+/** As control itself connects: to the primary among the servers, over verified TLS unless it is on this host. */
 function environmentOf(url: string, caFile: string | undefined): Record<string, string> {
-  const parsed = new URL(url);
-  const text = (part: string): string => decodeURIComponent(part);
-  const sslmode = parsed.searchParams.get("sslmode") ?? (caFile === undefined ? undefined : "verify-full");
+  // That there is a CA is what counts here; libpq reads the file itself.
+  const servers = connectionsOf(url, caFile);
+  const { user, password, database } = servers[0] ?? {};
+  const isVerified = servers.some(({ ssl }) => ssl !== undefined);
   return {
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    PGHOST: text(parsed.hostname).replace(/^\[|\]$/g, "") || (parsed.searchParams.get("host") ?? "localhost"),
-    PGPORT: parsed.port || "5432",
+    PGHOST: servers.map(({ host }) => host).join(","),
+    PGPORT: servers.map(({ port }) => port).join(","),
+    PGTARGETSESSIONATTRS: "read-write",
     PGAPPNAME: "weft-backup",
-    ...(parsed.username === "" ? {} : { PGUSER: text(parsed.username) }),
-    ...(parsed.password === "" ? {} : { PGPASSWORD: text(parsed.password) }),
-    ...(parsed.pathname.length < 2 ? {} : { PGDATABASE: text(parsed.pathname.slice(1)) }),
-    ...(sslmode === undefined ? {} : { PGSSLMODE: sslmode }),
-    ...(caFile === undefined ? {} : { PGSSLROOTCERT: caFile }),
+    ...(user === undefined ? {} : { PGUSER: user }),
+    ...(typeof password === "string" ? { PGPASSWORD: password } : {}),
+    ...(database === undefined ? {} : { PGDATABASE: database }),
+    ...(isVerified ? { PGSSLMODE: "verify-full", PGSSLROOTCERT: caFile ?? "system" } : {}),
   };
 }

@@ -49,7 +49,12 @@ export interface PoolOptions {
 
 /** One host per server of a connection string. Throws `invalid_argument` (STORE_URL) or `failed_precondition` (STORE_INSECURE). */
 export function hostsOf(url: string, caPem: string | undefined, options: PoolOptions): readonly StoreHost[] {
-  return splitHosts(url).map((each) => poolHost(connectionOf(each, caPem), options));
+  return connectionsOf(url, caPem).map((each) => poolHost(each, options));
+}
+
+/** How each server of a connection string is reached (P1 of pg.ts). Errors of `hostsOf`. */
+export function connectionsOf(url: string, caPem: string | undefined): readonly pg.ClientConfig[] {
+  return splitHosts(url).map((each) => connectionOf(each, caPem));
 }
 
 /** `postgres://user@a:5432,b:5433/db` names two servers, as libpq has it. */
@@ -59,14 +64,14 @@ function splitHosts(url: string): readonly string[] {
   return hosts.includes(",") ? hosts.split(",").map((host) => `${scheme}${user}${host}${rest}`) : [url];
 }
 
-function connectionOf(url: string, caPem: string | undefined): pg.PoolConfig {
+function connectionOf(url: string, caPem: string | undefined): pg.ClientConfig {
   const malformed = new WeftError("invalid_argument", "not a PostgreSQL connection string", { detail: "STORE_URL" });
   if (!URL.canParse(url)) throw malformed;
   const parsed = new URL(url);
   if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw malformed;
   const host = decodeURIComponent(parsed.hostname) || parsed.searchParams.get("host") || "localhost";
   const bare = host.replace(/^\[|\]$/g, "");
-  const config: pg.PoolConfig = {
+  const config: pg.ClientConfig = {
     host: bare,
     port: parsed.port === "" ? 5432 : Number(parsed.port),
     ...(parsed.username === "" ? {} : { user: decodeURIComponent(parsed.username) }),

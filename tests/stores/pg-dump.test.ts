@@ -43,4 +43,19 @@ describe.skipIf(peer.missing)("pg_dump", () => {
     expect((thrown as Error).message).not.toContain("hunter2");
     expect(existsSync(file)).toBe(false);
   });
+
+  it("finds the server that answers among several, as control does", async () => {
+    const file = join(dir, "three.dump");
+    await dumpWithPostgres({ url: url.replace("127.0.0.1:", "127.0.0.1:1,127.0.0.1:"), file });
+    expect(readFileSync(file).subarray(0, 5).toString("latin1")).toBe("PGDMP");
+  });
+
+  it("sends a password to no remote server that it does not verify", async () => {
+    const file = join(dir, "four.dump");
+    for (const query of ["", "?sslmode=prefer", "?sslmode=require"]) {
+      const remote = `postgres://weft:hunter2@192.0.2.1/weft${query}`;
+      await expect(dumpWithPostgres({ url: remote, file })).rejects.toMatchObject({ detail: "STORE_INSECURE" });
+    }
+    expect(existsSync(file)).toBe(false);
+  });
 });

@@ -206,7 +206,7 @@ describe("REVIEW-16 a restored store", () => {
   });
 
   it("asks the store once about a member that has told, however often it comes and whoever tells after it", async () => {
-    const { ctx, clusterId, hold } = await restored(async () => undefined);
+    const { ctx, clusterId } = await restored(async () => undefined);
     const fresh = new RestoreHold({ ...ctx, sql: counting(ctx.sql) });
     for (const node of [stays, thief]) await tell({ ...before, ctx, hold: fresh }, node.id, []);
     expect(await fresh.holds()).toBe(false);
