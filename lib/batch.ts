@@ -30,11 +30,6 @@ export class Batch<Item, Answer> {
     this.#options = options;
   }
 
-  /** Nothing is asked and nothing waits. */
-  get isIdle(): boolean {
-    return !this.#running;
-  }
-
   /** The answer to one item. Rejects with what `run` throws, or `resource_exhausted` (BATCH_FULL, B3). */
   ask(item: Item): Promise<Answer> {
     if (this.#queue.length >= this.#options.queueMaxCount) {
@@ -73,24 +68,31 @@ export class Batch<Item, Answer> {
 }
 
 /**
- * One read for all who ask for the same at the same time. Whoever asks while a read is on its way gets the next one: an
- * answer is never older than its question.
+ * One read for all who ask for the same at the same time, whether it answers or fails. Whoever asks while a read is on its
+ * way gets the next one: an answer is never older than its question.
  */
 export function sharedRead<Answer>(read: (key: string) => Promise<Answer>): (key: string) => Promise<Answer> {
-  const readers = new Map<string, Batch<undefined, Answer>>();
-  return async (key) => {
-    const reader =
-      readers.get(key) ??
-      new Batch<undefined, Answer>({
-        run: async (asked) => new Array<Answer>(asked.length).fill(await read(key)),
-        maxCount: Number.MAX_SAFE_INTEGER,
-        queueMaxCount: Number.MAX_SAFE_INTEGER,
-      });
-    readers.set(key, reader);
+  /** By key: the newest read, and the one among them that has not begun. */
+  const newest = new Map<string, Promise<Answer>>();
+  const waiting = new Map<string, Promise<Answer>>();
+
+  async function readAfter(key: string, before: Promise<Answer> | undefined): Promise<Answer> {
+    await before?.catch(() => {});
+    const mine = waiting.get(key);
+    waiting.delete(key);
     try {
-      return await reader.ask(undefined);
+      return await read(key);
     } finally {
-      if (reader.isIdle) readers.delete(key);
+      if (newest.get(key) === mine) newest.delete(key);
     }
+  }
+
+  return (key) => {
+    const joined = waiting.get(key);
+    if (joined !== undefined) return joined;
+    const asked = readAfter(key, newest.get(key));
+    waiting.set(key, asked);
+    newest.set(key, asked);
+    return asked;
   };
 }

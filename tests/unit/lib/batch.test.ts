@@ -67,3 +67,16 @@ it("a shared read answers all who asked before it began, and nobody with what wa
   reads[1]?.resolve(2);
   expect(await late).toBe(2);
 });
+
+it("a shared read that fails is not repeated for each who asked, and is not remembered", async () => {
+  let reads = 0;
+  const read = sharedRead(async (key) => {
+    reads += 1;
+    if (reads === 1) throw new Error("forged");
+    return key;
+  });
+  const settled = await Promise.allSettled([read("a"), read("a"), read("a"), read("b")]);
+  expect(settled.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected", "fulfilled"]);
+  expect(reads).toBe(2);
+  expect(await read("a")).toBe("a");
+});
