@@ -115,7 +115,9 @@ export async function keepPayloads(
          with ordinality as r (cluster_id, node_id, epoch, version, payload, mac, at)
      ), kept as (
        insert into snapshot_payload (cluster_id, node_id, epoch, version, payload, mac)
-       select cluster_id, node_id, epoch, version, payload, mac from built order by cluster_id, node_id, epoch, version
+       -- A node that asks twice at once is one row.
+       select distinct on (cluster_id, node_id, epoch, version) cluster_id, node_id, epoch, version, payload, mac
+       from built order by cluster_id, node_id, epoch, version, at
        -- Changes nothing, but waits for whoever is first and returns what it kept.
        on conflict (cluster_id, node_id, epoch, version) do update set epoch = excluded.epoch
        returning cluster_id, node_id, epoch, version, payload, mac

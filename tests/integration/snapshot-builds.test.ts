@@ -5,7 +5,7 @@ import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../con
 import { refreshMeasurements, sweep } from "../../control/domain/upkeep.ts";
 import { recordSamples } from "../../control/store/links.ts";
 import { openPostgres } from "../../control/store/pg.ts";
-import { refreshAgedSnapshots } from "../../control/store/snapshots.ts";
+import { keepPayloads, refreshAgedSnapshots } from "../../control/store/snapshots.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { indexRevocations, isRevoked, verifyFeed } from "../../fabric/feed.ts";
 import { verifySnapshot } from "../../fabric/snapshot/verify.ts";
@@ -97,6 +97,17 @@ describe("one version, one content", () => {
     await cluster.ctx.sql.query("update audit_head set seq = seq - 1000");
     expect(second.auditHead?.seq).toBe(first.auditHead?.seq);
     expect(second.version).toBe(first.version);
+  });
+
+  it("a node that asks twice at once gets the same payload twice, in the statement of everybody else", async () => {
+    const { clusterId, ctx } = cluster;
+    const payload = (nodeId: string, text: string) => ({
+      key: { clusterId, nodeId, epoch: 1, version: 0 },
+      payload: new TextEncoder().encode(text),
+    });
+    const asked = [payload(relay.id, "first"), payload(relay.id, "second"), payload(entry.id, "other")];
+    const kept = await keepPayloads(ctx.sql, ctx.seal, asked);
+    expect(kept.map((bytes) => new TextDecoder().decode(bytes))).toEqual(["first", "first", "other"]);
   });
 });
 
