@@ -77,8 +77,7 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
     const dated = await loadClusterView(deps, clusterId);
     if (dated === undefined) throw clusterNotFound();
     const newest = views.get(clusterId);
-    const readyMs = deps.clock.monoMs();
-    const loaded: KeptView = { dated, readyMs, costMs: readyMs - startedMs };
+    const loaded: KeptView = { dated, startedMs, costMs: deps.clock.monoMs() - startedMs };
     if (newest !== undefined && reaches(newest.dated, positionOf(dated))) return newest;
     views.set(clusterId, loaded);
     return loaded;
@@ -95,9 +94,9 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
   }
 
   /** Everybody who waits for the next view of a cluster waits for the same moment (D4). */
-  async function rest(clusterId: string, { readyMs, costMs }: KeptView): Promise<void> {
+  async function rest(clusterId: string, { startedMs, costMs }: KeptView): Promise<void> {
     const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestShare);
-    const leftMs = readyMs + costMs + restMs - deps.clock.monoMs();
+    const leftMs = startedMs + costMs + restMs - deps.clock.monoMs();
     if (leftMs <= 0) return;
     const running = resting.get(clusterId) ?? sleep(deps.clock, leftMs).finally(() => resting.delete(clusterId));
     resting.set(clusterId, running);
@@ -124,10 +123,10 @@ interface Wanted {
   readonly nodeId: string;
 }
 
-/** A view, and how long this process has been at it so far. */
+/** A view, since when this process has been at it, and how long so far. */
 interface KeptView {
   readonly dated: DatedView;
-  readonly readyMs: number;
+  readonly startedMs: number;
   costMs: number;
 }
 
