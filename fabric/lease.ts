@@ -8,6 +8,14 @@
 
 import { limits } from "../lib/limits.ts";
 
+/** What the names of exclusive resources' leases begin with; the resource's id follows. */
+export const exclusiveLeasePrefix = "resource/";
+
+/** The name of an exclusive resource's lease. */
+export function exclusiveLeaseName(resourceId: string): string {
+  return `${exclusiveLeasePrefix}${resourceId}`;
+}
+
 export interface FenceValue {
   readonly epoch: bigint;
   readonly counter: bigint;

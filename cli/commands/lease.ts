@@ -1,6 +1,7 @@
 /** `weft lease`: who holds what under which fence, who held it, and taking it away. */
 
 import type { Command } from "commander";
+import { exclusiveLeaseName } from "../../fabric/lease.ts";
 import {
   type GetLeaseResponse,
   LeaseAdminService,
@@ -48,7 +49,7 @@ async function withLease<T>(session: Session, wanted: string, work: (name: strin
       const message = `there is no lease "${wanted}" and no resource of that name; weft lease list shows the leases`;
       throw new WeftError("not_found", message, { detail: "LEASE_NOT_FOUND", cause: thrown });
     }
-    return await work(`resource/${resource.id}`);
+    return await work(exclusiveLeaseName(resource.id));
   }
 }
 

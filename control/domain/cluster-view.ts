@@ -7,6 +7,7 @@
  * - What cannot work is left out: listeners at nodes that are no entry for their organization.
  */
 
+import { exclusiveLeaseName, exclusiveLeasePrefix } from "../../fabric/lease.ts";
 import { hasRole } from "../../fabric/members.ts";
 import type { ClusterView, ViewNode, ViewResource, ViewWorkload } from "../../fabric/snapshot/cluster-view.ts";
 import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
@@ -40,7 +41,6 @@ import {
   serviceClasses,
 } from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
-import { EXCLUSIVE_PREFIX } from "./exclusive-lease.ts";
 import { locatorsOf } from "./locators.ts";
 import type { PublishedNode } from "./measurements.ts";
 import type { GrantRow } from "./placement.ts";
@@ -75,7 +75,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
   const nodes = await readNodes(tx, seal, clusterId);
   const { links } = await publishedMeasurements(tx, clusterId);
   const resources = await listResources(tx, seal, clusterId);
-  const fenced = await newestFences(tx, clusterId, EXCLUSIVE_PREFIX);
+  const fenced = await newestFences(tx, clusterId, exclusiveLeasePrefix);
   const listeners = await listListeners(tx, seal, clusterId);
   const view: ClusterView = {
     trustDomain: bundle.trustDomain,
@@ -150,7 +150,7 @@ function viewResource(row: ResourceRow, fenced: ReadonlyMap<string, FenceRow>): 
 }
 
 function leastFenceOf(fenced: ReadonlyMap<string, FenceRow>, resourceId: string): { leastFence?: FenceRow } {
-  const leastFence = fenced.get(`${EXCLUSIVE_PREFIX}${resourceId}`);
+  const leastFence = fenced.get(exclusiveLeaseName(resourceId));
   return leastFence === undefined ? {} : { leastFence };
 }
 

@@ -5,6 +5,7 @@
 
 import { create } from "@bufbuild/protobuf";
 import { signContract } from "../../fabric/contract.ts";
+import { exclusiveLeasePrefix } from "../../fabric/lease.ts";
 import { LeaseContractSchema, LeaseKind, type SignedContract } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -14,9 +15,6 @@ import { rolesOf } from "../store/roles.ts";
 import type { Authority } from "./authority.ts";
 import { grantsRoleFor } from "./placement.ts";
 import { serviceClassOf } from "./service-class.ts";
-
-/** What the names of such leases begin with; the resource's id follows. */
-export const EXCLUSIVE_PREFIX = "resource/";
 
 export interface ExclusiveDeps extends StoreContext {
   readonly authority: Pick<Authority, "signingKey">;
@@ -30,8 +28,8 @@ export async function exclusiveResource(
   { sql, seal }: ExclusiveDeps,
   claim: { readonly clusterId: string; readonly nodeId: string; readonly name: string },
 ): Promise<ResourceRow | undefined> {
-  if (!claim.name.startsWith(EXCLUSIVE_PREFIX)) return undefined;
-  const id = claim.name.slice(EXCLUSIVE_PREFIX.length);
+  if (!claim.name.startsWith(exclusiveLeasePrefix)) return undefined;
+  const id = claim.name.slice(exclusiveLeasePrefix.length);
   const row = await requireResource(sql, seal, { clusterId: claim.clusterId, idOrName: id }).catch(
     (thrown: unknown) => {
       if (thrown instanceof WeftError && thrown.detail !== "TRUST_ROW_UNAUTHENTIC" && thrown.reason !== "unavailable") {

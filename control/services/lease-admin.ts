@@ -1,10 +1,10 @@
 /** weft.admin.v1.LeaseAdminService: who holds what, who held it, and taking it away. */
 
 import type { ServiceImpl } from "@connectrpc/connect";
+import { exclusiveLeasePrefix } from "../../fabric/lease.ts";
 import { type LeaseAdminService, LeaseState, TenureEnd } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { EXCLUSIVE_PREFIX } from "../domain/exclusive-lease.ts";
 import { appendAudit } from "../store/audit.ts";
 import { listClusters, requireCluster } from "../store/clusters.ts";
 import {
@@ -58,7 +58,7 @@ export function leaseAdminService(deps: ServiceDeps): ServiceImpl<typeof LeaseAd
           const fenced = await fenceLease(tx, { clusterId, name, by: actor });
           if (fenced === undefined) return false;
           // Egresses learn the fence of an exclusive resource from their snapshots, before anybody shows it to them.
-          if (name.startsWith(EXCLUSIVE_PREFIX)) await bumpSnapshot(tx, deps.hints, clusterId);
+          if (name.startsWith(exclusiveLeasePrefix)) await bumpSnapshot(tx, deps.hints, clusterId);
           const { holderNodeId, bootId, epoch, counter } = held;
           const after = { epoch: fenced.epoch, counter: fenced.counter };
           await appendAudit(tx, { ...entry, before: { nodeId: holderNodeId, bootId, epoch, counter }, after });

@@ -10,7 +10,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import type { EdgeChannel } from "../../edge/channel.ts";
-import type { FenceValue } from "../../fabric/lease.ts";
+import { exclusiveLeaseName, type FenceValue } from "../../fabric/lease.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { type SignedContract, SignedContractSchema } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import type { Lease, LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
@@ -57,9 +57,6 @@ interface Kept {
 const isUsed = ({ channels, opening }: Kept): boolean => channels.size > 0 || opening > 0;
 const nothingHeld: FenceValue = { epoch: 0n, counter: 0n };
 const fenceText = ({ epoch, counter }: FenceValue): string => `${epoch}.${counter}`;
-
-/** The name of an exclusive resource's lease. */
-export const exclusiveLeaseName = (resourceId: string): string => `resource/${resourceId}`;
 
 /** Why a channel to an exclusive resource cannot be opened, as its opener may know it. */
 export function holdFailure(thrown: unknown): ChannelEnd {

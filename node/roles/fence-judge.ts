@@ -2,7 +2,7 @@
 
 import type { Client } from "@connectrpc/connect";
 import type { EdgeChannel } from "../../edge/channel.ts";
-import type { FenceMark } from "../../fabric/lease.ts";
+import { exclusiveLeaseName, type FenceMark } from "../../fabric/lease.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import type { LeaseContract } from "../../gen/weft/fabric/v1/contract_pb.ts";
 import type { Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -14,7 +14,6 @@ import { openFenceStore } from "../fence-store.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { FenceJudge, MayPass } from "./admit-channel.ts";
 import { FenceGate, type FenceRefusal, type LeaseWord } from "./exclusive-egress.ts";
-import { exclusiveLeaseName } from "./exclusive-entry.ts";
 
 export interface FenceJudgeDeps {
   readonly ports: DataPlanePorts;
