@@ -73,6 +73,11 @@ export function memberById(snapshot: Snapshot, nodeId: string): Member | undefin
   return snapshot.members.find((member) => member.nodeId === nodeId);
 }
 
+/** Whether somebody is a client of an organization. */
+export function hasClient(snapshot: Snapshot, clientId: string, organizationId: string): boolean {
+  return snapshot.clients.some((grant) => grant.clientId === clientId && grant.organizationId === organizationId);
+}
+
 /** Whether this node itself holds a role (for an organization). */
 export function selfHasRole(snapshot: Snapshot, role: NodeRole, organizationId: string | undefined): boolean {
   return hasRole(snapshot.self?.roles ?? [], role, organizationId);

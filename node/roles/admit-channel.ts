@@ -6,7 +6,7 @@
 
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { type ContractExpectation, type ContractQuestion, contractNeeds, judgeCarried } from "../../fabric/contract.ts";
-import { hasRole, memberById } from "../../fabric/members.ts";
+import { hasClient, hasRole, memberById } from "../../fabric/members.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd } from "../../gen/weft/channel/v1/channel_pb.ts";
 import type { LeaseContract } from "../../gen/weft/fabric/v1/contract_pb.ts";
@@ -54,10 +54,7 @@ function originFault({ open, snapshot, peer, organizationId }: ChannelQuestion):
   if (origin === undefined) return "no origin";
   if (origin.organizationId !== organizationId) return "origin of another organization";
   if (peer.kind === "client") {
-    const known = snapshot.clients.some(
-      (grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId,
-    );
-    if (!known) return "client not known";
+    if (!hasClient(snapshot, peer.clientId, organizationId)) return "client not known";
     return origin.assurance === OriginAssurance.PROVED && origin.clientId === peer.clientId
       ? undefined
       : "a client speaks for itself only";
@@ -77,12 +74,8 @@ function originFault({ open, snapshot, peer, organizationId }: ChannelQuestion):
       );
       return granted ? undefined : "listener not granted";
     }
-    case OriginAssurance.ENTRY_ASSERTED: {
-      const known = snapshot.clients.some(
-        (grant) => grant.clientId === origin.clientId && grant.organizationId === organizationId,
-      );
-      return known ? undefined : "asserted client not known";
-    }
+    case OriginAssurance.ENTRY_ASSERTED:
+      return hasClient(snapshot, origin.clientId, organizationId) ? undefined : "asserted client not known";
     default:
       return "an entry cannot prove a client";
   }

@@ -9,7 +9,7 @@ import { pipeToTarget } from "../../edge/pipe-target.ts";
 import { TrunkAcceptor, type TrunkInfo } from "../../edge/trunk-acceptor.ts";
 import type { TrunkRunner } from "../../edge/trunk-runner.ts";
 import { type ContractRefusal, isContractRefusal, judgeContract } from "../../fabric/contract.ts";
-import { hasRole, memberById } from "../../fabric/members.ts";
+import { hasClient, hasRole, memberById } from "../../fabric/members.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOpen } from "../../fabric/trunk/messages.ts";
 import { ChannelEnd, ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
@@ -77,10 +77,7 @@ function mayHold(ports: DataPlanePorts, end: PathEnd, organizationId: string): b
   const { serialHex = "", keyHashHex = "", issuerKeyIdHex = "", spiffe } = end.caller;
   if (ports.feed.isRevoked({ serialHex, keyHashHex, issuerKeyIdHex, spiffe })) return false;
   if (!hasRole(snapshot.self?.roles ?? [], NodeRole.EGRESS, organizationId)) return false;
-  if (peer.kind === "client")
-    return snapshot.clients.some(
-      (grant) => grant.clientId === peer.clientId && grant.organizationId === organizationId,
-    );
+  if (peer.kind === "client") return hasClient(snapshot, peer.clientId, organizationId);
   return hasRole(memberById(snapshot, peer.nodeId)?.roles ?? [], NodeRole.ENTRY, organizationId);
 }
 
@@ -124,7 +121,7 @@ function lostCover(deps: ConnectDeps, offered: Offered, admitted: Admitted): Con
   const target = question?.snapshot.resourceTargets.find((row) => row.resourceId === admitted.target.resourceId);
   if (question === undefined || target === undefined) return "CONTRACT_RESOURCE";
   const { clientId = "" } = offered.open.origin ?? {};
-  if (!question.snapshot.clients.some((grant) => grant.clientId === clientId)) return "CONTRACT_CLIENT";
+  if (!hasClient(question.snapshot, clientId, question.organizationId)) return "CONTRACT_CLIENT";
   return judgeContract(admitted.contract, contractQuestion(question, target, admitted.class));
 }
 

@@ -8,6 +8,7 @@ import { channelError } from "../../edge/channel-error.ts";
 import type { PathWish } from "../../edge/trunk-pool.ts";
 import { TrunkPool } from "../../edge/trunk-pool.ts";
 import { type ContractQuestion, type ContractRefusal, contractNeeds, judgeContract } from "../../fabric/contract.ts";
+import { hasClient } from "../../fabric/members.ts";
 import { sharedRelays } from "../../fabric/routing/paths.ts";
 import type { CreditPool } from "../../fabric/trunk/credit.ts";
 import type { ChannelOrigin } from "../../fabric/trunk/messages.ts";
@@ -205,8 +206,9 @@ export class EntryRole {
     const covered = (newest: LeaseContract): ContractRefusal | undefined => {
       const resource = routes.resource(wish.resource, wish.organizationId);
       if (resource === undefined) return "CONTRACT_RESOURCE";
-      const clients = ports.snapshot.current()?.clients ?? [];
-      if (!clients.some(({ clientId }) => clientId === wish.origin.clientId)) return "CONTRACT_CLIENT";
+      const snapshot = ports.snapshot.current();
+      const isClient = snapshot !== undefined && hasClient(snapshot, wish.origin.clientId, wish.organizationId);
+      if (!isClient) return "CONTRACT_CLIENT";
       return judgeContract(newest, this.#question(wish, { resource, class: channelClass }));
     };
     contracts.hold(contract, { channel, stage: ChannelStage.ENTRY, resource: wish.resource, covered });
