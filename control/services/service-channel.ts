@@ -120,9 +120,6 @@ async function resolved(
   const within = asked === undefined ? {} : { organizationId: asked };
   const resource = await requireResource(sql, seal, { clusterId, idOrName: request.resourceId, ...within });
   const { organizationId } = resource;
-  if (asked !== undefined && asked !== organizationId) {
-    throw new WeftError("not_found", "the organization has no such resource", { detail: "RESOURCE_NOT_FOUND" });
-  }
   const serviceClass = serviceClassOf(resource.service, resource.kind);
   if (request.serviceClass !== 0 && request.serviceClass !== serviceClass) {
     throw invalid("service_class", `service_class: the resource serves ${serviceClasses.text(serviceClass)}`);

@@ -10,6 +10,7 @@
 
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
+import { resourceNotFound } from "./resources.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -122,9 +123,7 @@ export async function nextFence(tx: Tx, resourceId: string): Promise<LeaseFence>
   const held = await tx.query(`select id from resource where id = $1 and removed_at_ms is null for update`, [
     resourceId,
   ]);
-  if (held.length === 0) {
-    throw new WeftError("not_found", "no such resource in this cluster", { detail: "RESOURCE_NOT_FOUND" });
-  }
+  if (held.length === 0) throw resourceNotFound();
   const row = one(
     await tx.query<LeaseFence>(
       `select ${currentEpoch} as epoch, now_ms() as "nowMs", coalesce(max(fence_counter), 0) + 1 as counter
