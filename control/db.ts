@@ -20,7 +20,7 @@ import { type RestoreOutcome, restoreStore } from "./domain/store-restore.ts";
 import { storeStatus } from "./domain/store-status.ts";
 import { type ControlOverrides, openOutside, openSeal, postgresUrlOf, readCaFile } from "./open-context.ts";
 import { statusMessage } from "./services/store.ts";
-import { type BackupHeader, writeBackupFile } from "./store/backup-file.ts";
+import { type BackupHeader, receiveBackupFile, writeBackupFile } from "./store/backup-file.ts";
 import { openPostgres } from "./store/pg.ts";
 import { dumpWithPostgres } from "./store/pg-dump.ts";
 import { openPglite } from "./store/pglite.ts";
@@ -129,6 +129,11 @@ export async function dbBackup(
   await using closers = new Closers();
   const sql = await open(config, closers, over, config);
   return await writeBackupFile(order.file, sql, trustSeal(openSeal(config)));
+}
+
+/** Keeps the backup that a running control sends; its size in bytes. Errors of `receiveBackupFile`. */
+export async function dbReceive(file: string, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  return await receiveBackupFile(file, pieces);
 }
 
 /** Makes the configured store from a backup; an embedded one may not exist yet. */

@@ -3,8 +3,6 @@
  * init`; `status`, `backup` and `accept` ask a running control when no configuration is given.
  */
 
-import { existsSync } from "node:fs";
-import { link, open, rm } from "node:fs/promises";
 import type { Command } from "commander";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -54,18 +52,21 @@ async function backup(options: Flags): Promise<void> {
   if (format !== "weft" && format !== "pg_dump") {
     throw new WeftError("invalid_argument", `"${format}" is no format; choose weft or pg_dump`, { detail: "CLI_ENUM" });
   }
+  const { dbBackup, dbReceive } = await db();
   if (format === "pg_dump" || isLocal(options)) {
-    const { dbBackup } = await db();
     const header = await dbBackup(await loadConfig(options), { file, format });
     const facts = header === undefined ? {} : { takenAtMs: header.takenAtMs, epoch: header.epoch, audit: header.audit };
     print(options, { file, format, ...facts }, () => takenText(file, header));
     return;
   }
   const sizeBytes = await withSession(options, async ({ client }) => {
-    const pieces = client(StoreService).backupStore({}, { timeoutMs: 0 });
-    return await receive(file, pieces);
+    return await dbReceive(file, piecesOf(client(StoreService).backupStore({}, { timeoutMs: 0 })));
   });
   print(options, { file, format, sizeBytes }, () => takenText(file, undefined));
+}
+
+async function* piecesOf(answers: AsyncIterable<{ readonly piece: Uint8Array }>): AsyncGenerator<Uint8Array> {
+  for await (const { piece } of answers) yield piece;
 }
 
 function takenText(
@@ -74,36 +75,6 @@ function takenText(
 ) {
   const about = header === undefined ? "" : ` of ${when(header.takenAtMs)}, audit record ${header.audit.seq}`;
   return `backup${about} is in ${file}\nkeep it apart from the sealing key: with both, it is your certificate authority`;
-}
-
-/** Writes pieces into a file that appears whole, 0600, or not at all. */
-async function receive(file: string, pieces: AsyncIterable<{ readonly piece: Uint8Array }>): Promise<number> {
-  const taken = new WeftError("already_exists", `${file} exists; a backup is never written over another file`, {
-    detail: "BACKUP_EXISTS",
-  });
-  if (existsSync(file)) throw taken;
-  const partial = `${file}.partial`;
-  const handle = await open(partial, "w", 0o600);
-  try {
-    await handle.chmod(0o600);
-    let sizeBytes = 0;
-    let last: Uint8Array = new Uint8Array();
-    for await (const { piece } of pieces) {
-      await handle.writeFile(piece);
-      sizeBytes += piece.length;
-      last = piece;
-    }
-    // A stream that broke off has no end; its last line says that it is one.
-    if (!Buffer.from(last).toString("utf8").trimEnd().endsWith("}}")) {
-      throw new WeftError("unavailable", "the backup broke off; try again", { detail: "BACKUP_TRUNCATED" });
-    }
-    await handle.sync();
-    await link(partial, file);
-    return sizeBytes;
-  } finally {
-    await handle.close();
-    await rm(partial, { force: true });
-  }
 }
 
 async function restore(options: Flags): Promise<void> {

@@ -57,6 +57,8 @@ const tableSchema = z.object({ table: z.string(), columns: z.array(z.string()) }
 const endSchema = z.object({ end: z.object({ rows: count, sha256: hex, mac: hex }) });
 
 const MAC_TABLE = "backup-file";
+/** More than the last line takes. */
+const END_MAX_BYTES = 1_024;
 
 /** Where clusters stand: what is compared with what nodes witnessed. */
 export type ClusterPosition = BackupHeader["positions"][number];
@@ -132,8 +134,28 @@ export async function writeBackupFile(path: string, sql: Sql, seal: TrustSeal): 
   return await createFile(path, (write) => streamBackup(sql, seal, write));
 }
 
+/**
+ * Keeps a backup that is sent in pieces (K1); resolves with its size in bytes. Throws what `writeBackupFile` throws, and
+ * `unavailable` (BACKUP_TRUNCATED) for pieces that stop before its end.
+ */
+export async function receiveBackupFile(path: string, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  return await createFile(path, async (write) => {
+    let sizeBytes = 0;
+    let last: Uint8Array = new Uint8Array();
+    for await (const piece of pieces) {
+      await write(piece);
+      sizeBytes += piece.length;
+      last = Buffer.concat([last, piece]).subarray(-END_MAX_BYTES);
+    }
+    const text = Buffer.from(last).toString("utf8");
+    const end = text.slice(text.lastIndexOf("\n", text.length - 2) + 1);
+    if (text.endsWith("\n") && end.startsWith('{"end":')) return sizeBytes;
+    throw new WeftError("unavailable", "the backup broke off; try again", { detail: "BACKUP_TRUNCATED" });
+  });
+}
+
 /** Makes a file out of what `fill` writes; whole and durable under its name, or not there at all (K1). */
-export async function createFile<T>(
+async function createFile<T>(
   path: string,
   fill: (write: (piece: Uint8Array) => Promise<void>) => Promise<T>,
 ): Promise<T> {

@@ -9,7 +9,12 @@ import { rehearseRestore, rehearseUpgrade } from "../../control/domain/store-reh
 import { restoreStore } from "../../control/domain/store-restore.ts";
 import { storeStatus } from "../../control/domain/store-status.ts";
 import { auditHead } from "../../control/store/audit.ts";
-import { type BackupHeader, readBackupFile, writeBackupFile } from "../../control/store/backup-file.ts";
+import {
+  type BackupHeader,
+  readBackupFile,
+  receiveBackupFile,
+  writeBackupFile,
+} from "../../control/store/backup-file.ts";
 import { tableShapes } from "../../control/store/catalog.ts";
 import { acquireLease } from "../../control/store/leases.ts";
 import { type Migration, ownMigrations } from "../../control/store/migrate.ts";
@@ -201,6 +206,35 @@ describeEveryStore("M-W15 a backup", (store) => {
     await expect(writeBackupFile(file, sql, seal)).rejects.toMatchObject({ detail: "BACKUP_EXISTS" });
     expect(existsSync(`${file}.partial`)).toBe(false);
     await readBackupFile(file, seal);
+  });
+
+  once("is kept as it was sent, wherever the pieces were cut, and not at all when its end is missing", async () => {
+    const { sql } = (await filled(await store.empty())).ctx;
+    const sent = newFile();
+    await writeBackupFile(sent, sql, seal);
+    const whole = readFileSync(sent);
+    const endAt = whole.lastIndexOf("\n", whole.length - 2) + 1;
+    const receive = (path: string, ...cuts: readonly number[]): Promise<number> => {
+      const places = [0, ...cuts];
+      return receiveBackupFile(
+        path,
+        (async function* () {
+          for (const [at, from] of places.slice(0, -1).entries()) yield whole.subarray(from, places[at + 1]);
+        })(),
+      );
+    };
+    for (const cut of [1, endAt, endAt + 1, whole.length - 2, whole.length - 1]) {
+      const file = newFile();
+      expect(await receive(file, cut, whole.length)).toBe(whole.length);
+      expect(readFileSync(file).equals(whole)).toBe(true);
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+    }
+    const file = newFile();
+    for (const cut of [0, 1, endAt, endAt + 1, whole.length - 2, whole.length - 1]) {
+      await expect(receive(file, cut)).rejects.toMatchObject({ detail: "BACKUP_TRUNCATED" });
+      expect([existsSync(file), existsSync(`${file}.partial`)]).toEqual([false, false]);
+    }
+    await expect(receive(sent, whole.length)).rejects.toMatchObject({ detail: "BACKUP_EXISTS" });
   });
 });
 
