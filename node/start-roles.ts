@@ -88,8 +88,8 @@ function contractDesk({ ports, installationSpki }: RoleParts, { session }: RoleH
   const contracts = new ContractDesk({
     ports,
     installationSpki,
-    ask: async (leaseId, signal) => {
-      const { lease, active } = await session.serviceLeases.introspectLease({ leaseId }, { signal });
+    ask: async (leaseId, options) => {
+      const { lease, active } = await session.serviceLeases.introspectLease({ leaseId }, options);
       return { active, contract: lease?.signedContract ?? new Uint8Array() };
     },
   });

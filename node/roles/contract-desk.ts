@@ -35,12 +35,18 @@ export interface LeaseNews {
   readonly contract: Uint8Array;
 }
 
+/** How long an answer is waited for. */
+export interface AskOptions {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+}
+
 export interface ContractDeskDeps {
   readonly ports: DataPlanePorts;
   /** The pinned installation key, SPKI DER. */
   readonly installationSpki: Uint8Array;
   /** Asks control about a lease. Absent: contracts are prolonged only by being shown. */
-  readonly ask?: (leaseId: string, signal: AbortSignal) => Promise<LeaseNews>;
+  readonly ask?: (leaseId: string, options: AskOptions) => Promise<LeaseNews>;
 }
 
 /** A channel under a contract. */
@@ -198,7 +204,9 @@ export class ContractDesk {
     lease.asking = true;
     lease.askedMonoMs = ports.clock.monoMs();
     try {
-      const news = await ask?.(lease.contract.leaseId, this.#closing.signal);
+      // A question that hangs is not to use up the time in which another one could still be answered.
+      const options = { signal: this.#closing.signal, timeoutMs: limits.leaseCallMaxMs };
+      const news = await ask?.(lease.contract.leaseId, options);
       if (news === undefined || this.#closing.signal.aborted) return;
       if (!news.active) {
         this.#endAll(lease, "CONTRACT_ENDED");

@@ -9,7 +9,7 @@ import { ChannelEnd, ChannelStage } from "../../../../gen/weft/channel/v1/channe
 import { type LeaseContract, LeaseContractSchema, LeaseKind } from "../../../../gen/weft/fabric/v1/contract_pb.ts";
 import { ServiceClass } from "../../../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../../../lib/limits.ts";
-import { ContractDesk, type LeaseNews } from "../../../../node/roles/contract-desk.ts";
+import { type AskOptions, ContractDesk, type LeaseNews } from "../../../../node/roles/contract-desk.ts";
 import { clusterId, installation, nowMs, signer, snapshotWith, testPorts } from "../stage.ts";
 
 const signing = signer("contract", clusterId);
@@ -57,7 +57,7 @@ afterEach(() => {
   for (const desk of desks.splice(0)) desk.close();
 });
 
-function stage(ask?: (leaseId: string) => Promise<LeaseNews>) {
+function stage(ask?: (leaseId: string, options: AskOptions) => Promise<LeaseNews>) {
   const ports = testPorts(snapshotWith());
   const floor = { ms: 0 };
   const looking = { count: 0 };
@@ -233,6 +233,22 @@ describe("control, asked shortly before a contract runs out", () => {
     advance(2 * limits.contractLookMs);
     await settled();
     expect(reasons()).toEqual(["CONTRACT_EXPIRED"]);
+  });
+
+  it("M-A24 is asked again while there is time when an answer does not come", async () => {
+    let asked = 0;
+    const { ports, hold, advance } = stage((_leaseId, { timeoutMs }) => {
+      asked += 1;
+      if (asked > 1) return Promise.resolve(news(newer()));
+      return new Promise((_resolve, reject) => ports.clock.after(timeoutMs, () => reject(new Error("too late"))));
+    });
+    const channel = hold();
+    for (let atMs = 0; atMs < lifeMs + 1_000; atMs += limits.contractLookMs) {
+      advance(limits.contractLookMs);
+      await settled();
+    }
+    expect(asked).toBe(2);
+    expect(channel.ended).toBeUndefined();
   });
 
   it("is asked about a short lease in time", async () => {
