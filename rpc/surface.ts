@@ -272,22 +272,27 @@ class OpenSurface implements Surface {
       this.#judgeAgain = true;
       return this.#judging;
     }
-    this.#judging = this.#judgeRounds().finally(() => {
-      this.#judging = undefined;
-    });
+    this.#judging = this.#judgeRounds();
     return this.#judging;
   }
 
   async #judgeRounds(): Promise<void> {
-    for (;;) {
-      this.#judgeAgain = false;
-      const failures = await Promise.all([...this.#held].map((held) => this.#judgeAnew(held)));
-      const failed = failures.filter((error) => error !== undefined);
-      // One line a round: a store that is away fails all of them.
-      if (failed.length > 0)
-        this.#options.log.warn("sessions could not be judged again", { count: failed.length, error: failed[0] ?? "" });
-      if (!this.#judgeAgain || this.#held.size === 0) return;
-      await sleep(this.#options.clock, limits.rejudgeRestMs);
+    try {
+      for (;;) {
+        this.#judgeAgain = false;
+        const failures = await Promise.all([...this.#held].map((held) => this.#judgeAnew(held)));
+        const failed = failures.filter((error) => error !== undefined);
+        // One line a round: a store that is away fails all of them.
+        if (failed.length > 0) {
+          const error = failed[0] ?? "";
+          this.#options.log.warn("sessions could not be judged again", { count: failed.length, error });
+        }
+        if (!this.#judgeAgain || this.#held.size === 0) return;
+        await sleep(this.#options.clock, limits.rejudgeRestMs);
+      }
+    } finally {
+      // In the turn of the last look at `#judgeAgain`: whoever asks from now on starts a round of their own.
+      this.#judging = undefined;
     }
   }
 

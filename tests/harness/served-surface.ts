@@ -29,7 +29,7 @@ export interface ServedSurface extends AsyncDisposable {
   readonly surface: Surface;
   readonly port: number;
   /** Verdicts of the judge, replaceable while serving. */
-  judge: (socket: TLSSocket, caller: Caller) => Verdict;
+  judge: (socket: TLSSocket, caller: Caller) => Verdict | Promise<Verdict>;
 }
 
 export type ServedOptions = Pick<SurfaceOptions, "arrivedBy" | "routes" | "policy"> & Partial<SurfaceOptions>;

@@ -186,6 +186,30 @@ describe("sessions", () => {
     expect(session.closed || session.destroyed).toBe(true);
   });
 
+  test("LAW-I4 whoever asks for a new verdict gets one, however close to the end of a round", async () => {
+    await using own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health });
+    const session = await dialHttp2(trust, own.port, operator);
+    await eventually(() => own.surface.sessionCount() === 1);
+    let verdict = Promise.withResolvers<void>();
+    let judged = 0;
+    own.judge = async (_socket, caller) => {
+      judged += 1;
+      await verdict.promise;
+      return caller;
+    };
+    for (let turns = 0; turns < 12; turns += 1) {
+      verdict = Promise.withResolvers();
+      const round = own.surface.rejudge();
+      verdict.resolve();
+      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+      const before = judged;
+      await own.surface.rejudge();
+      expect(judged, `asked ${turns} turns after the last verdict`).toBeGreaterThan(before);
+      await round;
+    }
+    session.destroy();
+  });
+
   test("the timer asks again by itself", async () => {
     await using own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health });
     const session = await dialHttp2(trust, own.port, operator);
