@@ -70,7 +70,7 @@ class StoredAlarm implements TrustAlarm {
   /** Names of rows that are known to be told. */
   readonly #told = new Set<string>();
   readonly #telling = new Set<Promise<void>>();
-  /** Names the sweep under way came by, while anything is told. */
+  /** What of that the sweep under way came by. */
   #seen = new Set<string>();
   /** Out of whatever transaction calls (TA1). */
   readonly #outside = AsyncLocalStorage.snapshot();
@@ -87,7 +87,7 @@ class StoredAlarm implements TrustAlarm {
         const right = seal.verify(table, fields, mac);
         if (right && this.#told.size === 0) return right;
         const object = trustRowName(table, fields);
-        this.#seen.add(object);
+        if (this.#told.has(object)) this.#seen.add(object);
         if (right) this.#righted(object);
         else this.#forged(object);
         return right;
