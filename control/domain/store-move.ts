@@ -11,6 +11,7 @@
  * The old store must not be in use: control is stopped, and nodes go on without it for as long as their policy says.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { WeftError } from "../../lib/errors.ts";
 import { type Random, randomLabel } from "../../lib/random.ts";
 import { appendAudit, auditHead } from "../store/audit.ts";
@@ -82,11 +83,13 @@ export async function moveStore(deps: MoveDeps, dryRun: boolean): Promise<MoveRe
 
 async function moveAll(deps: MoveDeps, dryRun: boolean): Promise<MoveReport> {
   const { source, target } = deps;
-  const there = (await isEmptyDatabase(target)) ? undefined : await moveMark(target);
-  if (there === undefined && !(await isEmptyDatabase(target))) {
+  const isEmpty = await isEmptyDatabase(target);
+  const there = isEmpty ? undefined : await moveMark(target);
+  // What another installation left half way may be all that its control would start on.
+  if (!isEmpty && (there?.direction !== "arriving" || !(await isSameInstallation(source, target)))) {
     throw refuse("STORE_NOT_EMPTY", "the new store is not empty; make an empty database for the installation");
   }
-  if (there?.direction === "arriving" && !dryRun && (await isSame(source, target))) {
+  if (there !== undefined && !dryRun && (await isSame(source, target))) {
     await depart(deps, there.id);
     await arrive(deps, there);
     return { ...(await describe(deps, there.id, dryRun)), resumedAfter: "copied" };
@@ -99,6 +102,11 @@ async function moveAll(deps: MoveDeps, dryRun: boolean): Promise<MoveReport> {
     await arrive(deps, { id: moveId });
   }
   return { ...copied, moveId, dryRun, resumedAfter: "" };
+}
+
+async function isSameInstallation(...stores: readonly [Queryable, Queryable]): Promise<boolean> {
+  const [own, other] = await Promise.all(stores.map((q) => q.query("select trust_domain from installation")));
+  return isDeepStrictEqual(own, other);
 }
 
 type Copied = Pick<MoveReport, "rows" | "tables" | "digest" | "auditSeq">;

@@ -191,6 +191,15 @@ describe("M-W18 a move to PostgreSQL", () => {
     };
     await expect(moveStore(deps, false)).rejects.toMatchObject({ detail: "STORE_NOT_EMPTY" });
     expect((await tableShapes(sql)).map(({ name }) => name)).toEqual(["somebody_elses"]);
+    // Another installation's move, which is not over: that copy is what its control will start on.
+    await sql.script("drop table somebody_elses");
+    const dies = (stage: MoveStage): void => {
+      if (stage === "copied") throw new Error("ended here");
+    };
+    await expect(moveStore({ ...deps, onStage: dies }, false)).rejects.toThrow("ended here");
+    await sql.query("update installation set trust_domain = 'other.test'");
+    await expect(moveStore(deps, false)).rejects.toMatchObject({ detail: "STORE_NOT_EMPTY" });
+    expect(await sql.query("select trust_domain from installation")).toEqual([{ trust_domain: "other.test" }]);
     await sql.close();
     await source.close();
   });
