@@ -4,7 +4,8 @@
  * O1. Every process of a workload carries a mark in its environment that only this state folder makes. Whoever carries it when
  *     an agent starts was left by the one before.
  * O2. A program may overwrite its environment. The leader of each group is written down too, with the time it was started:
- *     its group is ended when that very process is still there. A process number alone proves nothing.
+ *     its group is ended when that very process is still there. A process number alone proves nothing. Where it cannot be
+ *     written down, the mark alone has to do: a full disk stops no workload.
  * O3. One agent at a time supervises a state folder: another one that lives keeps its processes.
  */
 
@@ -52,15 +53,25 @@ function parsed<T>(schema: z.ZodType<T>, bytes: Buffer | undefined): T | undefin
   }
 }
 
-/** Writes down the leader of a workload's group (O2). */
+/** Writes down the leader of a workload's group (O2). Never throws. */
 export function noteLeader(folder: string, pid: number): void {
   const birth = birthOf(pid);
-  // Not flushed to the disk: after a crash of the host there is nobody to be found.
-  if (birth !== undefined) writeFileSync(join(folder, "process.json"), JSON.stringify(birth), { mode: 0o600 });
+  if (birth === undefined) return;
+  try {
+    // Not flushed to the disk: after a crash of the host there is nobody to be found.
+    writeFileSync(join(folder, "process.json"), JSON.stringify(birth), { mode: 0o600 });
+  } catch {
+    // An older note names a process that is gone, which proves nothing.
+  }
 }
 
+/** What was written down of a leader that is gone. Never throws. */
 export function forgetLeader(folder: string): void {
-  rmSync(join(folder, "process.json"), { force: true });
+  try {
+    rmSync(join(folder, "process.json"), { force: true });
+  } catch {
+    // As in `noteLeader`.
+  }
 }
 
 async function allProcesses(): Promise<string[]> {

@@ -102,6 +102,8 @@ class LiveSupervisor implements Supervisor {
         if (met > 0) log.warn("ended processes of workloads that an agent before this one left", { count: met });
       }
     } catch (thrown) {
+      // Nothing is started beside what may have been left (WS2).
+      this.#mark = undefined;
       log.error("workloads cannot be supervised", { error: messageOf(thrown) });
     }
     this.#isReady = true;

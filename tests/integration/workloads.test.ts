@@ -2,7 +2,7 @@
 
 import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,7 +12,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { openWorkloadHost } from "../../node/workloads/host.ts";
-import { noteLeader } from "../../node/workloads/orphans.ts";
 import { eventually } from "../harness/eventually.ts";
 import { repository } from "../harness/fabric.ts";
 import { isRunning, openWorkloadBench, type Wished, type WorkloadBench } from "../harness/workload-bench.ts";
@@ -371,24 +370,5 @@ describe("M-A7 when the agent goes", () => {
     expect((await once(second, "exit"))[0]).toBe(0);
     expect(again.map(isRunning)).toEqual([false, false, false]);
     await own.close();
-  });
-
-  it("O2 a number that was taken by another process since is nobody's", async () => {
-    const own = openWorkloadBench();
-    await own.supervisor.close();
-    const stranger = spawn("sleep", ["1000"], { detached: true, stdio: "ignore" });
-    const { pid = 0 } = stranger;
-    mine.push(pid);
-    const folder = join(own.dir, "state", "workloads", "web");
-    mkdirSync(folder, { recursive: true });
-    noteLeader(folder, pid);
-    const note = JSON.parse(readFileSync(join(folder, "process.json"), "utf8")) as { started: string };
-    writeFileSync(join(folder, "process.json"), JSON.stringify({ ...note, started: `${Number(note.started) - 1}` }));
-    own.again();
-    own.wish(own.wished("web", own.program("web", "#!/bin/sh\nexec sleep 1000\n")));
-    await own.until("web", "running");
-    expect(isRunning(pid)).toBe(true);
-    await own.close();
-    stranger.kill("SIGKILL");
   });
 });
