@@ -3,7 +3,7 @@
  * node itself says. An observation: nothing is decided by it.
  */
 
-import { closeAlert, openAlerts } from "../store/alerts.ts";
+import { closeAlert, closeAlerts, openAlerts } from "../store/alerts.ts";
 import { workloadsOfNode } from "../store/desired-workloads.ts";
 import type { Tx } from "../store/sql.ts";
 import type { TrustSeal } from "../store/trust.ts";
@@ -40,7 +40,12 @@ export async function alertWorkloads(
         detail: `workload ${name} of node/${at.nodeId} is ${states.get(name)}; weft workload show ${name} says why`,
       })),
   );
-  for (const { id, name } of desired) if (!isStuck(name)) await forgetWorkload(tx, at.clusterId, id);
+  const well = desired.filter(({ name }) => !isStuck(name));
+  await closeAlerts(
+    tx,
+    at.clusterId,
+    well.map(({ id }) => ({ kind, object: objectOf(id) })),
+  );
 }
 
 /** A workload that is no more has nothing to look at. */

@@ -8,6 +8,7 @@
  * N2. Rounds derive what should be from rows, never from what a round before remembered: any of them may be the first.
  */
 
+import { exclusiveLeasePrefix } from "../../fabric/lease.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { coverageDetail, coverageObject, coverageOf } from "../domain/coverage.ts";
@@ -22,6 +23,7 @@ import { fenceLease } from "../store/leases.ts";
 import {
   claimWatch,
   closeLeaseOrphans,
+  closeWorkloadOrphans,
   dropRevokedPlacements,
   lockSilentLeases,
   type NodePlacements,
@@ -92,6 +94,7 @@ async function watchAlerts(tx: Tx, clusterId: string): Promise<void> {
     detail: coverageDetail(row),
   }));
   await syncAlerts(tx, clusterId, ["role-coverage"], wanted);
+  await closeWorkloadOrphans(tx, clusterId);
 }
 
 /** Decides about what was placed on nodes, at most `limits.reconciledMaxCount` changes a round; returns what to record. */
@@ -149,7 +152,7 @@ async function reconcileLeases(ctx: StoreContext, tx: Tx, clusterId: string): Pr
     const fenced = await fenceLease(tx, { clusterId, name, by: "system" });
     if (fenced === undefined) continue;
     // Egresses learn the fence of an exclusive resource from their snapshots, before anybody shows it to them.
-    exclusive ||= name.startsWith("resource/");
+    exclusive ||= name.startsWith(exclusiveLeasePrefix);
     if (verdict === "orphan") orphans.set(holderNodeId, (orphans.get(holderNodeId) ?? 0) + 1);
     records.push({
       ...{ action: "lease.fenced", object: `lease/${name}` },

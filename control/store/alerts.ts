@@ -149,8 +149,8 @@ export async function syncAlerts(
   return { opened: await openAlerts(q, clusterId, differing), closed: await closeAlerts(q, clusterId, ended) };
 }
 
-/** Closes alerts of one cluster; returns those this call closed. */
-async function closeAlerts(
+/** Closes alerts of one cluster; returns those this call closed. One statement for each kind. */
+export async function closeAlerts(
   q: Queryable,
   clusterId: string,
   keys: readonly Pick<Alert, "kind" | "object">[],

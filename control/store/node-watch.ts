@@ -188,6 +188,21 @@ export async function closeLeaseOrphans(tx: Tx, clusterId: string): Promise<void
   );
 }
 
+/**
+ * Closes alerts about workloads that nobody is asked to run any more: removed while their node reported, or their node was
+ * revoked or disabled and reports no more.
+ */
+export async function closeWorkloadOrphans(tx: Tx, clusterId: string): Promise<void> {
+  await tx.query(
+    `update alert a set closed_at_ms = now_ms()
+     where a.cluster_id = $1 and a.kind = 'workload-not-running' and a.closed_at_ms is null and not exists (
+       select 1 from workload w join node n on n.id = w.node_id
+       join membership m on m.cluster_id = w.cluster_id and m.node_id = w.node_id
+       where 'workload/' || w.id = a.object and n.identity_status = 'active' and m.status = 'active')`,
+    [clusterId],
+  );
+}
+
 /** Forgets what was decided about nodes that were revoked. */
 export async function dropRevokedPlacements(tx: Tx, clusterId: string): Promise<void> {
   await tx.query(

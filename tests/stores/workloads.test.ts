@@ -3,6 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { beforeAll, describe, expect, it } from "vitest";
 import { changeMembership } from "../../control/domain/node-changes.ts";
+import { watchNodes } from "../../control/jobs/node-watch.ts";
 import { controlService } from "../../control/services/control.ts";
 import { workloadService } from "../../control/services/workload.ts";
 import { listAlerts } from "../../control/store/alerts.ts";
@@ -134,11 +135,17 @@ describeStores("workloads", (store) => {
     await expect(admin().removeWorkload(at())).rejects.toMatchObject({ detail: "WORKLOAD_NOT_FOUND" });
   });
 
-  it("of a disabled member are asked of nobody", async () => {
+  it("of a disabled member are asked of nobody, and nothing about them is left to look at", async () => {
     await admin().setWorkload({ ...at(), spec });
+    await report(web, { name: "app", state: WorkloadState.FAILED, kind: WorkloadKind.NATIVE });
+    await watchNodes(cluster.ctx, cluster.clusterId);
+    const stuck = async () => (await alerts()).filter(({ kind }) => kind === "workload-not-running").length;
+    expect(await stuck()).toBe(1);
     const change = { clusterId: cluster.clusterId, node: web.id, actor: "test" };
     await changeMembership(cluster.ctx, { ...change, status: "disabled" });
     expect((await snapshotOf(web)).workloads).toEqual([]);
+    await watchNodes(cluster.ctx, cluster.clusterId);
+    expect(await stuck()).toBe(0);
     await expect(admin().setWorkload({ ...at("late"), spec })).rejects.toMatchObject({ detail: "MEMBERSHIP_DISABLED" });
     await changeMembership(cluster.ctx, { ...change, status: "active" });
     expect((await snapshotOf(web)).workloads).toHaveLength(1);
