@@ -26,9 +26,10 @@ import {
   privilegesApproved,
   putWorkload,
   workloadNotFound,
+  workloadsOfNode,
 } from "../store/desired-workloads.ts";
 import { requirePlaceable } from "../store/memberships.ts";
-import { listNodes, type NodeRow, requireNode } from "../store/nodes.ts";
+import { type NodeRow, nodeNames, requireNode } from "../store/nodes.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import { workloadStates } from "../store/vocabulary.ts";
 import { listClusterWorkloads, type ReportedWorkload } from "../store/workloads.ts";
@@ -143,12 +144,15 @@ async function removeWorkload(deps: ServiceDeps, request: RemoveWorkloadRequest,
 async function listWorkloads(deps: ServiceDeps, request: ListWorkloadsRequest) {
   const { sql, seal } = deps;
   const { id: clusterId } = await requireCluster(sql, request.clusterId);
-  const only = request.nodeId === "" ? undefined : (await requireNode(sql, seal, clusterId, request.nodeId)).id;
-  const names = new Map((await listNodes(sql, seal, clusterId)).map(({ id, name }) => [id, name]));
-  const isAsked = (row: { readonly nodeId: string; readonly name: string }): boolean =>
-    (only === undefined || row.nodeId === only) && (request.name === "" || row.name === request.name);
-  const desired = (await listDesiredWorkloads(sql, seal, clusterId)).filter(isAsked);
-  const reports = (await listClusterWorkloads(sql, clusterId)).filter(isAsked);
+  const only = request.nodeId === "" ? undefined : await requireNode(sql, seal, clusterId, request.nodeId);
+  const names = only === undefined ? await nodeNames(sql, clusterId) : new Map([[only.id, only.name]]);
+  const isAsked = ({ name }: { readonly name: string }): boolean => request.name === "" || name === request.name;
+  const wishes =
+    only === undefined
+      ? listDesiredWorkloads(sql, seal, clusterId)
+      : workloadsOfNode(sql, seal, { clusterId, nodeId: only.id });
+  const desired = (await wishes).filter(isAsked);
+  const reports = (await listClusterWorkloads(sql, clusterId, only?.id)).filter(isAsked);
   const keyOf = (row: { readonly nodeId: string; readonly name: string }): string => `${row.nodeId} ${row.name}`;
   const reported = new Map(reports.map((row) => [keyOf(row), row]));
   const wanted = new Set(desired.map(keyOf));
@@ -173,10 +177,12 @@ async function listWorkloads(deps: ServiceDeps, request: ListWorkloadsRequest) {
 }
 
 async function shown(deps: ServiceDeps, clusterId: string, node: NodeRow, id: string) {
-  const row = (await listDesiredWorkloads(deps.sql, deps.seal, clusterId)).find((each) => each.id === id);
+  const row = (await workloadsOfNode(deps.sql, deps.seal, { clusterId, nodeId: node.id })).find(
+    (each) => each.id === id,
+  );
   if (row === undefined) throw workloadNotFound();
-  const reports = await listClusterWorkloads(deps.sql, clusterId);
-  const report = reports.find((each) => each.nodeId === row.nodeId && each.name === row.name);
+  const reports = await listClusterWorkloads(deps.sql, clusterId, node.id);
+  const report = reports.find((each) => each.name === row.name);
   return desiredMessage(row, node.name, report);
 }
 

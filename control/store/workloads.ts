@@ -62,11 +62,15 @@ export async function listWorkloads(q: Queryable, nodeId: string): Promise<reado
   ]);
 }
 
-/** What every node of a cluster reported last. */
-export async function listClusterWorkloads(q: Queryable, clusterId: string): Promise<readonly ReportedWorkload[]> {
+/** What every node of a cluster reported last, or (not empty) that one. */
+export async function listClusterWorkloads(
+  q: Queryable,
+  clusterId: string,
+  nodeId = "",
+): Promise<readonly ReportedWorkload[]> {
   return await q.query<ReportedWorkload>(
     `select ${columns}, node_id as "nodeId", reported_at_ms as "reportedAtMs" from workload_report
-     where cluster_id = $1 order by node_id, name`,
-    [clusterId],
+     where cluster_id = $1 and ($2 = '' or node_id = $2) order by node_id, name`,
+    [clusterId, nodeId],
   );
 }
