@@ -29,10 +29,7 @@ describeStores("the watch over nodes", (store) => {
     watched = new WatchedCluster(cluster);
   });
   beforeEach(async () => {
-    await watched.empty();
-    node = await addNode(cluster, "relay-1", { roles: ["relay"] });
-    await watched.beat(node);
-    await watched.look();
+    node = await watched.startOver();
   });
 
   describe("M-A6 health", () => {

@@ -32,10 +32,7 @@ describeStores("M-W11 reconciliation", (store) => {
     watched = new WatchedCluster(cluster);
   });
   beforeEach(async () => {
-    await watched.empty();
-    node = await addNode(cluster, "relay-1", { roles: ["relay"] });
-    await watched.beat(node);
-    await watched.look();
+    node = await watched.startOver();
   });
 
   const ttlMs = 30_000n;

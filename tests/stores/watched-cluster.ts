@@ -14,7 +14,7 @@ import { NodeCapability } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
 import { rpcClient } from "../../rpc/client.ts";
-import { type AddedNode, type ControlCluster, callAs } from "../harness/control-cluster.ts";
+import { type AddedNode, addNode, type ControlCluster, callAs } from "../harness/control-cluster.ts";
 import { serviceDeps } from "../harness/placed.ts";
 
 export const hourMs = 3_600_000;
@@ -55,6 +55,15 @@ export class WatchedCluster {
   async empty(): Promise<void> {
     await this.sql.script("truncate node, organization, alert, lease, lease_tenure, beat_log cascade");
     this.#startSeq = (await auditHead(this.sql)).seq;
+  }
+
+  /** Forgets all there was, and has one relay that was heard and looked at. */
+  async startOver(): Promise<AddedNode> {
+    await this.empty();
+    const node = await addNode(this.cluster, "relay-1", { roles: ["relay"] });
+    await this.beat(node);
+    await this.look();
+    return node;
   }
 
   #as(caller: AddedNode["caller"]) {
