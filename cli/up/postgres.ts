@@ -8,7 +8,7 @@
  */
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -34,22 +34,30 @@ interface Cluster {
   readonly port: number;
 }
 
-/** Makes the cluster unless it is there. Its one user has a password, and nobody gets in without. */
-async function initialize({ binaries, identity, data }: Cluster, password: string): Promise<void> {
+/** Told of every process that is started here, before anything else can happen. */
+type OnChild = (child: ChildProcess) => void;
+
+/** Makes the cluster unless it is there, whole or not at all. Its one user has a password, and nobody gets in without. */
+async function initialize({ binaries, identity, data }: Cluster, password: string, onChild: OnChild): Promise<void> {
   if (existsSync(join(data, "PG_VERSION"))) return;
   const folder = dirname(data);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (identity !== undefined) chownSync(folder, identity.uid, identity.gid);
   const file = join(folder, "initial-password");
+  const draft = `${data}.new`;
   const options = { ...identity, env: postgresEnv(), cwd: folder };
+  rmSync(draft, { recursive: true, force: true });
   writeFileSync(file, password, { mode: 0o600 });
   try {
     if (identity !== undefined) chownSync(file, identity.uid, identity.gid);
     const auth = ["--username=weft", "--auth=scram-sha-256", `--pwfile=${file}`];
     const format = ["--encoding=UTF8", "--locale=C", "--no-instructions"];
-    await run(binaries.initdb, [`--pgdata=${data}`, ...auth, ...format], options);
+    const making = run(binaries.initdb, [`--pgdata=${draft}`, ...auth, ...format], options);
+    onChild(making.child);
+    await making;
+    renameSync(draft, data);
   } catch (cause) {
-    rmSync(data, { recursive: true, force: true });
+    rmSync(draft, { recursive: true, force: true });
     const whom =
       identity === undefined
         ? ""
@@ -63,7 +71,7 @@ async function initialize({ binaries, identity, data }: Cluster, password: strin
   }
 }
 
-function startServer({ binaries, identity, data, port }: Cluster): Promise<ChildProcess> {
+function startServer({ binaries, identity, data, port }: Cluster, onChild: OnChild): Promise<ChildProcess> {
   const settings = { listen_addresses: "127.0.0.1", unix_socket_directories: "", shared_buffers: "64MB" };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const server = spawn(binaries.postgres, ["-D", data, "-p", String(port), ...flags], {
@@ -71,6 +79,7 @@ function startServer({ binaries, identity, data, port }: Cluster): Promise<Child
     env: postgresEnv(),
     ...identity,
   });
+  onChild(server);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.once("exit", (code, signal) => reject(new Error(`postgres ended (${signal ?? `exit ${code}`})`)));
@@ -87,27 +96,38 @@ function startServer({ binaries, identity, data, port }: Cluster): Promise<Child
 async function main([data = "", port = "", passwordFile = ""]: readonly string[]): Promise<void> {
   const identity = postgresIdentity();
   const cluster = { binaries: await postgresBinaries(identity), identity, data, port: Number(port) };
-  await initialize(cluster, readSecretFile(passwordFile).trim());
-  let server: ChildProcess | undefined = await startServer(cluster);
+  let child: ChildProcess | undefined;
   let ending = false;
+  // SIGINT: sessions are cut, nothing is lost.
+  const onChild = (started: ChildProcess): void => {
+    child = started;
+    if (ending) started.kill("SIGINT");
+  };
   const end = (): void => {
     if (ending) return;
     ending = true;
-    // SIGINT: sessions are cut, nothing is lost.
-    server?.kill("SIGINT");
+    child?.kill("SIGINT");
   };
   process.on("SIGTERM", end).on("SIGINT", end);
-  process.on("exit", () => server?.kill("SIGQUIT"));
+  process.on("exit", () => child?.kill("SIGQUIT"));
   if (process.env["WEFT_PARENT"] === "stdin") whenParentGoes(process.stdin, end);
+  let server: ChildProcess | undefined;
+  try {
+    await initialize(cluster, readSecretFile(passwordFile).trim(), onChild);
+    server = await startServer(cluster, onChild);
+  } catch (thrown) {
+    if (ending) process.exit(0);
+    throw thrown;
+  }
   process.stdout.write(`${JSON.stringify({ ready: true, public: `127.0.0.1:${port}`, postgresPid: server.pid })}\n`);
-  while (!ending) {
+  for (;;) {
     const running: ChildProcess | undefined = server;
     if (running !== undefined) await new Promise((resolve) => running.once("exit", resolve));
     server = undefined;
     if (ending) break;
     process.stderr.write("postgres ended; starting it again\n");
     await delay(restartAfterMs);
-    server = await startServer(cluster).catch((thrown: unknown) => {
+    server = await startServer(cluster, onChild).catch((thrown: unknown) => {
       process.stderr.write(`${messageOf(thrown)}\n`);
       return undefined;
     });
