@@ -53,15 +53,6 @@ export async function replaceWorkloads(
   );
 }
 
-const columns = `name, kind, role, state, reason, version, restarts, fingerprint`;
-
-/** What a node reported last, by name. */
-export async function listWorkloads(q: Queryable, nodeId: string): Promise<readonly WorkloadRow[]> {
-  return await q.query<WorkloadRow>(`select ${columns} from workload_report where node_id = $1 order by name`, [
-    nodeId,
-  ]);
-}
-
 /** What every node of a cluster reported last, or (not empty) that one. */
 export async function listClusterWorkloads(
   q: Queryable,
@@ -69,7 +60,8 @@ export async function listClusterWorkloads(
   nodeId = "",
 ): Promise<readonly ReportedWorkload[]> {
   return await q.query<ReportedWorkload>(
-    `select ${columns}, node_id as "nodeId", reported_at_ms as "reportedAtMs" from workload_report
+    `select name, kind, role, state, reason, version, restarts, fingerprint, node_id as "nodeId",
+       reported_at_ms as "reportedAtMs" from workload_report
      where cluster_id = $1 and ($2 = '' or node_id = $2) order by node_id, name`,
     [clusterId, nodeId],
   );

@@ -9,7 +9,7 @@ import type { Hints } from "../../control/hints/hints.ts";
 import { controlService } from "../../control/services/control.ts";
 import { openPglite } from "../../control/store/pglite.ts";
 import { bumpSnapshot } from "../../control/store/snapshots.ts";
-import { listWorkloads } from "../../control/store/workloads.ts";
+import { listClusterWorkloads } from "../../control/store/workloads.ts";
 import { ControlService, WorkloadState } from "../../gen/weft/control/v1/control_pb.ts";
 import { RevocationFeedSchema } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
@@ -205,10 +205,11 @@ describe("ReportWorkloads", () => {
   it("M-A7 keeps the states of a node as it reported them last", async () => {
     await report([{ name: "relay", role: NodeRole.RELAY }, { name: "old" }]);
     await report([{ name: "relay", role: NodeRole.RELAY, state: WorkloadState.DEGRADED }]);
-    expect(await listWorkloads(cluster.ctx.sql, node.id)).toEqual([
+    expect(await listClusterWorkloads(cluster.ctx.sql, cluster.clusterId, node.id)).toEqual([
       {
         ...{ name: "relay", kind: "builtin", role: "relay", state: "degraded" },
         ...{ reason: "", version: "", restarts: 0, fingerprint: "" },
+        ...{ nodeId: node.id, reportedAtMs: expect.any(Number) },
       },
     ]);
   });
