@@ -35,9 +35,14 @@ function invalid(message: string, field: string): WeftError {
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** A name of a pool, resource or listener: lower-case letters, digits and inner dashes, at most 63. */
+/** Whether it is one: lower-case letters, digits and inner dashes, at most 63. */
+export function isName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/** The name of a pool, resource or listener. Throws `invalid_argument` (INVALID_FIELD) unless it is one. */
 export function checkName(name: string, field = "name"): string {
-  if (!NAME.test(name)) {
+  if (!isName(name)) {
     throw invalid("a name is lower-case letters, digits and inner dashes, at most 63 characters", field);
   }
   return name;

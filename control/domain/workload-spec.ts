@@ -13,6 +13,7 @@ import { WorkloadKind, type WorkloadSpec, type WorkloadSpecSchema } from "../../
 import { limits } from "../../lib/limits.ts";
 import { canonicalJson } from "../store/trust.ts";
 import { roles } from "../store/vocabulary.ts";
+import { isName } from "./placement.ts";
 import { Problems } from "./problems.ts";
 
 export type WorkloadKindName = "native" | "container" | "builtin";
@@ -252,7 +253,7 @@ export function checkWorkload(name: string, spec: WorkloadSpec, running: boolean
   const check = new Checker();
   const { problems } = check;
   const kind = kinds[spec.kind];
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
+  if (!isName(name)) {
     problems.add("name", "lower-case letters, digits and inner dashes, at most 63 characters");
   }
   if (kind === undefined) problems.add("kind", "name the kind: native, container or builtin");

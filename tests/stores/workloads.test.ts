@@ -6,7 +6,7 @@ import { changeMembership } from "../../control/domain/node-changes.ts";
 import { watchNodes } from "../../control/jobs/node-watch.ts";
 import { controlService } from "../../control/services/control.ts";
 import { workloadService } from "../../control/services/workload.ts";
-import { listAlerts } from "../../control/store/alerts.ts";
+import { listAlerts, openAlert } from "../../control/store/alerts.ts";
 import { listAudit } from "../../control/store/audit.ts";
 import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService, WorkloadState } from "../../gen/weft/control/v1/control_pb.ts";
@@ -196,6 +196,13 @@ describeStores("workloads", (store) => {
       await expect(snapshotOf(web)).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
       await sql.query("delete from workload");
     });
+  });
+
+  it("that are gone while their node reports leave no alert", async () => {
+    const { clusterId, ctx } = cluster;
+    await openAlert(ctx.sql, { clusterId, kind: "workload-not-running", object: "workload/wl-gone", detail: "" });
+    await watchNodes(ctx, clusterId);
+    expect((await alerts()).filter(({ kind }) => kind === "workload-not-running")).toEqual([]);
   });
 
   it("a report of an unknown state or kind is refused or taken for a role", async () => {
