@@ -111,17 +111,21 @@ export class Allowlist {
     return await this.#asking;
   }
 
-  async #askVersion(askedAtMs: number): Promise<number> {
-    const asking = (async () =>
-      one(await this.#ctx.sql.query<{ seq: number }>("select seq from audit_head"))?.seq ?? -1)();
-    try {
-      const seq = await asking;
-      // Dated from when it was asked, and only if nothing changed meanwhile.
-      if (this.#asking !== undefined) this.#version = { seq, atMs: askedAtMs };
-      return seq;
-    } finally {
-      this.#asking = undefined;
-    }
+  #askVersion(askedAtMs: number): Promise<number> {
+    const asking = this.#readVersion()
+      .then((seq) => {
+        // Dated from when it was asked, and only if nothing changed meanwhile.
+        if (this.#asking === asking) this.#version = { seq, atMs: askedAtMs };
+        return seq;
+      })
+      .finally(() => {
+        if (this.#asking === asking) this.#asking = undefined;
+      });
+    return asking;
+  }
+
+  async #readVersion(): Promise<number> {
+    return one(await this.#ctx.sql.query<{ seq: number }>("select seq from audit_head"))?.seq ?? -1;
   }
 
   async #look(name: LeafName): Promise<Allowed | NotAllowed> {
