@@ -25,6 +25,8 @@ let fences: FenceStore;
 /** What control says; an error when it cannot be asked. */
 let word: LeaseWord | undefined | Error;
 let asked: number;
+/** How long its answers take, on the clock. */
+let tookMs: number;
 let gate: FenceGate;
 
 function openGate(): FenceGate {
@@ -34,6 +36,7 @@ function openGate(): FenceGate {
     log: silentLog,
     ask: async () => {
       asked += 1;
+      clock.advance(tookMs);
       if (word instanceof Error) throw word;
       return word;
     },
@@ -45,6 +48,7 @@ beforeEach(() => {
   clock = earlyClock();
   fences = openFenceStore({ stateDir, log: silentLog });
   asked = 0;
+  tookMs = 0;
   gate = openGate();
 });
 afterEach(() => {
@@ -130,6 +134,38 @@ describe("the fence gate", () => {
     await pass(100);
     expect(channel.ended).toBe("unknown");
     expect(await gate.admit(new Channel(mark(5)))).toBe("unknown");
+  });
+
+  it("LAW-F3 counts from before it asked: a slow answer confirms for less, a too slow one not at all", async () => {
+    word = { mark: mark(5), leftMs: ttlMs };
+    tookMs = 2_000;
+    const channel = new Channel(mark(5));
+    expect(await gate.admit(channel)).toBeUndefined();
+    word = new Error("away");
+    tookMs = 0;
+    await pass(ttlMs - limits.leaseMarginMs - 2_000 - 100);
+    expect(gate.holds(channel)).toBe(true);
+    await pass(100);
+    expect(channel.ended).toBe("unknown");
+    word = { mark: mark(5), leftMs: ttlMs };
+    tookMs = ttlMs - limits.leaseMarginMs;
+    expect(await gate.admit(new Channel(mark(5)))).toBe("unknown");
+  });
+
+  it("LAW-F3 prolongs nothing by an answer that is older than what it has seen", async () => {
+    word = { mark: mark(6), leftMs: ttlMs };
+    const channel = new Channel(mark(6));
+    await gate.admit(channel);
+    word = { mark: mark(5), leftMs: 10 * ttlMs };
+    await pass(ttlMs - limits.leaseMarginMs);
+    expect(channel.ended).toBe("unknown");
+    expect(fences.highest(resourceId)).toEqual(mark(6));
+  });
+
+  it("LAW-F3 keeps an operator's fence that it learns from control", async () => {
+    word = { mark: mark(6, ""), leftMs: 0 };
+    expect(await gate.admit(new Channel(mark(5)))).toBe("fenced");
+    expect(fences.highest(resourceId)).toEqual(mark(6, ""));
   });
 
   it("ends channels when control says that nobody holds, and at once when a snapshot brings an operator's fence", async () => {

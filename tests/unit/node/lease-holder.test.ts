@@ -18,6 +18,8 @@ class World {
   counter = 1n;
   /** What the next call answers with, instead of a lease. */
   failure: WeftError | undefined;
+  /** Answers wait for this. */
+  gate: Promise<void> = Promise.resolve();
   /** How long an answer takes, on the clock. */
   tookMs = 0;
   lost = 0;
@@ -46,7 +48,7 @@ class World {
 
   async #answer(call: string): Promise<LeaseAnswer> {
     this.said.push(call);
-    await Promise.resolve();
+    await this.gate;
     this.clock.advance(this.tookMs);
     if (this.failure !== undefined) throw this.failure;
     return {
@@ -144,6 +146,41 @@ describe("a lease holder", () => {
     world.failure = new WeftError("failed_precondition", "lost", { detail: "LEASE_LOST" });
     await world.pass(ttlMs / 3);
     expect(world.lost).toBe(1);
+    expect(world.holder.current()).toBeUndefined();
+  });
+
+  it("ends what ran under its old fence when it is answered with another", async () => {
+    const world = new World();
+    await world.holder.hold();
+    world.counter = 2n;
+    await world.pass(ttlMs / 3);
+    expect(world.lost).toBe(1);
+    expect(world.holder.current()?.counter).toBe(2n);
+  });
+
+  it("LAW-F1 holds nothing by an answer to a renewal that comes after it gave the lease back", async () => {
+    const world = new World();
+    await world.holder.hold();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.gate = promise;
+    await world.pass(ttlMs / 3);
+    expect(world.said).toEqual(["acquire", "renew 1"]);
+    await world.holder.release();
+    resolve();
+    await world.pass(100);
+    expect(world.said).toEqual(["acquire", "renew 1", "release 1"]);
+    expect(world.holder.current()).toBeUndefined();
+  });
+
+  it("gives back what it is answered with while it closes", async () => {
+    const world = new World();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.gate = promise;
+    const holding = world.holder.hold();
+    const closing = world.holder.close();
+    resolve();
+    await Promise.all([holding, closing]);
+    expect(world.said).toEqual(["acquire", "release 1"]);
     expect(world.holder.current()).toBeUndefined();
   });
 

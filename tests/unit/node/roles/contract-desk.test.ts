@@ -79,8 +79,11 @@ function stage(ask?: (leaseId: string, options: AskOptions) => Promise<LeaseNews
     ...(ask === undefined ? {} : { ask }),
   });
   desks.push(desk);
-  const hold = (contract = contractOf(), covered: () => ContractRefusal | undefined = () => undefined) => {
-    const channel = new Channel();
+  const hold = (
+    contract = contractOf(),
+    covered: () => ContractRefusal | undefined = () => undefined,
+    channel = new Channel(),
+  ) => {
     desk.hold(contract, {
       channel: channel as unknown as EdgeChannel,
       stage: ChannelStage.EGRESS,
@@ -167,6 +170,16 @@ describe("a channel under a contract", () => {
     const channels = [hold(), hold(newer({ leaseId: "sl-2" }))];
     expect(looking.count).toBe(1);
     for (const channel of channels) channel.close();
+    expect(looking.count).toBe(0);
+    advance(2 * lifeMs);
+    expect(reasons()).toEqual([]);
+  });
+
+  it("is not kept when it closed before it came here", () => {
+    const { hold, looking, advance, reasons } = stage();
+    const channel = new Channel();
+    channel.close();
+    hold(contractOf(), () => undefined, channel);
     expect(looking.count).toBe(0);
     advance(2 * lifeMs);
     expect(reasons()).toEqual([]);

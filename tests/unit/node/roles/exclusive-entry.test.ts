@@ -122,10 +122,24 @@ describe("an entry's exclusive lease", () => {
     expect(said.at(-1)).toBe("release resource/rs-1");
   });
 
+  it("is left to expire when it was lost while a channel was being opened, if it comes back under the same fence", async () => {
+    const hold = await entry.hold(resource);
+    away = true;
+    await pass(9_000);
+    entry.tie(resource, hold, new Channel() as unknown as EdgeChannel);
+    entry.settle(resource);
+    away = false;
+    await pass(1_000);
+    await (await opened()).finish();
+    await entry.releaseIdle();
+    expect(said.filter((each) => each.startsWith("release"))).toEqual([]);
+  });
+
   it("stays with what is used when a drain gives back the rest", async () => {
     const channel = await opened();
     await entry.releaseIdle();
     expect(said).toHaveLength(1);
+    expect(channel.ended).toBeUndefined();
     await entry.close();
     expect(channel.ended).toBe(ChannelEnd.FENCED);
     await expect(entry.hold(resource)).rejects.toMatchObject({ detail: "LEASE_CLOSED" });
