@@ -17,18 +17,18 @@ import { type Random, randomLabel } from "../../lib/random.ts";
 import { appendAudit, auditHead } from "../store/audit.ts";
 import { rowCounts, type TableShape, tableShapes } from "../store/catalog.ts";
 import { isInitialized } from "../store/installation.ts";
-import {
-  appliedMigrations,
-  type MoveMark,
-  moveMark,
-  ownMigrations,
-  requireSchema,
-  requireServer,
-} from "../store/migrate.ts";
+import { appliedMigrations, type MoveMark, moveMark, requireSchema, requireServer } from "../store/migrate.ts";
 import { storeDigest } from "../store/rows.ts";
 import type { Queryable, Sql, Tx } from "../store/sql.ts";
 import type { TrustSeal } from "../store/trust.ts";
-import { copyFromStore, finishCopy, isEmptyDatabase, requireVerified, withoutTrace } from "./store-copy.ts";
+import {
+  copyFromStore,
+  finishCopy,
+  isEmptyDatabase,
+  requireVerified,
+  sameMigrations,
+  withoutTrace,
+} from "./store-copy.ts";
 import { dropEverything } from "./store-restore.ts";
 
 export type MoveStage = "copied" | "departed" | "arrived";
@@ -115,8 +115,7 @@ async function copy(deps: MoveDeps, moveId: string, dryRun: boolean): Promise<Co
   const { source, target, seal } = deps;
   return await source.tx(
     async (from) => {
-      const applied = await appliedMigrations(from);
-      const migrations = ownMigrations().filter(({ number }) => applied.some((each) => each.number === number));
+      const migrations = sameMigrations(await appliedMigrations(from));
       // Before the new store waits in its transaction: its server gives up on one that is idle for long.
       const digest = await storeDigest(from, await copiedShapes(from));
       const receive = async (tx: Tx): Promise<Copied> => {
