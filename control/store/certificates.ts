@@ -125,7 +125,8 @@ export async function insertCertificate(
     const message = "another certificate of the same subject was issued at the same time; nothing was changed";
     throw new WeftError("aborted", message, { detail: "STORE_CONFLICT", retry: "now", cause: thrown });
   }
-  tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
+  // A leaf more takes nothing from anybody: who comes with it is looked up.
+  if (replaced.length > 0) tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
 }
 
 /** The subject's current and next leaves, locked in one order. */

@@ -2,6 +2,7 @@ import { beforeEach, expect, it } from "vitest";
 import { readCertificate } from "../../certs/certificate.ts";
 import { type KeyPair, signEs256 } from "../../certs/keys.ts";
 import { issueAndRecord } from "../../control/domain/issue.ts";
+import { CERTIFICATES_TOPIC } from "../../control/hints/hints.ts";
 import { revokeCertificates } from "../../control/store/certificates.ts";
 import { markNodeRevoked } from "../../control/store/nodes.ts";
 import { insertPool, insertPoolNode } from "../../control/store/pools.ts";
@@ -61,6 +62,20 @@ describeStores("M-A4 renewal and recovery", (store) => {
     expect(await judge(oldSerial)).toEqual({ allowed: false, detail: "CERTIFICATE_SUPERSEDED" });
     const [node] = await world.sql.query<{ key_hash: string }>("select key_hash from node");
     expect(node?.key_hash).toBe(next.keys.keyHash);
+  });
+
+  it("LAW-I4 a leaf that takes another's place has everybody judged again; a first one takes nothing from anybody", async () => {
+    let told = 0;
+    const { hints } = world.replica.deps;
+    const unsubscribe = hints.subscribe(CERTIFICATES_TOPIC, () => {
+      told += 1;
+    });
+    const joined = await joinNode(world, "relay-1");
+    expect(told).toBe(0);
+    const { identity } = await joined.node.enrollment.renew({ csr: (await freshHost()).csr });
+    await judge(facts(identity?.certificateDer ?? new Uint8Array()).serialHex);
+    expect(told).toBeGreaterThan(0);
+    unsubscribe();
   });
 
   it("two replicas seeing the first use at the same time agree", async () => {
