@@ -3,6 +3,7 @@
  * init`; `status`, `backup` and `accept` ask a running control when no configuration is given.
  */
 
+import type { Client } from "@connectrpc/connect";
 import type { Command } from "commander";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -60,13 +61,16 @@ async function backup(options: Flags): Promise<void> {
     return;
   }
   const sizeBytes = await withSession(options, async ({ client }) => {
-    return await dbReceive(file, piecesOf(client(StoreService).backupStore({}, { timeoutMs: 0 })));
+    return await dbReceive(file, backupPieces(client(StoreService)));
   });
   print(options, { file, format, sizeBytes }, () => takenText(file, undefined));
 }
 
-async function* piecesOf(answers: AsyncIterable<{ readonly piece: Uint8Array }>): AsyncGenerator<Uint8Array> {
-  for await (const { piece } of answers) yield piece;
+/** Asks only once the file is open: a file that cannot be written costs control nothing. */
+async function* backupPieces({
+  backupStore,
+}: Pick<Client<typeof StoreService>, "backupStore">): AsyncGenerator<Uint8Array> {
+  for await (const { piece } of backupStore({}, { timeoutMs: 0 })) yield piece;
 }
 
 function takenText(
