@@ -38,13 +38,15 @@ export interface SnapshotSource {
   /** The cluster's view at its newest position: what routes are explained over. */
   view(clusterId: string): Promise<DatedView>;
   position(clusterId: string): Promise<SnapshotPosition>;
+  /** When it is time for the next version after the one sent last (D4); undefined: now. */
+  rest(clusterId: string): Promise<void> | undefined;
 }
 
 /**
  * One source per process: it keeps the newest view of each cluster, so that a change is read once and not per node.
  *
  * D4. Changes that come faster than snapshots can be made are taken together: after a view has cost so much time, the next
- *     one is not read before a multiple of that has gone by, `limits.snapshotRestMaxMs` at most. The first change is not
+ *     one waits (`rest`) until a multiple of that has gone by, `limits.snapshotRestMaxMs` at most. The first change is not
  *     kept waiting.
  */
 export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
@@ -85,26 +87,26 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
 
   async function kept(clusterId: string): Promise<KeptView> {
     const at = await position(clusterId);
-    const before = views.get(clusterId);
-    if (before === undefined) return await load(clusterId);
-    if (reaches(before.dated, at)) return before;
-    await rest(clusterId, before);
-    const meanwhile = views.get(clusterId);
-    return meanwhile !== undefined && reaches(meanwhile.dated, at) ? meanwhile : await load(clusterId);
+    const newest = views.get(clusterId);
+    return newest !== undefined && reaches(newest.dated, at) ? newest : await load(clusterId);
   }
 
   /** Everybody who waits for the next view of a cluster waits for the same moment (D4). */
-  async function rest(clusterId: string, { startedMs, costMs }: KeptView): Promise<void> {
+  function rest(clusterId: string): Promise<void> | undefined {
+    const newest = views.get(clusterId);
+    if (newest === undefined) return undefined;
+    const { startedMs, costMs } = newest;
     const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestShare);
     const leftMs = startedMs + costMs + restMs - deps.clock.monoMs();
-    if (leftMs <= 0) return;
+    if (leftMs <= 0) return undefined;
     const running = resting.get(clusterId) ?? sleep(deps.clock, leftMs).finally(() => resting.delete(clusterId));
     resting.set(clusterId, running);
-    await running;
+    return running;
   }
 
   return {
     position,
+    rest,
     view: async (clusterId) => (await kept(clusterId)).dated,
     async build(clusterId, nodeId) {
       const view = await kept(clusterId);

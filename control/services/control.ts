@@ -115,7 +115,15 @@ async function* watchSnapshot(
       }
       // Nothing is granted anew before it is known what a restore has forgotten.
       const grants = !(await deps.hold.holds());
-      if (grants && comparePositions(await deps.snapshots.position(clusterId), held) > 0) {
+      const isBehind = grants && comparePositions(await deps.snapshots.position(clusterId), held) > 0;
+      const rest = isBehind ? deps.snapshots.rest(clusterId) : undefined;
+      if (rest !== undefined) {
+        // Waited for here and not in a build: a revocation goes out meanwhile (W3).
+        void rest.then(wake.ring);
+        await wake.wait(deps.clock, limits.watchPollMs, context.signal);
+        continue;
+      }
+      if (isBehind) {
         const built = await deps.snapshots.build(clusterId, nodeId);
         yield { message: { case: "snapshot", value: built.envelope } };
         held = built;

@@ -42,10 +42,16 @@ class Watch {
 
   constructor(
     caller: Caller,
-    options: { readonly version?: number; readonly hints?: Hints; readonly pause?: () => Promise<void> } = {},
+    options: {
+      readonly version?: number;
+      readonly hints?: Hints;
+      readonly pause?: () => Promise<void>;
+      readonly rest?: () => Promise<void> | undefined;
+    } = {},
   ) {
     const hints = options.hints ?? cluster.ctx.hints;
-    const { snapshots, feeds, authority, hold } = cluster;
+    const { feeds, authority, hold } = cluster;
+    const snapshots = { ...cluster.snapshots, rest: options.rest ?? cluster.snapshots.rest };
     const deps = { ...cluster.ctx, hints, clock: this.clock, snapshots, feeds, authority, hold };
     const client = rpcClient(
       ControlService,
@@ -152,6 +158,24 @@ describe("WatchSnapshot", () => {
       trustDomain: cluster.trustDomain,
     });
     await watch.until("the feed", (heard) => heard.some((each) => "feed" in each && each.feed === BigInt(feedSeq)));
+    expect(watch.clock.monoMs()).toBe(0);
+  });
+
+  it("LAW-I4 sends a revocation while the next version has to wait, and that version when its time has come", async () => {
+    const victim = await addNode(cluster, "victim-2");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let resting: Promise<void> | undefined;
+    await using watch = new Watch(node.caller, { rest: () => resting });
+    await watch.until("the first messages", (heard) => heard.length >= 2);
+    resting = promise;
+    const about = { clusterId: cluster.clusterId, node: victim.id, actor: "t", reason: "" };
+    const { feedSeq } = await revokeNode(cluster.ctx, { ...about, trustDomain: cluster.trustDomain });
+    await watch.until("the feed", (heard) => heard.some((each) => "feed" in each && each.feed === BigInt(feedSeq)));
+    const next = await version();
+    expect(watch.snapshots()).not.toContain(next);
+    resting = undefined;
+    resolve();
+    await watch.until("the version", () => watch.snapshots().includes(next));
     expect(watch.clock.monoMs()).toBe(0);
   });
 
