@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/fabric/v1/feed.proto.
  */
 export const file_weft_fabric_v1_feed: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2ZhYnJpYy92MS9mZWVkLnByb3RvEg53ZWZ0LmZhYnJpYy52MSKFAQoKUmV2b2NhdGlvbhIVCg1pc3N1ZXJfa2V5X2lkGAEgASgMEg4KBnNlcmlhbBgCIAEoDBIQCghrZXlfaGFzaBgDIAEoDBIRCglzcGlmZmVfaWQYBCABKAkSFQoNcmV2b2tlZF9hdF9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMihwEKDlJldm9jYXRpb25GZWVkEhIKCmNsdXN0ZXJfaWQYASABKAkSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEEhQKDGlzc3VlZF9hdF9tcxgEIAEoAxIvCgtyZXZvY2F0aW9ucxgFIAMoCzIaLndlZnQuZmFicmljLnYxLlJldm9jYXRpb24idwoKU2lnbmVkRmVlZBIPCgdwYXlsb2FkGAEgASgMEg4KBmtleV9pZBgCIAEoCRIRCglzaWduYXR1cmUYAyABKAwSNQoLc2lnbmluZ19rZXkYBCABKAsyIC53ZWZ0LmZhYnJpYy52MS5TaWduZWRTaWduaW5nS2V5YgZwcm90bzM", [file_weft_fabric_v1_snapshot]);
+  fileDesc("Chl3ZWZ0L2ZhYnJpYy92MS9mZWVkLnByb3RvEg53ZWZ0LmZhYnJpYy52MSKFAQoKUmV2b2NhdGlvbhIVCg1pc3N1ZXJfa2V5X2lkGAEgASgMEg4KBnNlcmlhbBgCIAEoDBIQCghrZXlfaGFzaBgDIAEoDBIRCglzcGlmZmVfaWQYBCABKAkSFQoNcmV2b2tlZF9hdF9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMihwEKDlJldm9jYXRpb25GZWVkEhIKCmNsdXN0ZXJfaWQYASABKAkSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEEhQKDGlzc3VlZF9hdF9tcxgEIAEoAxIvCgtyZXZvY2F0aW9ucxgFIAMoCzIaLndlZnQuZmFicmljLnYxLlJldm9jYXRpb24idwoKU2lnbmVkRmVlZBIPCgdwYXlsb2FkGAEgASgMEg4KBmtleV9pZBgCIAEoCRIRCglzaWduYXR1cmUYAyABKAwSNQoLc2lnbmluZ19rZXkYBCABKAsyIC53ZWZ0LmZhYnJpYy52MS5TaWduZWRTaWduaW5nS2V5Ij4KDEZlZWRQb3NpdGlvbhISCgpjbHVzdGVyX2lkGAEgASgJEg0KBWVwb2NoGAIgASgEEgsKA3NlcRgDIAEoBCL3AQoURmVlZFJlY2VpcHRTdGF0ZW1lbnQSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhUKDWFwcGxpZWRfYXRfbXMYBiABKAMSEwoLcmV2b2NhdGlvbnMYByABKA0SDQoFZm9ya3MYCCABKA0SFAoMZm9ya2VkX2Vwb2NoGAkgASgEEhIKCmZvcmtlZF9zZXEYCiABKAQSEwoLZm9ya2VkX2hhc2gYCyABKAwSEwoLb3ZlcmZsb3dpbmcYDCABKAgiMwoLRmVlZFJlY2VpcHQSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDGIGcHJvdG8z", [file_weft_fabric_v1_snapshot]);
 
 /**
  * Who may no longer act.
@@ -142,4 +142,145 @@ export type SignedFeed = Message<"weft.fabric.v1.SignedFeed"> & {
  */
 export const SignedFeedSchema: GenMessage<SignedFeed> = /*@__PURE__*/
   messageDesc(file_weft_fabric_v1_feed, 2);
+
+/**
+ * Where the feed of a cluster stands, or has to stand.
+ *
+ * @generated from message weft.fabric.v1.FeedPosition
+ */
+export type FeedPosition = Message<"weft.fabric.v1.FeedPosition"> & {
+  /**
+   * @generated from field: string cluster_id = 1;
+   */
+  clusterId: string;
+
+  /**
+   * @generated from field: uint64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 seq = 3;
+   */
+  seq: bigint;
+};
+
+/**
+ * Describes the message weft.fabric.v1.FeedPosition.
+ * Use `create(FeedPositionSchema)` to create a new message.
+ */
+export const FeedPositionSchema: GenMessage<FeedPosition> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_feed, 3);
+
+/**
+ * A node's word about the feed it acts by: what it revokes has been cut there.
+ *
+ * @generated from message weft.fabric.v1.FeedReceiptStatement
+ */
+export type FeedReceiptStatement = Message<"weft.fabric.v1.FeedReceiptStatement"> & {
+  /**
+   * @generated from field: string cluster_id = 1;
+   */
+  clusterId: string;
+
+  /**
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * Of the start of the process that says so.
+   *
+   * @generated from field: string boot_id = 3;
+   */
+  bootId: string;
+
+  /**
+   * The newest position taken up.
+   *
+   * @generated from field: uint64 epoch = 4;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 seq = 5;
+   */
+  seq: bigint;
+
+  /**
+   * By the node's clock.
+   *
+   * @generated from field: int64 applied_at_ms = 6;
+   */
+  appliedAtMs: bigint;
+
+  /**
+   * How many revocations count there: at least those of the feed.
+   *
+   * @generated from field: uint32 revocations = 7;
+   */
+  revocations: number;
+
+  /**
+   * Contradictions it keeps as evidence: one position, two contents. 0: none.
+   *
+   * @generated from field: uint32 forks = 8;
+   */
+  forks: number;
+
+  /**
+   * The newest of them: its position, and the SHA-256 of the payload that contradicts.
+   *
+   * @generated from field: uint64 forked_epoch = 9;
+   */
+  forkedEpoch: bigint;
+
+  /**
+   * @generated from field: uint64 forked_seq = 10;
+   */
+  forkedSeq: bigint;
+
+  /**
+   * @generated from field: bytes forked_hash = 11;
+   */
+  forkedHash: Uint8Array;
+
+  /**
+   * It was shown more revocations than it can hold; what it held counts on, what came then does not.
+   *
+   * @generated from field: bool overflowing = 12;
+   */
+  overflowing: boolean;
+};
+
+/**
+ * Describes the message weft.fabric.v1.FeedReceiptStatement.
+ * Use `create(FeedReceiptStatementSchema)` to create a new message.
+ */
+export const FeedReceiptStatementSchema: GenMessage<FeedReceiptStatement> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_feed, 4);
+
+/**
+ * ES256 (r || s) over "weft/feed-receipt/v1\0" + statement by the key of the node's leaf.
+ *
+ * @generated from message weft.fabric.v1.FeedReceipt
+ */
+export type FeedReceipt = Message<"weft.fabric.v1.FeedReceipt"> & {
+  /**
+   * @generated from field: bytes statement = 1;
+   */
+  statement: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message weft.fabric.v1.FeedReceipt.
+ * Use `create(FeedReceiptSchema)` to create a new message.
+ */
+export const FeedReceiptSchema: GenMessage<FeedReceipt> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_feed, 5);
 

@@ -6,6 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { FeedReceipt } from "../../fabric/v1/feed_pb.ts";
+import { file_weft_fabric_v1_feed } from "../../fabric/v1/feed_pb.ts";
 import type { NodeCapability, NodeHealth } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
 import type { AuditHead } from "../../fabric/v1/snapshot_pb.ts";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/heartbeat/v1/heartbeat.proto.
  */
 export const file_weft_heartbeat_v1_heartbeat: GenFile = /*@__PURE__*/
-  fileDesc("CiF3ZWZ0L2hlYXJ0YmVhdC92MS9oZWFydGJlYXQucHJvdG8SEXdlZnQuaGVhcnRiZWF0LnYxIpkDCgtCZWF0UmVxdWVzdBIPCgdib290X2lkGAEgASgJEgsKA3NlcRgCIAEoBBISCgpzZW50X2F0X21zGAMgASgDEgwKBGxvYWQYBCABKAESEAoIZHJhaW5pbmcYBSABKAgSFgoOc25hcHNob3RfZXBvY2gYBiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgHIAEoBBISCgpmZWVkX2Vwb2NoGAggASgEEhAKCGZlZWRfc2VxGAkgASgEEjQKDGNhcGFiaWxpdGllcxgKIAMoDjIeLndlZnQuZmFicmljLnYxLk5vZGVDYXBhYmlsaXR5Eg8KB3ZlcnNpb24YCyABKAkSGgoSbGFzdF9yb3VuZF90cmlwX21zGAwgASgBEi0KCmF1ZGl0X2hlYWQYDSABKAsyGS53ZWZ0LmZhYnJpYy52MS5BdWRpdEhlYWQSGAoQb3BlcmF0b3JfYWRkcmVzcxgOIAEoCRI0CglsaXN0ZW5lcnMYDyADKAsyIS53ZWZ0LmhlYXJ0YmVhdC52MS5MaXN0ZW5lclJlcG9ydCJLCg5MaXN0ZW5lclJlcG9ydBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1ib3VuZF9hZGRyZXNzGAIgASgJEg0KBWVycm9yGAMgASgJIsEBCgxCZWF0UmVzcG9uc2USFAoMbmV4dF9iZWF0X21zGAEgASgDEhYKDnJlY2VpdmVkX2F0X21zGAIgASgDEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQSKgoGaGVhbHRoGAUgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aBIPCgdza2V3X21zGAYgASgBEhQKDHJldHVybl9mZWVkcxgHIAEoCDJbChBIZWFydGJlYXRTZXJ2aWNlEkcKBEJlYXQSHi53ZWZ0LmhlYXJ0YmVhdC52MS5CZWF0UmVxdWVzdBofLndlZnQuaGVhcnRiZWF0LnYxLkJlYXRSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("CiF3ZWZ0L2hlYXJ0YmVhdC92MS9oZWFydGJlYXQucHJvdG8SEXdlZnQuaGVhcnRiZWF0LnYxIswDCgtCZWF0UmVxdWVzdBIPCgdib290X2lkGAEgASgJEgsKA3NlcRgCIAEoBBISCgpzZW50X2F0X21zGAMgASgDEgwKBGxvYWQYBCABKAESEAoIZHJhaW5pbmcYBSABKAgSFgoOc25hcHNob3RfZXBvY2gYBiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgHIAEoBBISCgpmZWVkX2Vwb2NoGAggASgEEhAKCGZlZWRfc2VxGAkgASgEEjQKDGNhcGFiaWxpdGllcxgKIAMoDjIeLndlZnQuZmFicmljLnYxLk5vZGVDYXBhYmlsaXR5Eg8KB3ZlcnNpb24YCyABKAkSGgoSbGFzdF9yb3VuZF90cmlwX21zGAwgASgBEi0KCmF1ZGl0X2hlYWQYDSABKAsyGS53ZWZ0LmZhYnJpYy52MS5BdWRpdEhlYWQSGAoQb3BlcmF0b3JfYWRkcmVzcxgOIAEoCRI0CglsaXN0ZW5lcnMYDyADKAsyIS53ZWZ0LmhlYXJ0YmVhdC52MS5MaXN0ZW5lclJlcG9ydBIxCgxmZWVkX3JlY2VpcHQYESABKAsyGy53ZWZ0LmZhYnJpYy52MS5GZWVkUmVjZWlwdCJLCg5MaXN0ZW5lclJlcG9ydBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1ib3VuZF9hZGRyZXNzGAIgASgJEg0KBWVycm9yGAMgASgJIsEBCgxCZWF0UmVzcG9uc2USFAoMbmV4dF9iZWF0X21zGAEgASgDEhYKDnJlY2VpdmVkX2F0X21zGAIgASgDEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQSKgoGaGVhbHRoGAUgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aBIPCgdza2V3X21zGAYgASgBEhQKDHJldHVybl9mZWVkcxgHIAEoCDJbChBIZWFydGJlYXRTZXJ2aWNlEkcKBEJlYXQSHi53ZWZ0LmhlYXJ0YmVhdC52MS5CZWF0UmVxdWVzdBofLndlZnQuaGVhcnRiZWF0LnYxLkJlYXRSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
 
 /**
  * @generated from message weft.heartbeat.v1.BeatRequest
@@ -106,6 +108,13 @@ export type BeatRequest = Message<"weft.heartbeat.v1.BeatRequest"> & {
    * @generated from field: repeated weft.heartbeat.v1.ListenerReport listeners = 15;
    */
   listeners: ListenerReport[];
+
+  /**
+   * What this node has applied of the revocation feed, when it is new, and now and then; control keeps the newest.
+   *
+   * @generated from field: weft.fabric.v1.FeedReceipt feed_receipt = 17;
+   */
+  feedReceipt?: FeedReceipt | undefined;
 };
 
 /**
