@@ -33,6 +33,7 @@ import { nodeService } from "./node-service.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
+import { RenewalTrigger } from "./renewal-trigger.ts";
 import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
 import { operatorPolicy } from "./rpc-policy.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
@@ -67,6 +68,7 @@ interface Parts extends RoleParts {
   readonly snapshot: OwnSnapshotHolder;
   readonly feed: OwnFeedStore;
   readonly audit: AuditWitness;
+  readonly renewal: RenewalTrigger;
 }
 
 /** The grants a node may act on: what control assigned, within the ceiling. */
@@ -128,6 +130,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     feed,
     audit,
     ceiling,
+    renewal: new RenewalTrigger(clock, ports.random),
     installationSpki: installationKeySpki,
     offline,
     newChannels: () => offline().newChannels,

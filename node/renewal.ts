@@ -1,11 +1,13 @@
 /**
  * Keeps the leaf fresh: renewed at a third of its life with jitter, so that a total control outage of two thirds costs
- * nothing. An expired leaf is recovered by the enrolled key. An egress also renews when its pools changed.
+ * nothing. An expired leaf is recovered by the enrolled key. An egress also renews when its pools changed, and any node when
+ * somebody wishes it to (node/renewal-trigger.ts).
  */
 
 import type { Client } from "@connectrpc/connect";
 import { makeCsr } from "../certs/csr.ts";
 import { generateP256Async, keyPairFromPem, privateKeyPem, signEs256 } from "../certs/keys.ts";
+import { leafDueMs, withinLife } from "../certs/leaf-life.ts";
 import type { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -15,6 +17,7 @@ import type { Random } from "../lib/random.ts";
 import type { ReplaceableIdentityHolder } from "./identity-store.ts";
 import { identityFrom } from "./leaf.ts";
 import type { NodeEvents, NodeIdentity } from "./ports.ts";
+import type { RenewalTrigger } from "./renewal-trigger.ts";
 
 export interface RenewalDeps {
   /** Over the node's own certificate. */
@@ -26,6 +29,9 @@ export interface RenewalDeps {
   readonly poolIds: () => readonly string[];
   /** Resolves when `poolIds` may have changed, or on abort. */
   readonly poolsChanged: (signal: AbortSignal) => Promise<void>;
+  readonly trigger: RenewalTrigger;
+  /** Newest signed time seen: a clock that was set back makes no expired leaf renewable. */
+  readonly newestSignedMs: () => number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -34,13 +40,13 @@ export interface RenewalDeps {
 
 const retryFirstMs = 1_000;
 const retryMaxMs = 300_000;
+/** Of a leaf's life, for leaves so short that the waits above would cost them much of it. */
+const retryLifeShare = 1 / 12;
 const renewalGapMs = 1_000;
 
 /** When to renew: a third of the life after issue, spread by 10 % of the life. Milliseconds since the epoch. */
 export function renewalDueMs(identity: NodeIdentity, random: Random): number {
-  const fromMs = identity.leaf.notBeforeMs;
-  const lifeMs = identity.leaf.notAfterMs - fromMs;
-  return fromMs + lifeMs * (limits.renewAtShare + 0.1 * (random.float() - 0.5));
+  return leafDueMs(identity.leaf, random.float() - 0.5);
 }
 
 /** Timers of the host end at 2^31 ms; waking once an hour costs nothing. */
@@ -53,7 +59,7 @@ async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<"renew
   const csr = await makeCsr(keys);
   const keyPem = privateKeyPem(keys.privateKey);
   const nowMs = deps.clock.nowMs();
-  const expired = held.leaf.notAfterMs <= nowMs;
+  const expired = held.leaf.notAfterMs <= Math.max(nowMs, deps.newestSignedMs());
   if (!expired) {
     const answer = await deps.client().renew({ csr }, { signal, timeoutMs: limits.rpcDeadlineMaxMs });
     if (answer.identity === undefined) throw new Error("control answered a renewal without an identity");
@@ -80,32 +86,47 @@ async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<"renew
 
 /** Renews until `signal` aborts. Never rejects. */
 export async function runRenewal(deps: RenewalDeps, signal: AbortSignal): Promise<void> {
-  let retryMs = retryFirstMs;
-  let dueMs = renewalDueMs(deps.identity.current(), deps.random);
+  const { clock, trigger, random } = deps;
+  const heldLeaf = (): NodeIdentity["leaf"] => deps.identity.current().leaf;
+  const nowMs = (): number => Math.max(clock.nowMs(), deps.newestSignedMs());
+  let failures = 0;
+  let dueMs = renewalDueMs(deps.identity.current(), random);
   // Asked once per set of pools: when control disagrees about them, the next snapshot settles it, not a loop.
   let askedForPools = [...deps.identity.current().poolLeaves.keys()].sort().join();
   while (!signal.aborted) {
-    const nowMs = deps.clock.nowMs();
     const pools = [...deps.poolIds()].sort().join();
-    if (nowMs < dueMs && pools === askedForPools) {
-      const wake = new AbortController();
-      const waiting = AbortSignal.any([signal, wake.signal]);
-      await Promise.race([sleep(deps.clock, Math.min(waitMaxMs, dueMs - nowMs), waiting), deps.poolsChanged(waiting)]);
-      wake.abort();
+    const wish = trigger.dueInMs() === 0 ? trigger.wish() : undefined;
+    if (nowMs() < dueMs && pools === askedForPools && wish === undefined) {
+      await waitFor(deps, Math.min(dueMs - nowMs(), trigger.dueInMs()), signal);
       continue;
     }
     try {
       const how = await renewOnce(deps, signal);
+      trigger.fulfilled(wish);
       // A recovery brings no pool certificates: what this node serves is asked for once it can renew.
       askedForPools = how === "recovered" ? "" : pools;
-      retryMs = retryFirstMs;
+      failures = 0;
       // A clock far ahead of control's makes every leaf due at once; that must not become a loop without a pause.
-      dueMs = Math.max(renewalDueMs(deps.identity.current(), deps.random), deps.clock.nowMs() + renewalGapMs);
+      dueMs = Math.max(renewalDueMs(deps.identity.current(), random), nowMs() + renewalGapMs);
     } catch (thrown) {
       if (signal.aborted) return;
+      const firstMs = withinLife(heldLeaf(), retryFirstMs, retryLifeShare);
+      const retryMs = Math.min(
+        withinLife(heldLeaf(), retryMaxMs, retryLifeShare),
+        firstMs * 2 ** Math.min(failures, 16),
+      );
+      failures += 1;
       deps.log.warn("renewal failed", { error: messageOf(thrown), durationMs: retryMs });
-      await sleep(deps.clock, retryMs * (0.8 + 0.4 * deps.random.float()), signal);
-      retryMs = Math.min(retryMaxMs, retryMs * 2);
+      await sleep(clock, retryMs * (0.8 + 0.4 * random.float()), signal);
     }
   }
+}
+
+/** Waits until the leaf or a wish may be due, or the pools or the wish may have changed. */
+async function waitFor(deps: RenewalDeps, dueInMs: number, signal: AbortSignal): Promise<void> {
+  const wake = new AbortController();
+  const waiting = AbortSignal.any([signal, wake.signal]);
+  const dueMs = Math.min(waitMaxMs, Math.max(1, dueInMs));
+  await Promise.race([sleep(deps.clock, dueMs, waiting), deps.poolsChanged(waiting), deps.trigger.changed()]);
+  wake.abort();
 }

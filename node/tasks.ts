@@ -16,6 +16,7 @@ import type { ReplaceableIdentityHolder } from "./identity-store.ts";
 import type { Links } from "./links.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { runRenewal } from "./renewal.ts";
+import type { RenewalTrigger } from "./renewal-trigger.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
 import { runSnapshotWatch } from "./snapshot-watch.ts";
 import { runWorkloadReporter } from "./workload-reporter.ts";
@@ -30,6 +31,7 @@ export interface TaskDeps {
   readonly feed: OwnFeedStore;
   readonly audit: AuditWitness;
   readonly session: ControlSession;
+  readonly renewal: RenewalTrigger;
   readonly bootId: string;
   readonly version: string;
   readonly operatorAddress: string;
@@ -153,6 +155,8 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       identity: deps.identity,
       poolIds: () => ownPools(deps),
       poolsChanged: (waiting) => nextSnapshot(deps, waiting),
+      trigger: deps.renewal,
+      newestSignedMs: () => deps.snapshot.newestSignedMs(),
       clock,
       random,
       log,

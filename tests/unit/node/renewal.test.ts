@@ -12,6 +12,7 @@ import { silentLog } from "../../../lib/log.ts";
 import { type Random, seededRandom } from "../../../lib/random.ts";
 import type { NodeIdentity } from "../../../node/ports.ts";
 import { type RenewalDeps, renewalDueMs, runRenewal } from "../../../node/renewal.ts";
+import { RenewalTrigger } from "../../../node/renewal-trigger.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { bundleOf, clusterId, identity, nowMs, pki, selfId } from "./stage.ts";
 
@@ -87,6 +88,8 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
   let held: NodeIdentity = over.start ?? identity;
   const replaced: NodeIdentity[] = [];
   const { issue, serve } = issuer(clock, control);
+  const trigger = new RenewalTrigger(clock, middle);
+  const signed = { newestMs: 0 };
   const recoveries: {
     expiredCertificateDer: Uint8Array;
     csr: Uint8Array;
@@ -121,6 +124,8 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
     },
     poolIds: pools.current,
     poolsChanged: pools.changed,
+    trigger,
+    newestSignedMs: () => signed.newestMs,
     clock,
     random: middle,
     log: silentLog,
@@ -136,6 +141,8 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
   return {
     clock,
     control,
+    trigger,
+    signed,
     replaced,
     recoveries,
     held: () => held,
@@ -146,8 +153,9 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
   };
 }
 
-const lifeMs = identity.leaf.notAfterMs - identity.leaf.notBeforeMs;
-const dueMs = identity.leaf.notBeforeMs + lifeMs / 3;
+const issuedMs = identity.leaf.notBeforeMs + limits.leafBackdateMs;
+const lifeMs = identity.leaf.notAfterMs - issuedMs;
+const dueMs = issuedMs + lifeMs / 3;
 
 describe("A11 the leaf is renewed", () => {
   it("at a third of its life, spread by a tenth of it", () => {
@@ -155,7 +163,7 @@ describe("A11 the leaf is renewed", () => {
     expect(at(0.5)).toBeCloseTo(dueMs, -1);
     expect(at(0)).toBeCloseTo(dueMs - 0.05 * lifeMs, -1);
     expect(at(1)).toBeCloseTo(dueMs + 0.05 * lifeMs, -1);
-    expect(at(1)).toBeLessThan(identity.leaf.notBeforeMs + lifeMs / 2);
+    expect(at(1)).toBeLessThan(issuedMs + lifeMs / 2);
   });
 
   it("when it is due and not before, with a fresh key", async () => {
@@ -218,6 +226,61 @@ describe("A11 the leaf is renewed", () => {
     await loop.calls(1);
     expect(await loop.waiting()).toBeGreaterThanOrEqual(1_000);
     expect(loop.control.calls).toHaveLength(1);
+  });
+});
+
+describe("a leaf that is wished for before it is due", () => {
+  it("comes at once, or at some time within the span given, and once", async () => {
+    const loop = stage();
+    await loop.waiting();
+    loop.trigger.renewNow("asked");
+    await loop.calls(1);
+    expect(loop.replaced).toHaveLength(1);
+    await loop.waiting();
+    loop.trigger.renewNow("tainted", 60_000);
+    // A later wish does not put the earlier one off.
+    loop.trigger.renewNow("tainted", 600_000);
+    await loop.waiting();
+    loop.clock.advance(29_000);
+    await loop.waiting();
+    expect(loop.control.calls).toHaveLength(1);
+    loop.clock.advance(1_100);
+    await loop.calls(2);
+    await loop.waiting();
+    expect(loop.control.calls).toHaveLength(2);
+  });
+
+  it("is asked for again until there is one", async () => {
+    const loop = stage();
+    await loop.waiting();
+    loop.control.failWith = new WeftError("unavailable", "away");
+    loop.trigger.renewNow("tainted");
+    await loop.calls(1);
+    loop.control.failWith = undefined;
+    loop.clock.advance(await loop.waiting());
+    await loop.calls(2);
+    await eventually(() => loop.replaced.length === 1, { everyMs: 1 });
+    expect(loop.trigger.wish()).toBeUndefined();
+  });
+
+  it("is not the one that was on its way when the wish came", async () => {
+    const clock = new ManualClock(nowMs);
+    const trigger = new RenewalTrigger(clock, middle);
+    trigger.renewNow("asked", 1_000);
+    const before = trigger.wish();
+    trigger.renewNow("tainted");
+    trigger.fulfilled(before);
+    expect(trigger.wish()?.reason).toBe("tainted");
+  });
+});
+
+describe("I4 a clock that was set back", () => {
+  it("makes no expired leaf one that could be renewed: it is recovered", async () => {
+    const loop = stage();
+    loop.signed.newestMs = identity.leaf.notAfterMs + 1_000;
+    loop.trigger.renewNow("asked");
+    await loop.calls(1);
+    expect(loop.control.calls[0]?.kind).toBe("recover");
   });
 });
 
