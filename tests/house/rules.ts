@@ -27,7 +27,9 @@ const functionMaxLines = 70;
 
 const isTest = (path: string): boolean => /^(tests|bench)\//.test(path);
 const isProduct = (path: string): boolean => path.includes("/") && !isTest(path);
-const isProcess = (path: string): boolean => basename(path) === "bin.ts" || path.startsWith("cli/");
+/** Drives real processes, and speaks to them as no friend would. */
+const provokes = (path: string): boolean => path.startsWith("conformance/");
+const isProcess = (path: string): boolean => basename(path) === "bin.ts" || path.startsWith("cli/") || provokes(path);
 
 /** Files outside certs/ that may make TLS endpoints, always with the options certs/ hands out. */
 const tlsEndpoints = new Set([
@@ -110,14 +112,14 @@ const bans: readonly Ban[] = [
     pattern:
       /\b(createSecureServer|setSecureContext|createSecureContext|tls\.(connect|createServer)|new TLSSocket|new tls\.TLSSocket)\b/g,
     instead: "use the TLS options and makers of certs/, or add the file to the list in tests/house/rules.ts",
-    covers: (path) => isProduct(path) && !path.startsWith("certs/") && !tlsEndpoints.has(path),
+    covers: (path) => isProduct(path) && !path.startsWith("certs/") && !provokes(path) && !tlsEndpoints.has(path),
     planted: "const server = http2.createSecureServer({});",
   },
   {
     name: "unverified TLS",
     pattern: /\brejectUnauthorized\s*:\s*false\b/g,
     instead: "only the first-contact profile of certs/ does not verify",
-    covers: (path) => isProduct(path) && !path.startsWith("certs/"),
+    covers: (path) => isProduct(path) && !path.startsWith("certs/") && !provokes(path),
     planted: "connect({ rejectUnauthorized: false });",
   },
   {

@@ -1,6 +1,6 @@
 /**
  * Leases under contention, on real stores: 200 contenders over several pools, paused, with stepped clocks and killed database
- * sessions; every lease's history is one that a lease can have (tests/harness/lease-history.ts). Faults planted in the
+ * sessions; every lease's history is one that a lease can have (conformance/stores/lease-history.ts). Faults planted in the
  * product's own statements are each found, so the check can fail.
  */
 
@@ -12,8 +12,8 @@ import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
 import { type Random, randomInt } from "../../lib/random.ts";
 import { runs } from "../harness/counts.ts";
-import { type ContentionPlan, contend, mutated } from "../harness/lease-contenders.ts";
-import { type LeaseHistory, violations } from "../harness/lease-history.ts";
+import { type ContentionPlan, contend, mutated } from "../../conformance/stores/lease-contenders.ts";
+import { type LeaseHistory, violations } from "../../conformance/stores/lease-history.ts";
 import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
 
 const clusterId = "cl-a";
@@ -24,7 +24,7 @@ interface Planted {
   readonly name: string;
   readonly change?: (text: string) => string;
   readonly beforeMs?: number;
-  /** What it breaks, of tests/harness/lease-history.ts. */
+  /** What it breaks, of conformance/stores/lease-history.ts. */
   readonly law: string;
   readonly over: Partial<ContentionPlan>;
 }
