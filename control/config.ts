@@ -16,9 +16,17 @@ import {
   portSchema,
 } from "../lib/config.ts";
 import { type StartFacts, unsafeStart } from "../lib/env.ts";
+import { limits } from "../lib/limits.ts";
 
 const path = z.string().min(1);
 const secret = z.string().min(1);
+
+const leafLifeSchema = z.coerce
+  .number()
+  .int()
+  .min(limits.leafLifeMinMs / 1_000)
+  .max(limits.leafLifeMs / 1_000)
+  .optional();
 
 const schema = z.object({
   /** Folder of the embedded store (PGlite). Either this or PostgreSQL. */
@@ -44,6 +52,12 @@ const schema = z.object({
   allowRemoteOperators: flagSchema.default(false),
   /** Host names and IP addresses this replica is reached by; they go into its certificate. */
   advertisedHosts: listOf(z.string().min(1).max(253)).default([]),
+  /**
+   * How long certificates of hosts (nodes, pools, control itself) and of clients live, seconds. They are renewed at a third of
+   * it; the rest is how long control may be away.
+   */
+  leafLifeSeconds: leafLifeSchema,
+  clientLeafLifeSeconds: leafLifeSchema,
   dev: flagSchema.default(false),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });

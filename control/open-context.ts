@@ -107,7 +107,12 @@ export function openContext(
   const { sql, outside, sealingKey } = opened;
   const hints = over.hints ?? openHints(config, outside);
   if (over.hints === undefined) closers.add("hints", () => hints.close());
-  return { sql, seal: trustSeal(sealingKey), hints, ...outside };
+  const { leafLifeSeconds, clientLeafLifeSeconds } = config;
+  const leafLives = {
+    ...(leafLifeSeconds === undefined ? {} : { hostsMs: leafLifeSeconds * 1_000 }),
+    ...(clientLeafLifeSeconds === undefined ? {} : { clientsMs: clientLeafLifeSeconds * 1_000 }),
+  };
+  return { sql, seal: trustSeal(sealingKey), hints, leafLives, ...outside };
 }
 
 function openHints(config: ControlConfig, { clock, log }: Outside): Hints {

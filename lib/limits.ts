@@ -205,6 +205,8 @@ export const limits = {
 
   // Identity and trust.
   leafLifeMs: 24 * hourMs,
+  // The shortest life control may be set to give leaves (control/config.ts): certificates count whole seconds.
+  leafLifeMinMs: 5 * secondMs,
   operatorLeafLifeMs: 12 * hourMs,
   leafBackdateMs: 60 * secondMs,
   renewAtShare: 1 / 3,

@@ -23,6 +23,8 @@ export function withControlSettings(command: Command): Command {
     .option("--operator-port <port>", "operator port")
     .option("--allow-remote-operators", "let the operator port leave loopback")
     .option("--advertised-hosts <list>", "names and addresses this replica is reached by, comma-separated")
+    .option("--leaf-life-seconds <seconds>", "how long certificates of nodes, pools and control live")
+    .option("--client-leaf-life-seconds <seconds>", "how long certificates of clients live")
     .option("--log-level <level>", "debug, info, warn, error or silent");
 }
 

@@ -20,6 +20,13 @@ export interface ControlPlaneOptions {
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** Whether the folder goes away in the end. */
   readonly temporary: boolean;
+  readonly leafLives?: LeafLifeSettings;
+}
+
+/** How long leaves live, for fabrics in which they are to end soon. */
+export interface LeafLifeSettings {
+  readonly leafLifeSeconds?: number;
+  readonly clientLeafLifeSeconds?: number;
 }
 
 /** Leaves room for a socket's name in the 104 bytes that macOS gives its path. */
@@ -69,6 +76,7 @@ function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOpt
     ["--public-port", String(place?.publicPort)],
     ["--operator-port", String(place?.operatorPort)],
     ["--log-level", options.logLevel ?? "info"],
+    lifeFlags(options.leafLives),
     ["--dev"],
   ].flat();
   return {
@@ -83,6 +91,13 @@ function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOpt
     // sockets are short, so a folder somebody named is not used.
     ...(options.temporary && layout.root.length <= socketFolderMaxChars ? { temporary: layout.root } : {}),
   };
+}
+
+function lifeFlags({ leafLifeSeconds, clientLeafLifeSeconds }: LeafLifeSettings = {}): string[] {
+  return [
+    ...(leafLifeSeconds === undefined ? [] : ["--leaf-life-seconds", String(leafLifeSeconds)]),
+    ...(clientLeafLifeSeconds === undefined ? [] : ["--client-leaf-life-seconds", String(clientLeafLifeSeconds)]),
+  ];
 }
 
 /** Makes the installation when it is new, then starts every replica. */

@@ -14,6 +14,7 @@ import packageFacts from "../../package.json" with { type: "json" };
 import { type Session, withSession } from "../session.ts";
 import {
   type ControlPlaneOptions,
+  type LeafLifeSettings,
   publicAddresses,
   replicaNames,
   requireSameShape,
@@ -52,6 +53,7 @@ export interface FabricOptions extends ControlShape {
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** File (0600) with the URL of a Redis for hints between replicas. */
   readonly redisUrlFile?: string;
+  readonly leafLives?: LeafLifeSettings;
   /** One line per step. */
   readonly onProgress?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -290,9 +292,11 @@ function firstEnd(processes: readonly Child[]): Promise<never> {
   );
 }
 
-function controlOptions({ data, logLevel, postgresUrlFile, redisUrlFile }: FabricOptions): ControlPlaneOptions {
+function controlOptions(options: FabricOptions): ControlPlaneOptions {
+  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives } = options;
   return {
     temporary: data === undefined,
+    ...(leafLives === undefined ? {} : { leafLives }),
     ...(logLevel === undefined ? {} : { logLevel }),
     ...(postgresUrlFile === undefined ? {} : { postgresUrlFile }),
     ...(redisUrlFile === undefined ? {} : { redisUrlFile }),

@@ -66,9 +66,17 @@ export async function issueAndRecord(tx: Tx, issuer: Issuer, order: LeafOrder): 
     ...(ipAddresses === undefined ? {} : { ipAddresses }),
     nowMs: ctx.clock.nowMs(),
     random: ctx.random,
+    ...lifeOf(ctx, kind),
   });
   await insertCertificate(tx, ctx, subjectOf(kind, clusterId, subjectId, order.holderId), leaf, order.status);
   return leaf;
+}
+
+/** What this control was told about how long leaves live; operators' always live as their profile says. */
+function lifeOf({ leafLives = {} }: StoreContext, kind: SpiffeKind): { readonly lifeMs?: number } {
+  if (kind === "operator") return {};
+  const lifeMs = kind === "client" ? leafLives.clientsMs : leafLives.hostsMs;
+  return lifeMs === undefined ? {} : { lifeMs };
 }
 
 /** Whose allowlist rows a leaf belongs to. */

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { readCertificate } from "../../certs/certificate.ts";
 import { type JudgedCsr, judgeCsr } from "../../certs/csr.ts";
 import { p256FromSpki, verifyEs256 } from "../../certs/keys.ts";
+import { leafLifeMs } from "../../certs/leaf-life.ts";
 import { controlServerName } from "../../fabric/server-names.ts";
 import type { RecoverRequest } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -122,7 +123,7 @@ async function poolLeaf(
 function reusable(issuer: Issuer, row: CertificateRow | undefined, keyHash: string): CertificateRow | undefined {
   if (row === undefined || row.keyHash !== keyHash) return undefined;
   const leftMs = row.notAfterMs - issuer.ctx.clock.nowMs();
-  return leftMs > (1 - limits.renewAtShare) * (row.notAfterMs - row.notBeforeMs) ? row : undefined;
+  return leftMs > (1 - limits.renewAtShare) * leafLifeMs(row) ? row : undefined;
 }
 
 /** The leaf of an approved request's key, for its poll. A new one when it has expired before anybody fetched it. */

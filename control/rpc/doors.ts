@@ -3,7 +3,8 @@
  * object with exactly one root; the server name picks it before TLS. Certificates of this replica are issued here, from
  * the cluster's control root, with a key that never leaves the process, and replaced at a third of their life.
  *
- * C1. Roots are read again every `limits.doorsRefreshMs`, so a rotated root reaches every door without a restart.
+ * C1. Roots are read again every `limits.doorsRefreshMs`, so a rotated root reaches every door without a restart; more often
+ *     where leaves live so short that they would be renewed late.
  * C2. A name of no cluster costs at most one look at the store per second, whoever asks. A new cluster announces itself.
  */
 
@@ -11,6 +12,7 @@ import { isIP } from "node:net";
 import type { IssuedLeaf } from "../../certs/ca.ts";
 import type { Expectation } from "../../certs/judge.ts";
 import { generateP256, privateKeyPem } from "../../certs/keys.ts";
+import { leafDueMs, withinLife } from "../../certs/leaf-life.ts";
 import { type LeafOf, leafOfKind, type RootsOf } from "../../certs/material.ts";
 import { INSTALLATION } from "../../certs/spiffe.ts";
 import { parseServerName } from "../../fabric/server-names.ts";
@@ -66,6 +68,9 @@ export class ControlDoors {
   #defaultSlug = "";
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
+  #closed = false;
+  /** Every leaf is replaced at the next refresh. */
+  #renewAll = false;
   #unsubscribe: (() => void) | undefined;
   #refreshing: Promise<void> | undefined;
   /** Something changed after the refresh under way had read. */
@@ -88,12 +93,33 @@ export class ControlDoors {
       refresh();
     });
     await this.refresh();
-    this.#timer = clock.every(limits.doorsRefreshMs, refresh);
+    const again = (): void => {
+      if (this.#closed) return;
+      this.#timer = clock.after(this.#refreshInMs(), () => {
+        refresh();
+        again();
+      });
+    };
+    again();
   }
 
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
     this.#unsubscribe?.();
+  }
+
+  /** Replaces every certificate of this replica at once, whenever they are due. Rejects as `refresh` does. */
+  async renewNow(): Promise<void> {
+    this.#renewAll = true;
+    this.#stale = true;
+    await this.refresh();
+  }
+
+  /** A twelfth of the shortest leaf's life, at most. */
+  #refreshInMs(): number {
+    const lives = [...this.#bySlug.values()].map(({ trust }) => withinLife(trust.leaf, limits.doorsRefreshMs, 1 / 12));
+    return Math.min(limits.doorsRefreshMs, ...lives);
   }
 
   /** Adds new clusters, renews certificates that are due, takes over changed roots (C1). */
@@ -112,6 +138,7 @@ export class ControlDoors {
   async #refresh(): Promise<void> {
     const { ctx } = this.#options;
     this.#stale = false;
+    const renewAll = this.#renewAll;
     this.#listedAtMs = ctx.clock.monoMs();
     const clusters = await listClusters(ctx.sql);
     this.#defaultSlug = clusters[0]?.slug ?? "";
@@ -120,6 +147,7 @@ export class ControlDoors {
       if (doors === undefined) this.#bySlug.set(cluster.slug, await this.#openCluster(cluster));
       else await this.#refreshCluster(doors);
     }
+    if (renewAll) this.#renewAll = false;
     await this.#refreshOperators();
   }
 
@@ -244,8 +272,7 @@ export class ControlDoors {
   }
 
   #isDue(leaf: LeafOf<"control">): boolean {
-    const lifeMs = leaf.notAfterMs - leaf.notBeforeMs;
-    return this.#options.ctx.clock.nowMs() >= leaf.notBeforeMs + lifeMs * limits.renewAtShare;
+    return this.#renewAll || this.#options.ctx.clock.nowMs() >= leafDueMs(leaf);
   }
 
   async #issue(cluster: ClusterRow): Promise<LeafOf<"control">> {

@@ -7,6 +7,13 @@ import type { Hints } from "../hints/hints.ts";
 import type { Sql } from "./sql.ts";
 import type { TrustSeal } from "./trust.ts";
 
+/** How long the leaves issued here live, ms; the profile's life for what is left out (certs/profiles.ts). */
+export interface LeafLives {
+  /** Of nodes, pools and replicas of control. */
+  readonly hostsMs?: number;
+  readonly clientsMs?: number;
+}
+
 export interface StoreContext {
   readonly sql: Sql;
   readonly seal: TrustSeal;
@@ -14,4 +21,5 @@ export interface StoreContext {
   readonly random: Random;
   readonly clock: Clock;
   readonly log: Log;
+  readonly leafLives?: LeafLives;
 }

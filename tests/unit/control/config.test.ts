@@ -38,6 +38,18 @@ describe("control configuration", () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
+  test("lives of leaves come from file, environment and flag, within bounds", () => {
+    const file = fileWith({ ...good, leafLifeSeconds: 60 });
+    const env = { WEFT_CONTROL_CLIENT_LEAF_LIFE_SECONDS: "3600" };
+    expect(loadControlConfig({ file, env, flags: {} })).toMatchObject({
+      leafLifeSeconds: 60,
+      clientLeafLifeSeconds: 3_600,
+    });
+    expect(loadControlConfig({ file, env, flags: { leafLifeSeconds: "20" } }).leafLifeSeconds).toBe(20);
+    for (const leafLifeSeconds of ["4", "86401", "20.5", "soon"])
+      expect(() => loadControlConfig({ file, env, flags: { leafLifeSeconds } })).toThrow(ConfigError);
+  });
+
   test("a file with three mistakes reports three", () => {
     const file = fileWith({ ...good, publicPort: 70_000, logLevel: "loud", sealingKey: "hunter2" });
     const reported = (() => {
