@@ -176,6 +176,8 @@ export const limits = {
   rpcKeepaliveMs: 30 * secondMs,
   rpcKeepaliveTimeoutMs: 10 * secondMs,
   rpcConnectDeadlineMs: 5 * secondMs,
+  // How long the first call under a renewed certificate waits for answers to those under the one before.
+  rpcHandOverMs: 2 * secondMs,
   rpcRateKeysMaxCount: 10_000,
   rpcPerNodePerSecond: 50,
   rpcPerClientPerSecond: 50,

@@ -3,7 +3,8 @@
  * Forward: this node calls. Reverse (dial-out-only nodes): this node dials, the neighbour calls.
  *
  * LN1. A link is in one state, and the state owns its connection and its timer.
- * LN2. A new identity is taken up by a second connection first; the old one closes when its calls have ended.
+ * LN2. A new identity is taken up by a second connection first; the old one closes when its calls have ended. So it is half
+ *      way to the end of the first of the two leaves on a connection: it never lives that long (LAW-I4).
  * LN3. Backoff starts over only after a connection that lasted.
  */
 
@@ -48,6 +49,8 @@ export interface LinkConnection {
   readonly use: LinkUse;
   readonly sinceMonoMs: number;
   readonly sinceWallMs: number;
+  /** When it is to be made anew. */
+  renewal?: Timer;
 }
 
 export type LinkPhase =
@@ -55,6 +58,10 @@ export type LinkPhase =
   | { readonly at: "waiting"; readonly timer: Timer }
   | { readonly at: "up"; readonly connection: LinkConnection; readonly redial?: AbortController }
   | { readonly at: "gone" };
+
+/** Timers of the host end at 2^31 ms; leaves do not live that long. */
+const timerMaxMs = 2_000_000_000;
+const renewalGapMs = 500;
 
 export class Link {
   readonly #options: LinkOptions;
@@ -140,9 +147,11 @@ export class Link {
   #up(tls: TLSSocket, raw: Socket): void {
     const { clock } = this.#options.ports;
     const use = this.#options.onUp(tls, raw);
-    const connection = { tls, raw, use, sinceMonoMs: clock.monoMs(), sinceWallMs: clock.nowMs() };
+    const connection: LinkConnection = { tls, raw, use, sinceMonoMs: clock.monoMs(), sinceWallMs: clock.nowMs() };
     this.#phase = { at: "up", connection };
+    this.#keepFresh(connection);
     const onClose = (): void => {
+      connection.renewal?.cancel();
       if (this.#phase.at !== "up" || this.#phase.connection !== connection) return;
       this.#phase.redial?.abort();
       this.#backoff.wasUpForMs(clock.monoMs() - connection.sinceMonoMs);
@@ -151,6 +160,23 @@ export class Link {
     };
     if (raw.destroyed) return void onClose();
     raw.once("close", onClose);
+  }
+
+  /** Half of what is left of the first of the two leaves to end, ms. */
+  #halfLeftMs(tls: TLSSocket): number {
+    const { clock, identity } = this.#options.ports;
+    const theirsMs = tls.getPeerX509Certificate()?.validToDate.getTime() ?? 0;
+    const endsMs = Math.min(theirsMs, identity.current().leaf.notAfterMs);
+    return Math.min(timerMaxMs, Math.max(renewalGapMs, (endsMs - clock.nowMs()) / 2));
+  }
+
+  /** A renewal that fails is tried again when half of the rest is over. */
+  #keepFresh(connection: LinkConnection): void {
+    connection.renewal = this.#options.ports.clock.after(this.#halfLeftMs(connection.tls), () => {
+      if (this.#phase.at !== "up" || this.#phase.connection !== connection) return;
+      this.renew();
+      this.#keepFresh(connection);
+    });
   }
 
   async #connect(signal: AbortSignal): Promise<{ tls: TLSSocket; raw: Socket }> {

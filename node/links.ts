@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { create } from "@bufbuild/protobuf";
 import type { Client, Transport } from "@connectrpc/connect";
+import { withinLife } from "../certs/leaf-life.ts";
 import { neighbourById } from "../fabric/members.ts";
 import { toRouteLink } from "../fabric/routing/observe.ts";
 import { type Neighbour, type RouteLink, RouteLinkSchema, type Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -337,10 +338,11 @@ export class Links {
 
   /** Not all at once: every renewal is a handshake, and neighbours renew too. */
   #renewSoon(): void {
-    const { clock, random } = this.#deps.ports;
+    const { clock, random, identity } = this.#deps.ports;
+    const spreadMs = withinLife(identity.current().leaf, limits.linkRenewSpreadMs, 1 / 12);
     for (const slot of this.#slots.values()) {
       for (const link of [slot.forward, slot.reverse]) {
-        if (link !== undefined) clock.after(random.float() * limits.linkRenewSpreadMs, () => link.renew());
+        if (link !== undefined) clock.after(random.float() * spreadMs, () => link.renew());
       }
     }
   }

@@ -9,6 +9,7 @@ import { type Clock, sleep } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import type { Unsubscribe } from "./ports.ts";
 
 export interface SnapshotWatchDeps {
   readonly client: () => Client<typeof ControlService>;
@@ -21,6 +22,8 @@ export interface SnapshotWatchDeps {
   readonly onFeed: (feed: SignedFeed) => void;
   /** Called for every message: control is alive. */
   readonly onHeard: () => void;
+  /** Another identity is used from now on: the stream is opened again under it, before control ends the old one. */
+  readonly onIdentity: (listener: () => void) => Unsubscribe;
 }
 
 /** Watches until `signal` aborts. */
@@ -28,16 +31,22 @@ export async function runSnapshotWatch(deps: SnapshotWatchDeps, signal: AbortSig
   const backoff = new Backoff(linkBackoff, deps.random);
   while (!signal.aborted) {
     const startedMs = deps.clock.monoMs();
+    const renewed = new AbortController();
+    const unsubscribe = deps.onIdentity(() => renewed.abort());
+    const either = AbortSignal.any([signal, renewed.signal]);
     try {
-      for await (const { message } of deps.client().watchSnapshot(deps.held(), { signal, timeoutMs: 0 })) {
+      for await (const { message } of deps.client().watchSnapshot(deps.held(), { signal: either, timeoutMs: 0 })) {
         deps.onHeard();
         if (message.case === "snapshot") deps.onSnapshot(message.value);
         else if (message.case === "feed") deps.onFeed(message.value);
       }
     } catch (thrown) {
       if (signal.aborted) return;
-      deps.log.warn("snapshot watch ended", { error: messageOf(thrown) });
+      if (!renewed.signal.aborted) deps.log.warn("snapshot watch ended", { error: messageOf(thrown) });
+    } finally {
+      unsubscribe();
     }
+    if (renewed.signal.aborted) continue;
     backoff.wasUpForMs(deps.clock.monoMs() - startedMs);
     await sleep(deps.clock, backoff.nextMs(), signal);
   }

@@ -145,6 +145,7 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       onSnapshot: (envelope) => void deps.snapshot.offer(envelope),
       onFeed: (feed) => void deps.feed.offer(feed),
       onHeard: deps.heard,
+      onIdentity: (listener) => deps.identity.onChange(listener),
     },
     signal,
   );

@@ -5,16 +5,19 @@
  *     the end of the line, and the others are connected: one of them may have what this one waits for. Nothing is retried
  *     here: the callers' loops know what may be repeated.
  * G2. A channel lives as long as the identity it was made with. After `rotate` new calls use channels made with the new
- *     one, old calls finish on theirs, and a channel without calls is closed.
+ *     one, old calls finish on theirs, and a channel without calls is closed. The first use of the new identity ends the old
+ *     one at control: it waits, for `limits.rpcHandOverMs` at most, until unary calls under the old one are answered.
+ * G3. No connection outlives the leaf the server showed on it: half way to its end channels are made anew, at its end those
+ *     that are left are closed.
  */
 
-import { createSecureContext } from "node:tls";
+import { createSecureContext, type PeerCertificate } from "node:tls";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { type ChannelOptions, Client, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import type { ClientTlsOptions } from "../certs/tls-options.ts";
 import { linkBackoff } from "../lib/backoff.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { connectErrorOf, fromMetadata, toMetadata } from "./grpc-js-metadata.ts";
@@ -52,8 +55,17 @@ interface Endpoint {
 interface Generation {
   readonly endpoints: Endpoint[];
   calls: number;
+  unary: number;
   retired: boolean;
+  /** Called when no unary call is left. */
+  onQuiet: () => void;
+  /** Of the leaves servers showed, the one that ends first. */
+  serverEndsMs: number;
+  readonly timers: Timer[];
 }
+
+/** Timers of the host end at 2^31 ms; leaves do not live that long. */
+const timerMaxMs = 2_000_000_000;
 
 /** Opens channels to control; connections are made on the first call. */
 export function controlTransport(options: ControlTransportOptions): ControlTransport {
@@ -63,6 +75,8 @@ export function controlTransport(options: ControlTransportOptions): ControlTrans
 class GrpcJsTransport implements ControlTransport {
   readonly #options: ControlTransportOptions;
   #generation: Generation;
+  /** Settled when calls may use the newest generation. */
+  #handedOver: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(options: ControlTransportOptions) {
@@ -74,9 +88,14 @@ class GrpcJsTransport implements ControlTransport {
   #open(): Generation {
     const { tls, serverName, addresses, readMaxBytes } = this.#options;
     const options = tls();
+    const check = options.checkServerIdentity;
     const channelCredentials = credentials.createFromSecureContext(createSecureContext(options), {
       rejectUnauthorized: true,
-      ...(options.checkServerIdentity === undefined ? {} : { checkServerIdentity: options.checkServerIdentity }),
+      checkServerIdentity: (host: string, certificate: PeerCertificate) => {
+        const fault = check?.(host, certificate);
+        if (fault === undefined) this.#shown(generation, Date.parse(certificate.valid_to));
+        return fault;
+      },
     });
     const channelOptions: ChannelOptions = {
       "grpc.ssl_target_name_override": serverName,
@@ -99,7 +118,16 @@ class GrpcJsTransport implements ControlTransport {
       address,
       client: new Client(targetOf(address), channelCredentials, channelOptions),
     }));
-    return { endpoints, calls: 0, retired: false };
+    const generation: Generation = {
+      endpoints,
+      calls: 0,
+      unary: 0,
+      retired: false,
+      onQuiet: () => {},
+      serverEndsMs: Number.POSITIVE_INFINITY,
+      timers: [],
+    };
+    return generation;
   }
 
   rotate(): void {
@@ -108,11 +136,39 @@ class GrpcJsTransport implements ControlTransport {
     this.#generation = this.#open();
     old.retired = true;
     if (old.calls === 0) closeAll(old);
+    if (old.unary > 0) this.#handedOver = Promise.all([this.#handedOver, this.#quiet(old)]).then(() => {});
   }
 
   close(): void {
     this.#closed = true;
     closeAll(this.#generation);
+  }
+
+  /** Until no unary call is under way on these channels, or the bound (G2). */
+  #quiet(generation: Generation): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(limits.rpcHandOverMs, resolve);
+      generation.onQuiet = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** A server showed a leaf that ends then (G3). */
+  #shown(generation: Generation, endsMs: number): void {
+    const { clock } = this.#options;
+    if (!Number.isFinite(endsMs) || endsMs >= generation.serverEndsMs) return;
+    generation.serverEndsMs = endsMs;
+    const leftMs = Math.max(0, endsMs - clock.nowMs());
+    generation.timers.push(
+      clock.after(Math.min(leftMs / 2, timerMaxMs), () => {
+        if (this.#generation === generation) this.rotate();
+      }),
+      clock.after(Math.min(leftMs, timerMaxMs), () => {
+        if (generation.retired) closeAll(generation);
+      }),
+    );
   }
 
   connected(): boolean {
@@ -122,7 +178,7 @@ class GrpcJsTransport implements ControlTransport {
   unary: Transport["unary"] = async (method, signal, timeoutMs, header, input) => {
     const { defaultTimeoutMs = limits.rpcDeadlineMaxMs } = this.#options;
     const deadline = deadlineOf(this.#options.clock, timeoutMs ?? defaultTimeoutMs);
-    const { endpoint, done } = await this.#pick(signal, deadline);
+    const { endpoint, done } = await this.#pick(signal, deadline, "unary");
     return new Promise((resolve, reject) => {
       let head = new Headers();
       const trailer = new Headers();
@@ -154,7 +210,7 @@ class GrpcJsTransport implements ControlTransport {
 
   stream: Transport["stream"] = async (method, signal, timeoutMs, header, input) => {
     const deadline = deadlineOf(this.#options.clock, timeoutMs);
-    const { endpoint, done } = await this.#pick(signal, deadline);
+    const { endpoint, done } = await this.#pick(signal, deadline, "stream");
     const call = endpoint.client.makeBidiStreamRequest(
       pathOf(method),
       serializer(method.input),
@@ -184,16 +240,24 @@ class GrpcJsTransport implements ControlTransport {
   async #pick(
     signal: AbortSignal | undefined,
     deadline: Date | undefined,
+    kind: "unary" | "stream",
   ): Promise<{ endpoint: Endpoint; done: (error: ServiceError | null) => void }> {
+    await this.#handedOver;
     if (this.#closed) throw new ConnectError("the transport is closed", Code.Canceled);
     if (signal?.aborted === true) throw new ConnectError("the call was canceled", Code.Canceled);
     const generation = this.#generation;
     generation.calls += 1;
+    if (kind === "unary") generation.unary += 1;
+    const over = (endpoint: Endpoint | undefined, error: ServiceError | null): void => {
+      if (kind === "unary") generation.unary -= 1;
+      if (generation.unary === 0) generation.onQuiet();
+      this.#finished(generation, endpoint, error);
+    };
     try {
       const endpoint = generation.endpoints.find(isReady) ?? (await this.#firstReady(generation, deadline));
-      return { endpoint, done: (error) => this.#finished(generation, endpoint, error) };
+      return { endpoint, done: (error) => over(endpoint, error) };
     } catch (error) {
-      this.#finished(generation, undefined, null);
+      over(undefined, null);
       throw error;
     }
   }
@@ -232,6 +296,7 @@ function isReady(endpoint: Endpoint): boolean {
 }
 
 function closeAll(generation: Generation): void {
+  for (const timer of generation.timers.splice(0)) timer.cancel();
   for (const { client } of generation.endpoints) client.close();
 }
 

@@ -15,6 +15,7 @@ function stage(scripts: Script[], onSnapshot: (at: number) => void = () => {}) {
   const clock = new ManualClock();
   const asked: { epoch: bigint; version: bigint }[] = [];
   const heard: string[] = [];
+  const identity = new Set<() => void>();
   let version = 0n;
   const deps = {
     client: () => ({
@@ -35,6 +36,10 @@ function stage(scripts: Script[], onSnapshot: (at: number) => void = () => {}) {
     },
     onFeed: () => heard.push("feed"),
     onHeard: () => heard.push("heard"),
+    onIdentity: (listener: () => void) => {
+      identity.add(listener);
+      return () => void identity.delete(listener);
+    },
   } as unknown as SnapshotWatchDeps;
   const ending = new AbortController();
   const running = runSnapshotWatch(deps, ending.signal);
@@ -42,6 +47,9 @@ function stage(scripts: Script[], onSnapshot: (at: number) => void = () => {}) {
     clock,
     asked,
     heard,
+    renewed: () => {
+      for (const listener of [...identity]) listener();
+    },
     waiting: () => eventually(() => clock.nextDueInMs(), { everyMs: 1 }),
     stop: async () => {
       ending.abort();
@@ -71,6 +79,16 @@ function staysOpen(...messages: Sent[]): Script {
 }
 
 describe("the watch of snapshots", () => {
+  it("is opened again under a renewed identity, at once", async () => {
+    const loop = stage([staysOpen(snapshot), staysOpen(feed), staysOpen()]);
+    await eventually(() => loop.heard.length === 2, { everyMs: 1 });
+    loop.renewed();
+    await eventually(() => loop.heard.length === 4, { everyMs: 1 });
+    expect(loop.asked).toHaveLength(2);
+    expect(loop.clock.nextDueInMs()).toBeUndefined();
+    await loop.stop();
+  });
+
   it("hands on what comes, counts every message as a sign of life, and ignores kinds it does not know", async () => {
     const loop = stage([staysOpen(snapshot, feed, { case: undefined })]);
     await eventually(() => loop.heard.length === 5, { everyMs: 1 });

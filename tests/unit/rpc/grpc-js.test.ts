@@ -15,7 +15,7 @@ import {
 } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ChannelService } from "../../../gen/weft/channel/v1/channel_pb.ts";
 import { LeaseService } from "../../../gen/weft/lease/v1/lease_pb.ts";
-import { systemClock } from "../../../lib/clock.ts";
+import { type Clock, ManualClock, systemClock } from "../../../lib/clock.ts";
 import { WeftError } from "../../../lib/errors.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { kCaller } from "../../../rpc/caller.ts";
@@ -62,12 +62,12 @@ afterAll(async () => {
   await served[Symbol.asyncDispose]();
 });
 
-function transport(addresses: readonly string[], leaf: () => LeafOf<"node"> = () => node) {
+function transport(addresses: readonly string[], leaf: () => LeafOf<"node"> = () => node, clock: Clock = systemClock) {
   return controlTransport({
     addresses,
     serverName: "localhost",
     tls: () => tlsOptions("dial-control", { identity: leaf(), expect: trust.expect("control") }),
-    clock: systemClock,
+    clock,
     log: silentLog,
   });
 }
@@ -205,6 +205,57 @@ describe("controlTransport", () => {
     expect(await watch.next()).toMatchObject({ value: { status: 2 } });
     health.set("", true);
     await watch.return?.();
+    control.close();
+  });
+
+  test("rotate: the new identity is not used before calls under the old one are answered", async () => {
+    const asked: string[] = [];
+    const answer = Promise.withResolvers<void>();
+    const slow = await serveSurface(trust, {
+      arrivedBy: "control",
+      policy,
+      routes: (router) => {
+        router.service(LeaseService, {
+          async get({ name }) {
+            asked.push(name);
+            if (name === "slow") await answer.promise;
+            return { lease: { name } };
+          },
+        });
+      },
+    });
+    let leaf = node;
+    const control = transport([`127.0.0.1:${slow.port}`], () => leaf);
+    const client = rpcClient(LeaseService, control);
+    const first = client.get({ name: "slow" });
+    await eventually(() => asked.length === 1);
+    leaf = await trust.leaf("node", "nd-1");
+    control.rotate();
+    const second = client.get({ name: "next" });
+    // The old connection and no other, however long the answer takes.
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(slow.surface.sessionCount()).toBe(1);
+    expect(asked).toEqual(["slow"]);
+    answer.resolve();
+    expect((await first).lease?.name).toBe("slow");
+    expect((await second).lease?.name).toBe("next");
+    control.close();
+    await slow[Symbol.asyncDispose]();
+  });
+
+  test("LAW-I4 channels are made anew half way to the end of the leaf that the server showed", async () => {
+    const clock = new ManualClock(Date.now());
+    const control = transport([`127.0.0.1:${served.port}`], () => node, clock);
+    const client = rpcClient(LeaseService, control);
+    const lifeMs = 24 * 3_600_000;
+    const before = new Set(served.surface.sessions());
+    await client.get({ name: "a" });
+    const [made] = [...served.surface.sessions()].filter((each) => !before.has(each));
+    clock.advance(lifeMs / 2 - 60_000);
+    expect(control.connected()).toBe(true);
+    clock.advance(120_000);
+    expect(control.connected()).toBe(false);
+    await eventually(() => made?.session.closed === true);
     control.close();
   });
 
