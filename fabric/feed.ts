@@ -2,11 +2,14 @@
  * The revocation feed: a small signed list that travels from peer to peer.
  *
  * RF1. Verified as received, by a key certified for feeds in this cluster, then parsed; unknown fields are refused.
- * RF2. Grow-only: merging never drops an entry whose certificates could still be valid, whatever the feed says.
+ * RF2. Grow-only: merging never drops an entry whose certificates could still be valid, whatever the feed says. What does
+ *      not fit any more is left out and said, and the statement it came with is not taken up.
  * RF3. (epoch, seq) orders feeds; an equal position may only renew `issued_at_ms`.
- * RF4. Bounded by `limits.feedMaxBytes` on the wire and `limits.revocationsMaxCount` in memory.
+ * RF4. Bounded by `limits.feedMaxBytes` and `limits.revocationsMaxCount` on the wire, and `limits.revocationsKeptMaxCount`
+ *      in memory.
  */
 
+import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { verifySigningKey } from "../certs/installation.ts";
 import { decodeSigned, signDomain, verifyDomain } from "../certs/signed.ts";
@@ -62,7 +65,13 @@ export function signFeed(signer: OnlineSigner, feed: RevocationFeed): SignedFeed
  */
 export function verifyFeed(
   signed: SignedFeed,
-  expect: { readonly installationSpki: Uint8Array; readonly clusterId: string; readonly nowMs: number },
+  expect: {
+    readonly installationSpki: Uint8Array;
+    readonly clusterId: string;
+    readonly nowMs: number;
+    /** Signing keys that were replaced (certs/bundle.ts). */
+    readonly retired?: ReadonlyMap<string, number>;
+  },
 ): RevocationFeed {
   if (signed.payload.length > limits.feedMaxBytes) throw refuse("invalid_argument", "FEED_SIZE");
   if (signed.signingKey === undefined) throw refuse("unauthenticated", "FEED_UNSIGNED");
@@ -98,56 +107,123 @@ function isWellFormed(entry: Revocation): boolean {
 export interface KnownRevocations {
   readonly epoch: bigint;
   readonly seq: bigint;
+  /** The newest date of any statement. */
   readonly issuedAtMs: bigint;
   readonly revocations: readonly Revocation[];
+  /** What the statement at that position names; absent where only the union is known. */
+  readonly stated?: Named;
+}
+
+/** Entries of a statement by their key, with their ends, ms. */
+export type Named = ReadonlyMap<string, number>;
+
+/** Whether `told` names somebody whom `other` does not, and whose certificates may still be valid. */
+export function namesMore(told: Named, other: Named | undefined, nowMs: number): boolean {
+  for (const [key, notAfterMs] of told) if (notAfterMs > nowMs && other?.has(key) !== true) return true;
+  return false;
 }
 
 /**
  * `newer`: a later position; `renewed`: the same one, stated again later; `known`: nothing new in position and date;
- * `fork`: the held position with other revocations, which is evidence and an alarm. In every case revocations only grow.
+ * `fork`: the held position with another content, which is evidence and an alarm; `overflow`: more revocations than can be
+ * kept, which is an alarm too, and neither position nor date count. In every case revocations only grow.
  */
-export type FeedOutcome = "newer" | "renewed" | "known" | "fork";
+export type FeedOutcome = "newer" | "renewed" | "known" | "fork" | "overflow";
 
 export interface MergedFeed {
   readonly outcome: FeedOutcome;
   /** Whether it revokes something that was not held: possible with every outcome, and it counts with every outcome. */
   readonly grown: boolean;
   readonly known: KnownRevocations;
+  /** What the incoming statement names. */
+  readonly told: Named;
 }
 
 /**
- * Merges a verified feed into what is held (RF2, RF3). Entries past their not-after at `nowMs` (newest signed time) are
- * forgotten. Throws `resource_exhausted` (FEED_SIZE) when the union would pass its bound: what was held stays.
+ * Merges a verified feed into what is held (RF2, RF3, RF4). Entries past their not-after at `nowMs` (newest signed time) are
+ * forgotten. The date of a statement counts whatever its position: what control said until then has been heard.
  */
 export function mergeFeed(held: KnownRevocations | undefined, incoming: RevocationFeed, nowMs: number): MergedFeed {
-  const union = new Map<string, Revocation>();
-  for (const entry of [...(held?.revocations ?? []), ...incoming.revocations]) {
-    const key = entryKey(entry);
+  const union = liveByKey(held?.revocations ?? [], nowMs);
+  const incomingByKey = liveByKey(incoming.revocations, nowMs);
+  const told: Named = new Map([...incomingByKey].map(([key, { notAfterMs }]) => [key, Number(notAfterMs)]));
+  const more: Revocation[] = [];
+  for (const [key, entry] of incomingByKey) {
     const before = union.get(key);
-    if (before === undefined || before.notAfterMs < entry.notAfterMs) union.set(key, entry);
+    if (before === undefined) more.push(entry);
+    else if (before.notAfterMs < entry.notAfterMs) union.set(key, entry);
   }
-  const revocations = [...union.values()].filter((entry) => Number(entry.notAfterMs) > nowMs);
-  if (revocations.length > limits.revocationsMaxCount) {
-    throw new WeftError("resource_exhausted", "too many live revocations", { detail: "FEED_SIZE" });
+  const grown = more.length > 0;
+  const kept = [...union.values()];
+  const room = limits.revocationsKeptMaxCount - kept.length;
+  if (held !== undefined && more.length > room) {
+    // Those that say most in one entry first: an identity is all of its keys and leaves.
+    const fitting = more.sort((a, b) => Number(!isWhole(a)) - Number(!isWhole(b))).slice(0, Math.max(0, room));
+    const known = { ...held, revocations: [...kept, ...fitting] };
+    return { outcome: "overflow", grown: fitting.length > 0, known, told };
   }
-  const grown = addsTo(held, incoming, nowMs);
-  const outcome = outcomeOf(held, incoming, grown);
-  const newest = held === undefined || outcome === "newer" || outcome === "renewed" ? incoming : held;
-  const { epoch, seq, issuedAtMs } = newest;
-  return { outcome, grown, known: { epoch, seq, issuedAtMs, revocations } };
+  const outcome = outcomeOf(held, incoming, { grown, told, nowMs });
+  return {
+    outcome,
+    grown,
+    known: { ...placeOf(held, incoming, outcome, told), revocations: [...kept, ...more] },
+    told,
+  };
 }
 
-function addsTo(held: KnownRevocations | undefined, incoming: RevocationFeed, nowMs: number): boolean {
-  const keys = new Set(held?.revocations.map(entryKey));
-  return incoming.revocations.some((entry) => Number(entry.notAfterMs) > nowMs && !keys.has(entryKey(entry)));
+/** Where a merge leaves the position, its statement and the newest date. */
+function placeOf(
+  held: KnownRevocations | undefined,
+  incoming: RevocationFeed,
+  outcome: FeedOutcome,
+  told: Named,
+): Omit<KnownRevocations, "revocations"> {
+  const { epoch, seq, issuedAtMs } = incoming;
+  const latestMs = held !== undefined && held.issuedAtMs > issuedAtMs ? held.issuedAtMs : issuedAtMs;
+  if (held === undefined || outcome === "newer" || outcome === "renewed")
+    return { epoch, seq, issuedAtMs: latestMs, stated: told };
+  // A branch proves nothing about how fresh the other is.
+  const place = { epoch: held.epoch, seq: held.seq, issuedAtMs: outcome === "fork" ? held.issuedAtMs : latestMs };
+  // Restored from the union alone, a position learns its content from the first statement that says it.
+  const stated = held.stated ?? (compareFeeds(incoming, held) === 0 && outcome === "known" ? told : undefined);
+  return stated === undefined ? place : { ...place, stated };
 }
 
-function outcomeOf(held: KnownRevocations | undefined, incoming: RevocationFeed, grown: boolean): FeedOutcome {
+/** Entries that still concern somebody, each once, with its latest end. */
+function liveByKey(entries: readonly Revocation[], nowMs: number): Map<string, Revocation> {
+  const byKey = new Map<string, Revocation>();
+  for (const entry of entries) {
+    if (Number(entry.notAfterMs) <= nowMs) continue;
+    const key = entryKey(entry);
+    const before = byKey.get(key);
+    if (before === undefined || before.notAfterMs < entry.notAfterMs) byKey.set(key, entry);
+  }
+  return byKey;
+}
+
+/** Whether an entry revokes an identity as a whole. */
+function isWhole(entry: Revocation): boolean {
+  return entry.serial.length === 0 && entry.keyHash.length === 0;
+}
+
+/** What one position says, whenever it is said: SHA-256 over its entries in one order. */
+export function feedContentHash(revocations: readonly Revocation[]): Uint8Array<ArrayBuffer> {
+  const hash = createHash("sha256");
+  for (const key of revocations.map(entryKey).sort()) hash.update(`${key}\n`);
+  return Uint8Array.from(hash.digest());
+}
+
+function outcomeOf(
+  held: KnownRevocations | undefined,
+  incoming: RevocationFeed,
+  { grown, told, nowMs }: { readonly grown: boolean; readonly told: Named; readonly nowMs: number },
+): FeedOutcome {
   if (held === undefined) return "newer";
   const order = compareFeeds(incoming, held);
   if (order !== 0) return order > 0 ? "newer" : "known";
-  // What is held may be more than its position says (RF2), so only an entry that is new here is a contradiction.
-  if (grown) return "fork";
+  // What is held may be more than its position says (RF2): a contradiction is what is new here, or what the position said
+  // before and does not say now.
+  if (grown || (held.stated !== undefined && namesMore(held.stated, told, nowMs))) return "fork";
   return incoming.issuedAtMs > held.issuedAtMs ? "renewed" : "known";
 }
 
@@ -187,7 +263,7 @@ export function indexRevocations(revocations: readonly Revocation[]): Revocation
   for (const entry of revocations) {
     if (entry.serial.length > 0) leaves.add(leafKey(hex(entry.issuerKeyId), serialHexOf(entry.serial)));
     if (entry.keyHash.length > 0) keys.add(hex(entry.keyHash));
-    if (entry.serial.length === 0 && entry.keyHash.length === 0) identities.add(entry.spiffeId);
+    if (isWhole(entry)) identities.add(entry.spiffeId);
   }
   return { leaves, keys, identities };
 }

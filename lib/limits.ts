@@ -4,6 +4,8 @@
  */
 
 import { controlLimits } from "./control-limits.ts";
+import { feedLimits } from "./feed-limits.ts";
+import { rotationLimits } from "./rotation-limits.ts";
 import { workloadLimits } from "./workload-limits.ts";
 
 export const KiB = 1024;
@@ -231,19 +233,31 @@ export const limits = {
   /** Between two rounds of judging all sessions because something changed. */
   rejudgeRestMs: 100,
 
-  // Snapshots and the revocation feed.
+  // Snapshots; the revocation feed is in lib/feed-limits.ts.
   snapshotLifeMs: 24 * hourMs,
   snapshotRefreshMs: 1 * hourMs,
   snapshotMaxBytes: 4 * MiB,
   signingKeyStatementLifeMs: 7 * 24 * hourMs,
-  feedEveryMs: 10 * secondMs,
-  feedPersistEveryMs: 300 * secondMs,
-  feedMaxBytes: 1 * MiB,
   // A signed date further ahead of a node's own time than this does not count (node/time-floor.ts).
   signedSkewMaxMs: 300 * secondMs,
   forkEvidenceMaxCount: 16,
+
+  // Offline policies (fabric/offline.ts).
   failClosedAfterMs: 60 * secondMs,
   continueForDefaultMs: 8 * hourMs,
+  continueForMaxMs: 24 * hourMs,
+  offlineGraceMaxMs: 1 * hourMs,
+  // Shorter, and one late feed would stop what is well.
+  offlineBoundMinMs: 15 * secondMs,
+  offlinePoliciesMaxCount: 1_000,
+  offlineLookMs: 1 * secondMs,
+  offlinePathLingerMs: 2 * secondMs,
+  // Three feeds in a row are missing.
+  offlineSaidAfterMs: 30 * secondMs,
+  offlineNoteEveryMs: 10 * secondMs,
+
+  // Alerts about a node that came with an older snapshot than it had.
+  rolledBackAlertMs: 24 * hourMs,
 
   // Leases.
   leaseTtlMinMs: 5 * secondMs,
@@ -330,10 +344,9 @@ export const limits = {
   // Egress.
   targetConnectMs: 5 * secondMs,
 
-  // Fabric: decisions of a hop, revocations kept, routes considered.
+  // Fabric: decisions of a hop, routes considered.
   offerSkewMaxMs: 5 * secondMs,
   replayWindowMaxCount: 20_000,
-  revocationsMaxCount: 16_384,
   routeRelaysMaxCount: 4,
   routeCandidatesMaxCount: 64,
   routeExplainedMaxCount: 512,
@@ -367,5 +380,7 @@ export const limits = {
   // Shutdown.
   drainGraceMs: 5 * secondMs,
   ...controlLimits,
+  ...feedLimits,
+  ...rotationLimits,
   ...workloadLimits,
 } as const;

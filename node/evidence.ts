@@ -1,9 +1,9 @@
 /** Signed statements that contradict each other, kept in the state folder for people to look at: a bounded number. */
 
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { replaceFile } from "../lib/files.ts";
+import { readFileIfAny, replaceFile } from "../lib/files.ts";
 import { limits } from "../lib/limits.ts";
 
 /**
@@ -21,4 +21,22 @@ export function keepForkEvidence(
   const kept = readdirSync(stateDir).filter((file) => file.startsWith(prefix));
   if (kept.length >= limits.forkEvidenceMaxCount && !kept.includes(name)) return;
   replaceFile(join(stateDir, name), statement);
+}
+
+/** The names of the statements kept of a kind; a folder that cannot be read holds none. */
+export function forkEvidenceNames(stateDir: string, kind: "feed"): readonly string[] {
+  try {
+    return readdirSync(stateDir).filter((file) => file.startsWith(`${kind}-fork-`) && file.endsWith(".bin"));
+  } catch {
+    return [];
+  }
+}
+
+/** The statements kept of a kind, oldest first. */
+export function forkEvidence(stateDir: string, kind: "feed"): readonly Buffer[] {
+  return forkEvidenceNames(stateDir, kind)
+    .map((file) => join(stateDir, file))
+    .map((path) => ({ path, atMs: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+    .sort((a, b) => a.atMs - b.atMs)
+    .flatMap(({ path }) => readFileIfAny(path) ?? []);
 }

@@ -1,4 +1,7 @@
-/** The revocation feed from peer to peer: both sides of a link end with the newer of their two feeds. */
+/**
+ * The revocation feed from peer to peer: both sides of a link end with the newer of their two feeds, and with every
+ * revocation that either of them knows of a statement for.
+ */
 
 import { create } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
@@ -19,6 +22,11 @@ export async function exchangeFeed(client: Client<typeof RelayService>, feed: Fe
   const request = create(ExchangeFeedRequestSchema, { epoch, seq, ...(own === undefined ? {} : { feed: own }) });
   const answer = await client.exchangeFeed(request, { timeoutMs: limits.feedExchangeDeadlineMs });
   if (answer.feed !== undefined) feed.offer(answer.feed);
+  // One by one: each may be as large as a message may be.
+  for (const other of feed.others?.() ?? []) {
+    const shown = create(ExchangeFeedRequestSchema, { ...feed.position(), feed: other });
+    await client.exchangeFeed(shown, { timeoutMs: limits.feedExchangeDeadlineMs });
+  }
 }
 
 /** The answering side: takes what is newer, hands over what is newer or contradicts. */

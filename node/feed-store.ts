@@ -4,13 +4,16 @@
  *
  * FS1. Every verified statement's revocations count: of an older one, of one dated too far ahead, and of both branches of
  *      a feed that forked (the own position with other content), which is kept as evidence and said as an alarm.
+ *      They are handed on beside the own statement (node/feed-branches.ts).
  * FS2. A date too far ahead of own time counts for nothing: it neither raises the time floor (node/time-floor.ts) nor
  *      keeps the offline clock from starting.
+ * FS3. What is told counts and cuts before it is written; a disk that takes nothing keeps no revocation from counting.
  */
 
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
+  feedContentHash,
   indexRevocations,
   isRevoked,
   type KnownRevocations,
@@ -32,6 +35,7 @@ import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { Listeners } from "./events.ts";
 import { keepForkEvidence } from "./evidence.ts";
+import { FeedBranches, type Forks } from "./feed-branches.ts";
 import { KeptFeeds } from "./kept-feeds.ts";
 import type { FeedStore, IdentityHolder, NodeEvents, RevocationSubject, Unsubscribe } from "./ports.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
@@ -47,10 +51,25 @@ export interface FeedStoreDeps {
 }
 
 export interface OwnFeedStore extends FeedStore {
-  /** `issued_at_ms` of the newest verified feed; 0 before the first. */
-  newestIssuedMs(): number;
   /** Everything this node could show of control's own statements: the newest of each epoch, oldest first. */
   kept(): readonly SignedFeed[];
+  others(): readonly SignedFeed[];
+  /** What this node can sign about it. */
+  standing(): FeedStanding;
+}
+
+/** Where a node is with the feed: what its receipts say (node/feed-receipts.ts). */
+export interface FeedStanding {
+  readonly epoch: bigint;
+  readonly seq: bigint;
+  /** When that position was taken up, by the wall clock; the start of the process for one it came with. */
+  readonly appliedAtMs: number;
+  readonly revocations: number;
+  /** Of the statement at that position; empty before the first. */
+  readonly contentHash: Uint8Array<ArrayBuffer>;
+  readonly overflowing: boolean;
+  /** As on disk now. */
+  forks(): Forks | undefined;
 }
 
 const signedPath = (deps: FeedStoreDeps): string => join(deps.stateDir, "feed.bin");
@@ -66,6 +85,7 @@ function expectation(deps: FeedStoreDeps): Parameters<typeof verifyFeed>[1] {
     installationSpki: deps.installationKeySpki,
     clusterId: deps.identity.current().clusterId,
     nowMs: nowMs(deps),
+    retired: retiredSigningKeys(deps.identity.current().bundle),
   };
 }
 
@@ -123,18 +143,25 @@ class DiskFeedStore implements OwnFeedStore {
   readonly #deps: FeedStoreDeps;
   readonly #disk: FeedDisk;
   readonly #kept: KeptFeeds;
+  readonly #branches: FeedBranches;
   readonly #listeners: Listeners<void>;
   #signed: SignedFeed | undefined;
   #known: KnownRevocations | undefined;
   #index: RevocationIndex = indexRevocations([]);
+  #appliedAtMs: number;
+  #contentHash = new Uint8Array();
+  #overflowing = false;
+  #forksSeen = 0;
 
   constructor(deps: FeedStoreDeps) {
     this.#deps = deps;
     this.#disk = new FeedDisk(deps);
     this.#kept = new KeptFeeds(deps.stateDir, deps.log);
+    this.#branches = new FeedBranches(deps.stateDir, deps.log);
     this.#listeners = new Listeners((thrown) => deps.log.error("feed listener failed", { error: messageOf(thrown) }));
+    this.#appliedAtMs = deps.clock.nowMs();
     // Each by itself: one damaged file must not take the other's revocations away.
-    for (const restore of [() => this.#restoreUnion(), () => this.#restoreStatement()]) {
+    for (const restore of [() => this.#restoreUnion(), () => this.#restoreStatement(), () => this.#restoreBranches()]) {
       try {
         restore();
       } catch (thrown) {
@@ -149,6 +176,10 @@ class DiskFeedStore implements OwnFeedStore {
     return this.#signed;
   }
 
+  others(): readonly SignedFeed[] {
+    return this.#branches.list();
+  }
+
   position(): { readonly epoch: bigint; readonly seq: bigint } {
     return { epoch: this.#known?.epoch ?? 0n, seq: this.#known?.seq ?? 0n };
   }
@@ -158,7 +189,20 @@ class DiskFeedStore implements OwnFeedStore {
   }
 
   kept(): readonly SignedFeed[] {
-    return this.#signed === undefined ? this.#kept.list() : [...this.#kept.list(), this.#signed];
+    const own = this.#signed === undefined ? [] : [this.#signed];
+    // Nobody takes more at once: branches go first.
+    return [...this.others(), ...this.#kept.list(), ...own].slice(-limits.keptFeedsMaxCount);
+  }
+
+  standing(): FeedStanding {
+    return {
+      ...this.position(),
+      appliedAtMs: this.#appliedAtMs,
+      revocations: this.#known?.revocations.length ?? 0,
+      contentHash: this.#contentHash,
+      overflowing: this.#overflowing,
+      forks: () => this.#branches.forks(),
+    };
   }
 
   isRevoked(subject: RevocationSubject): boolean {
@@ -170,6 +214,8 @@ class DiskFeedStore implements OwnFeedStore {
   }
 
   offer(feed: SignedFeed): "applied" | "known" | "forked" | "refused" {
+    // Every neighbour shows the same bytes every few seconds.
+    if (this.#isOwn(feed) || this.#branches.has(feed)) return "known";
     try {
       return this.#take(feed, this.#merge(feed));
     } catch (thrown) {
@@ -179,47 +225,92 @@ class DiskFeedStore implements OwnFeedStore {
     }
   }
 
-  #take(feed: SignedFeed, { outcome, grown, known: merged }: MergedFeed): "applied" | "known" | "forked" {
-    const { events } = this.#deps;
-    if (outcome === "fork") return this.#alarm(feed, merged);
-    if (outcome === "known") {
-      if (grown) this.#onlyRevoke(merged);
+  #isOwn({ payload }: SignedFeed): boolean {
+    return this.#signed !== undefined && Buffer.compare(this.#signed.payload, payload) === 0;
+  }
+
+  #take(feed: SignedFeed, merged: MergedFeed): "applied" | "known" | "forked" | "refused" {
+    if (merged.outcome === "fork") return this.#alarm(feed, merged);
+    if (merged.outcome === "overflow") return this.#overflow(merged);
+    if (merged.outcome === "known") {
+      if (merged.grown) this.#onlyRevoke(feed, merged);
+      else this.#known = merged.known;
       return "known";
     }
-    const before = this.#known?.epoch;
-    if (this.#signed !== undefined && before !== undefined && merged.epoch > before)
-      this.#kept.keep(before, this.#signed);
-    if (outcome === "newer" || this.#disk.isStale(merged)) this.#disk.write(feed, merged);
-    this.#signed = feed;
-    this.#revoke(merged);
-    if (outcome === "newer") events.emit("feed_applied", { epoch: String(merged.epoch), seq: String(merged.seq) });
-    this.#listeners.notify();
+    this.#adopt(feed, merged);
     return "applied";
   }
 
-  #revoke(merged: KnownRevocations): void {
-    this.#known = merged;
-    this.#index = indexRevocations(merged.revocations);
+  /** The own statement from now on: what it replaces may have said more. */
+  #adopt(feed: SignedFeed, { outcome, grown, known }: MergedFeed): void {
+    const { events, clock } = this.#deps;
+    const before = this.#known;
+    const said = this.#signed;
+    if (said !== undefined && before !== undefined && outcome === "newer") {
+      if (known.epoch > before.epoch) this.#kept.keep(before.epoch, said);
+      if (before.stated !== undefined) this.#branches.add(said, before.stated);
+    }
+    this.#signed = feed;
+    this.#overflowing = false;
+    if (outcome === "newer") this.#placed(feed, clock.nowMs());
+    this.#revoke(known, grown);
+    this.#branches.settle(known.stated, nowMs(this.#deps));
+    if (outcome === "newer") events.emit("feed_applied", { epoch: String(known.epoch), seq: String(known.seq) });
+    this.#listeners.notify();
+    if (outcome === "newer" || this.#disk.isStale(known)) this.#disk.write(feed, known);
+  }
+
+  #placed(feed: SignedFeed, appliedAtMs: number): void {
+    this.#appliedAtMs = appliedAtMs;
+    this.#contentHash = feedContentHash(fromBinary(RevocationFeedSchema, feed.payload).revocations);
+  }
+
+  #revoke(known: KnownRevocations, grown: boolean): void {
+    const before = this.#known;
+    this.#known = known;
+    // Most statements only renew a date.
+    if (grown || before?.revocations.length !== known.revocations.length)
+      this.#index = indexRevocations(known.revocations);
   }
 
   /** More is revoked by a statement that is not adopted (FS1). */
-  #onlyRevoke(merged: KnownRevocations): void {
-    this.#disk.writeUnion(merged);
-    this.#revoke(merged);
+  #onlyRevoke(feed: SignedFeed, { known, grown, told }: MergedFeed): void {
+    this.#branches.add(feed, told);
+    this.#revoke(known, grown);
     this.#listeners.notify();
+    this.#disk.writeUnion(known);
   }
 
-  #alarm(feed: SignedFeed, merged: KnownRevocations): "forked" {
+  #alarm(feed: SignedFeed, merged: MergedFeed): "forked" {
     const { log, events, stateDir } = this.#deps;
-    this.#onlyRevoke(merged);
-    log.error("the revocation feed forked: one position, two contents; both count");
-    events.emit("feed_forked", { epoch: String(merged.epoch), seq: String(merged.seq) });
+    const { epoch, seq } = merged.known;
+    this.#forksSeen += 1;
+    // Whoever can sign one contradiction can sign any number.
+    if (this.#forksSeen <= limits.forkEvidenceMaxCount) {
+      log.error("the revocation feed forked: one position, two contents; both count");
+      events.emit("feed_forked", { epoch: String(epoch), seq: String(seq) });
+    } else if (!merged.grown) return "forked";
     try {
       keepForkEvidence(stateDir, "feed", feed.payload, toBinary(SignedFeedSchema, feed));
     } catch (thrown) {
       log.error("the evidence cannot be kept on disk", { error: messageOf(thrown) });
     }
+    this.#onlyRevoke(feed, merged);
     return "forked";
+  }
+
+  /** As much as fits counts; the statement does not become the own one, so that its date keeps nothing open (RF4). */
+  #overflow({ known, grown }: MergedFeed): "refused" {
+    const { log, events } = this.#deps;
+    const first = !this.#overflowing;
+    this.#overflowing = true;
+    if (first) log.error("there are more revocations than can be kept; what does not fit does not count");
+    if (first) events.emit("feed_refused", { reason: "too many revocations" });
+    if (!grown && !first) return "refused";
+    this.#revoke(known, grown);
+    this.#listeners.notify();
+    this.#disk.writeUnion(known);
+    return "refused";
   }
 
   /** Merges a statement, its date only if that counts (FS2). */
@@ -232,16 +323,27 @@ class DiskFeedStore implements OwnFeedStore {
 
   #restoreUnion(): void {
     const union = readFileIfAny(unionPath(this.#deps));
-    if (union !== undefined) this.#revoke(fromBinary(RevocationFeedSchema, union));
+    if (union !== undefined) this.#revoke(fromBinary(RevocationFeedSchema, union), true);
   }
 
   #restoreStatement(): void {
     const statement = readFileIfAny(signedPath(this.#deps));
     if (statement === undefined) return;
     const feed = fromBinary(SignedFeedSchema, statement);
-    const { known: merged } = this.#merge(feed);
+    const { known } = this.#merge(feed);
     this.#signed = feed;
-    this.#revoke(merged);
+    this.#placed(feed, this.#appliedAtMs);
+    this.#revoke(known, true);
+  }
+
+  /** Of statements that contradict, both count again, and are handed on again. */
+  #restoreBranches(): void {
+    for (const feed of this.#branches.evidence()) {
+      const { known, grown, told } = this.#merge(feed);
+      this.#branches.add(feed, told);
+      if (grown) this.#revoke(known, grown);
+    }
+    this.#branches.settle(this.#known?.stated, nowMs(this.#deps));
   }
 }
 

@@ -13,10 +13,11 @@ import type {
 import type { RouteLink } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { BeatRequest, BeatResponse, HeartbeatService } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { LinkProof, RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
-import { type Clock, sleep } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
+import type { BeatPace } from "./beat-pace.ts";
 
 /** The facts of a beat that others own; timing and sequence are added here. */
 export type BeatFacts = Omit<BeatRequest, "$typeName" | "$unknown" | "seq" | "sentAtMs" | "lastRoundTripMs">;
@@ -32,7 +33,9 @@ export interface HeartbeatDeps {
   readonly control: () => Client<typeof ControlService>;
   /** What this node runs, reported when it changes and now and then. */
   readonly workloads: () => readonly MessageInitShape<typeof WorkloadReportSchema>[];
-  readonly onAnswer: (answer: BeatResponse) => void;
+  /** `facts` are those that were answered. */
+  readonly onAnswer: (answer: BeatResponse, facts: BeatFacts) => void;
+  readonly pace: Pick<BeatPace, "rest">;
   /** What this node holds, for a control that was restored from a backup. */
   readonly held: () => MessageInitShape<typeof ReturnFeedsRequestSchema>;
 }
@@ -48,10 +51,11 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
     const startedMs = deps.clock.monoMs();
     try {
       seq += 1n;
+      const facts = deps.facts();
       const answer = await deps
         .client()
         .beat(
-          { ...deps.facts(), seq, sentAtMs: BigInt(deps.clock.nowMs()), lastRoundTripMs },
+          { ...facts, seq, sentAtMs: BigInt(deps.clock.nowMs()), lastRoundTripMs },
           { signal, timeoutMs: limits.beatEveryMs },
         );
       lastRoundTripMs = deps.clock.monoMs() - startedMs;
@@ -60,7 +64,7 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
       waitMs = Math.min(limits.beatEveryMs, Math.max(200, askedMs));
       if (failing) deps.log.info("control answers again");
       failing = false;
-      deps.onAnswer(answer);
+      deps.onAnswer(answer, facts);
       if (answer.returnFeeds) {
         await deps.control().returnFeeds(deps.held(), { signal, timeoutMs: limits.beatEveryMs });
         deps.log.info("control was restored from a backup and was told what this node holds");
@@ -83,6 +87,6 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
       if (!failing) deps.log.warn("beat failed", { error: messageOf(thrown) });
       failing = true;
     }
-    await sleep(deps.clock, Math.max(0, waitMs - (deps.clock.monoMs() - startedMs)), signal);
+    await deps.pace.rest(Math.max(0, waitMs - (deps.clock.monoMs() - startedMs)), signal);
   }
 }

@@ -3,6 +3,7 @@
  * `main.ts` puts the real holders behind them. Reads are synchronous: the data plane never waits for control.
  */
 
+import type { SignedBundle } from "../certs/bundle.ts";
 import type { LeafOf } from "../certs/material.ts";
 import type { SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
 import type { Snapshot, TrustBundle } from "../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -18,6 +19,8 @@ export interface NodeIdentity {
   /** Pool certificates of an egress, by pool id. */
   readonly poolLeaves: ReadonlyMap<string, LeafOf<"pool">>;
   readonly bundle: TrustBundle;
+  /** The bundle as the installation key signed it; absent until the first snapshot brought one. */
+  readonly signedBundle?: SignedBundle;
   readonly controlName: string;
 }
 
@@ -46,7 +49,11 @@ export interface RevocationSubject {
 
 export interface FeedStore {
   current(): SignedFeed | undefined;
+  /** Other statements that revoke somebody whom the current one does not: to be handed on with it. */
+  others?(): readonly SignedFeed[];
   position(): { readonly epoch: bigint; readonly seq: bigint };
+  /** `issued_at_ms` of the newest verified feed whose date counts; 0 before the first. */
+  newestIssuedMs(): number;
   /**
    * Verifies and keeps a feed that is newer than the own one. `forked`: the own position with other content; what it
    * revokes counts, the own statement stays.
@@ -79,7 +86,10 @@ export type NodeEventKind =
   | "ceiling_refused"
   | "contract_refused"
   | "contract_ended"
-  | "workload_state";
+  | "trust_changed"
+  | "workload_state"
+  | "offline"
+  | "online";
 
 export interface NodeEvent {
   /** One more for every event of this process, from 1. */

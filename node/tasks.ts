@@ -7,10 +7,13 @@ import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { AuditWitness } from "./audit-witness.ts";
+import { BeatPace } from "./beat-pace.ts";
 import { defaultCapabilities } from "./capabilities.ts";
 import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
+import { FeedReceipts } from "./feed-receipts.ts";
 import type { OwnFeedStore } from "./feed-store.ts";
+import { runForkReporter } from "./fork-reporter.ts";
 import { type BeatFacts, runHeartbeat } from "./heartbeat.ts";
 import type { ReplaceableIdentityHolder } from "./identity-store.ts";
 import type { Links } from "./links.ts";
@@ -43,8 +46,9 @@ export interface TaskDeps {
   readonly workloads: Pick<Supervisor, "status">;
 }
 
-function beatFacts(deps: TaskDeps): BeatFacts {
+function beatFacts(deps: TaskDeps, receipts: FeedReceipts): BeatFacts {
   const snapshot = deps.snapshot.current();
+  const feedReceipt = receipts.next();
   const position = deps.feed.position();
   return {
     bootId: deps.bootId,
@@ -58,6 +62,7 @@ function beatFacts(deps: TaskDeps): BeatFacts {
     version: deps.version,
     operatorAddress: deps.operatorAddress,
     ...auditHead(deps.audit),
+    ...(feedReceipt === undefined ? {} : { feedReceipt }),
     listeners: deps
       .listeners()
       .map(({ listenerId, boundAddress, error }) => create(ListenerReportSchema, { listenerId, boundAddress, error })),
@@ -114,18 +119,27 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
   const ending = new AbortController();
   const { signal } = ending;
   const { session } = deps;
+  const pace = new BeatPace(clock, random);
+  const receipts = new FeedReceipts({ ...deps, standing: () => deps.feed.standing() });
+  const unsubscribe = deps.feed.onChange(() => {
+    if (receipts.isNews()) pace.nudge();
+  });
   const heartbeat = runHeartbeat(
     {
       client: () => session.beats,
       routing: () => session.routing,
       clock,
       log,
-      facts: () => beatFacts(deps),
+      facts: () => beatFacts(deps, receipts),
+      pace,
       links: () => deps.links.measurements(),
       proofs: () => deps.links.proofs(),
       control: () => session.control,
       workloads: () => reports(deps),
-      onAnswer: deps.heard,
+      onAnswer: (_answer, { feedReceipt }) => {
+        deps.heard();
+        if (feedReceipt !== undefined) receipts.answered(feedReceipt);
+      },
       held: () => ({
         feeds: [...deps.feed.kept()],
         snapshotEpoch: deps.snapshot.current()?.epoch ?? 0n,
@@ -169,11 +183,16 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
     { events, clock, control: () => session.control, reports: () => reports(deps) },
     signal,
   );
-  const all = Promise.all([heartbeat, watch, renewal, reporter]).catch((thrown: unknown) =>
+  const forks = runForkReporter(
+    { stateDir: deps.config.stateDir, events, clock, random, log, control: () => session.control },
+    signal,
+  );
+  const all = Promise.all([heartbeat, watch, renewal, reporter, forks]).catch((thrown: unknown) =>
     log.error("a task failed", { error: messageOf(thrown) }),
   );
   return {
     async stop() {
+      unsubscribe();
       ending.abort();
       await all;
     },

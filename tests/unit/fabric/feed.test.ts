@@ -1,7 +1,9 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { generateP256, signEs256 } from "../../../certs/keys.ts";
 import {
+  feedContentHash,
   indexRevocations,
   isRevoked,
   type KnownRevocations,
@@ -9,6 +11,7 @@ import {
   signFeed,
   verifyFeed,
 } from "../../../fabric/feed.ts";
+import { type ReceiptFacts, signReceipt, verifyReceipt } from "../../../fabric/feed-receipt.ts";
 import { type RevocationFeed, RevocationFeedSchema, RevocationSchema } from "../../../gen/weft/fabric/v1/feed_pb.ts";
 import { limits } from "../../../lib/limits.ts";
 import { runs } from "../../harness/counts.ts";
@@ -169,14 +172,89 @@ describe("LAW-I4 revocations only grow", () => {
     fc.assert(property, { numRuns: runs(200, 20_000) });
   });
 
-  it("the union is bounded and what is held stays", () => {
-    const half = (from: number): Entry[] =>
-      Array.from({ length: limits.revocationsMaxCount / 2 + 1 }, (_, i) => ({
-        spiffeId: `s${from + i}`,
-        notAfterMs: BigInt(nowMs + 1),
-      }));
-    const { known } = mergeFeed(undefined, feed(1, half(0)), nowMs);
-    expect(detailOf(() => mergeFeed(known, feed(2, half(100_000)), nowMs))).toBe("FEED_SIZE");
-    expect(known.revocations.length).toBe(limits.revocationsMaxCount / 2 + 1);
+  it("THR-C3 the union is bounded: what is held stays, identities come first, and what does not fit moves nothing on", () => {
+    const names = (from: number, count: number): Entry[] =>
+      Array.from({ length: count }, (_, i) => ({ spiffeId: `s${from + i}`, notAfterMs: BigInt(nowMs + 1) }));
+    const most = limits.revocationsMaxCount;
+    const first = mergeFeed(undefined, feed(1, names(0, most)), nowMs);
+    const { known } = mergeFeed(first.known, feed(2, names(most, most - 1)), nowMs);
+    expect(known.revocations.length).toBe(limits.revocationsKeptMaxCount - 1);
+    const issuedAtMs = BigInt(nowMs + 10_000);
+    const over = mergeFeed(known, feed(3, [leaf(1), ...names(-1, 1)], { issuedAtMs }), nowMs);
+    expect(over).toMatchObject({ outcome: "overflow", grown: true, known: { seq: 2n, issuedAtMs: known.issuedAtMs } });
+    expect(over.known.revocations.length).toBe(limits.revocationsKeptMaxCount);
+    expect(over.known.revocations.at(-1)?.spiffeId).toBe("s-1");
+  });
+
+  it("THR-C3 a position says one thing: hiding what it said, under a later date, is a contradiction", () => {
+    const { known } = mergeFeed(undefined, feed(5, [leaf(1), leaf(2)]), nowMs);
+    const issuedAtMs = BigInt(nowMs + 10_000);
+    const hiding = mergeFeed(known, feed(5, [leaf(1)], { issuedAtMs }), nowMs);
+    expect(hiding).toMatchObject({ outcome: "fork", grown: false, known: { seq: 5n, issuedAtMs: known.issuedAtMs } });
+    expect(serials(hiding.known)).toEqual([1, 2]);
+    // What has ended may be missing.
+    expect(mergeFeed(known, feed(5, [], { issuedAtMs }), nowMs + 1_000).outcome).toBe("renewed");
+  });
+
+  it("the date of an older statement counts: what control said until then has been heard", () => {
+    const { known } = mergeFeed(undefined, feed(5, [leaf(1)]), nowMs);
+    const issuedAtMs = BigInt(nowMs + 10_000);
+    expect(mergeFeed(known, feed(4, [leaf(1)], { issuedAtMs }), nowMs).known).toMatchObject({ seq: 5n, issuedAtMs });
+  });
+
+  it("a position has one content hash, in whatever order it is written and whenever it was issued", () => {
+    const hashOf = (entries: Entry[]): string =>
+      Buffer.from(feedContentHash(feed(1, entries).revocations)).toString("hex");
+    expect(hashOf([leaf(1), leaf(2)])).toBe(hashOf([leaf(2), leaf(1)]));
+    expect(hashOf([leaf(1)])).not.toBe(hashOf([leaf(1), leaf(2)]));
+  });
+});
+
+describe("a receipt of the feed", () => {
+  const keys = generateP256();
+  const from = { clusterId: "cl-a", nodeId: "nd-1" };
+  const facts: ReceiptFacts = {
+    ...from,
+    bootId: "boot-1",
+    epoch: 1n,
+    seq: 7n,
+    appliedAtMs: BigInt(nowMs),
+    revocations: 3,
+    forks: 0,
+    forkedEpoch: 0n,
+    forkedSeq: 0n,
+    forkedHash: new Uint8Array(0),
+    overflowing: false,
+    contentHash: hash(9),
+  };
+  const sign = (change: Partial<typeof facts> = {}) =>
+    signReceipt(keys.privateKey, keys.keyHash, { ...facts, ...change });
+
+  it("is a node's own word, for nobody else and about nothing else", () => {
+    const receipt = sign();
+    expect(Buffer.from(receipt.keyHash).toString("hex")).toBe(keys.keyHash);
+    expect(verifyReceipt(receipt, keys.spkiDer, from)).toMatchObject({ seq: 7n, revocations: 3 });
+    expect(detailOf(() => verifyReceipt(receipt, generateP256().spkiDer, from))).toBe("RECEIPT_SIGNATURE");
+    expect(detailOf(() => verifyReceipt(receipt, keys.spkiDer, { ...from, nodeId: "nd-2" }))).toBe("RECEIPT_NOT_OURS");
+    expect(detailOf(() => verifyReceipt(receipt, keys.spkiDer, { ...from, clusterId: "cl-b" }))).toBe(
+      "RECEIPT_NOT_OURS",
+    );
+    const swapped = { ...receipt, statement: sign({ seq: 8n }).statement };
+    expect(detailOf(() => verifyReceipt(swapped, keys.spkiDer, from))).toBe("RECEIPT_SIGNATURE");
+    const elsewhere = { ...receipt, signature: signEs256(keys.privateKey, receipt.statement) };
+    expect(detailOf(() => verifyReceipt(elsewhere, keys.spkiDer, from))).toBe("RECEIPT_SIGNATURE");
+  });
+
+  it.each<[string, Partial<typeof facts>]>([
+    ["no content", { contentHash: new Uint8Array() }],
+    ["forks without evidence", { forks: 1 }],
+    ["evidence without forks", { forkedHash: hash(1) }],
+    ["no date", { appliedAtMs: 0n }],
+  ])("with %s is refused", (_name, change) => {
+    expect(detailOf(() => verifyReceipt(sign(change), keys.spkiDer, from))).toBe("RECEIPT_FACTS");
+  });
+
+  it("is bounded", () => {
+    expect(detailOf(() => verifyReceipt(sign({ bootId: "b".repeat(2_000) }), keys.spkiDer, from))).toBe("RECEIPT_SIZE");
   });
 });

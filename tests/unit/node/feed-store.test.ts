@@ -1,16 +1,20 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createInstallationKey } from "../../../certs/installation.ts";
+import { keyPairFromPem } from "../../../certs/keys.ts";
+import { verifyReceipt } from "../../../fabric/feed-receipt.ts";
 import { type SignedFeed, SignedFeedSchema } from "../../../gen/weft/fabric/v1/feed_pb.ts";
-import { ExchangeFeedRequestSchema } from "../../../gen/weft/relay/v1/relay_pb.ts";
+import { type ExchangeFeedRequest, ExchangeFeedRequestSchema } from "../../../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../../../lib/limits.ts";
-import { answerFeed } from "../../../node/feed-exchange.ts";
+import { answerFeed, exchangeFeed } from "../../../node/feed-exchange.ts";
+import { FeedReceipts } from "../../../node/feed-receipts.ts";
 import { type OwnFeedStore, openFeedStore } from "../../../node/feed-store.ts";
 import type { RevocationSubject } from "../../../node/ports.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "../../../node/snapshot-holder.ts";
-import { feedWith, installation, nowMs, signer, stateFolder, type TestPorts, testPorts } from "./stage.ts";
+import { feedWith, installation, nowMs, selfId, signer, stateFolder, type TestPorts, testPorts } from "./stage.ts";
 
 interface Opened {
   readonly ports: TestPorts;
@@ -27,6 +31,7 @@ function open(stateDir: string): Opened {
 }
 
 const longMs = BigInt(nowMs + 86_400_000);
+type RevocationEntry = NonNullable<Parameters<typeof feedWith>[1]>[number];
 const identityEntry = (name: string, notAfterMs = longMs) => ({ spiffeId: `spiffe://weft.test/${name}`, notAfterMs });
 const subject = (over: Partial<RevocationSubject>): RevocationSubject => ({
   issuerKeyIdHex: "aa".repeat(32),
@@ -232,13 +237,115 @@ describe("the revocation feed of a node", () => {
     expect(feed.isRevoked(named("a"))).toBe(false);
   });
 
-  it("is bounded: more than a feed may hold is refused, what was held stays", () => {
+  it("THR-C3 flooded: what was held stays, what fits counts, and neither position nor date moves; said once, and signed", () => {
+    using folder = stateFolder();
+    const { feed, ports, snapshot } = open(folder.dir);
+    const full = (seq: bigint, first: string, more: RevocationEntry[] = []): SignedFeed =>
+      feedWith(seq, [
+        ...more,
+        ...Array.from({ length: limits.revocationsMaxCount - more.length }, (_, at) => identityEntry(`${first}${at}`)),
+      ]);
+    feed.offer(full(1n, "a"));
+    feed.offer(full(2n, "b", [identityEntry("a0"), identityEntry("a1")]));
+    const key = { keyHash: new Uint8Array(32).fill(0xcc), notAfterMs: longMs };
+    const more = [key, key, key, identityEntry("last"), identityEntry("late"), identityEntry("lost")];
+    for (const seq of [3n, 4n]) {
+      const date = { issuedAtMs: BigInt(nowMs + 60_000) + seq };
+      expect(feed.offer(feedWith(seq, more, date))).toBe("refused");
+    }
+    expect(["a0", "b1", "last", "late", "lost"].map((name) => feed.isRevoked(named(name)))).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+    ]);
+    expect(feed.isRevoked(subject({ keyHashHex: "cc".repeat(32) }))).toBe(false);
+    expect([feed.position().seq, feed.newestIssuedMs()]).toEqual([2n, nowMs + 2]);
+    expect(snapshot.newestSignedMs()).toBe(nowMs + 60_004);
+    expect(ports.kinds().filter((kind) => kind === "feed_refused")).toHaveLength(1);
+    expect(feed.standing()).toMatchObject({ seq: 2n, overflowing: true, revocations: limits.revocationsKeptMaxCount });
+    // What was counted is there after a restart.
+    expect(open(folder.dir).feed.isRevoked(named("late"))).toBe(true);
+  });
+
+  it("THR-C3 replayed: an older statement shown again and again moves nothing and writes nothing", () => {
+    using folder = stateFolder();
+    const { feed, ports } = open(folder.dir);
+    const old = feedWith(1n, [identityEntry("a")]);
+    feed.offer(old);
+    feed.offer(feedWith(2n, [identityEntry("a"), identityEntry("b")]));
+    const written = statSync(join(folder.dir, "revoked.bin")).mtimeMs;
+    for (let time = 0; time < 3; time += 1) expect(feed.offer(old)).toBe("known");
+    expect(feed.position().seq).toBe(2n);
+    expect(ports.kinds()).toEqual(["feed_applied", "feed_applied"]);
+    expect(statSync(join(folder.dir, "revoked.bin")).mtimeMs).toBe(written);
+    expect(feed.others()).toEqual([]);
+  });
+
+  it("THR-C3 with the feed's key alone nobody is let in again: what a forged statement hides is handed on beside it", async () => {
+    using here = stateFolder();
+    using there = stateFolder();
+    const [heard, cutOff] = [open(here.dir), open(there.dir)];
+    // The thief is first: at a position that control has not reached, naming nobody.
+    for (const { feed } of [heard, cutOff]) expect(feed.offer(feedWith(1_000n))).toBe("applied");
+    expect(heard.feed.offer(feedWith(2n, [identityEntry("a")]))).toBe("known");
+    expect(heard.feed.isRevoked(named("a"))).toBe(true);
+    expect(heard.feed.others()).toHaveLength(1);
+    // One that hears only its neighbour hears of it all the same.
+    const client = {
+      exchangeFeed: async (shown: ExchangeFeedRequest) => answerFeed(shown, cutOff.feed),
+    } as unknown as Parameters<typeof exchangeFeed>[0];
+    await exchangeFeed(client, heard.feed);
+    expect(cutOff.feed.isRevoked(named("a"))).toBe(true);
+    expect(cutOff.feed.others()).toHaveLength(1);
+    // A statement that says everything makes the others superfluous.
+    heard.feed.offer(feedWith(1_001n, [identityEntry("a")]));
+    expect(heard.feed.others()).toEqual([]);
+  });
+
+  it("THR-C3 a fork is in every receipt until somebody has taken the evidence away, across a restart too", () => {
     using folder = stateFolder();
     const { feed } = open(folder.dir);
     feed.offer(feedWith(1n, [identityEntry("a")]));
-    const many = Array.from({ length: limits.revocationsMaxCount }, (_, at) => identityEntry(`n${at}`));
-    expect(feed.offer(feedWith(2n, many))).toBe("refused");
-    expect([feed.isRevoked(named("a")), feed.isRevoked(named("n1"))]).toEqual([true, false]);
+    const other = feedWith(1n, [identityEntry("b")]);
+    feed.offer(other);
+    const again = open(folder.dir).feed;
+    for (const each of [feed, again]) {
+      const forks = each.standing().forks();
+      expect(forks).toMatchObject({ count: 1, epoch: 1n, seq: 1n });
+      expect(Buffer.from(forks?.hash ?? [])).toEqual(createHash("sha256").update(other.payload).digest());
+      expect(each.others()).toHaveLength(1);
+    }
+    for (const name of readdirSync(folder.dir).filter((file) => file.startsWith("feed-fork-")))
+      rmSync(join(folder.dir, name));
+    expect(again.standing().forks()).toBeUndefined();
+  });
+
+  it("a receipt is signed anew when something changed, and repeated until a beat with it was answered", () => {
+    using folder = stateFolder();
+    const { feed, ports } = open(folder.dir);
+    const receipts = new FeedReceipts({ bootId: "b", identity: ports.identity, standing: () => feed.standing() });
+    expect([receipts.next(), receipts.isNews()]).toEqual([undefined, false]);
+    feed.offer(feedWith(1n, [identityEntry("a")]));
+    expect(receipts.isNews()).toBe(true);
+    const first = receipts.next();
+    expect(receipts.next()).toBe(first);
+    if (first === undefined) throw new Error("no receipt");
+    receipts.answered(first);
+    expect(receipts.isNews()).toBe(false);
+    const silent = Array.from({ length: limits.receiptRepeatBeatsCount - 1 }, () => receipts.next());
+    expect(silent.every((each) => each === undefined)).toBe(true);
+    expect(receipts.next()).toBe(first);
+    // A renewed date is no news; a new position is.
+    feed.offer(feedWith(1n, [identityEntry("a")], { issuedAtMs: BigInt(nowMs + 10_000) }));
+    expect(receipts.isNews()).toBe(false);
+    feed.offer(feedWith(2n, [identityEntry("a")]));
+    const { spkiDer } = keyPairFromPem(ports.identity.current().leaf.keyPem);
+    const second = receipts.next();
+    if (second === undefined) throw new Error("no receipt");
+    const said = verifyReceipt(second, spkiDer, { clusterId: "cl-a", nodeId: selfId });
+    expect(said).toMatchObject({ seq: 2n, revocations: 1, forks: 0, overflowing: false, bootId: "b" });
   });
 
   it.each(["feed.bin", "revoked.bin"])(

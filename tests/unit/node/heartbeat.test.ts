@@ -6,6 +6,8 @@ import { ManualClock } from "../../../lib/clock.ts";
 import { WeftError } from "../../../lib/errors.ts";
 import { limits } from "../../../lib/limits.ts";
 import { silentLog } from "../../../lib/log.ts";
+import { seededRandom } from "../../../lib/random.ts";
+import { BeatPace } from "../../../node/beat-pace.ts";
 import { type BeatFacts, type HeartbeatDeps, runHeartbeat } from "../../../node/heartbeat.ts";
 import { eventually } from "../../harness/eventually.ts";
 
@@ -18,6 +20,7 @@ interface Beat {
 /** A control whose answers the test decides, and the loop that beats to it. */
 function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
   const clock = new ManualClock();
+  const pace = new BeatPace(clock, seededRandom(1));
   const beats: Beat[] = [];
   const reports: number[] = [];
   const warnings: string[] = [];
@@ -39,6 +42,7 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
       },
     }),
     clock,
+    pace,
     log: {
       ...silentLog,
       warn: (message: string) => void warnings.push(message),
@@ -62,6 +66,7 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
   const running = runHeartbeat(deps, ending.signal);
   return {
     clock,
+    pace,
     beats,
     reports,
     warnings,
@@ -93,6 +98,28 @@ describe("beats", () => {
     }
     expect(waits).toEqual([1_000, limits.beatEveryMs, 200, limits.beatEveryMs]);
     expect(loop.beats.map(({ seq }) => seq)).toEqual([1n, 2n, 3n, 4n, 5n]);
+    await loop.stop();
+  });
+
+  it("come soon after a nudge, once, not at once, and never closer than that together", async () => {
+    const loop = stage(() => 5_000n);
+    expect(await loop.waiting()).toBe(limits.beatEveryMs);
+    loop.clock.advance(1_000);
+    loop.pace.nudge();
+    loop.pace.nudge();
+    const soonMs = await eventually(() => {
+      const dueMs = loop.clock.nextDueInMs();
+      return dueMs !== undefined && dueMs < 4_000 ? dueMs : undefined;
+    });
+    expect(soonMs).toBeGreaterThanOrEqual(limits.receiptDelayMs);
+    expect(soonMs).toBeLessThanOrEqual(limits.receiptDelayMs + limits.receiptSpreadMs);
+    loop.clock.advance(Math.ceil(soonMs) + 1);
+    await eventually(() => loop.beats.length === 2, { everyMs: 1 });
+    loop.pace.nudge();
+    await eventually(() => Math.round(loop.clock.nextDueInMs() ?? 0) === limits.receiptEveryMs, { everyMs: 1 });
+    loop.clock.advance(limits.receiptEveryMs + 1);
+    await eventually(() => loop.beats.length === 3, { everyMs: 1 });
+    expect(await loop.waiting()).toBe(limits.beatEveryMs);
     await loop.stop();
   });
 

@@ -481,7 +481,7 @@ export type FeedReceiptState = Message<"weft.admin.v1.FeedReceiptState"> & {
   nodeName: string;
 
   /**
-   * Its newest receipt says the position asked about, or a later one.
+   * Its newest receipt says the position asked about, or a later one that control has issued, with the content it has there.
    *
    * @generated from field: bool applied = 3;
    */

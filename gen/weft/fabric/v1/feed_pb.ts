@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/fabric/v1/feed.proto.
  */
 export const file_weft_fabric_v1_feed: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2ZhYnJpYy92MS9mZWVkLnByb3RvEg53ZWZ0LmZhYnJpYy52MSKFAQoKUmV2b2NhdGlvbhIVCg1pc3N1ZXJfa2V5X2lkGAEgASgMEg4KBnNlcmlhbBgCIAEoDBIQCghrZXlfaGFzaBgDIAEoDBIRCglzcGlmZmVfaWQYBCABKAkSFQoNcmV2b2tlZF9hdF9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMihwEKDlJldm9jYXRpb25GZWVkEhIKCmNsdXN0ZXJfaWQYASABKAkSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEEhQKDGlzc3VlZF9hdF9tcxgEIAEoAxIvCgtyZXZvY2F0aW9ucxgFIAMoCzIaLndlZnQuZmFicmljLnYxLlJldm9jYXRpb24idwoKU2lnbmVkRmVlZBIPCgdwYXlsb2FkGAEgASgMEg4KBmtleV9pZBgCIAEoCRIRCglzaWduYXR1cmUYAyABKAwSNQoLc2lnbmluZ19rZXkYBCABKAsyIC53ZWZ0LmZhYnJpYy52MS5TaWduZWRTaWduaW5nS2V5Ij4KDEZlZWRQb3NpdGlvbhISCgpjbHVzdGVyX2lkGAEgASgJEg0KBWVwb2NoGAIgASgEEgsKA3NlcRgDIAEoBCL3AQoURmVlZFJlY2VpcHRTdGF0ZW1lbnQSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhUKDWFwcGxpZWRfYXRfbXMYBiABKAMSEwoLcmV2b2NhdGlvbnMYByABKA0SDQoFZm9ya3MYCCABKA0SFAoMZm9ya2VkX2Vwb2NoGAkgASgEEhIKCmZvcmtlZF9zZXEYCiABKAQSEwoLZm9ya2VkX2hhc2gYCyABKAwSEwoLb3ZlcmZsb3dpbmcYDCABKAgiMwoLRmVlZFJlY2VpcHQSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDGIGcHJvdG8z", [file_weft_fabric_v1_snapshot]);
+  fileDesc("Chl3ZWZ0L2ZhYnJpYy92MS9mZWVkLnByb3RvEg53ZWZ0LmZhYnJpYy52MSKFAQoKUmV2b2NhdGlvbhIVCg1pc3N1ZXJfa2V5X2lkGAEgASgMEg4KBnNlcmlhbBgCIAEoDBIQCghrZXlfaGFzaBgDIAEoDBIRCglzcGlmZmVfaWQYBCABKAkSFQoNcmV2b2tlZF9hdF9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMihwEKDlJldm9jYXRpb25GZWVkEhIKCmNsdXN0ZXJfaWQYASABKAkSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEEhQKDGlzc3VlZF9hdF9tcxgEIAEoAxIvCgtyZXZvY2F0aW9ucxgFIAMoCzIaLndlZnQuZmFicmljLnYxLlJldm9jYXRpb24idwoKU2lnbmVkRmVlZBIPCgdwYXlsb2FkGAEgASgMEg4KBmtleV9pZBgCIAEoCRIRCglzaWduYXR1cmUYAyABKAwSNQoLc2lnbmluZ19rZXkYBCABKAsyIC53ZWZ0LmZhYnJpYy52MS5TaWduZWRTaWduaW5nS2V5Ij4KDEZlZWRQb3NpdGlvbhISCgpjbHVzdGVyX2lkGAEgASgJEg0KBWVwb2NoGAIgASgEEgsKA3NlcRgDIAEoBCKNAgoURmVlZFJlY2VpcHRTdGF0ZW1lbnQSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhUKDWFwcGxpZWRfYXRfbXMYBiABKAMSEwoLcmV2b2NhdGlvbnMYByABKA0SDQoFZm9ya3MYCCABKA0SFAoMZm9ya2VkX2Vwb2NoGAkgASgEEhIKCmZvcmtlZF9zZXEYCiABKAQSEwoLZm9ya2VkX2hhc2gYCyABKAwSEwoLb3ZlcmZsb3dpbmcYDCABKAgSFAoMY29udGVudF9oYXNoGA0gASgMIkUKC0ZlZWRSZWNlaXB0EhEKCXN0YXRlbWVudBgBIAEoDBIRCglzaWduYXR1cmUYAiABKAwSEAoIa2V5X2hhc2gYAyABKAxiBnByb3RvMw", [file_weft_fabric_v1_snapshot]);
 
 /**
  * Who may no longer act.
@@ -251,6 +251,13 @@ export type FeedReceiptStatement = Message<"weft.fabric.v1.FeedReceiptStatement"
    * @generated from field: bool overflowing = 12;
    */
   overflowing: boolean;
+
+  /**
+   * SHA-256 over what the statement at that position revokes: one position has one content.
+   *
+   * @generated from field: bytes content_hash = 13;
+   */
+  contentHash: Uint8Array;
 };
 
 /**
@@ -275,6 +282,13 @@ export type FeedReceipt = Message<"weft.fabric.v1.FeedReceipt"> & {
    * @generated from field: bytes signature = 2;
    */
   signature: Uint8Array;
+
+  /**
+   * SHA-256 of the SPKI of the key that signed.
+   *
+   * @generated from field: bytes key_hash = 3;
+   */
+  keyHash: Uint8Array;
 };
 
 /**
