@@ -6,7 +6,7 @@
 
 import type { Client } from "@connectrpc/connect";
 import { makeCsr } from "../certs/csr.ts";
-import { generateP256Async, keyPairFromPem, privateKeyPem, signEs256 } from "../certs/keys.ts";
+import { generateP256Async, type KeyPair, keyPairFromPem, privateKeyPem, signEs256 } from "../certs/keys.ts";
 import { leafDueMs, withinLife } from "../certs/leaf-life.ts";
 import type { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
@@ -52,10 +52,13 @@ export function renewalDueMs(identity: NodeIdentity, random: Random): number {
 /** Timers of the host end at 2^31 ms; waking once an hour costs nothing. */
 const waitMaxMs = 3_600_000;
 
-/** One renewal, or recovery when the leaf has expired. A fresh key every time: an old key that leaked stays old. */
-async function renewOnce(deps: RenewalDeps, signal: AbortSignal): Promise<"renewed" | "recovered"> {
+/**
+ * One renewal, or recovery when the leaf has expired. A fresh key for every leaf: an old key that leaked stays old. An attempt
+ * after one that failed asks with the same key again: its answer may have got lost, and control gives out no second leaf
+ * beside one that may act.
+ */
+async function renewOnce(deps: RenewalDeps, keys: KeyPair, signal: AbortSignal): Promise<"renewed" | "recovered"> {
   const held = deps.identity.current();
-  const keys = await generateP256Async();
   const csr = await makeCsr(keys);
   const keyPem = privateKeyPem(keys.privateKey);
   const nowMs = deps.clock.nowMs();
@@ -90,6 +93,8 @@ export async function runRenewal(deps: RenewalDeps, signal: AbortSignal): Promis
   const heldLeaf = (): NodeIdentity["leaf"] => deps.identity.current().leaf;
   const nowMs = (): number => Math.max(clock.nowMs(), deps.newestSignedMs());
   let failures = 0;
+  /** Asked for, and not answered yet. */
+  let keys: KeyPair | undefined;
   let dueMs = renewalDueMs(deps.identity.current(), random);
   // Asked once per set of pools: when control disagrees about them, the next snapshot settles it, not a loop.
   let askedForPools = [...deps.identity.current().poolLeaves.keys()].sort().join();
@@ -101,7 +106,9 @@ export async function runRenewal(deps: RenewalDeps, signal: AbortSignal): Promis
       continue;
     }
     try {
-      const how = await renewOnce(deps, signal);
+      keys ??= await generateP256Async();
+      const how = await renewOnce(deps, keys, signal);
+      keys = undefined;
       trigger.fulfilled(wish);
       // A recovery brings no pool certificates: what this node serves is asked for once it can renew.
       askedForPools = how === "recovered" ? "" : pools;
