@@ -5,12 +5,10 @@
  * Q1. The size is checked before a byte is parsed; parsing is strict DER and linear; RSA never reaches a verifier.
  */
 
-import "reflect-metadata";
-import { type KeyObject, verify, webcrypto } from "node:crypto";
-import { Pkcs10CertificateRequestGenerator } from "@peculiar/x509";
+import { type KeyObject, sign, verify } from "node:crypto";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
-import { type Der, isExactly, readDer, TAG } from "./der.ts";
+import { type Der, isExactly, readDer, TAG, writeDer } from "./der.ts";
 import { type KeyPair, keyHash, p256FromSpki } from "./keys.ts";
 
 export interface JudgedCsr {
@@ -19,23 +17,24 @@ export interface JudgedCsr {
   readonly keyHash: string;
 }
 
-const ECDSA_P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
-const ECDSA_SHA256 = { name: "ECDSA", hash: "SHA-256" } as const;
 /** AlgorithmIdentifier ecdsa-with-SHA256 (RFC 5758, 3.2). */
 const ECDSA_SHA256_DER = "300a06082a8648ce3d040302";
 const EMPTY_SEQUENCE_DER = "3000";
 const VERSION_0_DER = "020100";
+const NO_ATTRIBUTES_DER = "a000";
 
 /** A certificate request for a P-256 key: no subject, no attributes. DER. */
-export async function makeCsr(keys: KeyPair): Promise<Uint8Array<ArrayBuffer>> {
-  const privateDer = keys.privateKey.export({ type: "pkcs8", format: "der" });
-  const privateKey = await webcrypto.subtle.importKey("pkcs8", privateDer, ECDSA_P256, false, ["sign"]);
-  const publicKey = await webcrypto.subtle.importKey("spki", Buffer.from(keys.spkiDer), ECDSA_P256, true, ["verify"]);
-  const csr = await Pkcs10CertificateRequestGenerator.create({
-    keys: { privateKey, publicKey },
-    signingAlgorithm: ECDSA_SHA256,
-  });
-  return new Uint8Array(csr.rawData);
+export function makeCsr(keys: KeyPair): Uint8Array<ArrayBuffer> {
+  const hex = (text: string): Uint8Array => Buffer.from(text, "hex");
+  const info = writeDer(TAG.sequence, [
+    hex(VERSION_0_DER),
+    hex(EMPTY_SEQUENCE_DER),
+    keys.spkiDer,
+    hex(NO_ATTRIBUTES_DER),
+  ]);
+  const signature = sign("sha256", info, keys.privateKey);
+  const noUnusedBits = Uint8Array.of(0);
+  return writeDer(TAG.sequence, [info, hex(ECDSA_SHA256_DER), writeDer(TAG.bitString, [noUnusedBits, signature])]);
 }
 
 /**

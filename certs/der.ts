@@ -1,5 +1,6 @@
 /**
- * A strict DER reader (X.690, section 10) for certificates and certificate requests from strangers.
+ * A strict DER reader (X.690, section 10) for certificates and certificate requests from strangers, and the writer of the few
+ * elements that are made here.
  *
  * D1. Only definite, minimal lengths; single-byte tags; no byte before, between or after the elements.
  * D2. Work is linear in the input, depth is bounded, nothing is recursive beyond `DEPTH_MAX`.
@@ -104,4 +105,13 @@ export function readTimeMs(element: Der | undefined): number | undefined {
 /** Whether the bytes of `element` are exactly `hex`. */
 export function isExactly(element: Der | undefined, hex: string): boolean {
   return element !== undefined && Buffer.from(element.raw).toString("hex") === hex;
+}
+
+/** One element: its tag, the length of its content in the shortest form, its content. */
+export function writeDer(tag: number, content: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const length = content.reduce((sum, part) => sum + part.length, 0);
+  const digits: number[] = [];
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) digits.unshift(rest % 256);
+  const header = length < 0x80 ? [tag, length] : [tag, 0x80 + digits.length, ...digits];
+  return new Uint8Array(Buffer.concat([Buffer.from(header), ...content]));
 }

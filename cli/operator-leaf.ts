@@ -28,7 +28,7 @@ async function renew(context: OperatorContext): Promise<OperatorContext> {
     tls: controlPortTls(context, () => systemClock.nowMs()),
   });
   try {
-    const csr = await makeCsr(keyPairFromPem(context.leaf.keyPem));
+    const csr = makeCsr(keyPairFromPem(context.leaf.keyPem));
     const { certificateDer } = await rpcClient(IdentityService, transport).renewOperator({ csr }, { timeoutMs: 5_000 });
     const leaf = leafOfKind("operator", context.leaf.keyPem, certificateDer);
     replaceFile(join(context.dir, "operator.crt"), certificatePem(certificateDer), 0o644);

@@ -68,7 +68,7 @@ export async function initControl(
     const sealingKey: SealingKey = made ?? given ?? openSeal(config);
     const ctx = openContext(config, over, { sql, outside, sealingKey }, closers);
     const keys = order.csr === undefined ? generateP256() : undefined;
-    const csr = keys === undefined ? order.csr : await makeCsr(keys);
+    const csr = keys === undefined ? order.csr : makeCsr(keys);
     const outcome = await initializeControl(ctx, {
       mode: config.dev ? "dev" : "production",
       operator: { name: order.operatorName, csr: csr ?? new Uint8Array() },

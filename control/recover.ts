@@ -44,7 +44,7 @@ export async function recoverControl(
   }
   const ctx = openContext(config, over, { sql, outside, sealingKey: given ?? openSeal(config) }, closers);
   const keys = generateP256();
-  const issued = await recoverOperator(ctx, { name: order.operatorName, csr: await makeCsr(keys) });
+  const issued = await recoverOperator(ctx, { name: order.operatorName, csr: makeCsr(keys) });
   const authority = new Authority(ctx);
   const { trustDomain, keyHash: installationKeyHash } = await authority.installation();
   const clusters = [];

@@ -158,7 +158,7 @@ async function submit(deps: JoinDeps, tokenText: string, token: JoinToken, wish:
   const trust = await fetchBundle(deps, token);
   const bundle = openPendingBundle(trust, token.installationKeyHash);
   const keys = await generateP256Async();
-  const csr = await makeCsr(keys);
+  const csr = makeCsr(keys);
   const answer = await withControl(
     deps,
     () => joinTls(bundle, deps.clock),

@@ -59,7 +59,7 @@ const waitMaxMs = 3_600_000;
  */
 async function renewOnce(deps: RenewalDeps, keys: KeyPair, signal: AbortSignal): Promise<"renewed" | "recovered"> {
   const held = deps.identity.current();
-  const csr = await makeCsr(keys);
+  const csr = makeCsr(keys);
   const keyPem = privateKeyPem(keys.privateKey);
   const nowMs = deps.clock.nowMs();
   const expired = held.leaf.notAfterMs <= Math.max(nowMs, deps.newestSignedMs());

@@ -96,7 +96,7 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
     const added = await session.client(IdentityService).addIdentity({
       kind,
       name,
-      csr: await makeCsr(keys),
+      csr: makeCsr(keys),
       clusterId: await session.clusterId(),
       organizationId: organization === undefined ? "" : (await findOrganization(session, organization)).id,
     });

@@ -6,6 +6,7 @@ import {
   Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Pkcs10CertificateRequest,
   Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
 } from "@peculiar/x509";
@@ -21,7 +22,7 @@ import { hex, tlv } from "../../harness/forge.ts";
 
 const P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
 const webKeys = await webcrypto.subtle.generateKey(P256, true, ["sign", "verify"]);
-const good = await makeCsr(generateP256());
+const good = makeCsr(generateP256());
 
 type Extras = Partial<Parameters<typeof Pkcs10CertificateRequestGenerator.create>[0]>;
 
@@ -83,7 +84,7 @@ function signedByOther(der: Uint8Array, otherDer: Uint8Array): Uint8Array {
   return tlv(0x30, ...[info, algorithm, signature].map((part) => part?.raw ?? new Uint8Array(0)));
 }
 
-const other = await makeCsr(generateP256());
+const other = makeCsr(generateP256());
 const table: [string, string, Uint8Array][] = [
   ["RSA-1024", "CSR_KEY", rawCsr("rsa", { modulusLength: 1024 }, "300d06092a864886f70d01010b0500")],
   ["RSA-2048", "CSR_KEY", rawCsr("rsa", { modulusLength: 2048 }, "300d06092a864886f70d01010b0500")],
@@ -138,7 +139,15 @@ const table: [string, string, Uint8Array][] = [
 describe("certificate requests", () => {
   it("the regular request is accepted and names its key", async () => {
     const keys = generateP256();
-    expect(judgeCsr(await makeCsr(keys))).toEqual({ spkiDer: new Uint8Array(keys.spkiDer), keyHash: keys.keyHash });
+    expect(judgeCsr(makeCsr(keys))).toEqual({ spkiDer: new Uint8Array(keys.spkiDer), keyHash: keys.keyHash });
+  });
+
+  it("a peer library reads a request as it was meant, and finds it signed", async () => {
+    const keys = generateP256();
+    const csr = new Pkcs10CertificateRequest(makeCsr(keys));
+    expect(await csr.verify()).toBe(true);
+    expect([csr.subject, csr.attributes, csr.extensions]).toEqual(["", [], []]);
+    expect(Buffer.from(csr.publicKey.rawData)).toEqual(Buffer.from(keys.spkiDer));
   });
 
   it("a peer library's empty request is accepted too", async () => {
