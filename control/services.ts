@@ -23,6 +23,7 @@ import { listenerService } from "./services/listener.ts";
 import { membershipService } from "./services/membership.ts";
 import { nodeAdminService } from "./services/node.ts";
 import { organizationService } from "./services/organization.ts";
+import { policyService } from "./services/policy.ts";
 import { poolService } from "./services/pool.ts";
 import { qosService } from "./services/qos.ts";
 import { requestService } from "./services/request.ts";
@@ -65,6 +66,7 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     nodeAdmin: nodeAdminService(deps),
     membership: membershipService(deps),
     organization: organizationService(deps),
+    policy: policyService(deps),
     pool: poolService(deps),
     qos: qosService(deps),
     routeIntent: routeIntentService(deps),

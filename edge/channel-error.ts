@@ -25,6 +25,7 @@ const ends: Readonly<Record<Exclude<keyof typeof ChannelEnd, number>, readonly [
   MESSAGE_TRUNCATED: ["data_loss", "a side ended in the middle of a message"],
   LEASE_HELD: ["failed_precondition", "the resource is exclusive and in use through another entry"],
   LEASE_UNKNOWN: ["unavailable", "the resource is exclusive, and nobody can say now who may use it"],
+  OFFLINE: ["unavailable", "the resource's offline policy ends this while control cannot be heard"],
   FENCED: ["aborted", "the exclusive right to use the resource has passed on"],
 };
 

@@ -17,7 +17,7 @@ import type { Caller, Judge } from "../rpc/caller.ts";
 import type { HealthState } from "../rpc/health.ts";
 import { createSurface, type RawRoute, type Surface } from "../rpc/surface.ts";
 import { Doors } from "./doors.ts";
-import { Hops } from "./hops.ts";
+import { Hops, type PathOffline } from "./hops.ts";
 import { LegDesk } from "./leg-desk.ts";
 import { nodeLinkHttp2 } from "./link-http2.ts";
 import { type LinkState, Links } from "./links.ts";
@@ -25,6 +25,7 @@ import { type Bind, type NodeListener, startListener } from "./listener.ts";
 import type { LegAction } from "./next-leg.ts";
 import { relayService } from "./open-path.ts";
 import type { OnPathEnd } from "./path-end.ts";
+import { OfflineDesk } from "./offline-desk.ts";
 import { createPathOpener, type PathOpener } from "./paths.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
@@ -38,6 +39,8 @@ export interface DataPlaneOptions {
   readonly ports: DataPlanePorts;
   /** Absent on a node nothing dials: it keeps reverse links. */
   readonly bind?: Bind;
+  /** What the offline policies allow; by default as the ports say. */
+  readonly offline?: PathOffline;
   /** Share of capacity in use, 0..1, as answered to probes; the path table's share counts anyway. */
   readonly load?: () => number;
   /** More services for neighbours (ChannelService/Echo). */
@@ -56,8 +59,6 @@ export interface DataPlane {
   readonly paths: PathOpener;
   readonly doors: Doors;
   readonly judge: PeerJudge;
-  /** What the offline mode allows now. */
-  newChannelsAllowed(): boolean;
   /** Brings counters that are kept by sweeps up to now. */
   refreshCounters(): void;
   status(): { readonly links: LinkState[]; readonly pathsLive: number };
@@ -78,7 +79,8 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
   const splices = new Splices({ clock, onBytes });
   const doors = new Doors({ ports, judge });
   undo.add("doors", () => doors.close());
-  const hops = new Hops(ports, judge);
+  const offline = options.offline ?? new OfflineDesk(ports);
+  const hops = new Hops(ports, judge, offline);
   undo.add("paths", () => {
     legs.dropWhere(() => true);
     hops.close();
@@ -129,7 +131,6 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     paths,
     doors,
     judge,
-    newChannelsAllowed: () => hops.offline().newChannels,
     refreshCounters: () => splices.tellBytes(),
     status: () => ({ links: links.status(), pathsLive: counters.pathsLive }),
     close: () => opened.close(),

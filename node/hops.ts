@@ -2,20 +2,19 @@
  * The paths this node takes part in, and the rules all of them live under.
  *
  * HO1. A path whose initiator, neighbour or any hop is revoked or removed is cut, at every change and on a timer.
- * HO2. When the offline mode says that nothing may stay, nothing stays.
+ * HO2. When its organization's offline policies say that a path may not stay, it does not (node/offline-desk.ts).
  * HO3. A node that drains tells every predecessor, once.
  */
 
-import { fromBinary } from "@bufbuild/protobuf";
 import { hasRole, memberById, neighbourById } from "../fabric/members.ts";
-import { type OfflineVerdict, offlineVerdict } from "../fabric/offline.ts";
-import { RevocationFeedSchema, type SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
-import { NodeRole, OfflineMode } from "../gen/weft/fabric/v1/role_pb.ts";
+import type { OfflineVerdict } from "../fabric/offline.ts";
+import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../lib/limits.ts";
 import type { Admission } from "../relay/budget.ts";
 import { type ClosingReason, HopPath } from "./hop-path.ts";
+import type { OfflineJudge } from "./offline-desk.ts";
 import type { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
@@ -29,18 +28,20 @@ export interface NewPath {
   readonly admission?: Admission;
 }
 
-const nothing: OfflineVerdict = { newChannels: false, existing: false, untilMs: 0 };
+/** What of the offline desk paths need. */
+export type PathOffline = Pick<OfflineJudge, "path" | "cutsPaths">;
 
 export class Hops {
   readonly #ports: DataPlanePorts;
   readonly #judge: PeerJudge;
+  readonly #offline: PathOffline;
   readonly #paths = new Map<HopPath, Uint8Array>();
   readonly #stops: Unsubscribe[];
-  #feedDates: { readonly feed: SignedFeed; readonly issuedMs: number } | undefined;
 
-  constructor(ports: DataPlanePorts, judge: PeerJudge) {
+  constructor(ports: DataPlanePorts, judge: PeerJudge, offline: PathOffline) {
     this.#ports = ports;
     this.#judge = judge;
+    this.#offline = offline;
     const timer = ports.clock.every(limits.rejudgeEveryMs, () => this.#tick());
     this.#stops = [
       () => timer.cancel(),
@@ -90,19 +91,9 @@ export class Hops {
     return offer.hops.flatMap((hop, at) => (at > 0 && at < offer.hops.length - 1 && used.has(hop) ? [at] : []));
   }
 
-  /** What the signed policy allows now. */
-  offline(): OfflineVerdict {
-    const { snapshot, identity, clock } = this.#ports;
-    const current = snapshot.current();
-    if (current === undefined) return nothing;
-    return offlineVerdict({
-      mode: current.offline?.mode ?? OfflineMode.UNSPECIFIED,
-      continueForMs: Number(current.offline?.continueForMs ?? 0n),
-      newestFeedMs: this.#newestFeedMs(current),
-      snapshotNotAfterMs: Number(current.notAfterMs),
-      leafNotAfterMs: identity.current().leaf.notAfterMs,
-      nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
-    });
+  /** What the signed policies allow paths of an organization now. */
+  offline(organizationId: string): OfflineVerdict {
+    return this.#offline.path(organizationId);
   }
 
   /** Cuts what may no longer be (HO1, HO2): after every change of what this node holds for true. */
@@ -125,11 +116,14 @@ export class Hops {
 
   /** What time alone can change: the offline mode, and the certificates of the connections that end here. */
   #tick(): void {
-    if (this.#paths.size === 0) return;
-    const stays = this.offline().existing;
+    // One answer per organization and pass.
+    const cuts = new Map<string, boolean>();
     for (const path of [...this.#paths.keys()]) {
-      const lost = stays ? path.guarded() : undefined;
-      if (!stays) path.end("limit");
+      const { organizationId } = path.offer;
+      const cut = cuts.get(organizationId) ?? this.#offline.cutsPaths(organizationId);
+      cuts.set(organizationId, cut);
+      const lost = cut ? undefined : path.guarded();
+      if (cut) path.end("limit");
       else if (lost !== undefined) path.revoke(lost);
     }
   }
@@ -160,16 +154,6 @@ export class Hops {
     const verdict = this.#judge.initiator(initiatorDer);
     // An expired leaf was good when the path was made; edges replace paths before that. Anything else has been taken away.
     return verdict.ok || verdict.why === "CERT_EXPIRED" ? undefined : offer.initiatorId;
-  }
-
-  #newestFeedMs(snapshot: Snapshot): number {
-    const feed = this.#ports.feed.current();
-    if (feed === undefined) return Number(snapshot.issuedAtMs);
-    if (this.#feedDates?.feed !== feed) {
-      const issuedMs = Number(fromBinary(RevocationFeedSchema, feed.payload).issuedAtMs);
-      this.#feedDates = { feed, issuedMs };
-    }
-    return this.#feedDates.issuedMs;
   }
 
   #announceDrain(): void {

@@ -3,7 +3,6 @@
 import { randomUUID } from "node:crypto";
 import { serveEcho } from "../edge/echo.ts";
 import type { TrunkRunner } from "../edge/trunk-runner.ts";
-import { offlineVerdict } from "../fabric/offline.ts";
 import { CreditPool } from "../fabric/trunk/credit.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import type { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
@@ -30,6 +29,7 @@ import { type OwnFeedStore, openFeedStore } from "./feed-store.ts";
 import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } from "./identity-store.ts";
 import { startOperatorListener } from "./listener.ts";
 import { nodeService } from "./node-service.ts";
+import { OfflineDesk } from "./offline-desk.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
@@ -37,7 +37,7 @@ import { RenewalTrigger } from "./renewal-trigger.ts";
 import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
 import { operatorPolicy } from "./rpc-policy.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
-import { type Offline, type RoleParts, type Roles, startRoles } from "./start-roles.ts";
+import { type RoleParts, type Roles, startRoles } from "./start-roles.ts";
 import { startTasks, until } from "./tasks.ts";
 import { openWorkloadHost } from "./workloads/host.ts";
 import { type Supervisor, startSupervisor } from "./workloads/supervisor.ts";
@@ -110,18 +110,6 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     counters: createNodeCounters(),
     drain: createDrainState(events, onThrow),
   };
-  const offline = (): Offline => {
-    const current = snapshot.current();
-    if (current === undefined) return { newChannels: false, existing: false };
-    return offlineVerdict({
-      mode: current.offline?.mode ?? 0,
-      continueForMs: Number(current.offline?.continueForMs ?? 0n),
-      newestFeedMs: feed.newestIssuedMs() === 0 ? Number(current.issuedAtMs) : feed.newestIssuedMs(),
-      snapshotNotAfterMs: Number(current.notAfterMs),
-      leafNotAfterMs: identity.current().leaf.notAfterMs,
-      nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
-    });
-  };
   return {
     config,
     ports,
@@ -132,8 +120,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     ceiling,
     renewal: new RenewalTrigger(clock, ports.random),
     installationSpki: installationKeySpki,
-    offline,
-    newChannels: () => offline().newChannels,
+    offline: new OfflineDesk(ports, config.stateDir),
     processPool: new CreditPool(limits.processReceivePoolBytes),
   };
 }
@@ -233,6 +220,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
   const hearing = createHearing(ports.clock);
   const session = openControlSession({ ...ports, addresses: config.control });
   undo.add("control session", () => session.close());
+  undo.add("offline desk", () => parts.offline.close());
   const roles = await startRoles(parts, { load, session, bootId }, undo);
   const workloads = startWorkloads(parts, overrides.pid, undo);
   const operatorAddress = await startOperatorPort(
@@ -246,6 +234,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
       version: overrides.version,
       rssPeakBytes: overrides.rssPeakBytes,
       controlHeardMsAgo: hearing.msAgo,
+      offline: parts.offline,
       links: () => roles.plane.links.wireStatus(),
       refreshCounters: () => roles.plane.refreshCounters(),
       listeners: () => roles.listeners.status(),

@@ -15,6 +15,7 @@ import {
 } from "../gen/weft/node/v1/node_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
+import type { OfflineView } from "./offline-desk.ts";
 import type {
   DrainState,
   FeedStore,
@@ -45,6 +46,7 @@ export interface NodeServiceDeps {
   readonly startedAtMs: number;
   readonly addresses: () => { readonly public: string; readonly operator: string };
   readonly controlHeardMsAgo: () => number | undefined;
+  readonly offline: { view(): OfflineView };
   readonly links: () => readonly LinkStatus[];
   readonly listeners: () => readonly ListenerStatus[];
   readonly trunks: () => readonly TrunkStatus[];
@@ -91,6 +93,23 @@ async function* watch(events: NodeEvents, bootId: string, signal: AbortSignal): 
   }
 }
 
+function offlineStatus({ newestFeedMs, staleMs, offline, states }: OfflineView) {
+  return {
+    newestFeedMs: BigInt(Math.floor(newestFeedMs)),
+    staleMs: BigInt(Math.floor(staleMs)),
+    offline,
+    states: states.map(({ organizationId, resourceId, mode, verdict }) => ({
+      organizationId,
+      resourceId,
+      mode,
+      newChannels: verdict.newChannels,
+      existing: verdict.existing,
+      newUntilMs: BigInt(Math.floor(verdict.newUntilMs)),
+      existingUntilMs: BigInt(Math.floor(verdict.existingUntilMs)),
+    })),
+  };
+}
+
 export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeService> {
   return {
     getStatus() {
@@ -121,6 +140,7 @@ export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeServi
         listeners: [...deps.listeners()],
         version: deps.version,
         rssPeakBytes: BigInt(deps.rssPeakBytes()),
+        offline: offlineStatus(deps.offline.view()),
         counters: create(CountersSchema, {
           bytesSpliced: BigInt(counters.bytesSpliced),
           pathsOpened: BigInt(counters.pathsOpened),

@@ -153,7 +153,7 @@ class PathSetUp {
       feed: ports.feed.position(),
       initiator: judge.initiator(request.initiatorCertificate),
       replay: this.#replay,
-      offline: hops.offline(),
+      offline: hops.offline(offer.organizationId),
       charge,
     });
   }

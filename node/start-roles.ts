@@ -3,7 +3,6 @@
 import type { TLSSocket } from "node:tls";
 import { serveEcho } from "../edge/echo.ts";
 import { hasRole } from "../fabric/members.ts";
-import type { OfflineVerdict } from "../fabric/offline.ts";
 import type { CreditPool } from "../fabric/trunk/credit.ts";
 import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
@@ -19,6 +18,7 @@ import type { CeilingJudge } from "./ceiling.ts";
 import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
 import { type DataPlane, startDataPlane } from "./data-plane.ts";
+import type { OfflineDesk } from "./offline-desk.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { serveAccess } from "./roles/access-service.ts";
@@ -40,11 +40,8 @@ export interface RoleParts {
   readonly processPool: CreditPool;
   /** The pinned installation key, SPKI DER. */
   readonly installationSpki: Uint8Array;
-  readonly offline: () => Offline;
-  readonly newChannels: () => boolean;
+  readonly offline: OfflineDesk;
 }
-
-export type Offline = Pick<OfflineVerdict, "newChannels" | "existing">;
 
 /** What the roles are given of the running process beside their parts. */
 export interface RoleHost {
@@ -63,14 +60,14 @@ export interface Roles {
 }
 
 /** The surface entries show to clients. */
-function clientSurface(parts: RoleParts, entry: EntryRole, deps: Omit<PathServiceDeps, "ports" | "offline">): Surface {
-  const { ports, offline } = parts;
+function clientSurface(parts: RoleParts, entry: EntryRole, deps: Pick<PathServiceDeps, "paths" | "routes" | "contracts">): Surface {
+  const { ports, offline, installationSpki } = parts;
   const judge = new PeerJudge(ports);
   const rejudge: Judge = (socket, caller) =>
     judge.admit(socket, { kind: "client" }, { arrivedBy: "client-name", source: caller.sourceAddress });
   return createSurface({
     arrivedBy: "client-name",
-    routes: (router) => void router.service(PathService, pathService({ ports, offline, ...deps })),
+    routes: (router) => void router.service(PathService, pathService({ ports, offline, installationSpki, ...deps })),
     raw: [{ method: AccessService.method.connect, handle: serveAccess(ports, entry) }],
     policy: clientEntryPolicy,
     judge: rejudge,
@@ -131,7 +128,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     ports,
     ceiling: parts.ceiling,
     processPool: parts.processPool,
-    newChannels: parts.newChannels,
+    offline: parts.offline,
     contracts,
     fences: fences.judge,
   });
@@ -147,7 +144,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     ports,
     routes,
     processPool: parts.processPool,
-    newChannels: parts.newChannels,
+    offline: parts.offline,
     contracts,
     exclusive,
     paths: {
@@ -160,6 +157,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     ports,
     ...(config.dialOutOnly ? {} : { bind: { host: config.publicHost, port: config.publicPort } }),
     load: host.load,
+    offline: parts.offline,
     linkRaw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
     onPathEnd: (end) => egress.onPathEnd(end),
     onClient: (socket: TLSSocket, _raw, caller) => {

@@ -24,6 +24,7 @@ import { LeaseAdminService } from "../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
+import { PolicyService } from "../gen/weft/admin/v1/policy_pb.ts";
 import { PoolService } from "../gen/weft/admin/v1/pool_pb.ts";
 import { QosService } from "../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../gen/weft/admin/v1/request_pb.ts";
@@ -70,6 +71,7 @@ const services: Record<keyof ControlServices, DescService> = {
   nodeAdmin: NodeAdminService,
   membership: MembershipService,
   organization: OrganizationService,
+  policy: PolicyService,
   pool: PoolService,
   qos: QosService,
   routeIntent: RouteIntentService,
@@ -100,6 +102,7 @@ const expectedOf = (method: DescMethod): readonly string[] => {
     case "control.v1.ControlService/WatchSnapshot":
     case "control.v1.ControlService/ReportWorkloads":
     case "control.v1.ControlService/ReturnFeeds":
+    case "control.v1.ControlService/ReportSnapshotFork":
     case "heartbeat.v1.HeartbeatService/Beat":
     case "lease.v1.LeaseService/Acquire":
     case "lease.v1.LeaseService/Renew":
@@ -163,6 +166,7 @@ describe("LAW-C1 the table, as everybody through every door", () => {
       (caller) => every.filter((method) => decide(controlPolicy[rpcName(method)], caller).allowed).map(rpcName),
     );
     expect(open.filter((name) => name.startsWith("weft.")).sort()).toEqual([
+      "weft.control.v1.ControlService/ReportSnapshotFork",
       "weft.control.v1.ControlService/ReturnFeeds",
       "weft.control.v1.ControlService/WatchSnapshot",
       "weft.enrollment.v1.EnrollmentService/Enroll",

@@ -20,6 +20,7 @@ import { publishedMeasurements } from "../store/links.ts";
 import { listListeners } from "../store/listeners.ts";
 import { listMemberships } from "../store/memberships.ts";
 import { listNodes, type NodeRow } from "../store/nodes.ts";
+import { listOfflinePolicies } from "../store/offline-policies.ts";
 import { listPools } from "../store/pools.ts";
 import { listQosPolicies } from "../store/qos-policies.ts";
 import { listResources, type ResourceRow } from "../store/resources.ts";
@@ -85,7 +86,11 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
     version: BigInt(frame.version),
     auditHead: { seq: BigInt(head.seq), hash: head.hash },
     bundle,
-    offline: { mode: offlineModes.value(frame.offlineMode), continueForMs: frame.continueForMs },
+    offline: (await listOfflinePolicies(tx, seal, clusterId)).map((row) => ({
+      organizationId: row.organizationId,
+      resourceId: row.resourceId,
+      terms: { mode: offlineModes.value(row.mode), continueForMs: row.continueForMs, graceMs: row.graceMs },
+    })),
     nodes,
     links,
     pools: (await listPools(tx, seal, clusterId)).map(({ id, name, organizationId, nodeIds }) => ({

@@ -32,6 +32,7 @@ const keyFields: Readonly<Record<string, readonly number[]>> = {
   listener: [0],
   qos_policy: [0],
   route_intent: [0],
+  offline_policy: [0],
   snapshot_payload: [0, 1, 2, 3],
   join_token: [0],
   service_lease: [0],

@@ -25,6 +25,7 @@ import { sweepServiceLeases } from "../store/service-leases.ts";
 import { bumpSnapshot, refreshAgedSnapshots, sweepPayloads } from "../store/snapshots.ts";
 import type { Sql, Tx } from "../store/sql.ts";
 import { measurementChanges } from "./measurements.ts";
+import { sweepSnapshotEvidence } from "./snapshot-evidence.ts";
 
 export interface UpkeepDeps {
   readonly sql: Sql;
@@ -93,6 +94,7 @@ export async function sweep({ sql, hints }: Pick<UpkeepDeps, "sql" | "hints">): 
   await sql.tx((tx) => dropExpiredIntents(tx, hints));
   await sweepServiceLeases(sql);
   await sweepPayloads(sql);
+  await sweepSnapshotEvidence(sql);
   await sweepAlerts(sql);
   // More may have come since the last time than one statement deletes.
   for (let round = 0; round < SWEEP_ROUNDS && (await sweepBeatLog(sql)) >= limits.sweepRowsMaxCount; round += 1);

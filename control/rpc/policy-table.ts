@@ -13,6 +13,7 @@ import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
+import { PolicyService } from "../../gen/weft/admin/v1/policy_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
@@ -71,6 +72,7 @@ export const controlPolicy: PolicyTable = {
     watchSnapshot: { ...ownNode, suspendedOk: true, heldOk: true },
     reportWorkloads: ownNode,
     returnFeeds: { ...ownNode, heldOk: true },
+    reportSnapshotFork: { ...ownNode, heldOk: true },
   }),
   ...rowsOf(HeartbeatService, { beat: { ...ownNode, heldOk: true } }),
   ...rowsOf(LeaseService, {
@@ -127,6 +129,12 @@ export const controlPolicy: PolicyTable = {
     enableMembership: operator,
   }),
   ...rowsOf(OrganizationService, { createOrganization: operator, listOrganizations: operator }),
+  ...rowsOf(PolicyService, {
+    setOfflinePolicy: operator,
+    listOfflinePolicies: operator,
+    getOfflinePolicy: operator,
+    removeOfflinePolicy: operator,
+  }),
   ...rowsOf(PoolService, { createPool: operator, listPools: operator, addPoolNode: operator }),
   ...rowsOf(QosService, { setQosPolicy: operator, listQosPolicies: operator, removeQosPolicy: operator }),
   ...rowsOf(RouteIntentService, {

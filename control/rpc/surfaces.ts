@@ -14,6 +14,7 @@ import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
+import { PolicyService } from "../../gen/weft/admin/v1/policy_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
@@ -51,6 +52,7 @@ export interface ControlServices {
   readonly nodeAdmin: ServiceImpl<typeof NodeAdminService>;
   readonly membership: ServiceImpl<typeof MembershipService>;
   readonly organization: ServiceImpl<typeof OrganizationService>;
+  readonly policy: ServiceImpl<typeof PolicyService>;
   readonly pool: ServiceImpl<typeof PoolService>;
   readonly qos: ServiceImpl<typeof QosService>;
   readonly routeIntent: ServiceImpl<typeof RouteIntentService>;
@@ -153,6 +155,7 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.service(NodeAdminService, services.nodeAdmin);
     router.service(MembershipService, services.membership);
     router.service(OrganizationService, services.organization);
+    router.service(PolicyService, services.policy);
     router.service(PoolService, services.pool);
     router.service(QosService, services.qos);
     router.service(RouteIntentService, services.routeIntent);

@@ -23,6 +23,7 @@ import type { FeedSource, IssuedFeed } from "../domain/feed.ts";
 import type { RestoreHold } from "../domain/restore-hold.ts";
 import { learnFrom } from "../domain/restore-learn.ts";
 import type { SnapshotSource } from "../domain/snapshot.ts";
+import { judgeHeld, takeFork } from "../domain/snapshot-evidence.ts";
 import { Wake } from "../domain/wake.ts";
 import { alertWorkloads } from "../domain/workload-alerts.ts";
 import { kindText } from "../domain/workload-spec.ts";
@@ -81,6 +82,12 @@ export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof Con
       });
       return { learned };
     },
+    async reportSnapshotFork({ refused, heldPayloadHash }, context) {
+      const { nodeId, clusterId } = nodeOf(callerOf(context));
+      if (refused === undefined) throw invalid("refused", "the refused snapshot is missing");
+      await takeFork(deps, { clusterId, nodeId, refused, heldPayloadHash });
+      return {};
+    },
   };
 }
 
@@ -105,6 +112,7 @@ async function* watchSnapshot(
       epoch: counter("epoch", request.epoch),
       version: counter("version", request.version),
     };
+    await judgeHeld(deps, { clusterId, nodeId }, held);
     let told: IssuedFeed | undefined;
     while (!context.signal.aborted) {
       const { status } = requireUnrevoked(await members.ask({ clusterId, nodeId }));

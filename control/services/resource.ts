@@ -8,6 +8,7 @@ import { endLeasesOf } from "../domain/lease-endings.ts";
 import { type AssuranceName, type ClassName, checkResource, type ResourceKindName } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
+import { deleteOfflinePoliciesOf } from "../store/offline-policies.ts";
 import { requireOrganization } from "../store/organizations.ts";
 import { requirePool } from "../store/pools.ts";
 import {
@@ -40,6 +41,7 @@ export function resourceService(deps: ServiceDeps): ServiceImpl<typeof ResourceS
       return await recordingRefusal(deps, entry, async () => {
         await deps.sql.tx(async (tx) => {
           if (!(await markResourceRemoved(tx, clusterId, id))) throw resourceNotFound();
+          await deleteOfflinePoliciesOf(tx, clusterId, id);
           await endLeasesOf(tx, deps, { resourceId: id }, actor);
           await bumpSnapshot(tx, deps.hints, clusterId);
           await appendAudit(tx, entry);

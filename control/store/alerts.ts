@@ -38,6 +38,9 @@ export const alertKinds = {
   "audit-gap": "warning",
   // A trust row that no control of this installation wrote (control/domain/trust-alarm.ts); object "<table>/<key>".
   "trust-row-forged": "critical",
+  // What nodes show of snapshots (control/domain/snapshot-evidence.ts); objects "signing-key/<id>" and "node/<id>".
+  "snapshot-forked": "critical",
+  "node-rolled-back": "critical",
   // A backup was restored: what nodes know and the store does not (control/domain/restore-gap.ts); object "restore/<id>".
   "restore-gap": "critical",
 } as const satisfies Readonly<Record<string, AlertSeverity>>;

@@ -30,8 +30,6 @@ export interface SnapshotFrame extends SnapshotPosition {
   readonly clusterId: string;
   readonly clusterSlug: string;
   readonly changedAtMs: number;
-  readonly offlineMode: string;
-  readonly continueForMs: number;
 }
 
 const bumpText = `
@@ -78,7 +76,7 @@ export async function snapshotFrame(q: Queryable, clusterId: string): Promise<Sn
   return one(
     await q.query<SnapshotFrame>(
       `select id as "clusterId", slug as "clusterSlug", snapshot_epoch as epoch, snapshot_version as version,
-         snapshot_changed_at_ms as "changedAtMs", offline_mode as "offlineMode", continue_for_ms as "continueForMs"
+         snapshot_changed_at_ms as "changedAtMs"
        from cluster where id = $1`,
       [clusterId],
     ),

@@ -13,6 +13,7 @@ import { type InstallationRow, macFields as installationFields } from "./install
 import { macFields as listenerFields, type NewListener } from "./listeners.ts";
 import { type MembershipRow, macFields as membershipFields } from "./memberships.ts";
 import { type NodeRow, macFields as nodeFields } from "./nodes.ts";
+import { type NewOfflinePolicy, macFields as offlineFields } from "./offline-policies.ts";
 import { type PoolNodeRow, type PoolRow, poolFields, poolNodeFields } from "./pools.ts";
 import { type NewQosPolicy, macFields as qosFields } from "./qos-policies.ts";
 import { type NewResource, macFields as resourceFields } from "./resources.ts";
@@ -51,6 +52,7 @@ export const trustTables: Readonly<Record<string, (row: Row) => readonly MacFiel
   listener: rule<NewListener>(listenerFields),
   qos_policy: rule<NewQosPolicy>(qosFields),
   route_intent: rule<NewRouteIntent>(intentFields),
+  offline_policy: rule<NewOfflinePolicy>(offlineFields),
   service_lease: rule<ServiceLeaseRow>(leaseFields),
   workload: rule<NewWorkload>(workloadFields),
   term: rule<TermRow>(termFields),

@@ -5,7 +5,6 @@ import type {
   ChannelClass,
   IntentAction,
   NodeHealth,
-  OfflineMode,
   OriginAssurance,
   ResourceKind,
   ServiceClass,
@@ -13,6 +12,7 @@ import type {
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { WorkloadSpecSchema } from "../../gen/weft/fabric/v1/workload_pb.ts";
 import type { Grant } from "../members.ts";
+import type { OfflineRule } from "../offline.ts";
 import type { EgressLocators } from "../path/handle.ts";
 
 export interface ViewAddress {
@@ -147,7 +147,8 @@ export interface ClusterView {
   readonly version: bigint;
   readonly auditHead: { readonly seq: bigint; readonly hash: Uint8Array };
   readonly bundle: TrustBundle;
-  readonly offline: { readonly mode: OfflineMode; readonly continueForMs: number };
+  /** Offline policies as set; where there is none, the default counts. */
+  readonly offline: readonly OfflineRule[];
   readonly nodes: readonly ViewNode[];
   readonly links: readonly ViewLink[];
   readonly pools: readonly ViewPool[];

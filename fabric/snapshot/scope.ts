@@ -22,6 +22,7 @@ import type {
 } from "./cluster-view.ts";
 import { directOrganizations } from "./direct.ts";
 import { scopeGraph } from "./graph.ts";
+import { clusterPolicy, pathOffline, resourceOffline } from "./offline-scope.ts";
 import { indexOf, neighboursOf } from "./view-index.ts";
 import { covers, type OrganizationScope, pathGrants, scopeOfRoles } from "./visibility.ts";
 
@@ -41,6 +42,8 @@ export const dataClasses = [
   "routeIntents",
   "workloads",
   "endedLeases",
+  "pathOffline",
+  "resourceOffline",
 ] as const;
 
 export type DataClass = (typeof dataClasses)[number];
@@ -64,8 +67,10 @@ export const classesOfRole = {
     "resourceQos",
     "routeIntents",
     "endedLeases",
+    "pathOffline",
+    "resourceOffline",
   ],
-  [NodeRole.RELAY]: ["neighbours", "members", "qos"],
+  [NodeRole.RELAY]: ["neighbours", "members", "qos", "pathOffline"],
   [NodeRole.EGRESS]: [
     "neighbours",
     "members",
@@ -76,6 +81,8 @@ export const classesOfRole = {
     "qos",
     "resourceQos",
     "endedLeases",
+    "pathOffline",
+    "resourceOffline",
   ],
   [NodeRole.RDP_WORKER]: [],
   [NodeRole.VNC_WORKER]: [],
@@ -135,7 +142,7 @@ function core({ view, node }: Subject, dates: SnapshotDates): Fields {
     notAfterMs: BigInt(Math.floor(dates.notAfterMs)),
     auditHead: { seq: view.auditHead.seq, hash: view.auditHead.hash },
     bundle: view.bundle,
-    offline: { mode: view.offline.mode, continueForMs: BigInt(view.offline.continueForMs) },
+    offline: clusterPolicy(view),
     self: {
       name: node.name,
       roles: node.roles.map(({ role, organizationId }) => ({ role, organizationId })),
@@ -266,6 +273,13 @@ const builders: Readonly<Record<DataClass, (subject: Subject) => Fields>> = {
       .filter((lease) => covers(scope("endedLeases"), lease.organizationId))
       .map(({ leaseId }) => leaseId),
   }),
+  pathOffline: ({ view, scope }) => ({
+    pathOffline: pathOffline(view, (organizationId) => covers(scope("pathOffline"), organizationId)),
+  }),
+  resourceOffline: (subject) => {
+    const known = new Set([...enteredResources(subject), ...servedResources(subject, "resourceOffline")]);
+    return { resourceOffline: resourceOffline(subject.view, (resource) => known.has(resource)) };
+  },
   workloads: (subject) => ({
     workloads: own(subject, "workloads", subject.view.workloads).map(({ nodeId: _self, ...row }) => row),
   }),

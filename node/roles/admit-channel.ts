@@ -26,8 +26,8 @@ export interface ChannelQuestion {
   /** The trunk's organization. */
   readonly organizationId: string;
   readonly draining: boolean;
-  /** What the offline mode says about new channels. */
-  readonly newChannels: boolean;
+  /** What the offline policy of a resource says about new channels to it. */
+  readonly mayOpen: (resourceId: string) => boolean;
   /** The entry the channel came by: the peer itself, or the one that opened the client's paths. Empty: several did. */
   readonly entryNodeId: string;
   /** What contracts are verified against. */
@@ -100,7 +100,7 @@ export type MayPass = () => boolean;
 
 /** What a contract is held against at the egress: its own snapshot's row, who the origin is, how the channel came. */
 export function contractQuestion(
-  { open, snapshot, organizationId, entryNodeId }: Omit<ChannelQuestion, "draining" | "newChannels" | "trust">,
+  { open, snapshot, organizationId, entryNodeId }: Omit<ChannelQuestion, "draining" | "mayOpen" | "trust">,
   target: ResourceTarget,
   channelClass: ChannelClass,
 ): ContractQuestion {
@@ -122,7 +122,6 @@ export function contractQuestion(
 export function admitChannel(question: ChannelQuestion): ChannelDecision {
   const { open, snapshot, selfNodeId, organizationId } = question;
   if (question.draining) return refuse(ChannelEnd.DRAINING, "draining");
-  if (!question.newChannels) return refuse(ChannelEnd.NOT_ALLOWED, "offline mode stops new channels");
   const roles = snapshot.self?.roles ?? [];
   if (!hasRole(roles, NodeRole.EGRESS, organizationId))
     return refuse(ChannelEnd.NOT_ALLOWED, "no egress role for this organization");
@@ -138,6 +137,8 @@ export function admitChannel(question: ChannelQuestion): ChannelDecision {
   if ((open.origin?.assurance ?? OriginAssurance.UNSPECIFIED) < target.minimumAssurance) {
     return refuse(ChannelEnd.NOT_ALLOWED, "the resource demands a surer origin");
   }
+  // Last of what is not about time: whoever may not know the resource does not learn its policy.
+  if (!question.mayOpen(target.resourceId)) return refuse(ChannelEnd.OFFLINE, "offline policy stops new channels");
   const channelClass = classFor(target, open.class);
   if (channelClass === undefined) return refuse(ChannelEnd.NOT_ALLOWED, "class not allowed");
   const verdict = judgeCarried(open.contract, contractQuestion(question, target, channelClass), question.trust);

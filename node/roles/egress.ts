@@ -20,6 +20,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { PacedLog } from "../../lib/paced-log.ts";
 import { resetSocket } from "../../lib/reset-socket.ts";
 import type { CeilingJudge } from "../ceiling.ts";
+import type { OfflineJudge } from "../offline-desk.ts";
 import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import {
@@ -41,8 +42,7 @@ export interface EgressDeps {
   readonly ports: DataPlanePorts;
   readonly ceiling: CeilingJudge;
   readonly processPool: CreditPool;
-  /** What the offline mode says about new channels right now. */
-  readonly newChannels: () => boolean;
+  readonly offline: Pick<OfflineJudge, "channel" | "hold">;
   readonly contracts: ContractDesk;
   /** Judges the fences of exclusive contracts. Absent: this egress keeps none, and takes no channel that shows one. */
   readonly fences?: FenceJudge;
@@ -109,7 +109,7 @@ function questionOf(deps: ConnectDeps, { open, trunk, end }: Offered): ChannelQu
     selfNodeId: ports.identity.current().nodeId,
     organizationId: end.offer.organizationId,
     draining: ports.drain.draining(),
-    newChannels: deps.newChannels(),
+    mayOpen: (resourceId) => deps.offline.channel(resourceId).newChannels,
     entryNodeId: peer.kind === "entry" ? peer.nodeId : deps.ways.entryOf(trunk),
     trust: deps.contracts.trust(),
   };
@@ -173,6 +173,7 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
     channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     return;
   }
+  deps.offline.hold(channel, { resourceId: decision.target.resourceId, stage: ChannelStage.EGRESS });
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   channel.once("close", onGone);

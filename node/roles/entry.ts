@@ -21,6 +21,7 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { TokenBuckets } from "../../lib/rate.ts";
+import type { OfflineJudge } from "../offline-desk.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { ContractDesk } from "./contract-desk.ts";
@@ -35,7 +36,7 @@ export interface EntryDeps {
   readonly paths: PathOpener;
   readonly routes: Routes;
   readonly processPool: CreditPool;
-  readonly newChannels: () => boolean;
+  readonly offline: Pick<OfflineJudge, "channel" | "hold">;
   readonly contracts: ContractDesk;
   /** The leases of exclusive resources. Absent: this entry holds none, and opens no such channel. */
   readonly exclusive?: ExclusiveHolds;
@@ -131,9 +132,10 @@ export class EntryRole {
     const { ports, routes } = this.#deps;
     const correlationId = randomLabel(ports.random, 16);
     if (ports.drain.draining()) throw failure(ChannelEnd.DRAINING, ChannelStage.ENTRY, correlationId);
-    if (!this.#deps.newChannels()) throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
     const resource = routes.resource(wish.resource, wish.organizationId);
     if (resource === undefined) throw failure(ChannelEnd.UNKNOWN_RESOURCE, ChannelStage.ENTRY, correlationId);
+    if (!this.#deps.offline.channel(resource.resourceId).newChannels)
+      throw failure(ChannelEnd.OFFLINE, ChannelStage.ENTRY, correlationId);
     const channelClass = wish.class === ChannelClass.UNSPECIFIED ? resource.defaultClass : wish.class;
     if (channelClass !== resource.defaultClass && !resource.allowedClasses.includes(channelClass)) {
       throw failure(ChannelEnd.NOT_ALLOWED, ChannelStage.ENTRY, correlationId);
@@ -171,6 +173,7 @@ export class EntryRole {
       try {
         const channel = await this.#pool.open({ farEdge, ...whose }, open, wish.signal);
         this.#count(channel);
+        this.#deps.offline.hold(channel, { resourceId: resource.resourceId, stage: ChannelStage.ENTRY });
         this.#keep(channel, wish, judged);
         return channel;
       } catch (thrown) {

@@ -13,7 +13,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { poolById } from "../../fabric/members.ts";
-import type { OfflineVerdict } from "../../fabric/offline.ts";
 import { askHash, type SignedAsk, verifyAsk } from "../../fabric/path/ask.ts";
 import { type EgressLocators, HANDLE_SALT_BYTES, makeHandle, readHandle } from "../../fabric/path/handle.ts";
 import {
@@ -23,6 +22,7 @@ import {
   OpenClientPathResponseSchema,
   type PathService,
 } from "../../gen/weft/access/v1/access_pb.ts";
+import { ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
@@ -30,6 +30,7 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, clientOf, kCaller } from "../../rpc/caller.ts";
 import { sharedHops } from "../ask-hop.ts";
+import type { OfflineJudge } from "../offline-desk.ts";
 import type { ClientLeg, PathEvent, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import { ClientBudget } from "./client-budget.ts";
@@ -41,8 +42,7 @@ export interface PathServiceDeps {
   readonly ports: DataPlanePorts;
   readonly routes: Routes;
   readonly paths: () => PathOpener;
-  /** What the offline mode says right now. */
-  readonly offline: () => Pick<OfflineVerdict, "newChannels" | "existing">;
+  readonly offline: Pick<OfflineJudge, "channel" | "hold">;
   readonly contracts: ContractDesk;
 }
 
@@ -140,9 +140,6 @@ class ClientPaths {
     const { ports, routes } = this.#deps;
     if (ports.drain.draining()) throw new WeftError("unavailable", "the node is draining", { detail: "DRAINING" });
     const returns = request.resumeHandle.length > 0;
-    const verdict = this.#deps.offline();
-    if (!(returns ? verdict.existing : verdict.newChannels))
-      throw new WeftError("unavailable", "the offline policy stops new channels", { detail: "OFFLINE" });
     const { clientId, clusterId } = clientOf(caller);
     const clientSpki = caller.spkiDer;
     if (clientSpki === undefined)
@@ -153,6 +150,9 @@ class ClientPaths {
     const resource = routes.resource(ask.resource, organizationId);
     if (resource === undefined)
       throw new WeftError("not_found", "there is no such resource", { detail: "UNKNOWN_RESOURCE" });
+    const verdict = this.#deps.offline.channel(resource.resourceId);
+    if (!(returns ? verdict.existing : verdict.newChannels))
+      throw new WeftError("unavailable", "the offline policy stops new channels", { detail: "OFFLINE" });
     this.#requireCover(request, resource, clientId, hexOf(ask.trunkId));
     const about = { clientId, organizationId, signed, ask, resource, signal };
     if (!returns) {
@@ -267,8 +267,11 @@ class ClientPaths {
         clientId,
         signal,
       });
+      const over = this.#keepWithin(wish, leg);
       leg.onEvent(({ kind }) => {
-        if (kind === "closing") release();
+        if (kind !== "closing") return;
+        release();
+        over();
       });
       return leg;
     } catch (thrown) {
@@ -279,6 +282,20 @@ class ClientPaths {
     } finally {
       timer.cancel();
     }
+  }
+
+  /** A client's path stays no longer than its resource's channels may. What it returns is to be called when it is over. */
+  #keepWithin({ resource }: Wish, leg: ClientLeg): () => void {
+    let onClose: (() => void) | undefined;
+    const held = {
+      destroyed: false,
+      once: (_event: "close", listener: () => void): void => {
+        onClose = listener;
+      },
+      abort: () => leg.close(),
+    };
+    this.#deps.offline.hold(held, { resourceId: resource.resourceId, stage: ChannelStage.ENTRY, isPath: true });
+    return () => onClose?.();
   }
 }
 

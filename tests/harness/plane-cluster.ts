@@ -3,7 +3,7 @@
  * made here. Snapshots and feeds are held in memory and unsigned; everything below them is the product.
  */
 
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { rootKinds } from "../../certs/bundle.ts";
 import { formatSpiffe, spiffeKinds } from "../../certs/spiffe.ts";
 import { linkServerName, nodeServerName } from "../../fabric/server-names.ts";
@@ -78,6 +78,10 @@ class HeldFeed implements FeedStore {
 
   position(): { epoch: bigint; seq: bigint } {
     return { epoch: 1n, seq: this.#seq };
+  }
+
+  newestIssuedMs(): number {
+    return this.#feed === undefined ? 0 : Number(fromBinary(RevocationFeedSchema, this.#feed.payload).issuedAtMs);
   }
 
   offer(feed: SignedFeed): "applied" | "known" | "refused" {

@@ -30,6 +30,7 @@ const stampedTables = [
   "listener",
   "qos_policy",
   "route_intent",
+  "offline_policy",
 ] as const;
 
 export interface TermFindings {

@@ -26,6 +26,7 @@ import type { Caller } from "../../rpc/caller.ts";
 import { dialPath, type EdgeListener, type Identities, listenForPaths, makeIdentities } from "../harness/edge-paths.ts";
 import { eventually } from "../harness/eventually.ts";
 import { clusterId, selfId, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
+import { offlineJudge } from "../harness/offline-judge.ts";
 
 const keys = generateP256();
 const client: Caller = {
@@ -79,7 +80,7 @@ beforeEach(async () => {
     ports: far,
     ceiling: judge,
     processPool: new CreditPool(limits.processReceivePoolBytes),
-    newChannels: () => true,
+    offline: offlineJudge(),
     contracts: new ContractDesk({ ports: far, installationSpki: new Uint8Array() }),
   });
   listener = await listenForPaths(identities, ({ tls, raw }) =>

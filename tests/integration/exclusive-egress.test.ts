@@ -31,6 +31,7 @@ import type { Caller } from "../../rpc/caller.ts";
 import { dialPath, type Identities, listenForPaths, makeIdentities } from "../harness/edge-paths.ts";
 import { eventually } from "../harness/eventually.ts";
 import { clusterId, installation, nowMs, selfId, signer, snapshotWith, testPorts } from "../unit/node/stage.ts";
+import { offlineJudge } from "../harness/offline-judge.ts";
 
 const { ceiling: defaults } = loadNodeConfig({ env: {}, flags: { stateDir: "s", control: "c:1" } });
 const ceiling = createCeilingJudge({ ...defaults, targets: [{ cidr: "127.0.0.1/32", fromPort: 1, toPort: 65_535 }] });
@@ -118,7 +119,7 @@ function openEgress(): void {
     ports: own,
     ceiling,
     processPool: new CreditPool(limits.processReceivePoolBytes),
-    newChannels: () => true,
+    offline: offlineJudge(),
     contracts: new ContractDesk({ ports: own, installationSpki: installation.spkiDer }),
     fences: fences.judge,
   });

@@ -50,6 +50,7 @@ const controlOperatorCalls: Readonly<Record<string, Call>> = {
   "weft.admin.v1.MembershipService": { method: "ListMemberships", body: inCluster },
   "weft.admin.v1.NodeAdminService": { method: "ListNodes", body: inCluster },
   "weft.admin.v1.OrganizationService": { method: "ListOrganizations", body: inCluster },
+  "weft.admin.v1.PolicyService": { method: "ListOfflinePolicies", body: inCluster },
   "weft.admin.v1.PoolService": { method: "ListPools", body: inCluster },
   "weft.admin.v1.QosService": { method: "ListQosPolicies", body: inCluster },
   "weft.admin.v1.RequestService": { method: "ListRequests", body: inCluster },

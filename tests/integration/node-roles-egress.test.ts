@@ -23,6 +23,7 @@ import { dialPath, type EdgeListener, type Identities, listenForPaths, makeIdent
 import { eventually } from "../harness/eventually.ts";
 import { freePort } from "../harness/loopback.ts";
 import { deskOf, selfId, signer, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
+import { offlineJudge } from "../harness/offline-judge.ts";
 
 const { ceiling: defaults } = loadNodeConfig({ env: {}, flags: { stateDir: "s", control: "c:1" } });
 const ceiling = createCeilingJudge({ ...defaults, targets: [{ cidr: "127.0.0.1/32", fromPort: 1, toPort: 65_535 }] });
@@ -110,7 +111,7 @@ beforeEach(async () => {
     ports: far,
     ceiling,
     processPool: new CreditPool(limits.processReceivePoolBytes),
-    newChannels: () => newChannels.far,
+    offline: offlineJudge(() => ({ newChannels: newChannels.far })),
     contracts: deskOf(far),
   });
   listener = await listenForPaths(identities, ({ tls, raw }) =>
@@ -147,7 +148,7 @@ beforeEach(async () => {
     routes,
     paths,
     processPool: new CreditPool(limits.processReceivePoolBytes),
-    newChannels: () => newChannels.near,
+    offline: offlineJudge(() => ({ newChannels: newChannels.near })),
     contracts: deskOf(near),
   });
 });
@@ -235,7 +236,7 @@ describe("the entry refuses at once", () => {
 
   it("while it drains, and while the offline mode says so", async () => {
     newChannels.near = false;
-    expect(await failureOf(entry.open(wish()))).toEqual({ detail: "NOT_ALLOWED", stage: "ENTRY" });
+    expect(await failureOf(entry.open(wish()))).toEqual({ detail: "OFFLINE", stage: "ENTRY" });
     near.drain.set(true);
     expect(await failureOf(entry.open(wish()))).toEqual({ detail: "DRAINING", stage: "ENTRY" });
     expect(asked).toEqual([]);
@@ -269,7 +270,7 @@ describe("the egress decides for itself", () => {
   it("about new channels on a trunk that lives, when its offline mode stops them", async () => {
     const before = await opened();
     newChannels.far = false;
-    expect(await failureOf(opened())).toEqual({ detail: "NOT_ALLOWED", stage: "EGRESS" });
+    expect(await failureOf(opened())).toEqual({ detail: "OFFLINE", stage: "EGRESS" });
     expect(before.destroyed).toBe(false);
     before.destroy();
   });

@@ -35,6 +35,7 @@ import { SimLoop, SimProcess } from "./loop.ts";
 import { Net } from "./net.ts";
 import { SimOpener } from "./opening.ts";
 import { watch } from "./probes.ts";
+import { offlineJudge } from "../harness/offline-judge.ts";
 
 /** What a world is made of. */
 export interface Shape {
@@ -113,7 +114,7 @@ export class World {
       paths: this.opener as unknown as PathOpener,
       routes: this.routes,
       processPool: new CreditPool(limits.processReceivePoolBytes),
-      newChannels: () => true,
+      offline: offlineJudge(),
       contracts: new ContractDesk({ ports, installationSpki: new Uint8Array() }),
     });
     this.acceptor = new TrunkAcceptor<string>({

@@ -13,6 +13,7 @@ import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
+import { PolicyService } from "../../gen/weft/admin/v1/policy_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
@@ -28,6 +29,7 @@ import {
   IntentAction,
   NodeCapability,
   NodeRole,
+  OfflineMode,
   ResourceKind,
 } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WorkloadKind } from "../../gen/weft/fabric/v1/workload_pb.ts";
@@ -186,6 +188,19 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
     call: ({ operator, clusterId, ids }) =>
       operator(ListenerService).removeListener({ clusterId, listenerId: ids.get("listener") ?? "" }),
     ...{ action: "listener.removed", object: "listener/", organization: true, before: true },
+  },
+  "weft.admin.v1.PolicyService/SetOfflinePolicy": {
+    async call({ operator, clusterId, ids }) {
+      const policy = { mode: OfflineMode.FAIL_CLOSED };
+      const { rule } = await operator(PolicyService).setOfflinePolicy({ clusterId, policy });
+      ids.set("offline", rule?.id ?? "");
+    },
+    ...{ action: "offline-policy.set", object: "offline-policy/", after: true },
+  },
+  "weft.admin.v1.PolicyService/RemoveOfflinePolicy": {
+    call: ({ operator, clusterId, ids }) =>
+      operator(PolicyService).removeOfflinePolicy({ clusterId, ruleId: ids.get("offline") ?? "" }),
+    ...{ action: "offline-policy.removed", object: "offline-policy/", before: true },
   },
   "weft.admin.v1.QosService/SetQosPolicy": {
     async call({ operator, clusterId, ids }) {
@@ -373,6 +388,8 @@ export const unaudited: Readonly<Record<string, string>> = {
     "hands out what was approved; a leaf issued anew is certificate.issued",
   "weft.enrollment.v1.EnrollmentService/Recover":
     "certificate.issued, in tests/stores/renewal.test.ts: it needs an expired leaf",
+  "weft.control.v1.ControlService/ReportSnapshotFork":
+    "evidence that is verified first; what it opens is an alert, recorded as snapshot.forked",
   "weft.control.v1.ControlService/ReturnFeeds":
     "after a restore only: restore.learned, in tests/stores/restore-*.test.ts",
   "weft.admin.v1.StoreService/AcceptRestore":

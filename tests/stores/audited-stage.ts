@@ -18,6 +18,7 @@ import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
 import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
+import { PolicyService } from "../../gen/weft/admin/v1/policy_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
 import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
@@ -53,6 +54,7 @@ const descriptions: Record<keyof ControlServices, DescService> = {
   membership: MembershipService,
   nodeAdmin: NodeAdminService,
   organization: OrganizationService,
+  policy: PolicyService,
   pool: PoolService,
   qos: QosService,
   request: RequestService,

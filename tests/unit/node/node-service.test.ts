@@ -2,6 +2,7 @@ import { createContextValues, type HandlerContext } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import type { WatchEventsResponse } from "../../../gen/weft/node/v1/node_pb.ts";
 import { type NodeServiceDeps, nodeService } from "../../../node/node-service.ts";
+import { OfflineDesk } from "../../../node/offline-desk.ts";
 import { until } from "../../../node/tasks.ts";
 import { detailOf } from "../fabric/snapshot/stage.ts";
 import { selfId, snapshotWith, testPorts } from "./stage.ts";
@@ -16,6 +17,7 @@ function stage(over: Partial<NodeServiceDeps> = {}) {
     startedAtMs: 1,
     addresses: () => ({ public: "127.0.0.1:1", operator: "127.0.0.1:2" }),
     controlHeardMsAgo: () => undefined,
+    offline: new OfflineDesk(ports),
     links: () => [],
     listeners: () => [],
     trunks: () => [],

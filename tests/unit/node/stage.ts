@@ -153,6 +153,7 @@ export function testPorts(snapshot?: Snapshot): TestPorts {
     feed: {
       current: () => undefined,
       position: () => ({ epoch: 1n, seq: 7n }),
+      newestIssuedMs: () => 0,
       offer: () => "known",
       isRevoked: (subject) => ports.revoked(subject),
       onChange: (listener) => feeds.add(listener),

@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/control/v1/control.proto.
  */
 export const file_weft_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQi6QEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKgoEa2luZBgGIAEoDjIcLndlZnQuZmFicmljLnYxLldvcmtsb2FkS2luZBIQCghyZXN0YXJ0cxgHIAEoBBITCgtmaW5nZXJwcmludBgIIAEoCSIZChdSZXBvcnRXb3JrbG9hZHNSZXNwb25zZSKgAQoSUmV0dXJuRmVlZHNSZXF1ZXN0EikKBWZlZWRzGAEgAygLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZBItCgphdWRpdF9oZWFkGAIgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQiJgoTUmV0dXJuRmVlZHNSZXNwb25zZRIPCgdsZWFybmVkGAEgASgNKpMCCg1Xb3JrbG9hZFN0YXRlEh4KGldPUktMT0FEX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWV09SS0xPQURfU1RBVEVfUlVOTklORxABEhoKFldPUktMT0FEX1NUQVRFX1NUT1BQRUQQAhIbChdXT1JLTE9BRF9TVEFURV9ERUdSQURFRBADEhkKFVdPUktMT0FEX1NUQVRFX0ZBSUxFRBAEEhsKF1dPUktMT0FEX1NUQVRFX1NUQVJUSU5HEAUSHAoYV09SS0xPQURfU1RBVEVfVU5IRUFMVEhZEAYSGgoWV09SS0xPQURfU1RBVEVfQkFDS09GRhAHEhsKF1dPUktMT0FEX1NUQVRFX1NUT1BQSU5HEAgysgIKDkNvbnRyb2xTZXJ2aWNlEmAKDVdhdGNoU25hcHNob3QSJS53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlcXVlc3QaJi53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlc3BvbnNlMAESZAoPUmVwb3J0V29ya2xvYWRzEicud2VmdC5jb250cm9sLnYxLlJlcG9ydFdvcmtsb2Fkc1JlcXVlc3QaKC53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0V29ya2xvYWRzUmVzcG9uc2USWAoLUmV0dXJuRmVlZHMSIy53ZWZ0LmNvbnRyb2wudjEuUmV0dXJuRmVlZHNSZXF1ZXN0GiQud2VmdC5jb250cm9sLnYxLlJldHVybkZlZWRzUmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
+  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQi6QEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKgoEa2luZBgGIAEoDjIcLndlZnQuZmFicmljLnYxLldvcmtsb2FkS2luZBIQCghyZXN0YXJ0cxgHIAEoBBITCgtmaW5nZXJwcmludBgIIAEoCSIZChdSZXBvcnRXb3JrbG9hZHNSZXNwb25zZSKgAQoSUmV0dXJuRmVlZHNSZXF1ZXN0EikKBWZlZWRzGAEgAygLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZBItCgphdWRpdF9oZWFkGAIgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQiJgoTUmV0dXJuRmVlZHNSZXNwb25zZRIPCgdsZWFybmVkGAEgASgNImkKGVJlcG9ydFNuYXBzaG90Rm9ya1JlcXVlc3QSMQoHcmVmdXNlZBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGUSGQoRaGVsZF9wYXlsb2FkX2hhc2gYAiABKAwiHAoaUmVwb3J0U25hcHNob3RGb3JrUmVzcG9uc2UqkwIKDVdvcmtsb2FkU3RhdGUSHgoaV09SS0xPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZXT1JLTE9BRF9TVEFURV9SVU5OSU5HEAESGgoWV09SS0xPQURfU1RBVEVfU1RPUFBFRBACEhsKF1dPUktMT0FEX1NUQVRFX0RFR1JBREVEEAMSGQoVV09SS0xPQURfU1RBVEVfRkFJTEVEEAQSGwoXV09SS0xPQURfU1RBVEVfU1RBUlRJTkcQBRIcChhXT1JLTE9BRF9TVEFURV9VTkhFQUxUSFkQBhIaChZXT1JLTE9BRF9TVEFURV9CQUNLT0ZGEAcSGwoXV09SS0xPQURfU1RBVEVfU1RPUFBJTkcQCDKhAwoOQ29udHJvbFNlcnZpY2USYAoNV2F0Y2hTbmFwc2hvdBIlLndlZnQuY29udHJvbC52MS5XYXRjaFNuYXBzaG90UmVxdWVzdBomLndlZnQuY29udHJvbC52MS5XYXRjaFNuYXBzaG90UmVzcG9uc2UwARJkCg9SZXBvcnRXb3JrbG9hZHMSJy53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0V29ya2xvYWRzUmVxdWVzdBooLndlZnQuY29udHJvbC52MS5SZXBvcnRXb3JrbG9hZHNSZXNwb25zZRJYCgtSZXR1cm5GZWVkcxIjLndlZnQuY29udHJvbC52MS5SZXR1cm5GZWVkc1JlcXVlc3QaJC53ZWZ0LmNvbnRyb2wudjEuUmV0dXJuRmVlZHNSZXNwb25zZRJtChJSZXBvcnRTbmFwc2hvdEZvcmsSKi53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0U25hcHNob3RGb3JrUmVxdWVzdBorLndlZnQuY29udHJvbC52MS5SZXBvcnRTbmFwc2hvdEZvcmtSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
 
 /**
  * @generated from message weft.control.v1.WatchSnapshotRequest
@@ -219,6 +219,47 @@ export const ReturnFeedsResponseSchema: GenMessage<ReturnFeedsResponse> = /*@__P
   messageDesc(file_weft_control_v1_control, 6);
 
 /**
+ * Evidence proves itself: control verifies the signature before it says anything.
+ *
+ * @generated from message weft.control.v1.ReportSnapshotForkRequest
+ */
+export type ReportSnapshotForkRequest = Message<"weft.control.v1.ReportSnapshotForkRequest"> & {
+  /**
+   * The one that was refused, as received.
+   *
+   * @generated from field: weft.fabric.v1.SnapshotEnvelope refused = 1;
+   */
+  refused?: SnapshotEnvelope | undefined;
+
+  /**
+   * SHA-256 of the payload the caller holds for the same place.
+   *
+   * @generated from field: bytes held_payload_hash = 2;
+   */
+  heldPayloadHash: Uint8Array;
+};
+
+/**
+ * Describes the message weft.control.v1.ReportSnapshotForkRequest.
+ * Use `create(ReportSnapshotForkRequestSchema)` to create a new message.
+ */
+export const ReportSnapshotForkRequestSchema: GenMessage<ReportSnapshotForkRequest> = /*@__PURE__*/
+  messageDesc(file_weft_control_v1_control, 7);
+
+/**
+ * @generated from message weft.control.v1.ReportSnapshotForkResponse
+ */
+export type ReportSnapshotForkResponse = Message<"weft.control.v1.ReportSnapshotForkResponse"> & {
+};
+
+/**
+ * Describes the message weft.control.v1.ReportSnapshotForkResponse.
+ * Use `create(ReportSnapshotForkResponseSchema)` to create a new message.
+ */
+export const ReportSnapshotForkResponseSchema: GenMessage<ReportSnapshotForkResponse> = /*@__PURE__*/
+  messageDesc(file_weft_control_v1_control, 8);
+
+/**
  * How a workload is doing.
  *
  * @generated from enum weft.control.v1.WorkloadState
@@ -318,6 +359,16 @@ export const ControlService: GenService<{
     methodKind: "unary";
     input: typeof ReturnFeedsRequestSchema;
     output: typeof ReturnFeedsResponseSchema;
+  },
+  /**
+   * The caller refused a snapshot of a place it holds another one of, both rightly signed. Neither is believed more.
+   *
+   * @generated from rpc weft.control.v1.ControlService.ReportSnapshotFork
+   */
+  reportSnapshotFork: {
+    methodKind: "unary";
+    input: typeof ReportSnapshotForkRequestSchema;
+    output: typeof ReportSnapshotForkResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_control_v1_control, 0);

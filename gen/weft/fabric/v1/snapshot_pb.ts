@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/fabric/v1/snapshot.proto.
  */
 export const file_weft_fabric_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEiTAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwingEKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIoCgVyb290cxgEIAMoCzIZLndlZnQuZmFicmljLnYxLlRydXN0Um9vdBIPCgd2ZXJzaW9uGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAyKwAQoTU2lnbmluZ0tleVN0YXRlbWVudBISCgpjbHVzdGVyX2lkGAEgASgJEg4KBmtleV9pZBgCIAEoCRIXCg9wdWJsaWNfa2V5X3Nwa2kYAyABKAwSLwoHcHVycG9zZRgEIAEoDjIeLndlZnQuZmFicmljLnYxLlNpZ25pbmdQdXJwb3NlEhUKDW5vdF9iZWZvcmVfbXMYBSABKAMSFAoMbm90X2FmdGVyX21zGAYgASgDIjgKEFNpZ25lZFNpZ25pbmdLZXkSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJ9ChBTbmFwc2hvdEVudmVsb3BlEg8KB3BheWxvYWQYASABKAwSDgoGa2V5X2lkGAIgASgJEhEKCXNpZ25hdHVyZRgDIAEoDBI1CgtzaWduaW5nX2tleRgEIAEoCzIgLndlZnQuZmFicmljLnYxLlNpZ25lZFNpZ25pbmdLZXkiJgoJQXVkaXRIZWFkEgsKA3NlcRgBIAEoBBIMCgRoYXNoGAIgASgMItsHCghTbmFwc2hvdBIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVlcG9jaBgFIAEoBBIPCgd2ZXJzaW9uGAYgASgEEhQKDGlzc3VlZF9hdF9tcxgHIAEoAxIUCgxub3RfYWZ0ZXJfbXMYCCABKAMSLQoKYXVkaXRfaGVhZBgJIAEoCzIZLndlZnQuZmFicmljLnYxLkF1ZGl0SGVhZBIrCgZidW5kbGUYCiABKAsyGy53ZWZ0LmZhYnJpYy52MS5UcnVzdEJ1bmRsZRIuCgdvZmZsaW5lGAsgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeRImCgRzZWxmGAwgASgLMhgud2VmdC5mYWJyaWMudjEuTm9kZVNlbGYSLQoKbmVpZ2hib3VycxgNIAMoCzIZLndlZnQuZmFicmljLnYxLk5laWdoYm91chInCgdtZW1iZXJzGA4gAygLMhYud2VmdC5mYWJyaWMudjEuTWVtYmVyEikKBWdyYXBoGA8gASgLMhoud2VmdC5mYWJyaWMudjEuUm91dGVHcmFwaBI2Cg9yZXNvdXJjZV9yb3V0ZXMYECADKAsyHS53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVJvdXRlEisKCWxpc3RlbmVycxgRIAMoCzIYLndlZnQuZmFicmljLnYxLkxpc3RlbmVyEjgKEHJlc291cmNlX3RhcmdldHMYEiADKAsyHi53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVRhcmdldBIsCgdjbGllbnRzGBMgAygLMhsud2VmdC5mYWJyaWMudjEuQ2xpZW50R3JhbnQSNgoPbGlzdGVuZXJfZ3JhbnRzGBQgAygLMh0ud2VmdC5mYWJyaWMudjEuTGlzdGVuZXJHcmFudBIjCgVwb29scxgVIAMoCzIULndlZnQuZmFicmljLnYxLlBvb2wSJgoDcW9zGBYgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5Ei8KDHJlc291cmNlX3FvcxgXIAMoCzIZLndlZnQuZmFicmljLnYxLlFvc1BvbGljeRIyCg1yb3V0ZV9pbnRlbnRzGBggAygLMhsud2VmdC5mYWJyaWMudjEuUm91dGVJbnRlbnQSFwoPZW5kZWRfbGVhc2VfaWRzGCAgAygJEisKCXdvcmtsb2FkcxgeIAMoCzIYLndlZnQuZmFicmljLnYxLldvcmtsb2FkIlMKDU9mZmxpbmVQb2xpY3kSKQoEbW9kZRgBIAEoDjIbLndlZnQuZmFicmljLnYxLk9mZmxpbmVNb2RlEhcKD2NvbnRpbnVlX2Zvcl9tcxgCIAEoAyKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIu4BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCBIfChdkaXJlY3Rfb3JnYW5pemF0aW9uX2lkcxgJIAMoCSJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKZAwoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USMwoNc2VydmljZV9jbGFzcxgJIAEoDjIcLndlZnQuZmFicmljLnYxLlNlcnZpY2VDbGFzcxIaChJleGNsdXNpdmVfbGVhc2VfbXMYCiABKAMSFgoOcmVxdWlyZXNfbGVhc2UYCyABKAgi9QMKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJEhoKEmV4Y2x1c2l2ZV9sZWFzZV9tcxgMIAEoAxIqCgtsZWFzdF9mZW5jZRgNIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlEhYKDnJlcXVpcmVzX2xlYXNlGA4gASgIEjMKDXNlcnZpY2VfY2xhc3MYDyABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MinAEKCExpc3RlbmVyEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkSEQoJYmluZF9ob3N0GAUgASgJEhEKCWJpbmRfcG9ydBgGIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYByADKAkiawoNTGlzdGVuZXJHcmFudBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1lbnRyeV9ub2RlX2lkGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJIjkKC0NsaWVudEdyYW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkihgEKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkSLQoIbG9jYXRvcnMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Qb29sTG9jYXRvciJWCgtQb29sTG9jYXRvchIWCg5lZ3Jlc3Nfbm9kZV9pZBgBIAEoCRIQCghwcmV2aW91cxgCIAEoDBIPCgdjdXJyZW50GAMgASgMEgwKBG5leHQYBCABKAwirAEKCVFvc1BvbGljeRIrCgVjbGFzcxgBIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghwcmlvcml0eRgCIAEoDRIdChVyYXRlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSEwoLYnVyc3RfYnl0ZXMYBCABKAQSFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJIqACCgtSb3V0ZUludGVudBIRCglpbnRlbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFgoOc291cmNlX25vZGVfaWQYBCABKAkSDwoHcG9vbF9pZBgFIAEoCRITCgtyZXNvdXJjZV9pZBgGIAEoCRIzCg1zZXJ2aWNlX2NsYXNzGAcgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzEiwKBmFjdGlvbhgIIAEoDjIcLndlZnQuZmFicmljLnYxLkludGVudEFjdGlvbhIPCgdub2RlX2lkGAkgASgJEg4KBnJlZ2lvbhgKIAEoCRIVCg1leHBpcmVzX2F0X21zGAsgASgDKpIBCghSb290S2luZBIZChVST09UX0tJTkRfVU5TUEVDSUZJRUQQABISCg5ST09UX0tJTkRfTk9ERRABEhUKEVJPT1RfS0lORF9DT05UUk9MEAISFAoQUk9PVF9LSU5EX0NMSUVOVBADEhIKDlJPT1RfS0lORF9QT09MEAQSFgoSUk9PVF9LSU5EX09QRVJBVE9SEAUqhwEKDlNpZ25pbmdQdXJwb3NlEh8KG1NJR05JTkdfUFVSUE9TRV9VTlNQRUNJRklFRBAAEhwKGFNJR05JTkdfUFVSUE9TRV9TTkFQU0hPVBABEhgKFFNJR05JTkdfUFVSUE9TRV9GRUVEEAISHAoYU0lHTklOR19QVVJQT1NFX0NPTlRSQUNUEANiBnByb3RvMw", [file_weft_fabric_v1_role, file_weft_fabric_v1_workload]);
+  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEiTAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwingEKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIoCgVyb290cxgEIAMoCzIZLndlZnQuZmFicmljLnYxLlRydXN0Um9vdBIPCgd2ZXJzaW9uGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAyKwAQoTU2lnbmluZ0tleVN0YXRlbWVudBISCgpjbHVzdGVyX2lkGAEgASgJEg4KBmtleV9pZBgCIAEoCRIXCg9wdWJsaWNfa2V5X3Nwa2kYAyABKAwSLwoHcHVycG9zZRgEIAEoDjIeLndlZnQuZmFicmljLnYxLlNpZ25pbmdQdXJwb3NlEhUKDW5vdF9iZWZvcmVfbXMYBSABKAMSFAoMbm90X2FmdGVyX21zGAYgASgDIjgKEFNpZ25lZFNpZ25pbmdLZXkSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJ9ChBTbmFwc2hvdEVudmVsb3BlEg8KB3BheWxvYWQYASABKAwSDgoGa2V5X2lkGAIgASgJEhEKCXNpZ25hdHVyZRgDIAEoDBI1CgtzaWduaW5nX2tleRgEIAEoCzIgLndlZnQuZmFicmljLnYxLlNpZ25lZFNpZ25pbmdLZXkiJgoJQXVkaXRIZWFkEgsKA3NlcRgBIAEoBBIMCgRoYXNoGAIgASgMIskICghTbmFwc2hvdBIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVlcG9jaBgFIAEoBBIPCgd2ZXJzaW9uGAYgASgEEhQKDGlzc3VlZF9hdF9tcxgHIAEoAxIUCgxub3RfYWZ0ZXJfbXMYCCABKAMSLQoKYXVkaXRfaGVhZBgJIAEoCzIZLndlZnQuZmFicmljLnYxLkF1ZGl0SGVhZBIrCgZidW5kbGUYCiABKAsyGy53ZWZ0LmZhYnJpYy52MS5UcnVzdEJ1bmRsZRIuCgdvZmZsaW5lGAsgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeRImCgRzZWxmGAwgASgLMhgud2VmdC5mYWJyaWMudjEuTm9kZVNlbGYSLQoKbmVpZ2hib3VycxgNIAMoCzIZLndlZnQuZmFicmljLnYxLk5laWdoYm91chInCgdtZW1iZXJzGA4gAygLMhYud2VmdC5mYWJyaWMudjEuTWVtYmVyEikKBWdyYXBoGA8gASgLMhoud2VmdC5mYWJyaWMudjEuUm91dGVHcmFwaBI2Cg9yZXNvdXJjZV9yb3V0ZXMYECADKAsyHS53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVJvdXRlEisKCWxpc3RlbmVycxgRIAMoCzIYLndlZnQuZmFicmljLnYxLkxpc3RlbmVyEjgKEHJlc291cmNlX3RhcmdldHMYEiADKAsyHi53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVRhcmdldBIsCgdjbGllbnRzGBMgAygLMhsud2VmdC5mYWJyaWMudjEuQ2xpZW50R3JhbnQSNgoPbGlzdGVuZXJfZ3JhbnRzGBQgAygLMh0ud2VmdC5mYWJyaWMudjEuTGlzdGVuZXJHcmFudBIjCgVwb29scxgVIAMoCzIULndlZnQuZmFicmljLnYxLlBvb2wSJgoDcW9zGBYgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5Ei8KDHJlc291cmNlX3FvcxgXIAMoCzIZLndlZnQuZmFicmljLnYxLlFvc1BvbGljeRIyCg1yb3V0ZV9pbnRlbnRzGBggAygLMhsud2VmdC5mYWJyaWMudjEuUm91dGVJbnRlbnQSFwoPZW5kZWRfbGVhc2VfaWRzGCAgAygJEisKCXdvcmtsb2FkcxgeIAMoCzIYLndlZnQuZmFicmljLnYxLldvcmtsb2FkEjEKDHBhdGhfb2ZmbGluZRghIAMoCzIbLndlZnQuZmFicmljLnYxLlBhdGhPZmZsaW5lEjkKEHJlc291cmNlX29mZmxpbmUYIiADKAsyHy53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZU9mZmxpbmUiZQoNT2ZmbGluZVBvbGljeRIpCgRtb2RlGAEgASgOMhsud2VmdC5mYWJyaWMudjEuT2ZmbGluZU1vZGUSFwoPY29udGludWVfZm9yX21zGAIgASgDEhAKCGdyYWNlX21zGAMgASgDIlMKC1BhdGhPZmZsaW5lEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRISCgpuZXdfZm9yX21zGAIgASgDEhcKD2V4aXN0aW5nX2Zvcl9tcxgDIAEoAyJVCg9SZXNvdXJjZU9mZmxpbmUSEwoLcmVzb3VyY2VfaWQYASABKAkSLQoGcG9saWN5GAIgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeSKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIu4BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCBIfChdkaXJlY3Rfb3JnYW5pemF0aW9uX2lkcxgJIAMoCSJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKZAwoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USMwoNc2VydmljZV9jbGFzcxgJIAEoDjIcLndlZnQuZmFicmljLnYxLlNlcnZpY2VDbGFzcxIaChJleGNsdXNpdmVfbGVhc2VfbXMYCiABKAMSFgoOcmVxdWlyZXNfbGVhc2UYCyABKAgi9QMKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJEhoKEmV4Y2x1c2l2ZV9sZWFzZV9tcxgMIAEoAxIqCgtsZWFzdF9mZW5jZRgNIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlEhYKDnJlcXVpcmVzX2xlYXNlGA4gASgIEjMKDXNlcnZpY2VfY2xhc3MYDyABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MinAEKCExpc3RlbmVyEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkSEQoJYmluZF9ob3N0GAUgASgJEhEKCWJpbmRfcG9ydBgGIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYByADKAkiawoNTGlzdGVuZXJHcmFudBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1lbnRyeV9ub2RlX2lkGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJIjkKC0NsaWVudEdyYW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkihgEKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkSLQoIbG9jYXRvcnMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Qb29sTG9jYXRvciJWCgtQb29sTG9jYXRvchIWCg5lZ3Jlc3Nfbm9kZV9pZBgBIAEoCRIQCghwcmV2aW91cxgCIAEoDBIPCgdjdXJyZW50GAMgASgMEgwKBG5leHQYBCABKAwirAEKCVFvc1BvbGljeRIrCgVjbGFzcxgBIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghwcmlvcml0eRgCIAEoDRIdChVyYXRlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSEwoLYnVyc3RfYnl0ZXMYBCABKAQSFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJIqACCgtSb3V0ZUludGVudBIRCglpbnRlbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFgoOc291cmNlX25vZGVfaWQYBCABKAkSDwoHcG9vbF9pZBgFIAEoCRITCgtyZXNvdXJjZV9pZBgGIAEoCRIzCg1zZXJ2aWNlX2NsYXNzGAcgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzEiwKBmFjdGlvbhgIIAEoDjIcLndlZnQuZmFicmljLnYxLkludGVudEFjdGlvbhIPCgdub2RlX2lkGAkgASgJEg4KBnJlZ2lvbhgKIAEoCRIVCg1leHBpcmVzX2F0X21zGAsgASgDKpIBCghSb290S2luZBIZChVST09UX0tJTkRfVU5TUEVDSUZJRUQQABISCg5ST09UX0tJTkRfTk9ERRABEhUKEVJPT1RfS0lORF9DT05UUk9MEAISFAoQUk9PVF9LSU5EX0NMSUVOVBADEhIKDlJPT1RfS0lORF9QT09MEAQSFgoSUk9PVF9LSU5EX09QRVJBVE9SEAUqhwEKDlNpZ25pbmdQdXJwb3NlEh8KG1NJR05JTkdfUFVSUE9TRV9VTlNQRUNJRklFRBAAEhwKGFNJR05JTkdfUFVSUE9TRV9TTkFQU0hPVBABEhgKFFNJR05JTkdfUFVSUE9TRV9GRUVEEAISHAoYU0lHTklOR19QVVJQT1NFX0NPTlRSQUNUEANiBnByb3RvMw", [file_weft_fabric_v1_role, file_weft_fabric_v1_workload]);
 
 /**
  * A root certificate. Several of one kind exist only while one replaces another.
@@ -386,6 +386,20 @@ export type Snapshot = Message<"weft.fabric.v1.Snapshot"> & {
    * @generated from field: repeated weft.fabric.v1.Workload workloads = 30;
    */
   workloads: Workload[];
+
+  /**
+   * Relays, entries and egresses: organizations whose paths keep other bounds than `offline` says.
+   *
+   * @generated from field: repeated weft.fabric.v1.PathOffline path_offline = 33;
+   */
+  pathOffline: PathOffline[];
+
+  /**
+   * Entries and egresses: resources they know whose channels keep another policy than `offline`.
+   *
+   * @generated from field: repeated weft.fabric.v1.ResourceOffline resource_offline = 34;
+   */
+  resourceOffline: ResourceOffline[];
 };
 
 /**
@@ -396,6 +410,8 @@ export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
   messageDesc(file_weft_fabric_v1_snapshot, 6);
 
 /**
+ * What goes on while control cannot be heard. Counted from the newest revocation feed; nothing outlives leaf and snapshot.
+ *
  * @generated from message weft.fabric.v1.OfflinePolicy
  */
 export type OfflinePolicy = Message<"weft.fabric.v1.OfflinePolicy"> & {
@@ -410,6 +426,13 @@ export type OfflinePolicy = Message<"weft.fabric.v1.OfflinePolicy"> & {
    * @generated from field: int64 continue_for_ms = 2;
    */
   continueForMs: bigint;
+
+  /**
+   * For EXISTING_ONLY and FAIL_CLOSED: how old the newest feed may be. 0: 60 s.
+   *
+   * @generated from field: int64 grace_ms = 3;
+   */
+  graceMs: bigint;
 };
 
 /**
@@ -418,6 +441,61 @@ export type OfflinePolicy = Message<"weft.fabric.v1.OfflinePolicy"> & {
  */
 export const OfflinePolicySchema: GenMessage<OfflinePolicy> = /*@__PURE__*/
   messageDesc(file_weft_fabric_v1_snapshot, 7);
+
+/**
+ * How long paths of one organization go on: as long as the policy of any of its resources needs them.
+ *
+ * @generated from message weft.fabric.v1.PathOffline
+ */
+export type PathOffline = Message<"weft.fabric.v1.PathOffline"> & {
+  /**
+   * @generated from field: string organization_id = 1;
+   */
+  organizationId: string;
+
+  /**
+   * Until then new ones may be opened. Negative: to the end of leaf and snapshot.
+   *
+   * @generated from field: int64 new_for_ms = 2;
+   */
+  newForMs: bigint;
+
+  /**
+   * Until then those that are there stay, and may be replaced by others. Negative: to the end of leaf and snapshot.
+   *
+   * @generated from field: int64 existing_for_ms = 3;
+   */
+  existingForMs: bigint;
+};
+
+/**
+ * Describes the message weft.fabric.v1.PathOffline.
+ * Use `create(PathOfflineSchema)` to create a new message.
+ */
+export const PathOfflineSchema: GenMessage<PathOffline> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 8);
+
+/**
+ * @generated from message weft.fabric.v1.ResourceOffline
+ */
+export type ResourceOffline = Message<"weft.fabric.v1.ResourceOffline"> & {
+  /**
+   * @generated from field: string resource_id = 1;
+   */
+  resourceId: string;
+
+  /**
+   * @generated from field: weft.fabric.v1.OfflinePolicy policy = 2;
+   */
+  policy?: OfflinePolicy | undefined;
+};
+
+/**
+ * Describes the message weft.fabric.v1.ResourceOffline.
+ * Use `create(ResourceOfflineSchema)` to create a new message.
+ */
+export const ResourceOfflineSchema: GenMessage<ResourceOffline> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 9);
 
 /**
  * @generated from message weft.fabric.v1.NodeSelf
@@ -463,7 +541,7 @@ export type NodeSelf = Message<"weft.fabric.v1.NodeSelf"> & {
  * Use `create(NodeSelfSchema)` to create a new message.
  */
 export const NodeSelfSchema: GenMessage<NodeSelf> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 8);
+  messageDesc(file_weft_fabric_v1_snapshot, 10);
 
 /**
  * @generated from message weft.fabric.v1.Neighbour
@@ -526,7 +604,7 @@ export type Neighbour = Message<"weft.fabric.v1.Neighbour"> & {
  * Use `create(NeighbourSchema)` to create a new message.
  */
 export const NeighbourSchema: GenMessage<Neighbour> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 9);
+  messageDesc(file_weft_fabric_v1_snapshot, 11);
 
 /**
  * @generated from message weft.fabric.v1.Member
@@ -548,7 +626,7 @@ export type Member = Message<"weft.fabric.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 10);
+  messageDesc(file_weft_fabric_v1_snapshot, 12);
 
 /**
  * @generated from message weft.fabric.v1.RouteGraph
@@ -570,7 +648,7 @@ export type RouteGraph = Message<"weft.fabric.v1.RouteGraph"> & {
  * Use `create(RouteGraphSchema)` to create a new message.
  */
 export const RouteGraphSchema: GenMessage<RouteGraph> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 11);
+  messageDesc(file_weft_fabric_v1_snapshot, 13);
 
 /**
  * @generated from message weft.fabric.v1.RouteNode
@@ -621,7 +699,7 @@ export type RouteNode = Message<"weft.fabric.v1.RouteNode"> & {
  * Use `create(RouteNodeSchema)` to create a new message.
  */
 export const RouteNodeSchema: GenMessage<RouteNode> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 12);
+  messageDesc(file_weft_fabric_v1_snapshot, 14);
 
 /**
  * One direction of a link, as measured by `from_node_id`. Absent values were not measured.
@@ -686,7 +764,7 @@ export type RouteLink = Message<"weft.fabric.v1.RouteLink"> & {
  * Use `create(RouteLinkSchema)` to create a new message.
  */
 export const RouteLinkSchema: GenMessage<RouteLink> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 13);
+  messageDesc(file_weft_fabric_v1_snapshot, 15);
 
 /**
  * @generated from message weft.fabric.v1.ResourceRoute
@@ -759,7 +837,7 @@ export type ResourceRoute = Message<"weft.fabric.v1.ResourceRoute"> & {
  * Use `create(ResourceRouteSchema)` to create a new message.
  */
 export const ResourceRouteSchema: GenMessage<ResourceRoute> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 14);
+  messageDesc(file_weft_fabric_v1_snapshot, 16);
 
 /**
  * @generated from message weft.fabric.v1.ResourceTarget
@@ -858,7 +936,7 @@ export type ResourceTarget = Message<"weft.fabric.v1.ResourceTarget"> & {
  * Use `create(ResourceTargetSchema)` to create a new message.
  */
 export const ResourceTargetSchema: GenMessage<ResourceTarget> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 15);
+  messageDesc(file_weft_fabric_v1_snapshot, 17);
 
 /**
  * @generated from message weft.fabric.v1.Listener
@@ -911,7 +989,7 @@ export type Listener = Message<"weft.fabric.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 16);
+  messageDesc(file_weft_fabric_v1_snapshot, 18);
 
 /**
  * @generated from message weft.fabric.v1.ListenerGrant
@@ -943,7 +1021,7 @@ export type ListenerGrant = Message<"weft.fabric.v1.ListenerGrant"> & {
  * Use `create(ListenerGrantSchema)` to create a new message.
  */
 export const ListenerGrantSchema: GenMessage<ListenerGrant> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 17);
+  messageDesc(file_weft_fabric_v1_snapshot, 19);
 
 /**
  * @generated from message weft.fabric.v1.ClientGrant
@@ -965,7 +1043,7 @@ export type ClientGrant = Message<"weft.fabric.v1.ClientGrant"> & {
  * Use `create(ClientGrantSchema)` to create a new message.
  */
 export const ClientGrantSchema: GenMessage<ClientGrant> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 18);
+  messageDesc(file_weft_fabric_v1_snapshot, 20);
 
 /**
  * @generated from message weft.fabric.v1.Pool
@@ -1004,7 +1082,7 @@ export type Pool = Message<"weft.fabric.v1.Pool"> & {
  * Use `create(PoolSchema)` to create a new message.
  */
 export const PoolSchema: GenMessage<Pool> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 19);
+  messageDesc(file_weft_fabric_v1_snapshot, 21);
 
 /**
  * Random values that stand for one egress in one pool, the same at every entry. They change every day; the one before and
@@ -1039,7 +1117,7 @@ export type PoolLocator = Message<"weft.fabric.v1.PoolLocator"> & {
  * Use `create(PoolLocatorSchema)` to create a new message.
  */
 export const PoolLocatorSchema: GenMessage<PoolLocator> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 20);
+  messageDesc(file_weft_fabric_v1_snapshot, 22);
 
 /**
  * What a class of traffic may use. Of the policies that fit, the most specific one counts, whole: a resource's before its
@@ -1095,7 +1173,7 @@ export type QosPolicy = Message<"weft.fabric.v1.QosPolicy"> & {
  * Use `create(QosPolicySchema)` to create a new message.
  */
 export const QosPolicySchema: GenMessage<QosPolicy> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 21);
+  messageDesc(file_weft_fabric_v1_snapshot, 23);
 
 /**
  * What an operator wants of routes. It holds for the paths of an organization that lead to what it names; resources behind
@@ -1177,7 +1255,7 @@ export type RouteIntent = Message<"weft.fabric.v1.RouteIntent"> & {
  * Use `create(RouteIntentSchema)` to create a new message.
  */
 export const RouteIntentSchema: GenMessage<RouteIntent> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 22);
+  messageDesc(file_weft_fabric_v1_snapshot, 24);
 
 /**
  * A kind of peer. Each kind has a root of its own; a TLS server trusts exactly one.

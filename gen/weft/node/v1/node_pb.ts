@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { RoleGrant } from "../../fabric/v1/role_pb.ts";
+import type { OfflineMode, RoleGrant } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/node/v1/node.proto.
  */
 export const file_weft_node_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Chd3ZWZ0L25vZGUvdjEvbm9kZS5wcm90bxIMd2VmdC5ub2RlLnYxIhIKEEdldFN0YXR1c1JlcXVlc3Qi5AQKEUdldFN0YXR1c1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCwoDcGlkGAUgASgFEhUKDXN0YXJ0ZWRfYXRfbXMYBiABKAMSKAoFcm9sZXMYByADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb2xlR3JhbnQSEAoIZHJhaW5pbmcYCCABKAgSFgoOcHVibGljX2FkZHJlc3MYCSABKAkSGAoQb3BlcmF0b3JfYWRkcmVzcxgKIAEoCRIWCg5zbmFwc2hvdF9lcG9jaBgLIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAwgASgEEh0KFXNuYXBzaG90X25vdF9hZnRlcl9tcxgNIAEoAxISCgpmZWVkX2Vwb2NoGA4gASgEEhAKCGZlZWRfc2VxGA8gASgEEhkKEWxlYWZfbm90X2FmdGVyX21zGBAgASgDEiEKFGNvbnRyb2xfaGVhcmRfbXNfYWdvGBEgASgDSACIAQESJwoFbGlua3MYEiADKAsyGC53ZWZ0Lm5vZGUudjEuTGlua1N0YXR1cxIvCglsaXN0ZW5lcnMYEyADKAsyHC53ZWZ0Lm5vZGUudjEuTGlzdGVuZXJTdGF0dXMSKAoIY291bnRlcnMYFCABKAsyFi53ZWZ0Lm5vZGUudjEuQ291bnRlcnMSDwoHdmVyc2lvbhgVIAEoCRIWCg5yc3NfcGVha19ieXRlcxgWIAEoA0IXChVfY29udHJvbF9oZWFyZF9tc19hZ28ipgIKCkxpbmtTdGF0dXMSFAoMcGVlcl9ub2RlX2lkGAEgASgJEhEKCXBlZXJfbmFtZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdyZXZlcnNlGAQgASgIEhMKBnJ0dF9tcxgFIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgGIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYByABKAFIAogBARITCgt1cF9zaW5jZV9tcxgIIAEoAxIaChJsYXN0X3N1Y2Nlc3NfYXRfbXMYCSABKAMSFAoMbGFzdF9mYWlsdXJlGAogASgJEhoKEmxhc3RfZmFpbHVyZV9hdF9tcxgLIAEoA0IJCgdfcnR0X21zQgwKCl9qaXR0ZXJfbXNCDQoLX2xvc3Nfc2hhcmUilgEKDkxpc3RlbmVyU3RhdHVzEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFQoNcmVzb3VyY2VfbmFtZRgDIAEoCRIVCg1ib3VuZF9hZGRyZXNzGAQgASgJEg0KBWVycm9yGAUgASgJEhMKC2Nvbm5lY3Rpb25zGAYgASgNEg8KB3JlZnVzZWQYByABKAQioAMKCENvdW50ZXJzEhUKDWJ5dGVzX3NwbGljZWQYASABKAQSFAoMcGF0aHNfb3BlbmVkGAIgASgEEhIKCnBhdGhzX2xpdmUYAyABKAQSFgoOb2ZmZXJzX3JlZnVzZWQYBCABKAQSFQoNcGVla3NfcmVmdXNlZBgFIAEoBBIWCg50b2tlbnNfcmVmdXNlZBgGIAEoBBIXCg9jaGFubmVsc19vcGVuZWQYByABKAQSFQoNY2hhbm5lbHNfbGl2ZRgIIAEoBBITCgt0cnVua3NfbGl2ZRgJIAEoBBIaChJoYW5kc2hha2VzX3JlZnVzZWQYCiABKAQSGwoTY29ubmVjdGlvbnNfcmVmdXNlZBgLIAEoBBI/Cg1jb250cm9sX2NhbGxzGAwgAygLMigud2VmdC5ub2RlLnYxLkNvdW50ZXJzLkNvbnRyb2xDYWxsc0VudHJ5EhgKEGF0dGFjaGVzX3JlZnVzZWQYDSABKAQaMwoRQ29udHJvbENhbGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASIUChJXYXRjaEV2ZW50c1JlcXVlc3QiuwEKE1dhdGNoRXZlbnRzUmVzcG9uc2USDQoFYXRfbXMYASABKAMSDAoEa2luZBgCIAEoCRI7CgVmYWN0cxgDIAMoCzIsLndlZnQubm9kZS52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlLkZhY3RzRW50cnkSCwoDc2VxGAQgASgEEg8KB2Jvb3RfaWQYBSABKAkaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhMKEUxpc3RUcnVua3NSZXF1ZXN0Ij8KEkxpc3RUcnVua3NSZXNwb25zZRIpCgZ0cnVua3MYASADKAsyGS53ZWZ0Lm5vZGUudjEuVHJ1bmtTdGF0dXMimAIKC1RydW5rU3RhdHVzEhAKCHRydW5rX2lkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRITCgtmYXJfbm9kZV9pZBgDIAEoCRIRCglpbml0aWF0b3IYBCABKAgSMwoLYXR0YWNobWVudHMYBSADKAsyHi53ZWZ0Lm5vZGUudjEuQXR0YWNobWVudFN0YXR1cxIQCghjaGFubmVscxgGIAEoDRISCgpieXRlc19zZW50GAcgASgEEhYKDmJ5dGVzX3JlY2VpdmVkGAggASgEEhQKDHJlcGxheV9ieXRlcxgJIAEoBBITCgZydHRfbXMYCiABKAFIAIgBARINCgVtb3ZlcxgLIAEoBEIJCgdfcnR0X21zIk0KEEF0dGFjaG1lbnRTdGF0dXMSDAoEbGFuZRgBIAEoCRIOCgZhY3RpdmUYAiABKAgSDQoFcmVhZHkYAyABKAgSDAoEaG9wcxgEIAMoCSJVChVFeHBsYWluQ2hhbm5lbFJlcXVlc3QSEAoIdHJ1bmtfaWQYASABKAkSEgoKY2hhbm5lbF9pZBgCIAEoDRIWCg5jb3JyZWxhdGlvbl9pZBgDIAEoCSKiAgoWRXhwbGFpbkNoYW5uZWxSZXNwb25zZRIQCghyZXNvdXJjZRgBIAEoCRIWCg5jb3JyZWxhdGlvbl9pZBgCIAEoCRIMCgRob3BzGAMgAygJEhIKCmJ5dGVzX3NlbnQYBCABKAQSFgoOYnl0ZXNfcmVjZWl2ZWQYBSABKAQSGAoQc2VuZF9saW1pdF9ieXRlcxgGIAEoBBIZChF3cml0dGVuX3RvX3RhcmdldBgHIAEoBBINCgVzdGF0ZRgIIAEoCRIQCgh0cnVua19pZBgJIAEoCRISCgpjaGFubmVsX2lkGAogASgNEgwKBGxhbmUYCyABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAwgASgJEhMKC2Zhcl9ub2RlX2lkGA0gASgJIg4KDERyYWluUmVxdWVzdCIjCg1EcmFpblJlc3BvbnNlEhIKCnBhdGhzX2xpdmUYASABKAQiEAoOVW5kcmFpblJlcXVlc3QiEQoPVW5kcmFpblJlc3BvbnNlIhYKFExpc3RXb3JrbG9hZHNSZXF1ZXN0IkgKFUxpc3RXb3JrbG9hZHNSZXNwb25zZRIvCgl3b3JrbG9hZHMYASADKAsyHC53ZWZ0Lm5vZGUudjEuV29ya2xvYWRTdGF0dXMitAEKDldvcmtsb2FkU3RhdHVzEgwKBG5hbWUYASABKAkSDAoEa2luZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZyZWFzb24YBCABKAkSDwoHdmVyc2lvbhgFIAEoCRITCgtmaW5nZXJwcmludBgGIAEoCRILCgNwaWQYByABKAUSEAoIc2luY2VfbXMYCCABKAMSEAoIcmVzdGFydHMYCSABKAQSEAoIbGFzdF9lbmQYCiABKAkiRgoXV2F0Y2hXb3JrbG9hZExvZ1JlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVsaW5lcxgCIAEoDRIOCgZmb2xsb3cYAyABKAgiWAoYV2F0Y2hXb3JrbG9hZExvZ1Jlc3BvbnNlEiwKBWxpbmVzGAEgAygLMh0ud2VmdC5ub2RlLnYxLldvcmtsb2FkTG9nTGluZRIOCgZtaXNzZWQYAiABKAQiPgoPV29ya2xvYWRMb2dMaW5lEg0KBWF0X21zGAEgASgDEg4KBnN0cmVhbRgCIAEoCRIMCgR0ZXh0GAMgASgJMqgFCgtOb2RlU2VydmljZRJMCglHZXRTdGF0dXMSHi53ZWZ0Lm5vZGUudjEuR2V0U3RhdHVzUmVxdWVzdBofLndlZnQubm9kZS52MS5HZXRTdGF0dXNSZXNwb25zZRJUCgtXYXRjaEV2ZW50cxIgLndlZnQubm9kZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaIS53ZWZ0Lm5vZGUudjEuV2F0Y2hFdmVudHNSZXNwb25zZTABEk8KCkxpc3RUcnVua3MSHy53ZWZ0Lm5vZGUudjEuTGlzdFRydW5rc1JlcXVlc3QaIC53ZWZ0Lm5vZGUudjEuTGlzdFRydW5rc1Jlc3BvbnNlElsKDkV4cGxhaW5DaGFubmVsEiMud2VmdC5ub2RlLnYxLkV4cGxhaW5DaGFubmVsUmVxdWVzdBokLndlZnQubm9kZS52MS5FeHBsYWluQ2hhbm5lbFJlc3BvbnNlEkAKBURyYWluEhoud2VmdC5ub2RlLnYxLkRyYWluUmVxdWVzdBobLndlZnQubm9kZS52MS5EcmFpblJlc3BvbnNlEkYKB1VuZHJhaW4SHC53ZWZ0Lm5vZGUudjEuVW5kcmFpblJlcXVlc3QaHS53ZWZ0Lm5vZGUudjEuVW5kcmFpblJlc3BvbnNlElgKDUxpc3RXb3JrbG9hZHMSIi53ZWZ0Lm5vZGUudjEuTGlzdFdvcmtsb2Fkc1JlcXVlc3QaIy53ZWZ0Lm5vZGUudjEuTGlzdFdvcmtsb2Fkc1Jlc3BvbnNlEmMKEFdhdGNoV29ya2xvYWRMb2cSJS53ZWZ0Lm5vZGUudjEuV2F0Y2hXb3JrbG9hZExvZ1JlcXVlc3QaJi53ZWZ0Lm5vZGUudjEuV2F0Y2hXb3JrbG9hZExvZ1Jlc3BvbnNlMAFiBnByb3RvMw", [file_weft_fabric_v1_role]);
+  fileDesc("Chd3ZWZ0L25vZGUvdjEvbm9kZS5wcm90bxIMd2VmdC5ub2RlLnYxIhIKEEdldFN0YXR1c1JlcXVlc3QikgUKEUdldFN0YXR1c1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCwoDcGlkGAUgASgFEhUKDXN0YXJ0ZWRfYXRfbXMYBiABKAMSKAoFcm9sZXMYByADKAsyGS53ZWZ0LmZhYnJpYy52MS5Sb2xlR3JhbnQSEAoIZHJhaW5pbmcYCCABKAgSFgoOcHVibGljX2FkZHJlc3MYCSABKAkSGAoQb3BlcmF0b3JfYWRkcmVzcxgKIAEoCRIWCg5zbmFwc2hvdF9lcG9jaBgLIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAwgASgEEh0KFXNuYXBzaG90X25vdF9hZnRlcl9tcxgNIAEoAxISCgpmZWVkX2Vwb2NoGA4gASgEEhAKCGZlZWRfc2VxGA8gASgEEhkKEWxlYWZfbm90X2FmdGVyX21zGBAgASgDEiEKFGNvbnRyb2xfaGVhcmRfbXNfYWdvGBEgASgDSACIAQESJwoFbGlua3MYEiADKAsyGC53ZWZ0Lm5vZGUudjEuTGlua1N0YXR1cxIvCglsaXN0ZW5lcnMYEyADKAsyHC53ZWZ0Lm5vZGUudjEuTGlzdGVuZXJTdGF0dXMSKAoIY291bnRlcnMYFCABKAsyFi53ZWZ0Lm5vZGUudjEuQ291bnRlcnMSDwoHdmVyc2lvbhgVIAEoCRIWCg5yc3NfcGVha19ieXRlcxgWIAEoAxIsCgdvZmZsaW5lGBcgASgLMhsud2VmdC5ub2RlLnYxLk9mZmxpbmVTdGF0dXNCFwoVX2NvbnRyb2xfaGVhcmRfbXNfYWdvInYKDU9mZmxpbmVTdGF0dXMSFgoObmV3ZXN0X2ZlZWRfbXMYASABKAMSEAoIc3RhbGVfbXMYAiABKAMSDwoHb2ZmbGluZRgDIAEoCBIqCgZzdGF0ZXMYBCADKAsyGi53ZWZ0Lm5vZGUudjEuT2ZmbGluZVN0YXRlIsABCgxPZmZsaW5lU3RhdGUSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEhMKC3Jlc291cmNlX2lkGAIgASgJEikKBG1vZGUYAyABKA4yGy53ZWZ0LmZhYnJpYy52MS5PZmZsaW5lTW9kZRIUCgxuZXdfY2hhbm5lbHMYBCABKAgSEAoIZXhpc3RpbmcYBSABKAgSFAoMbmV3X3VudGlsX21zGAYgASgDEhkKEWV4aXN0aW5nX3VudGlsX21zGAcgASgDIqYCCgpMaW5rU3RhdHVzEhQKDHBlZXJfbm9kZV9pZBgBIAEoCRIRCglwZWVyX25hbWUYAiABKAkSDQoFc3RhdGUYAyABKAkSDwoHcmV2ZXJzZRgEIAEoCBITCgZydHRfbXMYBSABKAFIAIgBARIWCglqaXR0ZXJfbXMYBiABKAFIAYgBARIXCgpsb3NzX3NoYXJlGAcgASgBSAKIAQESEwoLdXBfc2luY2VfbXMYCCABKAMSGgoSbGFzdF9zdWNjZXNzX2F0X21zGAkgASgDEhQKDGxhc3RfZmFpbHVyZRgKIAEoCRIaChJsYXN0X2ZhaWx1cmVfYXRfbXMYCyABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlIpYBCg5MaXN0ZW5lclN0YXR1cxITCgtsaXN0ZW5lcl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhUKDXJlc291cmNlX25hbWUYAyABKAkSFQoNYm91bmRfYWRkcmVzcxgEIAEoCRINCgVlcnJvchgFIAEoCRITCgtjb25uZWN0aW9ucxgGIAEoDRIPCgdyZWZ1c2VkGAcgASgEIqADCghDb3VudGVycxIVCg1ieXRlc19zcGxpY2VkGAEgASgEEhQKDHBhdGhzX29wZW5lZBgCIAEoBBISCgpwYXRoc19saXZlGAMgASgEEhYKDm9mZmVyc19yZWZ1c2VkGAQgASgEEhUKDXBlZWtzX3JlZnVzZWQYBSABKAQSFgoOdG9rZW5zX3JlZnVzZWQYBiABKAQSFwoPY2hhbm5lbHNfb3BlbmVkGAcgASgEEhUKDWNoYW5uZWxzX2xpdmUYCCABKAQSEwoLdHJ1bmtzX2xpdmUYCSABKAQSGgoSaGFuZHNoYWtlc19yZWZ1c2VkGAogASgEEhsKE2Nvbm5lY3Rpb25zX3JlZnVzZWQYCyABKAQSPwoNY29udHJvbF9jYWxscxgMIAMoCzIoLndlZnQubm9kZS52MS5Db3VudGVycy5Db250cm9sQ2FsbHNFbnRyeRIYChBhdHRhY2hlc19yZWZ1c2VkGA0gASgEGjMKEUNvbnRyb2xDYWxsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiFAoSV2F0Y2hFdmVudHNSZXF1ZXN0IrsBChNXYXRjaEV2ZW50c1Jlc3BvbnNlEg0KBWF0X21zGAEgASgDEgwKBGtpbmQYAiABKAkSOwoFZmFjdHMYAyADKAsyLC53ZWZ0Lm5vZGUudjEuV2F0Y2hFdmVudHNSZXNwb25zZS5GYWN0c0VudHJ5EgsKA3NlcRgEIAEoBBIPCgdib290X2lkGAUgASgJGiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASITChFMaXN0VHJ1bmtzUmVxdWVzdCI/ChJMaXN0VHJ1bmtzUmVzcG9uc2USKQoGdHJ1bmtzGAEgAygLMhkud2VmdC5ub2RlLnYxLlRydW5rU3RhdHVzIpgCCgtUcnVua1N0YXR1cxIQCgh0cnVua19pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkSEwoLZmFyX25vZGVfaWQYAyABKAkSEQoJaW5pdGlhdG9yGAQgASgIEjMKC2F0dGFjaG1lbnRzGAUgAygLMh4ud2VmdC5ub2RlLnYxLkF0dGFjaG1lbnRTdGF0dXMSEAoIY2hhbm5lbHMYBiABKA0SEgoKYnl0ZXNfc2VudBgHIAEoBBIWCg5ieXRlc19yZWNlaXZlZBgIIAEoBBIUCgxyZXBsYXlfYnl0ZXMYCSABKAQSEwoGcnR0X21zGAogASgBSACIAQESDQoFbW92ZXMYCyABKARCCQoHX3J0dF9tcyJNChBBdHRhY2htZW50U3RhdHVzEgwKBGxhbmUYASABKAkSDgoGYWN0aXZlGAIgASgIEg0KBXJlYWR5GAMgASgIEgwKBGhvcHMYBCADKAkiVQoVRXhwbGFpbkNoYW5uZWxSZXF1ZXN0EhAKCHRydW5rX2lkGAEgASgJEhIKCmNoYW5uZWxfaWQYAiABKA0SFgoOY29ycmVsYXRpb25faWQYAyABKAkiogIKFkV4cGxhaW5DaGFubmVsUmVzcG9uc2USEAoIcmVzb3VyY2UYASABKAkSFgoOY29ycmVsYXRpb25faWQYAiABKAkSDAoEaG9wcxgDIAMoCRISCgpieXRlc19zZW50GAQgASgEEhYKDmJ5dGVzX3JlY2VpdmVkGAUgASgEEhgKEHNlbmRfbGltaXRfYnl0ZXMYBiABKAQSGQoRd3JpdHRlbl90b190YXJnZXQYByABKAQSDQoFc3RhdGUYCCABKAkSEAoIdHJ1bmtfaWQYCSABKAkSEgoKY2hhbm5lbF9pZBgKIAEoDRIMCgRsYW5lGAsgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgMIAEoCRITCgtmYXJfbm9kZV9pZBgNIAEoCSIOCgxEcmFpblJlcXVlc3QiIwoNRHJhaW5SZXNwb25zZRISCgpwYXRoc19saXZlGAEgASgEIhAKDlVuZHJhaW5SZXF1ZXN0IhEKD1VuZHJhaW5SZXNwb25zZSIWChRMaXN0V29ya2xvYWRzUmVxdWVzdCJIChVMaXN0V29ya2xvYWRzUmVzcG9uc2USLwoJd29ya2xvYWRzGAEgAygLMhwud2VmdC5ub2RlLnYxLldvcmtsb2FkU3RhdHVzIrQBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEgwKBGtpbmQYAiABKAkSDQoFc3RhdGUYAyABKAkSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSEwoLZmluZ2VycHJpbnQYBiABKAkSCwoDcGlkGAcgASgFEhAKCHNpbmNlX21zGAggASgDEhAKCHJlc3RhcnRzGAkgASgEEhAKCGxhc3RfZW5kGAogASgJIkYKF1dhdGNoV29ya2xvYWRMb2dSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFbGluZXMYAiABKA0SDgoGZm9sbG93GAMgASgIIlgKGFdhdGNoV29ya2xvYWRMb2dSZXNwb25zZRIsCgVsaW5lcxgBIAMoCzIdLndlZnQubm9kZS52MS5Xb3JrbG9hZExvZ0xpbmUSDgoGbWlzc2VkGAIgASgEIj4KD1dvcmtsb2FkTG9nTGluZRINCgVhdF9tcxgBIAEoAxIOCgZzdHJlYW0YAiABKAkSDAoEdGV4dBgDIAEoCTKoBQoLTm9kZVNlcnZpY2USTAoJR2V0U3RhdHVzEh4ud2VmdC5ub2RlLnYxLkdldFN0YXR1c1JlcXVlc3QaHy53ZWZ0Lm5vZGUudjEuR2V0U3RhdHVzUmVzcG9uc2USVAoLV2F0Y2hFdmVudHMSIC53ZWZ0Lm5vZGUudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GiEud2VmdC5ub2RlLnYxLldhdGNoRXZlbnRzUmVzcG9uc2UwARJPCgpMaXN0VHJ1bmtzEh8ud2VmdC5ub2RlLnYxLkxpc3RUcnVua3NSZXF1ZXN0GiAud2VmdC5ub2RlLnYxLkxpc3RUcnVua3NSZXNwb25zZRJbCg5FeHBsYWluQ2hhbm5lbBIjLndlZnQubm9kZS52MS5FeHBsYWluQ2hhbm5lbFJlcXVlc3QaJC53ZWZ0Lm5vZGUudjEuRXhwbGFpbkNoYW5uZWxSZXNwb25zZRJACgVEcmFpbhIaLndlZnQubm9kZS52MS5EcmFpblJlcXVlc3QaGy53ZWZ0Lm5vZGUudjEuRHJhaW5SZXNwb25zZRJGCgdVbmRyYWluEhwud2VmdC5ub2RlLnYxLlVuZHJhaW5SZXF1ZXN0Gh0ud2VmdC5ub2RlLnYxLlVuZHJhaW5SZXNwb25zZRJYCg1MaXN0V29ya2xvYWRzEiIud2VmdC5ub2RlLnYxLkxpc3RXb3JrbG9hZHNSZXF1ZXN0GiMud2VmdC5ub2RlLnYxLkxpc3RXb3JrbG9hZHNSZXNwb25zZRJjChBXYXRjaFdvcmtsb2FkTG9nEiUud2VmdC5ub2RlLnYxLldhdGNoV29ya2xvYWRMb2dSZXF1ZXN0GiYud2VmdC5ub2RlLnYxLldhdGNoV29ya2xvYWRMb2dSZXNwb25zZTABYgZwcm90bzM", [file_weft_fabric_v1_role]);
 
 /**
  * @generated from message weft.node.v1.GetStatusRequest
@@ -144,6 +144,11 @@ export type GetStatusResponse = Message<"weft.node.v1.GetStatusResponse"> & {
    * @generated from field: int64 rss_peak_bytes = 22;
    */
   rssPeakBytes: bigint;
+
+  /**
+   * @generated from field: weft.node.v1.OfflineStatus offline = 23;
+   */
+  offline?: OfflineStatus | undefined;
 };
 
 /**
@@ -152,6 +157,101 @@ export type GetStatusResponse = Message<"weft.node.v1.GetStatusResponse"> & {
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
   messageDesc(file_weft_node_v1_node, 1);
+
+/**
+ * What goes on here while control cannot be heard.
+ *
+ * @generated from message weft.node.v1.OfflineStatus
+ */
+export type OfflineStatus = Message<"weft.node.v1.OfflineStatus"> & {
+  /**
+   * Date of the newest revocation feed heard, from control or a neighbour: where every offline policy counts from.
+   *
+   * @generated from field: int64 newest_feed_ms = 1;
+   */
+  newestFeedMs: bigint;
+
+  /**
+   * How long ago that is, by the wall clock or by this process's own, whichever says more.
+   *
+   * @generated from field: int64 stale_ms = 2;
+   */
+  staleMs: bigint;
+
+  /**
+   * Several feeds are missing: since `newest_feed_ms` nothing has been heard.
+   *
+   * @generated from field: bool offline = 3;
+   */
+  offline: boolean;
+
+  /**
+   * The cluster's default first, then paths of organizations, then resources that differ from it.
+   *
+   * @generated from field: repeated weft.node.v1.OfflineState states = 4;
+   */
+  states: OfflineState[];
+};
+
+/**
+ * Describes the message weft.node.v1.OfflineStatus.
+ * Use `create(OfflineStatusSchema)` to create a new message.
+ */
+export const OfflineStatusSchema: GenMessage<OfflineStatus> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 2);
+
+/**
+ * @generated from message weft.node.v1.OfflineState
+ */
+export type OfflineState = Message<"weft.node.v1.OfflineState"> & {
+  /**
+   * With neither organization nor resource: the cluster's default.
+   *
+   * @generated from field: string organization_id = 1;
+   */
+  organizationId: string;
+
+  /**
+   * @generated from field: string resource_id = 2;
+   */
+  resourceId: string;
+
+  /**
+   * UNSPECIFIED for paths of an organization: their bounds come from its resources.
+   *
+   * @generated from field: weft.fabric.v1.OfflineMode mode = 3;
+   */
+  mode: OfflineMode;
+
+  /**
+   * @generated from field: bool new_channels = 4;
+   */
+  newChannels: boolean;
+
+  /**
+   * @generated from field: bool existing = 5;
+   */
+  existing: boolean;
+
+  /**
+   * If nothing more is heard.
+   *
+   * @generated from field: int64 new_until_ms = 6;
+   */
+  newUntilMs: bigint;
+
+  /**
+   * @generated from field: int64 existing_until_ms = 7;
+   */
+  existingUntilMs: bigint;
+};
+
+/**
+ * Describes the message weft.node.v1.OfflineState.
+ * Use `create(OfflineStateSchema)` to create a new message.
+ */
+export const OfflineStateSchema: GenMessage<OfflineState> = /*@__PURE__*/
+  messageDesc(file_weft_node_v1_node, 3);
 
 /**
  * @generated from message weft.node.v1.LinkStatus
@@ -224,7 +324,7 @@ export type LinkStatus = Message<"weft.node.v1.LinkStatus"> & {
  * Use `create(LinkStatusSchema)` to create a new message.
  */
 export const LinkStatusSchema: GenMessage<LinkStatus> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 2);
+  messageDesc(file_weft_node_v1_node, 4);
 
 /**
  * @generated from message weft.node.v1.ListenerStatus
@@ -275,7 +375,7 @@ export type ListenerStatus = Message<"weft.node.v1.ListenerStatus"> & {
  * Use `create(ListenerStatusSchema)` to create a new message.
  */
 export const ListenerStatusSchema: GenMessage<ListenerStatus> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 3);
+  messageDesc(file_weft_node_v1_node, 5);
 
 /**
  * @generated from message weft.node.v1.Counters
@@ -358,7 +458,7 @@ export type Counters = Message<"weft.node.v1.Counters"> & {
  * Use `create(CountersSchema)` to create a new message.
  */
 export const CountersSchema: GenMessage<Counters> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 4);
+  messageDesc(file_weft_node_v1_node, 6);
 
 /**
  * @generated from message weft.node.v1.WatchEventsRequest
@@ -371,7 +471,7 @@ export type WatchEventsRequest = Message<"weft.node.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 5);
+  messageDesc(file_weft_node_v1_node, 7);
 
 /**
  * @generated from message weft.node.v1.WatchEventsResponse
@@ -420,7 +520,7 @@ export type WatchEventsResponse = Message<"weft.node.v1.WatchEventsResponse"> & 
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 6);
+  messageDesc(file_weft_node_v1_node, 8);
 
 /**
  * @generated from message weft.node.v1.ListTrunksRequest
@@ -433,7 +533,7 @@ export type ListTrunksRequest = Message<"weft.node.v1.ListTrunksRequest"> & {
  * Use `create(ListTrunksRequestSchema)` to create a new message.
  */
 export const ListTrunksRequestSchema: GenMessage<ListTrunksRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 7);
+  messageDesc(file_weft_node_v1_node, 9);
 
 /**
  * @generated from message weft.node.v1.ListTrunksResponse
@@ -450,7 +550,7 @@ export type ListTrunksResponse = Message<"weft.node.v1.ListTrunksResponse"> & {
  * Use `create(ListTrunksResponseSchema)` to create a new message.
  */
 export const ListTrunksResponseSchema: GenMessage<ListTrunksResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 8);
+  messageDesc(file_weft_node_v1_node, 10);
 
 /**
  * @generated from message weft.node.v1.TrunkStatus
@@ -521,7 +621,7 @@ export type TrunkStatus = Message<"weft.node.v1.TrunkStatus"> & {
  * Use `create(TrunkStatusSchema)` to create a new message.
  */
 export const TrunkStatusSchema: GenMessage<TrunkStatus> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 9);
+  messageDesc(file_weft_node_v1_node, 11);
 
 /**
  * @generated from message weft.node.v1.AttachmentStatus
@@ -557,7 +657,7 @@ export type AttachmentStatus = Message<"weft.node.v1.AttachmentStatus"> & {
  * Use `create(AttachmentStatusSchema)` to create a new message.
  */
 export const AttachmentStatusSchema: GenMessage<AttachmentStatus> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 10);
+  messageDesc(file_weft_node_v1_node, 12);
 
 /**
  * @generated from message weft.node.v1.ExplainChannelRequest
@@ -586,7 +686,7 @@ export type ExplainChannelRequest = Message<"weft.node.v1.ExplainChannelRequest"
  * Use `create(ExplainChannelRequestSchema)` to create a new message.
  */
 export const ExplainChannelRequestSchema: GenMessage<ExplainChannelRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 11);
+  messageDesc(file_weft_node_v1_node, 13);
 
 /**
  * @generated from message weft.node.v1.ExplainChannelResponse
@@ -665,7 +765,7 @@ export type ExplainChannelResponse = Message<"weft.node.v1.ExplainChannelRespons
  * Use `create(ExplainChannelResponseSchema)` to create a new message.
  */
 export const ExplainChannelResponseSchema: GenMessage<ExplainChannelResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 12);
+  messageDesc(file_weft_node_v1_node, 14);
 
 /**
  * @generated from message weft.node.v1.DrainRequest
@@ -678,7 +778,7 @@ export type DrainRequest = Message<"weft.node.v1.DrainRequest"> & {
  * Use `create(DrainRequestSchema)` to create a new message.
  */
 export const DrainRequestSchema: GenMessage<DrainRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 13);
+  messageDesc(file_weft_node_v1_node, 15);
 
 /**
  * @generated from message weft.node.v1.DrainResponse
@@ -695,7 +795,7 @@ export type DrainResponse = Message<"weft.node.v1.DrainResponse"> & {
  * Use `create(DrainResponseSchema)` to create a new message.
  */
 export const DrainResponseSchema: GenMessage<DrainResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 14);
+  messageDesc(file_weft_node_v1_node, 16);
 
 /**
  * @generated from message weft.node.v1.UndrainRequest
@@ -708,7 +808,7 @@ export type UndrainRequest = Message<"weft.node.v1.UndrainRequest"> & {
  * Use `create(UndrainRequestSchema)` to create a new message.
  */
 export const UndrainRequestSchema: GenMessage<UndrainRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 15);
+  messageDesc(file_weft_node_v1_node, 17);
 
 /**
  * @generated from message weft.node.v1.UndrainResponse
@@ -721,7 +821,7 @@ export type UndrainResponse = Message<"weft.node.v1.UndrainResponse"> & {
  * Use `create(UndrainResponseSchema)` to create a new message.
  */
 export const UndrainResponseSchema: GenMessage<UndrainResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 16);
+  messageDesc(file_weft_node_v1_node, 18);
 
 /**
  * @generated from message weft.node.v1.ListWorkloadsRequest
@@ -734,7 +834,7 @@ export type ListWorkloadsRequest = Message<"weft.node.v1.ListWorkloadsRequest"> 
  * Use `create(ListWorkloadsRequestSchema)` to create a new message.
  */
 export const ListWorkloadsRequestSchema: GenMessage<ListWorkloadsRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 17);
+  messageDesc(file_weft_node_v1_node, 19);
 
 /**
  * @generated from message weft.node.v1.ListWorkloadsResponse
@@ -751,7 +851,7 @@ export type ListWorkloadsResponse = Message<"weft.node.v1.ListWorkloadsResponse"
  * Use `create(ListWorkloadsResponseSchema)` to create a new message.
  */
 export const ListWorkloadsResponseSchema: GenMessage<ListWorkloadsResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 18);
+  messageDesc(file_weft_node_v1_node, 20);
 
 /**
  * @generated from message weft.node.v1.WorkloadStatus
@@ -823,7 +923,7 @@ export type WorkloadStatus = Message<"weft.node.v1.WorkloadStatus"> & {
  * Use `create(WorkloadStatusSchema)` to create a new message.
  */
 export const WorkloadStatusSchema: GenMessage<WorkloadStatus> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 19);
+  messageDesc(file_weft_node_v1_node, 21);
 
 /**
  * @generated from message weft.node.v1.WatchWorkloadLogRequest
@@ -854,7 +954,7 @@ export type WatchWorkloadLogRequest = Message<"weft.node.v1.WatchWorkloadLogRequ
  * Use `create(WatchWorkloadLogRequestSchema)` to create a new message.
  */
 export const WatchWorkloadLogRequestSchema: GenMessage<WatchWorkloadLogRequest> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 20);
+  messageDesc(file_weft_node_v1_node, 22);
 
 /**
  * @generated from message weft.node.v1.WatchWorkloadLogResponse
@@ -878,7 +978,7 @@ export type WatchWorkloadLogResponse = Message<"weft.node.v1.WatchWorkloadLogRes
  * Use `create(WatchWorkloadLogResponseSchema)` to create a new message.
  */
 export const WatchWorkloadLogResponseSchema: GenMessage<WatchWorkloadLogResponse> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 21);
+  messageDesc(file_weft_node_v1_node, 23);
 
 /**
  * @generated from message weft.node.v1.WorkloadLogLine
@@ -909,7 +1009,7 @@ export type WorkloadLogLine = Message<"weft.node.v1.WorkloadLogLine"> & {
  * Use `create(WorkloadLogLineSchema)` to create a new message.
  */
 export const WorkloadLogLineSchema: GenMessage<WorkloadLogLine> = /*@__PURE__*/
-  messageDesc(file_weft_node_v1_node, 22);
+  messageDesc(file_weft_node_v1_node, 24);
 
 /**
  * @generated from service weft.node.v1.NodeService

@@ -33,6 +33,8 @@ const doubles = {
 };
 const qosRate = 123_456_789_123n;
 const resourceRate = 321_987_654_321n;
+const pathOfflineMs = 70_123_457;
+const resourceOfflineMs = 3_210_987;
 
 /** One node of every role for every owner; each text says what it is and whose. */
 function nodeOf(role: string, value: AssignableRole, owner: Owner): ViewNode {
@@ -51,8 +53,8 @@ function nodeOf(role: string, value: AssignableRole, owner: Owner): ViewNode {
   };
 }
 
-const nodes = roleNames.flatMap(([name, value]) => owners.map((owner) => nodeOf(name, value, owner)));
 const organizations = ["orgx", "orgy"] as const;
+const nodes = roleNames.flatMap(([name, value]) => owners.map((owner) => nodeOf(name, value, owner)));
 const ids = (role: string): string[] => owners.map((owner) => `nd-${role}-${owner}`);
 
 const view: ClusterView = {
@@ -63,7 +65,13 @@ const view: ClusterView = {
   version: 14n,
   auditHead: { seq: 9n, hash: new Uint8Array(32).fill(0xab) },
   bundle: create(TrustBundleSchema, { trustDomain: "weft-test.internal", clusterId: "cl-a", version: 1n }),
-  offline: { mode: OfflineMode.CONTINUE_FOR, continueForMs: 28_800_000 },
+  offline: ["", ...organizations].flatMap((organizationId) => {
+    const whole = { organizationId, resourceId: "", terms: { mode: OfflineMode.EXISTING_ONLY, continueForMs: 0, graceMs: 0 } };
+    if (organizationId === "") return [whole];
+    // The grace means nothing in this mode: it marks the policy itself, apart from the bounds of paths it leads to.
+    const terms = { mode: OfflineMode.CONTINUE_FOR, continueForMs: pathOfflineMs, graceMs: resourceOfflineMs };
+    return [whole, { organizationId, resourceId: `resourceid-${organizationId}`, terms }];
+  }),
   nodes,
   links: nodes.flatMap((from) =>
     nodes.map((to) => ({
@@ -205,6 +213,8 @@ const markers: Readonly<Record<string, Buffer>> = {
   ...Object.fromEntries(Object.entries(doubles).map(([name, value]) => [name, double(value)])),
   qos: varint(qosRate),
   resourceqos: varint(resourceRate),
+  pathoffline: varint(BigInt(pathOfflineMs)),
+  resourceoffline: varint(BigInt(resourceOfflineMs)),
 };
 
 const linkNumbers = ["rtt", "jitter", "loss", "reliability", "bandwidth", "failures"];
@@ -228,6 +238,8 @@ const entryMarkers = [
   "wanted",
   "owned",
   "endedlease",
+  "pathoffline",
+  "resourceoffline",
   ...linkNumbers,
 ];
 const egressMarkers = [
@@ -242,11 +254,13 @@ const egressMarkers = [
   "qos",
   "resourceqos",
   "endedlease",
+  "pathoffline",
+  "resourceoffline",
 ];
 /** Written out again, independently of the code's table. */
 const expected: Readonly<Record<AssignableRole, readonly string[]>> = {
   [NodeRole.ENTRY]: [...everyone, ...entryMarkers],
-  [NodeRole.RELAY]: [...everyone, "qos"],
+  [NodeRole.RELAY]: [...everyone, "qos", "pathoffline"],
   [NodeRole.EGRESS]: [...everyone, ...egressMarkers],
   [NodeRole.RDP_WORKER]: everyone,
   [NodeRole.VNC_WORKER]: everyone,
@@ -396,5 +410,17 @@ describe("A12 what the classes contain", () => {
 
   it("there is no snapshot of a stranger", () => {
     expect(() => snapshot("nd-nobody")).toThrow(expect.objectContaining({ detail: "NODE_UNKNOWN" }));
+  });
+
+  it("offline policies are said only where they differ from the cluster's, so that older nodes read what they know", () => {
+    const got = (offline: ClusterView["offline"]) => snapshot("nd-egress-all", { offline });
+    const whole = view.offline.slice(0, 1);
+    const same = [...whole, ...whole.map((rule) => ({ ...rule, organizationId: "orgx" }))];
+    expect(got(same)).toMatchObject({ pathOffline: [], resourceOffline: [], offline: { mode: OfflineMode.EXISTING_ONLY } });
+    expect(got([])).toMatchObject({ offline: { mode: OfflineMode.CONTINUE_FOR, continueForMs: 0n, graceMs: 0n } });
+    const one = got(view.offline.filter(({ organizationId }) => organizationId !== "orgy"));
+    expect(one.pathOffline).toMatchObject([{ organizationId: "orgx", newForMs: BigInt(pathOfflineMs) }]);
+    expect(one.resourceOffline.map(({ resourceId }) => resourceId)).toEqual(["resourceid-orgx"]);
+    expect(snapshot("nd-relay-all", { offline: view.offline }).resourceOffline).toEqual([]);
   });
 });

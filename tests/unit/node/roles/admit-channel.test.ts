@@ -81,7 +81,7 @@ function ask({ open = {}, ...over }: Case) {
     peer: entry,
     organizationId: "org-1",
     draining: false,
-    newChannels: true,
+    mayOpen: () => true,
     entryNodeId: "nd-e1",
     trust: { installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs },
     ...over,
@@ -234,10 +234,15 @@ const lies: Record<string, readonly [Case, ChannelEnd, string]> = {
   ],
   "a resource whose pool is gone": [{ snapshot: shown({ pools: [] }) }, UNKNOWN, "not in the resource's pool"],
   "anything while draining": [{ draining: true }, ChannelEnd.DRAINING, "draining"],
-  "anything when the offline mode stops new channels": [
-    { newChannels: false },
-    NOT_ALLOWED,
-    "offline mode stops new channels",
+  "a resource whose offline policy stops new channels": [
+    { mayOpen: () => false },
+    ChannelEnd.OFFLINE,
+    "offline policy stops new channels",
+  ],
+  "LAW-C3 what it does not know, offline as at any other time": [
+    { mayOpen: () => false, open: { resource: "none" } },
+    UNKNOWN,
+    "unknown resource",
   ],
   "anything without the egress role": [
     { snapshot: shown({ self: { roles: [] } }) },

@@ -14,6 +14,7 @@ import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
 import { clusterId, deskOf, nowMs, selfId, signer, snapshotWith, testPorts } from "../stage.ts";
+import { offlineJudge } from "../../../harness/offline-judge.ts";
 
 const keys = generateP256();
 const caller: Caller = {
@@ -44,8 +45,8 @@ async function asked(shown: Uint8Array | undefined, endedLeaseIds: string[] = []
   };
   const routes = { resource: () => resource, egresses: () => [] } as unknown as Routes;
   const none = () => ({}) as PathOpener;
-  const offline = () => ({ newChannels: true, existing: true });
-  const service = pathService({ ports, routes, paths: none, offline, contracts: deskOf(ports) });
+  const offline = offlineJudge();
+  const service = pathService({ ports, routes, paths: none, offline, contracts: deskOf(ports), installationSpki: new Uint8Array() });
   const { ask, signature } = signAsk(keys.privateKey, {
     ...{ clusterId, clientId: "ct-1", resource: "web", trunkId: new Uint8Array(16).fill(3) },
     ...{ nonce: new Uint8Array(16), issuedAtMs: BigInt(nowMs), expiresAtMs: BigInt(nowMs + 5_000) },

@@ -18,6 +18,7 @@ import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
 import { clusterId, deskOf, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
+import { offlineJudge } from "../../../harness/offline-judge.ts";
 
 type Leg = Awaited<ReturnType<PathOpener["openForClient"]>>;
 type LegEvent = Parameters<Parameters<Leg["onEvent"]>[0]>[0];
@@ -102,7 +103,7 @@ function stage(ways: readonly string[] = ["r1"]) {
       };
     },
   } as unknown as PathOpener;
-  const service = pathService({ ports, routes, paths: () => paths, offline: () => offline, contracts: deskOf(ports) });
+  const service = pathService({ ports, routes, paths: () => paths, offline: offlineJudge(() => offline), contracts: deskOf(ports), installationSpki: new Uint8Array() });
   const call = (request: OpenClientPathRequest, as: Caller = caller) => {
     const leaving = new AbortController();
     const values = createContextValues().set(kCaller, as);

@@ -1,75 +1,8 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compareFences, holderStopMonoMs, judgeFence, leaseMargin, renewAtMonoMs } from "../../../fabric/lease.ts";
 import { hasRole, missingCapabilities, requiredCapabilities } from "../../../fabric/members.ts";
-import { offlineVerdict } from "../../../fabric/offline.ts";
-import { NodeCapability, NodeRole, OfflineMode } from "../../../gen/weft/fabric/v1/role_pb.ts";
+import { NodeCapability, NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../../lib/limits.ts";
-
-const feedMs = 1_800_000_000_000;
-const hourMs = 3_600_000;
-const at = (mode: OfflineMode, sinceMs: number, change: object = {}) =>
-  offlineVerdict({
-    mode,
-    continueForMs: 8 * hourMs,
-    newestFeedMs: feedMs,
-    snapshotNotAfterMs: feedMs + 24 * hourMs,
-    leafNotAfterMs: feedMs + 20 * hourMs,
-    nowMs: feedMs + sinceMs,
-    ...change,
-  });
-
-const yes = { newChannels: true, existing: true };
-const keep = { newChannels: false, existing: true };
-const stop = { newChannels: false, existing: false };
-
-describe("LAW-I4 offline modes", () => {
-  it.each([
-    ["continue", OfflineMode.CONTINUE, 20 * hourMs - 1, yes],
-    ["continue ends with the leaf", OfflineMode.CONTINUE, 20 * hourMs, stop],
-    ["continue-for", OfflineMode.CONTINUE_FOR, 8 * hourMs - 1, yes],
-    ["continue-for ends", OfflineMode.CONTINUE_FOR, 8 * hourMs, stop],
-    ["unset is continue-for", OfflineMode.UNSPECIFIED, 8 * hourMs, stop],
-    ["existing-only, fresh", OfflineMode.EXISTING_ONLY, 59_999, yes],
-    ["existing-only, stale", OfflineMode.EXISTING_ONLY, 60_000, keep],
-    ["existing-only ends with the leaf", OfflineMode.EXISTING_ONLY, 20 * hourMs, stop],
-    ["fail-closed, fresh", OfflineMode.FAIL_CLOSED, 59_999, yes],
-    ["fail-closed, stale", OfflineMode.FAIL_CLOSED, 60_000, stop],
-    ["an unknown mode fails closed", 99 as OfflineMode, 60_000, stop],
-  ])("%s", (_name, mode, sinceMs, verdict) => {
-    expect(at(mode, sinceMs)).toMatchObject(verdict);
-  });
-
-  it("no mode outlives the snapshot, and an unset duration is the default", () => {
-    expect(at(OfflineMode.CONTINUE, 3 * hourMs, { snapshotNotAfterMs: feedMs + 3 * hourMs })).toMatchObject(stop);
-    const forMs = limits.continueForDefaultMs;
-    expect(at(OfflineMode.CONTINUE_FOR, forMs - 1, { continueForMs: 0 })).toMatchObject(yes);
-    expect(at(OfflineMode.CONTINUE_FOR, forMs, { continueForMs: 0 })).toMatchObject(stop);
-  });
-
-  it("a verdict holds until the time it names and not beyond, and new implies existing", () => {
-    const property = fc.property(
-      fc.integer({ min: 0, max: 4 }),
-      fc.nat(30 * hourMs),
-      fc.nat(30 * hourMs),
-      (mode, sinceMs, leafMs) => {
-        const change = { leafNotAfterMs: feedMs + leafMs };
-        const verdict = at(mode as OfflineMode, sinceMs, change);
-        if (verdict.newChannels) expect(verdict.existing).toBe(true);
-        if (!verdict.existing) {
-          expect(verdict.untilMs).toBe(feedMs + sinceMs);
-          return;
-        }
-        const { newChannels, existing } = verdict;
-        const untilMs = verdict.untilMs - feedMs;
-        expect(at(mode as OfflineMode, untilMs - 1, change)).toMatchObject({ newChannels, existing });
-        const after = at(mode as OfflineMode, untilMs, change);
-        expect([after.newChannels, after.existing]).not.toEqual([newChannels, existing]);
-      },
-    );
-    fc.assert(property, { numRuns: 500 });
-  });
-});
 
 describe("LAW-F1 LAW-F2 fences", () => {
   const fence = (epoch: number, counter: number) => ({ epoch: BigInt(epoch), counter: BigInt(counter) });
