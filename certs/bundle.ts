@@ -3,13 +3,14 @@
  * sees comes over an unverified connection and is believed because its signer's hash is in the join token.
  */
 
-import type { KeyObject } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { RootKind, type TrustBundle, TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { RootKind, RootStatus, type TrustBundle, TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { readCertificate } from "./certificate.ts";
 import { ed25519FromSpki, keyHash } from "./keys.ts";
-import { type RootsOf, rootsOfKind } from "./material.ts";
+import { openRoot, type RootsOf, rootsOfKind } from "./material.ts";
 import { decodeSigned, signDomain, verifyDomain } from "./signed.ts";
 import { type SpiffeKind, spiffeKinds } from "./spiffe.ts";
 
@@ -73,4 +74,34 @@ export function hasRoots(bundle: TrustBundle, kind: SpiffeKind): boolean {
 export function rootsOf<K extends SpiffeKind>(bundle: TrustBundle, kind: K): RootsOf<K> {
   const ders = bundle.roots.filter((root) => root.kind === rootKinds[kind]).map((root) => root.certificateDer);
   return rootsOfKind(kind, ders);
+}
+
+/** What names the content of a bundle: SHA-256 of its exact bytes. */
+export function bundleHash(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
+}
+
+/** Key id of the root in the bundle that made a certificate's signature; undefined when none did. */
+export function issuerIn(bundle: TrustBundle, certificateDer: Uint8Array): string | undefined {
+  const facts = readCertificate(certificateDer);
+  if (typeof facts === "string") return undefined;
+  return bundle.roots.map((root) => openRoot(root.certificateDer)).find(({ publicKey }) => facts.signedBy(publicKey))
+    ?.keyId;
+}
+
+const taintedByBundle = new WeakMap<TrustBundle, ReadonlySet<string>>();
+
+/** Key ids (hex) of the roots that are about to go: whoever holds a leaf of one asks for another now. */
+export function taintedIssuers(bundle: TrustBundle): ReadonlySet<string> {
+  const known = taintedByBundle.get(bundle);
+  if (known !== undefined) return known;
+  const tainted = bundle.roots.filter((root) => root.status === RootStatus.TAINTED);
+  const ids = new Set(tainted.map((root) => openRoot(root.certificateDer).keyId));
+  taintedByBundle.set(bundle, ids);
+  return ids;
+}
+
+/** The moment from which each retired signing key counts no more, by key id; milliseconds since the epoch. */
+export function retiredSigningKeys(bundle: TrustBundle): ReadonlyMap<string, number> {
+  return new Map(bundle.retiredSigningKeys.map(({ keyId, refusedFromMs }) => [keyId, Number(refusedFromMs)]));
 }

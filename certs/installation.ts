@@ -4,6 +4,7 @@
  *
  * N1. A signing key signs only what its statement names, in the cluster it names, while its dates hold.
  * N2. A statement's key id is the hash of the key it carries: it cannot vouch for another.
+ * N3. A key the trust bundle calls retired is refused from the moment it says, whatever its statement still promises.
  */
 
 import type { KeyObject } from "node:crypto";
@@ -82,8 +83,8 @@ export function certifySigningKey(installationKey: KeyObject, request: Statement
 
 /**
  * The signing key a statement certifies for this cluster, use and time (N1, N2). `nowMs` is max(clock, newest signed time).
- * Throws `unauthenticated` with detail STATEMENT_SIGNATURE, STATEMENT_SCOPE, STATEMENT_KEY or STATEMENT_DATES, or
- * `invalid_argument` (SIGNED_MALFORMED).
+ * Throws `unauthenticated` with detail STATEMENT_SIGNATURE, STATEMENT_SCOPE, STATEMENT_KEY, STATEMENT_DATES or
+ * STATEMENT_RETIRED (N3), or `invalid_argument` (SIGNED_MALFORMED).
  */
 export function verifySigningKey(
   signed: SignedSigningKey,
@@ -92,6 +93,8 @@ export function verifySigningKey(
     readonly clusterId: string;
     readonly use: SigningUse;
     readonly nowMs: number;
+    /** By key id, as the newest trust bundle has it (certs/bundle.ts, `retiredSigningKeys`). */
+    readonly retired?: ReadonlyMap<string, number>;
   },
 ): CertifiedSigningKey {
   const installation = ed25519FromSpki(expect.installationSpki);
@@ -110,6 +113,9 @@ export function verifySigningKey(
   const notAfterMs = Number(statement.notAfterMs);
   if (!(expect.nowMs >= notBeforeMs && expect.nowMs < notAfterMs)) {
     throw refuse("STATEMENT_DATES", "the signing key's statement is not valid now");
+  }
+  if (expect.nowMs >= (expect.retired?.get(statement.keyId) ?? Number.POSITIVE_INFINITY)) {
+    throw refuse("STATEMENT_RETIRED", "the signing key was replaced and counts no more");
   }
   return { keyId: statement.keyId, publicKey, notBeforeMs, notAfterMs };
 }

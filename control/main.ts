@@ -152,7 +152,11 @@ async function openDoors(
   const publicHosts = config.advertisedHosts;
   const doors = new ControlDoors({ ctx, authority, allowlist, surfaces, trustDomain, replicaId, publicHosts });
   await doors.open();
-  undo.add("doors", () => doors.close());
+  undo.add("doors", async () => {
+    doors.close();
+    // A store that is gone forgets by itself, after a while.
+    await doors.forget().catch(() => {});
+  });
   // A change of trust anywhere is looked at now, not at the next tick.
   const unsubscribe = ctx.hints.subscribe(CERTIFICATES_TOPIC, () => {
     for (const surface of Object.values(surfaces) as Surface[]) void surface.rejudge();

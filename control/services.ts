@@ -2,14 +2,17 @@
 
 import type { Allowlist } from "./domain/allowlist.ts";
 import type { Authority } from "./domain/authority.ts";
+import { BundleAcks } from "./domain/bundle-acks.ts";
 import { feedSource } from "./domain/feed.ts";
 import { snapshotSource } from "./domain/snapshot.ts";
 import { startUpkeep } from "./domain/upkeep.ts";
 import { startControlJobs } from "./jobs/jobs.ts";
 import { startNodeWatch } from "./jobs/node-watch.ts";
+import { startRotationJob } from "./jobs/rotation.ts";
 import type { ControlServices } from "./rpc/surfaces.ts";
 import { alertService } from "./services/alert.ts";
 import { auditService } from "./services/audit.ts";
+import { caService } from "./services/ca.ts";
 import { clusterService } from "./services/cluster.ts";
 import { controlService } from "./services/control.ts";
 import { enrollmentService } from "./services/enrollment.ts";
@@ -50,14 +53,16 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   const upkeep = startUpkeep(ctx);
   const jobs = startControlJobs(ctx);
   const watch = startNodeWatch(ctx);
+  const rotation = startRotationJob(deps);
   const services: ControlServices = {
     enrollment: enrollmentService(deps),
     control: controlService({ ...deps, hold: allowlist.hold, snapshots, feeds }),
-    heartbeat: heartbeatService({ ...deps, hold: allowlist.hold }),
+    heartbeat: heartbeatService({ ...deps, hold: allowlist.hold, bundleAcks: new BundleAcks(deps) }),
     lease: leaseService(deps),
     routing: routingService({ ...deps, snapshots }),
     alert: alertService(deps),
     audit: auditService(deps),
+    ca: caService(deps),
     cluster: clusterService(deps),
     group: groupService(deps),
     identity: identityService(deps),
@@ -78,5 +83,5 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     token: tokenService(deps),
     workload: workloadService(deps),
   };
-  return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop(), watch.stop()])) };
+  return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop(), watch.stop(), rotation.stop()])) };
 }

@@ -97,6 +97,8 @@ export interface ContractExpectation {
   readonly clusterId: string;
   /** max(wall clock, newest signed time). */
   readonly nowMs: number;
+  /** Signing keys that were replaced (certs/bundle.ts). */
+  readonly retired?: ReadonlyMap<string, number>;
 }
 
 export type ContractVerdict =
@@ -136,12 +138,12 @@ function decoded(bytes: Uint8Array): SignedContract | undefined {
 
 function openSigned(
   signed: SignedContract,
-  { installationSpki, clusterId, nowMs }: ContractExpectation,
+  expect: ContractExpectation,
 ): { readonly contract: LeaseContract; readonly signerNotAfterMs: number } | ContractRefusal {
   if (signed.signingKey === undefined) return "CONTRACT_UNSIGNED";
   let signer: ReturnType<typeof verifySigningKey>;
   try {
-    signer = verifySigningKey(signed.signingKey, { installationSpki, clusterId, use: "contract", nowMs });
+    signer = verifySigningKey(signed.signingKey, { ...expect, use: "contract" });
   } catch {
     return "CONTRACT_STATEMENT";
   }

@@ -23,14 +23,15 @@ import { nodeLinkHttp2 } from "./link-http2.ts";
 import { type LinkState, Links } from "./links.ts";
 import { type Bind, type NodeListener, startListener } from "./listener.ts";
 import type { LegAction } from "./next-leg.ts";
+import { OfflineDesk } from "./offline-desk.ts";
 import { relayService } from "./open-path.ts";
 import type { OnPathEnd } from "./path-end.ts";
-import { OfflineDesk } from "./offline-desk.ts";
 import { createPathOpener, type PathOpener } from "./paths.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
 import { linkPolicy } from "./rpc-policy.ts";
+import { type Rollable, startTaintedRoll } from "./tainted-roll.ts";
 import type { Admitted } from "./tls-door.ts";
 
 export type { DataPlanePorts } from "./plane-ports.ts";
@@ -61,6 +62,8 @@ export interface DataPlane {
   readonly judge: PeerJudge;
   /** Brings counters that are kept by sweeps up to now. */
   refreshCounters(): void;
+  /** Key ids of the roots that live connections rely on, one for each leaf on each. */
+  issuersInUse(): Iterable<string>;
   status(): { readonly links: LinkState[]; readonly pathsLive: number };
   close(): Promise<void>;
 }
@@ -115,6 +118,8 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
   served.surface = surface;
   undo.add("link surface", () => surface.drain(limits.linkCloseGraceMs));
   rejudgeOnChange(ports, surface, undo);
+  const rollables = (): Rollable[] => [...links.rollables(), ...hops.rollables()];
+  undo.add("tainted", startTaintedRoll({ ...ports, rollables }));
   const paths = createPathOpener({ ports, judge, links, legs, hops });
   const listener = await openListener(options, {
     doors,
@@ -132,6 +137,10 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     doors,
     judge,
     refreshCounters: () => splices.tellBytes(),
+    *issuersInUse() {
+      for (const { issuers } of [...links.rollables(), ...hops.rollables()]) yield* issuers;
+      for (const { caller } of surface.sessions()) yield caller.issuerKeyIdHex ?? "";
+    },
     status: () => ({ links: links.status(), pathsLive: counters.pathsLive }),
     close: () => opened.close(),
   };
@@ -160,7 +169,7 @@ function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (route
 /** Whoever lost its right is cut now, not at the next tick. */
 function rejudgeOnChange(ports: DataPlanePorts, surface: Surface, undo: Closers): void {
   const rejudge = (): void => void surface.rejudge();
-  const stops = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge)];
+  const stops = [ports.feed.onChange(rejudge), ports.snapshot.onChange(rejudge), ports.identity.onChange(rejudge)];
   undo.add("judgements", () => {
     for (const stop of stops) stop();
   });

@@ -12,6 +12,7 @@
 
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { retiredSigningKeys } from "../certs/bundle.ts";
 import {
   feedContentHash,
   indexRevocations,

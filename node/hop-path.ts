@@ -49,6 +49,7 @@ export class HopPath {
   #state: "pending" | "live" | "over" = "pending";
   #last: PathEvent | undefined;
   #guard: () => string | undefined = () => undefined;
+  #peerIssuer: string | undefined;
 
   constructor(options: HopPathOptions) {
     this.#options = options;
@@ -75,6 +76,16 @@ export class HopPath {
   /** Edges: who of this path is no longer accepted, asked again and again while it lives. */
   guard(check: () => string | undefined): void {
     this.#guard = check;
+  }
+
+  /** Edges: key id of the root that the other end's leaf is from. */
+  get peerIssuer(): string | undefined {
+    return this.#peerIssuer;
+  }
+
+  /** Edges: what the other end showed. */
+  shown(issuerKeyId: string | undefined): void {
+    this.#peerIssuer = issuerKeyId;
   }
 
   /** The node that lost its right by the edge's own judgement, or undefined. */

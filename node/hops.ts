@@ -14,10 +14,11 @@ import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../lib/limits.ts";
 import type { Admission } from "../relay/budget.ts";
 import { type ClosingReason, HopPath } from "./hop-path.ts";
-import type { OfflineJudge } from "./offline-desk.ts";
 import type { PeerJudge } from "./peer-judge.ts";
+import type { OfflineJudge } from "./offline-desk.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
+import type { Rollable } from "./tainted-roll.ts";
 
 export interface NewPath {
   readonly offer: PathOffer;
@@ -47,6 +48,7 @@ export class Hops {
       () => timer.cancel(),
       ports.feed.onChange(() => this.rejudge()),
       ports.snapshot.onChange(() => this.rejudge()),
+      ports.identity.onChange(() => this.rejudge()),
       ports.drain.onChange((draining) => {
         if (draining) this.#announceDrain();
       }),
@@ -89,6 +91,20 @@ export class Hops {
       for (const relay of other.hops.slice(1, -1)) used.add(relay);
     }
     return offer.hops.flatMap((hop, at) => (at > 0 && at < offer.hops.length - 1 && used.has(hop) ? [at] : []));
+  }
+
+  /** Every path that lives here with the roots of the leaves it lives under, and how to leave it where this node opened it. */
+  *rollables(): Generator<Rollable> {
+    const selfId = this.#ports.identity.current().nodeId;
+    for (const [path, initiatorDer] of this.#paths) {
+      if (path.state !== "live") continue;
+      const initiator = this.#judge.initiator(initiatorDer);
+      const issuers = [...(initiator.ok ? [initiator.issuerKeyId] : []), path.peerIssuer ?? ""];
+      // Of nobody: the path is to be left, and no node on it to be shunned.
+      const roll = (): void => path.emit({ kind: "draining", nodeId: "" });
+      const isOwn = path.offer.initiatorId === selfId;
+      yield { peerId: isOwn ? (path.offer.hops.at(-1) ?? "") : "", issuers, roll: isOwn ? roll : () => {} };
+    }
   }
 
   /** What the signed policies allow paths of an organization now. */

@@ -28,6 +28,8 @@ const storedIdentity = z.object({
   leaf: storedLeaf,
   poolLeaves: z.record(z.string(), storedLeaf),
   bundle: base64,
+  // Of the installation key over the bundle's bytes.
+  bundleSignature: base64.optional(),
   installationKey: base64,
 });
 
@@ -50,6 +52,18 @@ function unpackLeaf<K extends SpiffeKind>(kind: K, stored: z.output<typeof store
   return leafOfKind(kind, stored.keyPem, Buffer.from(stored.certificate, "base64"));
 }
 
+/** The trust bundle's bytes: as they were signed, where they came signed. */
+export function bundleBytes({ bundle, signedBundle }: Pick<NodeIdentity, "bundle" | "signedBundle">): Uint8Array {
+  return signedBundle?.bytes ?? toBinary(TrustBundleSchema, bundle);
+}
+
+function unpackBundle(stored: z.output<typeof storedIdentity>): Pick<NodeIdentity, "bundle" | "signedBundle"> {
+  const bytes = Uint8Array.from(Buffer.from(stored.bundle, "base64"));
+  const bundle = fromBinary(TrustBundleSchema, bytes);
+  if (stored.bundleSignature === undefined) return { bundle };
+  return { bundle, signedBundle: { bytes, signature: Uint8Array.from(Buffer.from(stored.bundleSignature, "base64")) } };
+}
+
 /** Writes the identity durably, mode 0600. */
 export function saveIdentity(stateDir: string, { identity, installationKeySpki }: StoredIdentity): void {
   const stored: z.input<typeof storedIdentity> = {
@@ -61,7 +75,10 @@ export function saveIdentity(stateDir: string, { identity, installationKeySpki }
     controlName: identity.controlName,
     leaf: packLeaf(identity.leaf),
     poolLeaves: Object.fromEntries([...identity.poolLeaves].map(([id, leaf]) => [id, packLeaf(leaf)])),
-    bundle: Buffer.from(toBinary(TrustBundleSchema, identity.bundle)).toString("base64"),
+    bundle: Buffer.from(bundleBytes(identity)).toString("base64"),
+    ...(identity.signedBundle === undefined
+      ? {}
+      : { bundleSignature: Buffer.from(identity.signedBundle.signature).toString("base64") }),
     installationKey: Buffer.from(installationKeySpki).toString("base64"),
   };
   writeSecretFile(identityPath(stateDir), JSON.stringify(stored));
@@ -88,7 +105,7 @@ export function loadIdentity(stateDir: string): StoredIdentity | undefined {
         controlName: stored.controlName,
         leaf: unpackLeaf("node", stored.leaf),
         poolLeaves: new Map(Object.entries(stored.poolLeaves).map(([id, leaf]) => [id, unpackLeaf("pool", leaf)])),
-        bundle: fromBinary(TrustBundleSchema, Buffer.from(stored.bundle, "base64")),
+        ...unpackBundle(stored),
       },
     };
   } catch (cause) {
@@ -104,7 +121,10 @@ export function loadIdentity(stateDir: string): StoredIdentity | undefined {
 }
 
 export interface ReplaceableIdentityHolder extends IdentityHolder {
-  /** Persists, then shows the new identity to everybody. */
+  /**
+   * Persists, then shows the new identity to everybody. The trust bundle never goes back: an identity that comes with an
+   * older one gets the one held.
+   */
   replace(identity: NodeIdentity): void;
 }
 
@@ -118,10 +138,20 @@ export function createIdentityHolder(
   return {
     current: () => identity,
     onChange: (listener) => listeners.add(listener),
-    replace(next) {
+    replace(given) {
+      const next = withNewestBundle(given, identity);
       saveIdentity(stateDir, { identity: next, installationKeySpki: stored.installationKeySpki });
       identity = next;
       listeners.notify(next);
     },
   };
+}
+
+function withNewestBundle(given: NodeIdentity, held: NodeIdentity): NodeIdentity {
+  if (given.bundle.version > held.bundle.version) return given;
+  const { bundle: _bundle, signedBundle: _signed, ...rest } = given;
+  // The same version may have come with its signature, or without it.
+  const signed =
+    given.bundle.version === held.bundle.version ? (given.signedBundle ?? held.signedBundle) : held.signedBundle;
+  return { ...rest, bundle: held.bundle, ...(signed === undefined ? {} : { signedBundle: signed }) };
 }

@@ -10,7 +10,7 @@ import type { Socket } from "node:net";
 import { hasRole, selfHasRole } from "../fabric/members.ts";
 import { choosePeers, coldOrder, type Peer, type PeerSelf, type PeerSets } from "../fabric/routing/peer-set.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
-import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { Neighbour, Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 
@@ -86,4 +86,16 @@ export class LinkPeers {
 function selfOf(snapshot: Snapshot): PeerSelf {
   const role = selfHasRole(snapshot, NodeRole.RELAY, undefined) ? "core" : "edge";
   return { nodeId: snapshot.nodeId, role, region: snapshot.self?.region ?? "" };
+}
+
+/** Whether a link made for `before` would go somewhere else, or not at all, for `after`. */
+export function dialsElsewhere(before: Neighbour, after: Neighbour): boolean {
+  const place = (neighbour: Neighbour): string =>
+    JSON.stringify([
+      neighbour.dial,
+      neighbour.dialOutOnly,
+      neighbour.linkLabel,
+      neighbour.addresses.map(({ host, port }) => [host, port]),
+    ]);
+  return place(before) !== place(after);
 }

@@ -10,6 +10,7 @@
 
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { issuerIn } from "../certs/bundle.ts";
 import { judgePeer } from "../certs/judge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
 import { dialTcp, startTls } from "../edge/dial.ts";
@@ -23,6 +24,7 @@ import { limits } from "../lib/limits.ts";
 import { resetSocket } from "../lib/reset-socket.ts";
 import type { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
+import type { Rollable } from "./tainted-roll.ts";
 
 /** What runs on a judged connection. `closed` is called once when it is over. */
 export interface LinkUse {
@@ -47,11 +49,15 @@ export interface LinkConnection {
   readonly tls: TLSSocket;
   readonly raw: Socket;
   readonly use: LinkUse;
+  /** Of the own leaf it was made with. */
+  readonly issuerKeyId: string;
   readonly sinceMonoMs: number;
   readonly sinceWallMs: number;
   /** When it is to be made anew. */
   renewal?: Timer;
 }
+
+type Dialled = Pick<LinkConnection, "tls" | "raw" | "issuerKeyId">;
 
 export type LinkPhase =
   | { readonly at: "dialing"; readonly abort: AbortController }
@@ -88,6 +94,16 @@ export class Link {
     resetSocket(raw, tls);
   }
 
+  /** As long as it is up: the roots that both ends' leaves on its connection are from, and how to make another. */
+  rollable(): Rollable[] {
+    if (this.#phase.at !== "up") return [];
+    const { tls, issuerKeyId } = this.#phase.connection;
+    const { nodeId: peerId } = this.#options.neighbour();
+    const verdict = judgePeer(tls, this.#options.judge.neighbour(peerId));
+    const issuers = verdict.ok ? [verdict.issuerKeyId, issuerKeyId] : [issuerKeyId];
+    return [{ peerId, issuers, roll: () => this.renew() }];
+  }
+
   /** Makes a second connection and moves to it (LN2). Does nothing unless the link is up. */
   renew(): void {
     if (this.#phase.at !== "up" || this.#phase.redial !== undefined) return;
@@ -98,9 +114,10 @@ export class Link {
       if (this.#phase.at === "up" && this.#phase.connection === connection) this.#phase = { at: "up", connection };
     };
     this.#connect(redial.signal).then(
-      ({ tls, raw }) => {
-        if (this.#phase.at !== "up" || this.#phase.connection !== connection) return void resetSocket(raw, tls);
-        this.#up(tls, raw);
+      (dialled) => {
+        if (this.#phase.at !== "up" || this.#phase.connection !== connection)
+          return void resetSocket(dialled.raw, dialled.tls);
+        this.#up(dialled);
         connection.use.close();
       },
       (error: unknown) => {
@@ -126,9 +143,9 @@ export class Link {
     const abort = new AbortController();
     this.#phase = { at: "dialing", abort };
     this.#connect(abort.signal).then(
-      ({ tls, raw }) => {
-        if (abort.signal.aborted) return void resetSocket(raw, tls);
-        this.#up(tls, raw);
+      (dialled) => {
+        if (abort.signal.aborted) return void resetSocket(dialled.raw, dialled.tls);
+        this.#up(dialled);
       },
       (error: unknown) => {
         if (abort.signal.aborted) return;
@@ -144,10 +161,11 @@ export class Link {
     this.#phase = { at: "waiting", timer };
   }
 
-  #up(tls: TLSSocket, raw: Socket): void {
+  #up({ tls, raw, issuerKeyId }: Dialled): void {
     const { clock } = this.#options.ports;
     const use = this.#options.onUp(tls, raw);
-    const connection: LinkConnection = { tls, raw, use, sinceMonoMs: clock.monoMs(), sinceWallMs: clock.nowMs() };
+    const times = { sinceMonoMs: clock.monoMs(), sinceWallMs: clock.nowMs() };
+    const connection: LinkConnection = { tls, raw, use, issuerKeyId, ...times };
     this.#phase = { at: "up", connection };
     this.#keepFresh(connection);
     const onClose = (): void => {
@@ -179,7 +197,7 @@ export class Link {
     });
   }
 
-  async #connect(signal: AbortSignal): Promise<{ tls: TLSSocket; raw: Socket }> {
+  async #connect(signal: AbortSignal): Promise<Dialled> {
     const { ports, judge, direction } = this.#options;
     const neighbour = this.#options.neighbour();
     const identity = ports.identity.current();
@@ -195,7 +213,7 @@ export class Link {
       }),
       dial,
     );
-    return { tls, raw };
+    return { tls, raw, issuerKeyId: issuerIn(identity.bundle, identity.leaf.certificateDer) ?? "" };
   }
 
   #log(message: string, detail: string): void {

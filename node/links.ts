@@ -28,10 +28,11 @@ import { exchangeFeed } from "./feed-exchange.ts";
 import { Link, type LinkOptions, type LinkUse } from "./link.ts";
 import { type LinkCalls, openLinkCalls } from "./link-calls.ts";
 import { failureClass, LinkMeter } from "./link-meter.ts";
-import { LinkPeers } from "./link-peers.ts";
+import { dialsElsewhere, LinkPeers } from "./link-peers.ts";
 import { type PeerJudge, sourceOf } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
+import type { Rollable } from "./tainted-roll.ts";
 import type { Admitted } from "./tls-door.ts";
 
 export interface LinkState {
@@ -84,7 +85,10 @@ export class Links {
         this.rejudge();
         for (const slot of this.#slots.values()) this.#exchange(slot);
       }),
-      identity.onChange(() => this.#renewSoon()),
+      identity.onChange(() => {
+        this.#renewSoon();
+        this.rejudge();
+      }),
     );
     const timers = [
       clock.every(limits.rejudgeEveryMs, () => this.rejudge()),
@@ -196,6 +200,12 @@ export class Links {
         ? []
         : [create(RouteLinkSchema, toRouteLink(fromNodeId, neighbour.nodeId, meter.observation, clock.nowMs()))],
     );
+  }
+
+  /** Links this node dialled, with the roots that they rely on. */
+  rollables(): Rollable[] {
+    const links = [...this.#slots.values()].flatMap(({ forward, reverse }) => [forward, reverse]);
+    return links.flatMap((link) => link?.rollable() ?? []);
   }
 
   /** Judges every peer again and cuts whoever is no longer accepted (LK2). */
@@ -380,18 +390,6 @@ export class Links {
       upSinceMs: phase.at === "up" ? phase.connection.sinceWallMs : 0,
     };
   }
-}
-
-/** Whether a link made for `before` would go somewhere else, or not at all, for `after`. */
-function dialsElsewhere(before: Neighbour, after: Neighbour): boolean {
-  const place = (neighbour: Neighbour): string =>
-    JSON.stringify([
-      neighbour.dial,
-      neighbour.dialOutOnly,
-      neighbour.linkLabel,
-      neighbour.addresses.map(({ host, port }) => [host, port]),
-    ]);
-  return place(before) !== place(after);
 }
 
 /** The neighbour under that id in the newest snapshot, if this node may talk to it. */

@@ -20,6 +20,7 @@ import { HealthState } from "../rpc/health.ts";
 import { rpcHttp2 } from "../rpc/http2-profile.ts";
 import { createSurface } from "../rpc/surface.ts";
 import { type AuditWitness, openAuditWitness } from "./audit-witness.ts";
+import { BundleKeeper } from "./bundle-keeper.ts";
 import { type CeilingJudge, createCeilingJudge } from "./ceiling.ts";
 import type { NodeConfig } from "./config.ts";
 import { hostPort, openControlSession } from "./control-session.ts";
@@ -69,6 +70,7 @@ interface Parts extends RoleParts {
   readonly feed: OwnFeedStore;
   readonly audit: AuditWitness;
   readonly renewal: RenewalTrigger;
+  readonly bundle: BundleKeeper;
 }
 
 /** The grants a node may act on: what control assigned, within the ceiling. */
@@ -97,6 +99,9 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     underCeiling(snapshot, ceiling, (role) => events.emit("ceiling_refused", { role: String(role) }));
   const held = { stateDir: config.stateDir, identity, installationKeySpki, clock, log, events };
   const snapshot = openSnapshotHolder({ ...held, limit });
+  const renewal = new RenewalTrigger(clock, overrides.random ?? systemRandom);
+  // The first to hear of a snapshot: who it names is judged by the roots it brings.
+  const bundle = new BundleKeeper({ ...held, snapshot, renewal });
   const feed = openFeedStore({ ...held, snapshot });
   const audit = openAuditWitness({ ...held, snapshot });
   const ports: DataPlanePorts = {
@@ -118,7 +123,8 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     feed,
     audit,
     ceiling,
-    renewal: new RenewalTrigger(clock, ports.random),
+    renewal,
+    bundle,
     installationSpki: installationKeySpki,
     offline: new OfflineDesk(ports, config.stateDir),
     processPool: new CreditPool(limits.processReceivePoolBytes),
@@ -220,6 +226,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
   const hearing = createHearing(ports.clock);
   const session = openControlSession({ ...ports, addresses: config.control });
   undo.add("control session", () => session.close());
+  undo.add("trust bundle", () => parts.bundle.close());
   undo.add("offline desk", () => parts.offline.close());
   const roles = await startRoles(parts, { load, session, bootId }, undo);
   const workloads = startWorkloads(parts, overrides.pid, undo);
@@ -253,6 +260,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     operatorAddress,
     version: overrides.version,
     links: roles.plane.links,
+    issuersInUse: roles.issuersInUse,
     listeners: () => roles.listeners.status(),
     workloads,
   });

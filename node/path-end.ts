@@ -46,6 +46,7 @@ export function endPath(raw: Socket, path: HopPath, deps: PathEndDeps): void {
       raw.once("close", () => path.end("peer_closed"));
       // A client's revocation is nobody's business but this edge's: the path is revoked in this edge's name.
       path.guard(() => (isRefusal(judge.again(tls, caller)) ? (path.offer.hops.at(-1) ?? "") : undefined));
+      path.shown(caller.issuerKeyIdHex);
       path.live();
       onPathEnd({ tls, raw, offer, caller, hops: offer.hops, pathTag: path.tag });
     },

@@ -148,6 +148,7 @@ class Initiator {
     raw.once("close", () => path.end("peer_closed"));
     const far = request.hops.at(-1) ?? "";
     path.guard(() => (isRefusal(this.#deps.judge.farEdge(tls, far, peer.sourceAddress)) ? far : undefined));
+    path.shown(peer.issuerKeyIdHex);
     path.live();
     return {
       tls,

@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { retiredSigningKeys } from "../certs/bundle.ts";
 import { admitSnapshot, verifySnapshot } from "../fabric/snapshot/verify.ts";
 import { type Snapshot, type SnapshotEnvelope, SnapshotEnvelopeSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -55,6 +56,7 @@ function verify(deps: SnapshotHolderDeps, envelope: SnapshotEnvelope, nowMs: num
     clusterId: identity.clusterId,
     nodeId: identity.nodeId,
     nowMs,
+    retired: retiredSigningKeys(identity.bundle),
   });
 }
 

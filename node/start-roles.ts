@@ -57,6 +57,8 @@ export interface Roles {
   readonly egress: EgressRole;
   readonly listeners: EntryListeners;
   readonly exclusive: ExclusiveEntry;
+  /** Key ids of the roots that live connections rely on. */
+  readonly issuersInUse: () => Iterable<string>;
 }
 
 /** The surface entries show to clients. */
@@ -176,5 +178,13 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     "client cut",
     ports.feed.onChange(() => void clients.rejudge()),
   );
-  return { plane, entry, egress, listeners, exclusive };
+  undo.add(
+    "client roots",
+    ports.identity.onChange(() => void clients.rejudge()),
+  );
+  function* issuersInUse(): Generator<string> {
+    yield* running.issuersInUse();
+    for (const { caller } of clients.sessions()) yield caller.issuerKeyIdHex ?? "";
+  }
+  return { plane, entry, egress, listeners, exclusive, issuersInUse };
 }

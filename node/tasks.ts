@@ -2,12 +2,13 @@
 
 import { create } from "@bufbuild/protobuf";
 import { AuditHeadSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
-import { ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { BundleAcknowledgementSchema, ListenerReportSchema } from "../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import type { ListenerStatus } from "../gen/weft/node/v1/node_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { AuditWitness } from "./audit-witness.ts";
 import { BeatPace } from "./beat-pace.ts";
+import { type BundleKeeper, countTainted } from "./bundle-keeper.ts";
 import { defaultCapabilities } from "./capabilities.ts";
 import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
@@ -33,6 +34,9 @@ export interface TaskDeps {
   readonly snapshot: OwnSnapshotHolder;
   readonly feed: OwnFeedStore;
   readonly audit: AuditWitness;
+  readonly bundle: BundleKeeper;
+  /** Key ids of the roots that live connections rely on. */
+  readonly issuersInUse: () => Iterable<string>;
   readonly session: ControlSession;
   readonly renewal: RenewalTrigger;
   readonly bootId: string;
@@ -63,6 +67,7 @@ function beatFacts(deps: TaskDeps, receipts: FeedReceipts): BeatFacts {
     operatorAddress: deps.operatorAddress,
     ...auditHead(deps.audit),
     ...(feedReceipt === undefined ? {} : { feedReceipt }),
+    ...bundleAck(deps),
     listeners: deps
       .listeners()
       .map(({ listenerId, boundAddress, error }) => create(ListenerReportSchema, { listenerId, boundAddress, error })),
@@ -74,6 +79,12 @@ function auditHead(audit: AuditWitness): Pick<BeatFacts, "auditHead"> {
   const head = audit.reported();
   if (head === undefined) return {};
   return { auditHead: create(AuditHeadSchema, { seq: BigInt(head.seq), hash: Uint8Array.from(head.hash) }) };
+}
+
+/** This node's word about the trust bundle it believes by, while control has not heard it. */
+function bundleAck({ bundle, identity, issuersInUse }: TaskDeps): Pick<BeatFacts, "bundleAck"> {
+  const ack = bundle.ack(countTainted(identity.current().bundle, issuersInUse()));
+  return ack === undefined ? {} : { bundleAck: create(BundleAcknowledgementSchema, ack) };
 }
 
 /** The audit head this node has witnessed. */
@@ -121,9 +132,13 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
   const { session } = deps;
   const pace = new BeatPace(clock, random);
   const receipts = new FeedReceipts({ ...deps, standing: () => deps.feed.standing() });
-  const unsubscribe = deps.feed.onChange(() => {
-    if (receipts.isNews()) pace.nudge();
-  });
+  const unsubscribe = [
+    deps.feed.onChange(() => {
+      if (receipts.isNews()) pace.nudge();
+    }),
+    // Another bundle or another leaf: a rotation may wait for it.
+    deps.identity.onChange(() => pace.nudge()),
+  ];
   const heartbeat = runHeartbeat(
     {
       client: () => session.beats,
@@ -136,8 +151,9 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       proofs: () => deps.links.proofs(),
       control: () => session.control,
       workloads: () => reports(deps),
-      onAnswer: (_answer, { feedReceipt }) => {
+      onAnswer: (answer, { feedReceipt, bundleAck: ack }) => {
         deps.heard();
+        deps.bundle.answered(ack, answer.acknowledgedBundleVersion);
         if (feedReceipt !== undefined) receipts.answered(feedReceipt);
       },
       held: () => ({
@@ -192,7 +208,7 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
   );
   return {
     async stop() {
-      unsubscribe();
+      for (const stop of unsubscribe) stop();
       ending.abort();
       await all;
     },

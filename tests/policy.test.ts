@@ -16,6 +16,7 @@ import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1
 import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { AlertService } from "../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
+import { CaService } from "../gen/weft/admin/v1/ca_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
@@ -63,6 +64,7 @@ const services: Record<keyof ControlServices, DescService> = {
   routing: RoutingService,
   alert: AlertService,
   audit: AuditService,
+  ca: CaService,
   cluster: ClusterService,
   group: GroupService,
   identity: IdentityService,

@@ -13,11 +13,15 @@ import {
   type SigningUse,
   verifySigningKey,
 } from "../../certs/installation.ts";
-import { generateEd25519 } from "../../certs/keys.ts";
+import { generateEd25519, type KeyPair } from "../../certs/keys.ts";
 import { type RootsOf, rootsOfKind } from "../../certs/material.ts";
 import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
-import type { SignedSigningKey } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { type TrustBundle, TrustBundleSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import {
+  RootStatus,
+  type SignedSigningKey,
+  type TrustBundle,
+  TrustBundleSchema,
+} from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import {
   type ActiveSigningKey,
@@ -35,7 +39,9 @@ import {
 import { lockCluster, requireCluster } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { type Installation, loadInstallation } from "../store/installation.ts";
+import { openRotation, retiredKeys } from "../store/rotations.ts";
 import type { Queryable, Tx } from "../store/sql.ts";
+import { isPhase, phaseRules } from "./rotation-phases.ts";
 
 export interface SigningKey {
   readonly keyId: string;
@@ -46,6 +52,13 @@ export interface SigningKey {
 export interface ClusterBundle extends SignedBundle {
   readonly message: TrustBundle;
 }
+
+const rootStatuses = {
+  active: RootStatus.ACTIVE,
+  next: RootStatus.NEXT,
+  old: RootStatus.OLD,
+  dropped: RootStatus.UNSPECIFIED,
+} as const satisfies Record<AuthorityRow["status"], RootStatus>;
 
 const clusterKinds = ["node", "control", "client", "pool"] as const satisfies readonly SpiffeKind[];
 const signingUses = ["snapshot", "feed", "contract"] as const satisfies readonly SigningUse[];
@@ -92,15 +105,36 @@ export class Authority {
       ...(await trustedAuthorities(q, seal, cluster.id)),
       ...(await trustedAuthorities(q, seal, INSTALLATION)),
     ];
+    const tainted = await this.#tainted(q, rows);
+    const retired = await retiredKeys(q, seal, cluster.id);
     const signed = signTrustBundle(installation.privateKey, {
       trustDomain: installation.trustDomain,
       clusterId: cluster.id,
       clusterSlug: cluster.slug,
-      roots: rows.map((row: AuthorityRow) => ({ kind: rootKinds[row.kind], certificateDer: row.certificateDer })),
+      roots: rows.map((row) => ({
+        kind: rootKinds[row.kind],
+        certificateDer: row.certificateDer,
+        status: tainted.has(row.keyId) ? RootStatus.TAINTED : rootStatuses[row.status],
+      })),
+      retiredSigningKeys: retired.map(({ keyId, refusedFromMs }) => ({ keyId, refusedFromMs: BigInt(refusedFromMs) })),
       version: BigInt(cluster.bundleVersion),
       issuedAtMs: BigInt(Math.max(...rows.map((row) => row.createdAtMs))),
     });
     return { ...signed, message: fromBinary(TrustBundleSchema, signed.bytes) };
+  }
+
+  /** Key ids of old roots whose leaves are to be replaced now. */
+  async #tainted(q: Queryable, rows: readonly AuthorityRow[]): Promise<ReadonlySet<string>> {
+    const tainted = new Set<string>();
+    for (const row of rows) {
+      if (row.status !== "old") continue;
+      const rotation = await openRotation(q, this.#ctx.seal, row.scope, row.kind);
+      if (rotation === undefined || !isPhase(rotation.phase)) continue;
+      const which = phaseRules[rotation.phase].tainted;
+      const keyId = which === "old" ? rotation.oldKeyId : rotation.nextKeyId;
+      if (which !== undefined && keyId === row.keyId) tainted.add(row.keyId);
+    }
+    return tainted;
   }
 
   /** The key that signs for a cluster, under a statement with at least half of its life left. */
@@ -140,6 +174,11 @@ export class Authority {
     const next = certify(installation, clusterId, active.row.publicKeySpki, use, nowMs);
     await replaceStatement(tx, seal, active.row, next);
     return { ...active, signed: next.signed };
+  }
+
+  /** The statement under which a key signs for a cluster from now on, and its dates. */
+  async certifyKey(q: Queryable, clusterId: string, keys: KeyPair, use: SigningUse) {
+    return certify(await this.installation(q), clusterId, keys.spkiDer, use, this.#ctx.clock.nowMs());
   }
 
   /** Makes every root and signing key of a new cluster; `store` puts them in, in the transaction that makes the cluster. */

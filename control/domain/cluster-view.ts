@@ -20,8 +20,8 @@ import { publishedMeasurements } from "../store/links.ts";
 import { listListeners } from "../store/listeners.ts";
 import { listMemberships } from "../store/memberships.ts";
 import { listNodes, type NodeRow } from "../store/nodes.ts";
-import { listOfflinePolicies } from "../store/offline-policies.ts";
 import { listPools } from "../store/pools.ts";
+import { listOfflinePolicies } from "../store/offline-policies.ts";
 import { listQosPolicies } from "../store/qos-policies.ts";
 import { listResources, type ResourceRow } from "../store/resources.ts";
 import { listRoles } from "../store/roles.ts";
@@ -71,7 +71,7 @@ export async function loadClusterView(deps: ViewDeps, clusterId: string): Promis
 
 async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFrame): Promise<DatedView> {
   const { clusterId } = frame;
-  const { message: bundle } = await authority.bundle(clusterId, tx);
+  const { message: bundle, ...signedBundle } = await authority.bundle(clusterId, tx);
   const head = await auditHead(tx);
   const nodes = await readNodes(tx, seal, clusterId);
   const { links } = await publishedMeasurements(tx, clusterId);
@@ -86,6 +86,7 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
     version: BigInt(frame.version),
     auditHead: { seq: BigInt(head.seq), hash: head.hash },
     bundle,
+    signedBundle,
     offline: (await listOfflinePolicies(tx, seal, clusterId)).map((row) => ({
       organizationId: row.organizationId,
       resourceId: row.resourceId,

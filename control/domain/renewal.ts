@@ -11,11 +11,13 @@ import { readCertificate } from "../../certs/certificate.ts";
 import { type JudgedCsr, judgeCsr } from "../../certs/csr.ts";
 import { p256FromSpki, verifyEs256 } from "../../certs/keys.ts";
 import { leafLifeMs } from "../../certs/leaf-life.ts";
+import { openRoot } from "../../certs/material.ts";
 import { controlServerName } from "../../fabric/server-names.ts";
 import type { RecoverRequest } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { appendAudit } from "../store/audit.ts";
+import { activeKeyId, allAuthorities, issuingScope } from "../store/authorities.ts";
 import { type CertificateRow, findCertificate, liveCertificates } from "../store/certificates.ts";
 import { type ClusterRow, requireCluster } from "../store/clusters.ts";
 import { type NodeRow, requireNode, setNodeKey } from "../store/nodes.ts";
@@ -76,7 +78,7 @@ export async function renew(
   const node = await requireActiveNode(tx, issuer, clusterId, nodeId);
   await requireFreshKey(tx, csr.keyHash, nodeId);
   const live = await liveCertificates(tx, issuer.ctx.seal, subjectOf("node", clusterId, nodeId));
-  let leaf: HandedLeaf | undefined = reusable(issuer, live.next, csr.keyHash);
+  let leaf: HandedLeaf | undefined = await reusable(tx, issuer, live.next, csr.keyHash);
   if (leaf === undefined) {
     const issued = await issueAndRecord(tx, issuer, nodeLeafOrder(cluster, node, csr.spkiDer, "next"));
     await auditIssued(tx, caller.spiffe, cluster, `node/${nodeId}`, {
@@ -104,7 +106,7 @@ async function poolLeaf(
 ): Promise<HandedLeaf> {
   const { cluster, nodeId, poolId, actor } = about;
   const { current } = await liveCertificates(tx, issuer.ctx.seal, subjectOf("pool", cluster.id, poolId, nodeId));
-  const kept = reusable(issuer, current, csr.keyHash);
+  const kept = await reusable(tx, issuer, current, csr.keyHash);
   if (kept !== undefined) return kept;
   const issued = await issueAndRecord(tx, issuer, {
     kind: "pool",
@@ -119,9 +121,16 @@ async function poolLeaf(
   return { certificateDer: issued.certificateDer, notAfterMs: issued.notAfterMs };
 }
 
-/** A leaf for the same key with most of its life before it is as good as a new one. */
-function reusable(issuer: Issuer, row: CertificateRow | undefined, keyHash: string): CertificateRow | undefined {
+/** A leaf for the same key, of the root that signs now, with most of its life before it is as good as a new one. */
+async function reusable(
+  tx: Tx,
+  issuer: Issuer,
+  row: CertificateRow | undefined,
+  keyHash: string,
+): Promise<CertificateRow | undefined> {
   if (row === undefined || row.keyHash !== keyHash) return undefined;
+  const scope = issuingScope(row.subjectKind, row.scope);
+  if ((await activeKeyId(tx, scope, row.subjectKind)) !== row.issuerKeyId) return undefined;
   const leftMs = row.notAfterMs - issuer.ctx.clock.nowMs();
   return leftMs > (1 - limits.renewAtShare) * leafLifeMs(row) ? row : undefined;
 }
@@ -152,17 +161,23 @@ export async function recover(tx: Tx, issuer: Issuer, cluster: ClusterRow, reque
   const nowMs = clock.nowMs();
   const facts = readCertificate(request.expiredCertificateDer);
   if (typeof facts === "string") throw refusal();
-  const ca = await issuer.authority.ca(tx, cluster.id, "node");
-  const row = await findCertificate(tx, seal, ca.root.keyId, facts.serialHex);
+  // Of any root there ever was: a node that slept through a rotation has a leaf of one that is trusted no more.
+  const own = await allAuthorities(tx, seal, cluster.id);
+  const roots = own.filter(({ kind }) => kind === "node").map((each) => ({ ...openRoot(each.certificateDer), each }));
+  const root = roots.find(({ publicKey }) => facts.signedBy(publicKey));
+  const row = root === undefined ? undefined : await findCertificate(tx, seal, root.keyId, facts.serialHex);
   const enrolled = p256FromSpki(facts.spkiDer);
-  if (row === undefined || enrolled === undefined || !facts.signedBy(ca.root.publicKey)) throw refusal();
+  if (root === undefined || row === undefined || enrolled === undefined) throw refusal();
   if (!verifyEs256(enrolled, recoverData(request), request.signature)) throw refusal();
   if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs) throw clockSkew(nowMs);
   const expected = row.scope === cluster.id && row.subjectKind === "node" && row.keyHash === facts.keyHash;
   const node = expected ? await requireNode(tx, seal, cluster.id, row.subjectId) : undefined;
-  if (node?.identityStatus !== "active" || row.status === "revoked" || row.notAfterMs > nowMs) throw refusal();
+  const dropped = new Set(roots.flatMap(({ keyId, each }) => (each.status === "dropped" ? [keyId] : [])));
+  // A leaf that ended, or whose root did: neither can act.
+  const isOver = (leaf: CertificateRow): boolean => leaf.notAfterMs <= nowMs || dropped.has(leaf.issuerKeyId);
+  if (node?.identityStatus !== "active" || row.status === "revoked" || !isOver(row)) throw refusal();
   const live = await liveCertificates(tx, seal, subjectOf("node", cluster.id, node.id));
-  const valid = [live.next, live.current].find((each) => each !== undefined && each.notAfterMs > nowMs);
+  const valid = [live.next, live.current].find((each) => each !== undefined && !isOver(each));
   // Only the answer to an earlier recovery with this very key, or nobody has a leaf that may act.
   if (valid !== undefined) {
     if (valid.keyHash !== csr.keyHash) throw refusal();

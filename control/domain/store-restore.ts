@@ -151,7 +151,8 @@ async function beginAgain(
   const minutes = Math.floor(((now?.ms ?? 0) - firstMinuteMs) / minuteMs);
   const epoch = await raiseEpoch(tx, seal, Math.max(leastEpoch, minutes));
   await tx.query(
-    `update cluster set snapshot_epoch = $1, snapshot_version = snapshot_version + 1,
+    `update cluster set bundle_version = greatest(bundle_version + 1, ($1::bigint - 1) * 4294967296 + 1),
+       snapshot_epoch = $1, snapshot_version = snapshot_version + 1,
        snapshot_changed_at_ms = greatest(now_ms(), snapshot_changed_at_ms + 1), feed_epoch = $1, feed_seq = feed_seq + 1,
        listening_since_ms = now_ms()`,
     [epoch],

@@ -27,6 +27,8 @@ import type { Authority } from "../domain/authority.ts";
 import { controlLeafOrder, issueAndRecord } from "../domain/issue.ts";
 import { CLUSTERS_TOPIC } from "../hints/hints.ts";
 import { audited } from "../store/audit.ts";
+import { activeKeyId } from "../store/authorities.ts";
+import { forgetReplica, noteReplica } from "../store/bundle-acks.ts";
 import { type ClusterRow, listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
 import { type AnyDoor, Door } from "./door.ts";
@@ -48,6 +50,8 @@ export interface DoorsOptions {
 /** One cluster's material, replaced as a whole. */
 interface ClusterTrust {
   leaf: LeafOf<"control">;
+  /** Key id of the root that the leaf is from. */
+  issuerKeyId: string;
   roots: RootsOf<"node">;
 }
 
@@ -109,6 +113,12 @@ export class ControlDoors {
     this.#unsubscribe?.();
   }
 
+  /** Rotations no longer wait for this replica. After `close`. */
+  async forget(): Promise<void> {
+    await this.#refreshing?.catch(() => {});
+    await forgetReplica(this.#options.ctx.sql, this.#options.replicaId);
+  }
+
   /** Replaces every certificate of this replica at once, whenever they are due. Rejects as `refresh` does. */
   async renewNow(): Promise<void> {
     this.#renewAll = true;
@@ -145,7 +155,7 @@ export class ControlDoors {
     for (const cluster of clusters) {
       const doors = this.#bySlug.get(cluster.slug);
       if (doors === undefined) this.#bySlug.set(cluster.slug, await this.#openCluster(cluster));
-      else await this.#refreshCluster(doors);
+      else await this.#refreshCluster(doors, cluster);
     }
     if (renewAll) this.#renewAll = false;
     await this.#refreshOperators();
@@ -207,7 +217,7 @@ export class ControlDoors {
   async #openCluster(cluster: ClusterRow): Promise<ClusterDoors> {
     const { ctx, allowlist, surfaces, trustDomain, authority } = this.#options;
     const trust: ClusterTrust = {
-      leaf: await this.#issue(cluster),
+      ...(await this.#issue(cluster)),
       roots: await authority.roots(cluster.id, "node"),
     };
     const expect: Expectation<"node"> = {
@@ -235,14 +245,33 @@ export class ControlDoors {
       judge: (socket) => judgeKnock(socket, { expect, arrivedBy: "control" }, allowlist),
       surface: surfaces.control,
     });
+    await this.#noteTrust(cluster, trust);
     return { cluster, trust, join, nodes };
   }
 
-  async #refreshCluster({ cluster, trust, join, nodes }: ClusterDoors): Promise<void> {
-    const roots = await this.#options.authority.roots(cluster.id, "node");
-    const due = this.#isDue(trust.leaf);
-    if (roots === trust.roots && !due) return;
-    if (due) trust.leaf = await this.#issue(cluster);
+  /** `fresh`: the cluster as it was read before its roots are. */
+  async #refreshCluster({ trust, join, nodes }: ClusterDoors, fresh: ClusterRow): Promise<void> {
+    const { authority, ctx } = this.#options;
+    const roots = await authority.roots(fresh.id, "node");
+    const signs = await activeKeyId(ctx.sql, fresh.id, "control");
+    const due = this.#isDue(trust.leaf) || signs !== trust.issuerKeyId;
+    if (roots !== trust.roots || due) await this.#replaceTrust({ trust, join, nodes }, fresh, roots, due);
+    await this.#noteTrust(fresh, trust);
+  }
+
+  /** What a rotation waits for: this replica believes by that bundle, or a newer one. */
+  async #noteTrust({ id: clusterId, bundleVersion }: ClusterRow, { issuerKeyId }: ClusterTrust): Promise<void> {
+    const { ctx, replicaId } = this.#options;
+    await noteReplica(ctx.sql, { replicaId, clusterId, bundleVersion, controlIssuerKeyId: issuerKeyId });
+  }
+
+  async #replaceTrust(
+    { trust, join, nodes }: Omit<ClusterDoors, "cluster">,
+    cluster: ClusterRow,
+    roots: RootsOf<"node">,
+    due: boolean,
+  ): Promise<void> {
+    if (due) Object.assign(trust, await this.#issue(cluster));
     trust.roots = roots;
     join.rotate({ identity: trust.leaf });
     nodes.rotate({ identity: trust.leaf, trust: roots });
@@ -275,7 +304,7 @@ export class ControlDoors {
     return this.#renewAll || this.#options.ctx.clock.nowMs() >= leafDueMs(leaf);
   }
 
-  async #issue(cluster: ClusterRow): Promise<LeafOf<"control">> {
+  async #issue(cluster: ClusterRow): Promise<Pick<ClusterTrust, "leaf" | "issuerKeyId">> {
     const { ctx, authority, trustDomain, replicaId, publicHosts } = this.#options;
     const keys = generateP256();
     const order = controlLeafOrder(cluster, { id: replicaId, publicHosts }, keys.spkiDer);
@@ -290,7 +319,8 @@ export class ControlDoors {
       }),
       (tx) => issueAndRecord(tx, { ctx, authority, trustDomain }, order),
     );
-    return leafOfKind("control", privateKeyPem(keys.privateKey), leaf.certificateDer);
+    const { issuerKeyId } = leaf;
+    return { leaf: leafOfKind("control", privateKeyPem(keys.privateKey), leaf.certificateDer), issuerKeyId };
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -106,6 +107,14 @@ export const controlPolicy: PolicyTable = {
   }),
   ...rowsOf(AlertService, { listAlerts: operator }),
   ...rowsOf(AuditService, { listAudit: operator, exportAudit: operator }),
+  ...rowsOf(CaService, {
+    getCaStatus: operator,
+    startRotation: operator,
+    advanceRotation: operator,
+    exemptFromRotation: operator,
+    rollBackRotation: operator,
+    rotateSigningKey: operator,
+  }),
   ...rowsOf(ClusterService, { createCluster: operator, listClusters: operator, getCluster: operator }),
   ...rowsOf(GroupService, {
     createGroup: operator,

@@ -6,6 +6,7 @@
 import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -44,6 +45,7 @@ export interface ControlServices {
   readonly routing: ServiceImpl<typeof RoutingService>;
   readonly alert: ServiceImpl<typeof AlertService>;
   readonly audit: ServiceImpl<typeof AuditService>;
+  readonly ca: ServiceImpl<typeof CaService>;
   readonly cluster: ServiceImpl<typeof ClusterService>;
   readonly group: ServiceImpl<typeof GroupService>;
   readonly identity: ServiceImpl<typeof IdentityService>;
@@ -147,6 +149,7 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
   return (router) => {
     router.service(AlertService, services.alert);
     router.service(AuditService, services.audit);
+    router.service(CaService, services.ca);
     router.service(ClusterService, services.cluster);
     router.service(GroupService, services.group);
     router.service(IdentityService, services.identity);

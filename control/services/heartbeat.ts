@@ -6,6 +6,7 @@ import { Batch } from "../../lib/batch.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
+import type { BundleAcks } from "../domain/bundle-acks.ts";
 import { halfTripMs, healthOf } from "../domain/health.ts";
 import type { RestoreHold } from "../domain/restore-hold.ts";
 import { refreshMeasurements } from "../domain/upkeep.ts";
@@ -21,7 +22,10 @@ import { callerOf, invalid } from "./service-context.ts";
 const HASH_BYTES = 32;
 
 export function heartbeatService(
-  deps: StoreContext & { readonly hold: Pick<RestoreHold, "awaits"> },
+  deps: StoreContext & {
+    readonly hold: Pick<RestoreHold, "awaits">;
+    readonly bundleAcks: Pick<BundleAcks, "take" | "versionOf">;
+  },
 ): ServiceImpl<typeof HeartbeatService> {
   const beats = new Batch<BeatReport, BeatAnswer | undefined>({
     run: (reports) => recordAll(deps, reports),
@@ -38,6 +42,10 @@ export function heartbeatService(
       if (kept === undefined) throw await refusalOf(deps, clusterId, nodeId);
       const fields = membershipMacFields({ clusterId, nodeId, status: "active" });
       requireAuthentic(deps.seal, "membership", fields, kept.membershipMac);
+      const acknowledged =
+        request.bundleAck === undefined
+          ? deps.bundleAcks.versionOf(nodeId)
+          : await deps.bundleAcks.take(clusterId, nodeId, request.bundleAck);
       // A node that drains, or is back, is worth a snapshot before the next regular look. One that changes its mind with
       // every beat is not: a version reaches every node.
       const settled = (kept.publishedForMs ?? Number.POSITIVE_INFINITY) >= limits.graphRefreshMs;
@@ -54,6 +62,7 @@ export function heartbeatService(
         health: healths.value(health),
         skewMs: kept.skewMs,
         returnFeeds: await deps.hold.awaits(clusterId, nodeId),
+        acknowledgedBundleVersion: BigInt(acknowledged),
       };
     },
   };

@@ -41,6 +41,16 @@ export const alertKinds = {
   // What nodes show of snapshots (control/domain/snapshot-evidence.ts); objects "signing-key/<id>" and "node/<id>".
   "snapshot-forked": "critical",
   "node-rolled-back": "critical",
+  // A rotation waits for somebody (control/jobs/rotation.ts); object "rotation/<id>".
+  "rotation-stalled": "warning",
+  // An authority that signs has spent so much of its life; object "authority/<key id>".
+  "authority-half": "warning",
+  "authority-three-quarters": "warning",
+  "authority-ending": "critical",
+  // A certificate was used after another had taken its place (control/domain/clone-alarm.ts); objects "node/<id>" and so on.
+  "identity-cloned": "critical",
+  // The clock of a replica of control is far from the store's (control/jobs/replica-clock.ts); object "replica/<id>".
+  "control-clock-skew": "warning",
   // A backup was restored: what nodes know and the store does not (control/domain/restore-gap.ts); object "restore/<id>".
   "restore-gap": "critical",
 } as const satisfies Readonly<Record<string, AlertSeverity>>;

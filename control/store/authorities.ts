@@ -42,20 +42,26 @@ export function authorityFields(row: Omit<AuthorityRow, "mac">): MacField[] {
 const caPlace = (scope: string, kind: string, keyId: string, version: number) =>
   ({ cluster: scope, purpose: `ca/${kind}`, id: keyId, version }) as const;
 
-/** Stores a root and its sealed key as the active one of its scope and kind. */
+/** Stores a root and its sealed key: as the active one of its scope and kind, or as the next. */
 export async function insertAuthority(
   tx: Tx,
   seal: TrustSeal,
-  authority: { readonly scope: string; readonly generation: number; readonly ca: IssuingCa; readonly nowMs: number },
+  authority: {
+    readonly scope: string;
+    readonly generation: number;
+    readonly ca: IssuingCa;
+    readonly nowMs: number;
+    readonly status?: "active" | "next";
+  },
 ): Promise<void> {
-  const { scope, generation, ca, nowMs } = authority;
+  const { scope, generation, ca, nowMs, status = "active" } = authority;
   const { keyId, der, notBeforeMs, notAfterMs } = ca.root;
   const plain = Buffer.from(caPrivateKeyPem(ca), "utf8");
   const row: Omit<AuthorityRow, "mac"> = {
     scope,
     kind: ca.kind,
     generation,
-    status: "active",
+    status,
     keyId,
     certificateDer: der,
     sealedKey: seal.seal(caPlace(scope, ca.kind, keyId, generation), plain),
@@ -96,9 +102,45 @@ export async function trustedAuthorities(
   return rows;
 }
 
+/** Every root there ever was in a scope, dropped ones too, authenticated, by kind and generation. */
+export async function allAuthorities(q: Queryable, seal: TrustSeal, scope: string): Promise<readonly AuthorityRow[]> {
+  const rows = await q.query<AuthorityRow>(
+    `select ${authorityColumns} from authority where scope = $1 order by kind, generation`,
+    [scope],
+  );
+  for (const row of rows) requireAuthentic(seal, "authority", authorityFields(row), row.mac);
+  return rows;
+}
+
+/**
+ * Gives roots of one scope and kind their places. Whoever signs no more first: there is never a second active one.
+ * Throws `data_loss` when a row is not authentic; the caller holds what orders writers of these rows.
+ */
+export async function setAuthorityStates(
+  tx: Tx,
+  seal: TrustSeal,
+  scope: string,
+  states: ReadonlyMap<string, AuthorityRow["status"]>,
+): Promise<void> {
+  const rows = (await allAuthorities(tx, seal, scope)).filter(({ keyId }) => states.has(keyId));
+  const order = (row: AuthorityRow): number => (states.get(row.keyId) === "active" ? 1 : 0);
+  for (const row of [...rows].sort((a, b) => order(a) - order(b))) {
+    const status = states.get(row.keyId) ?? row.status;
+    if (status === row.status) continue;
+    const mac = seal.mac("authority", authorityFields({ ...row, status }));
+    await tx.query("update authority set status = $2, mac = $3 where key_id = $1", [row.keyId, status, mac]);
+  }
+}
+
 /** Whether a key is that of any authority of the installation. */
 export async function isAuthorityKey(q: Queryable, keyHash: string): Promise<boolean> {
   return (await q.query("select 1 as found from authority where key_id = $1", [keyHash])).length > 0;
+}
+
+/** Which root signs, or undefined; whoever issues reads the authenticated row itself. */
+export async function activeKeyId(q: Queryable, scope: string, kind: SpiffeKind): Promise<string | undefined> {
+  const text = `select key_id as "keyId" from authority where scope = $1 and kind = $2 and status = 'active'`;
+  return one(await q.query<{ keyId: string }>(text, [scope, kind]))?.keyId;
 }
 
 /** The issuer of `kind` in `scope`, from its authenticated row. Throws `failed_precondition` (AUTHORITY_MISSING). */
@@ -268,6 +310,32 @@ export async function replaceStatement(
       seal.mac("signing_key", signingFields(row)),
     ],
   );
+}
+
+/** The next signing key of a cluster and purpose signs from now on; the one before it is only kept. */
+export async function replaceSigningKey(
+  tx: Tx,
+  seal: TrustSeal,
+  old: SigningKeyRow,
+  key: Omit<Parameters<typeof insertSigningKey>[2], "clusterId" | "purpose" | "generation">,
+): Promise<void> {
+  await tx.query("update signing_key set status = 'old' where key_id = $1", [old.keyId]);
+  const { clusterId, purpose, generation } = old;
+  await insertSigningKey(tx, seal, { clusterId, purpose, generation: generation + 1, ...key });
+}
+
+/** Every signing key of a cluster with its status, authenticated, by purpose and generation. */
+export async function listSigningKeys(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+): Promise<readonly (SigningKeyRow & { readonly status: "active" | "old" })[]> {
+  const rows = await q.query<SigningKeyRow & { readonly status: "active" | "old" }>(
+    `select ${signingColumns}, status from signing_key where cluster_id = $1 order by purpose, generation`,
+    [clusterId],
+  );
+  for (const row of rows) requireAuthentic(seal, "signing_key", signingFields(row), row.mac);
+  return rows;
 }
 
 /** The scope whose root issues `kind` for a cluster. */

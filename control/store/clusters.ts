@@ -68,3 +68,21 @@ export async function insertCluster(tx: Tx, cluster: NewCluster): Promise<void> 
 export async function lockCluster(tx: Tx, clusterId: string): Promise<void> {
   await tx.query(`select id from cluster where id = $1 for update`, [clusterId]);
 }
+
+/**
+ * Gives a cluster the next version of its trust bundle and returns it: for whoever changes a root or retires a key, in the
+ * same transaction. Versions of an epoch begin above every version of the epochs before it, so that a restored store is
+ * not behind what nodes hold.
+ */
+export async function bumpBundle(tx: Tx, clusterId: string): Promise<number> {
+  const row = one(
+    await tx.query<{ version: number }>(
+      `update cluster set bundle_version = greatest(bundle_version + 1,
+         (coalesce((select epoch from installation), 1) - 1) * 4294967296 + 1)
+       where id = $1 returning bundle_version as version`,
+      [clusterId],
+    ),
+  );
+  if (row === undefined) throw new WeftError("not_found", "no such cluster", { detail: "CLUSTER_NOT_FOUND" });
+  return row.version;
+}

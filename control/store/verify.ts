@@ -6,6 +6,7 @@
 import { type AuditVerdict, verifyAudit } from "./audit.ts";
 import { type AuthorityRow, authorityFields, type SigningKeyRow, signingFields } from "./authorities.ts";
 import { tableShapes } from "./catalog.ts";
+import { ackFields, type BundleAckRow } from "./bundle-acks.ts";
 import { type CertificateRow, macFields as certificateFields } from "./certificates.ts";
 import { type NewWorkload, macFields as workloadFields } from "./desired-workloads.ts";
 import { type IdentityRow, macFields as identityFields } from "./identities.ts";
@@ -19,6 +20,14 @@ import { type NewQosPolicy, macFields as qosFields } from "./qos-policies.ts";
 import { type NewResource, macFields as resourceFields } from "./resources.ts";
 import { type RevocationRow, macFields as revocationFields } from "./revocations.ts";
 import { type RoleRow, macFields as roleFields } from "./roles.ts";
+import {
+  type ExemptionRow,
+  exemptionFields,
+  type RetiredKeyRow,
+  type RotationRow,
+  retiredFields,
+  rotationFields,
+} from "./rotations.ts";
 import { macFields as intentFields, type NewRouteIntent } from "./route-intents.ts";
 import { macFields as leaseFields, type ServiceLeaseRow } from "./service-leases.ts";
 import { type PayloadKey, macFields as payloadFields } from "./snapshots.ts";
@@ -40,6 +49,10 @@ export const trustTables: Readonly<Record<string, (row: Row) => readonly MacFiel
   installation: rule<InstallationRow>(installationFields),
   authority: rule<AuthorityRow>(authorityFields),
   signing_key: rule<SigningKeyRow>(signingFields),
+  rotation: rule<RotationRow>(rotationFields),
+  rotation_exemption: rule<ExemptionRow>(exemptionFields),
+  bundle_ack: rule<BundleAckRow>(ackFields),
+  retired_signing_key: rule<RetiredKeyRow>(retiredFields),
   identity: rule<IdentityRow>(identityFields),
   certificate: rule<CertificateRow>(certificateFields),
   node: rule<NodeRow>(nodeFields),

@@ -1,5 +1,6 @@
 /** Everything of one cluster that snapshots are made of: what control loads in one transaction. Plain records. */
 
+import type { SignedBundle } from "../../certs/bundle.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   ChannelClass,
@@ -147,6 +148,8 @@ export interface ClusterView {
   readonly version: bigint;
   readonly auditHead: { readonly seq: bigint; readonly hash: Uint8Array };
   readonly bundle: TrustBundle;
+  /** The same as the installation key signed it. */
+  readonly signedBundle?: SignedBundle;
   /** Offline policies as set; where there is none, the default counts. */
   readonly offline: readonly OfflineRule[];
   readonly nodes: readonly ViewNode[];

@@ -142,6 +142,9 @@ function core({ view, node }: Subject, dates: SnapshotDates): Fields {
     notAfterMs: BigInt(Math.floor(dates.notAfterMs)),
     auditHead: { seq: view.auditHead.seq, hash: view.auditHead.hash },
     bundle: view.bundle,
+    ...(view.signedBundle === undefined
+      ? {}
+      : { signedBundle: { bundle: view.signedBundle.bytes, signature: view.signedBundle.signature } }),
     offline: clusterPolicy(view),
     self: {
       name: node.name,

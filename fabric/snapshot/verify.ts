@@ -22,6 +22,8 @@ export interface SnapshotExpectation {
   readonly nodeId: string;
   /** max(wall clock, newest signed time). */
   readonly nowMs: number;
+  /** Signing keys that were replaced (certs/bundle.ts). */
+  readonly retired?: ReadonlyMap<string, number>;
 }
 
 /**
@@ -33,8 +35,8 @@ export function verifySnapshot(envelope: SnapshotEnvelope, expect: SnapshotExpec
   const { payload, signingKey } = envelope;
   if (payload.length > limits.snapshotMaxBytes) throw refuse("invalid_argument", "SNAPSHOT_SIZE");
   if (signingKey === undefined) throw refuse("unauthenticated", "SNAPSHOT_UNSIGNED");
-  const { installationSpki, clusterId, nowMs } = expect;
-  const signer = verifySigningKey(signingKey, { installationSpki, clusterId, use: "snapshot", nowMs });
+  const { clusterId } = expect;
+  const signer = verifySigningKey(signingKey, { ...expect, use: "snapshot" });
   const cover = snapshotCover(clusterId, expect.nodeId, payload);
   const signed = verifyDomain(signer.publicKey, envelope.signature, SNAPSHOT_DOMAIN, cover);
   if (signer.keyId !== envelope.keyId || !signed) throw refuse("unauthenticated", "SNAPSHOT_SIGNATURE");

@@ -10,6 +10,7 @@
  */
 
 import { toBinary } from "@bufbuild/protobuf";
+import { retiredSigningKeys } from "../../certs/bundle.ts";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import {
   type ContractExpectation,
@@ -111,6 +112,7 @@ export class ContractDesk {
       installationSpki: this.#deps.installationSpki,
       clusterId: identity.current().clusterId,
       nowMs: Math.max(clock.nowMs(), snapshot.newestSignedMs()),
+      retired: retiredSigningKeys(identity.current().bundle),
     };
   }
 

@@ -44,6 +44,8 @@ export interface PathServiceDeps {
   readonly paths: () => PathOpener;
   readonly offline: Pick<OfflineJudge, "channel" | "hold">;
   readonly contracts: ContractDesk;
+  /** The pinned installation key, SPKI DER. */
+  readonly installationSpki: Uint8Array;
 }
 
 /** How many ways to one egress are tried before the next egress of the pool. */
@@ -308,6 +310,12 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
       const { poolId, defaultClass } = wish.resource;
       const value = { legToken: leg.legToken, resumeHandle: clientPaths.handle(wish, farEdge), poolId, defaultClass };
       yield* follow(leg, { case: "ready", value }, clientPaths.selfId, context.signal);
+    },
+    async getClientTrust({ heldVersion }) {
+      const { bundle, signedBundle } = deps.ports.identity.current();
+      if (signedBundle === undefined || bundle.version <= heldVersion) return {};
+      const { bytes, signature } = signedBundle;
+      return { bundle: bytes, signature, installationPublicKey: Uint8Array.from(deps.installationSpki) };
     },
   };
 }

@@ -5,6 +5,7 @@
 
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
+import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -32,6 +33,7 @@ import {
   OfflineMode,
   ResourceKind,
 } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { RootKind, SigningPurpose } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WorkloadKind } from "../../gen/weft/fabric/v1/workload_pb.ts";
 import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
 import type { AuditedStage } from "./audited-stage.ts";
@@ -362,6 +364,31 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
   "weft.admin.v1.MembershipService/EnableMembership": {
     call: ({ operator, clusterId }) => operator(MembershipService).enableMembership({ clusterId, nodeId: "edge-1" }),
     ...{ action: "membership.enabled", object: "node/", before: true, after: true },
+  },
+  "weft.admin.v1.CaService/StartRotation": {
+    call: ({ operator, clusterId }) => operator(CaService).startRotation({ clusterId, kind: RootKind.POOL }),
+    ...{ action: "rotation.started", object: "rotation/", after: true },
+  },
+  "weft.admin.v1.CaService/ExemptFromRotation": {
+    call: ({ operator, clusterId, ids }) =>
+      operator(CaService).exemptFromRotation({
+        ...{ clusterId, kind: RootKind.POOL, subjectId: ids.get("edge-1") ?? "", reason: "in repair" },
+      }),
+    ...{ action: "rotation.exempted", object: "rotation/", after: true },
+  },
+  "weft.admin.v1.CaService/RollBackRotation": {
+    call: ({ operator, clusterId }) =>
+      operator(CaService).rollBackRotation({ clusterId, kind: RootKind.POOL, reason: "not now" }),
+    ...{ action: "rotation.rolled_back", object: "rotation/", before: true, after: true },
+  },
+  "weft.admin.v1.CaService/AdvanceRotation": {
+    call: ({ operator, clusterId }) => operator(CaService).advanceRotation({ clusterId, kind: RootKind.POOL }),
+    ...{ action: "rotation.advanced", object: "rotation/", before: true, after: true },
+  },
+  "weft.admin.v1.CaService/RotateSigningKey": {
+    call: ({ operator, clusterId }) =>
+      operator(CaService).rotateSigningKey({ clusterId, purpose: SigningPurpose.CONTRACT }),
+    ...{ action: "signing_key.rotated", object: "signing-key/", before: true, after: true },
   },
   "weft.admin.v1.NodeAdminService/RevokeNode": {
     call: ({ operator, clusterId }) =>

@@ -10,6 +10,7 @@ import type { StoreContext } from "../../control/store/context.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
+import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -42,6 +43,7 @@ import { callerOfSpiffe, createWorld, type JoiningHost, Replica, strangerOf, typ
 const descriptions: Record<keyof ControlServices, DescService> = {
   alert: AlertService,
   audit: AuditService,
+  ca: CaService,
   cluster: ClusterService,
   control: ControlService,
   enrollment: EnrollmentService,

@@ -1,6 +1,7 @@
 /** What nodes report, through the services they call, on both stores: beats, leases, links; and the routes made of it. */
 
 import { beforeAll, describe, expect, it } from "vitest";
+import { BundleAcks } from "../../control/domain/bundle-acks.ts";
 import { changeMembership } from "../../control/domain/node-changes.ts";
 import { refreshMeasurements } from "../../control/domain/upkeep.ts";
 import { heartbeatService } from "../../control/services/heartbeat.ts";
@@ -50,7 +51,8 @@ describeStores("reports", (store) => {
   });
 
   const as = (caller: Caller) => {
-    const deps = { ...cluster.ctx, authority: cluster.authority, snapshots: cluster.snapshots, hold: cluster.hold };
+    const bundleAcks = new BundleAcks({ ...cluster.ctx, authority: cluster.authority });
+    const deps = { ...cluster.ctx, authority: cluster.authority, snapshots: cluster.snapshots, hold: cluster.hold, bundleAcks };
     const transport = callAs(caller, (router) => {
       router.service(HeartbeatService, heartbeatService(deps));
       router.service(LeaseService, leaseService(deps));

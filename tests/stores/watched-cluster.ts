@@ -1,5 +1,6 @@
 /** A cluster whose nodes are looked at: beats as nodes send them, time let pass in the store, and what an operator sees of it. */
 
+import { BundleAcks } from "../../control/domain/bundle-acks.ts";
 import { watchNodes } from "../../control/jobs/node-watch.ts";
 import { clusterService } from "../../control/services/cluster.ts";
 import { heartbeatService } from "../../control/services/heartbeat.ts";
@@ -70,7 +71,8 @@ export class WatchedCluster {
     const { cluster } = this;
     return callAs(caller, (router) => {
       const hold = { awaits: async () => false };
-      router.service(HeartbeatService, heartbeatService({ ...cluster.ctx, hold }));
+      const bundleAcks = new BundleAcks({ ...cluster.ctx, authority: cluster.authority });
+      router.service(HeartbeatService, heartbeatService({ ...cluster.ctx, hold, bundleAcks }));
       router.service(LeaseService, leaseService({ ...cluster.ctx, authority: cluster.authority }));
       router.service(ClusterService, clusterService(serviceDeps(cluster)));
     });

@@ -14,7 +14,59 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/access/v1/access.proto.
  */
 export const file_weft_access_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWZ0L2FjY2Vzcy92MS9hY2Nlc3MucHJvdG8SDndlZnQuYWNjZXNzLnYxIpABCg5Db25uZWN0UmVxdWVzdBIrCgRvcGVuGAEgASgLMhsud2VmdC5hY2Nlc3MudjEuQ29ubmVjdE9wZW5IABIOCgRkYXRhGAIgASgMSAASNgoKaGFsZl9jbG9zZRgDIAEoCzIgLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RIYWxmQ2xvc2VIAEIJCgdtZXNzYWdlIl4KC0Nvbm5lY3RPcGVuEhAKCHJlc291cmNlGAEgASgJEisKBWNsYXNzGAIgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEhAKCGNvbnRyYWN0GAMgASgMIhIKEENvbm5lY3RIYWxmQ2xvc2UilwEKD0Nvbm5lY3RSZXNwb25zZRIvCgZvcGVuZWQYASABKAsyHS53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0T3BlbmVkSAASDgoEZGF0YRgCIAEoDEgAEjgKC2hhbGZfY2xvc2VkGAMgASgLMiEud2VmdC5hY2Nlc3MudjEuQ29ubmVjdEhhbGZDbG9zZWRIAEIJCgdtZXNzYWdlIicKDUNvbm5lY3RPcGVuZWQSFgoOY29ycmVsYXRpb25faWQYASABKAkiEwoRQ29ubmVjdEhhbGZDbG9zZWQikgEKCUNsaWVudEFzaxISCgpjbHVzdGVyX2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIQCgh0cnVua19pZBgEIAEoDBINCgVub25jZRgFIAEoDBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyJ1ChVPcGVuQ2xpZW50UGF0aFJlcXVlc3QSCwoDYXNrGAEgASgMEhUKDWFza19zaWduYXR1cmUYAiABKAwSFQoNcmVzdW1lX2hhbmRsZRgDIAEoDBIPCgdzdGFuZGJ5GAQgASgIEhAKCGNvbnRyYWN0GAUgASgMIvABChZPcGVuQ2xpZW50UGF0aFJlc3BvbnNlEjAKBXJlYWR5GAEgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aFJlYWR5SAASMwoIZHJhaW5pbmcYAiABKAsyHy53ZWZ0LmFjY2Vzcy52MS5DbGllbnRQYXRoRXZlbnRIABIyCgdyZXZva2VkGAMgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aEV2ZW50SAASMgoHY2xvc2luZxgEIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhFdmVudEgAQgcKBWV2ZW50IoEBCg9DbGllbnRQYXRoUmVhZHkSEQoJbGVnX3Rva2VuGAEgASgMEhUKDXJlc3VtZV9oYW5kbGUYAiABKAwSDwoHcG9vbF9pZBgDIAEoCRIzCg1kZWZhdWx0X2NsYXNzGAQgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzIiEKD0NsaWVudFBhdGhFdmVudBIOCgZyZWFzb24YASABKAkyXwoNQWNjZXNzU2VydmljZRJOCgdDb25uZWN0Eh4ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdFJlcXVlc3QaHy53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0UmVzcG9uc2UoATABMnAKC1BhdGhTZXJ2aWNlEmEKDk9wZW5DbGllbnRQYXRoEiUud2VmdC5hY2Nlc3MudjEuT3BlbkNsaWVudFBhdGhSZXF1ZXN0GiYud2VmdC5hY2Nlc3MudjEuT3BlbkNsaWVudFBhdGhSZXNwb25zZTABYgZwcm90bzM", [file_weft_fabric_v1_role]);
+  fileDesc("Cht3ZWZ0L2FjY2Vzcy92MS9hY2Nlc3MucHJvdG8SDndlZnQuYWNjZXNzLnYxIi0KFUdldENsaWVudFRydXN0UmVxdWVzdBIUCgxoZWxkX3ZlcnNpb24YASABKAQiXAoWR2V0Q2xpZW50VHJ1c3RSZXNwb25zZRIOCgZidW5kbGUYASABKAwSHwoXaW5zdGFsbGF0aW9uX3B1YmxpY19rZXkYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMIpABCg5Db25uZWN0UmVxdWVzdBIrCgRvcGVuGAEgASgLMhsud2VmdC5hY2Nlc3MudjEuQ29ubmVjdE9wZW5IABIOCgRkYXRhGAIgASgMSAASNgoKaGFsZl9jbG9zZRgDIAEoCzIgLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RIYWxmQ2xvc2VIAEIJCgdtZXNzYWdlIl4KC0Nvbm5lY3RPcGVuEhAKCHJlc291cmNlGAEgASgJEisKBWNsYXNzGAIgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEhAKCGNvbnRyYWN0GAMgASgMIhIKEENvbm5lY3RIYWxmQ2xvc2UilwEKD0Nvbm5lY3RSZXNwb25zZRIvCgZvcGVuZWQYASABKAsyHS53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0T3BlbmVkSAASDgoEZGF0YRgCIAEoDEgAEjgKC2hhbGZfY2xvc2VkGAMgASgLMiEud2VmdC5hY2Nlc3MudjEuQ29ubmVjdEhhbGZDbG9zZWRIAEIJCgdtZXNzYWdlIicKDUNvbm5lY3RPcGVuZWQSFgoOY29ycmVsYXRpb25faWQYASABKAkiEwoRQ29ubmVjdEhhbGZDbG9zZWQikgEKCUNsaWVudEFzaxISCgpjbHVzdGVyX2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIQCgh0cnVua19pZBgEIAEoDBINCgVub25jZRgFIAEoDBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyJ1ChVPcGVuQ2xpZW50UGF0aFJlcXVlc3QSCwoDYXNrGAEgASgMEhUKDWFza19zaWduYXR1cmUYAiABKAwSFQoNcmVzdW1lX2hhbmRsZRgDIAEoDBIPCgdzdGFuZGJ5GAQgASgIEhAKCGNvbnRyYWN0GAUgASgMIvABChZPcGVuQ2xpZW50UGF0aFJlc3BvbnNlEjAKBXJlYWR5GAEgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aFJlYWR5SAASMwoIZHJhaW5pbmcYAiABKAsyHy53ZWZ0LmFjY2Vzcy52MS5DbGllbnRQYXRoRXZlbnRIABIyCgdyZXZva2VkGAMgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aEV2ZW50SAASMgoHY2xvc2luZxgEIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhFdmVudEgAQgcKBWV2ZW50IoEBCg9DbGllbnRQYXRoUmVhZHkSEQoJbGVnX3Rva2VuGAEgASgMEhUKDXJlc3VtZV9oYW5kbGUYAiABKAwSDwoHcG9vbF9pZBgDIAEoCRIzCg1kZWZhdWx0X2NsYXNzGAQgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzIiEKD0NsaWVudFBhdGhFdmVudBIOCgZyZWFzb24YASABKAkyXwoNQWNjZXNzU2VydmljZRJOCgdDb25uZWN0Eh4ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdFJlcXVlc3QaHy53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0UmVzcG9uc2UoATABMtEBCgtQYXRoU2VydmljZRJhCg5PcGVuQ2xpZW50UGF0aBIlLndlZnQuYWNjZXNzLnYxLk9wZW5DbGllbnRQYXRoUmVxdWVzdBomLndlZnQuYWNjZXNzLnYxLk9wZW5DbGllbnRQYXRoUmVzcG9uc2UwARJfCg5HZXRDbGllbnRUcnVzdBIlLndlZnQuYWNjZXNzLnYxLkdldENsaWVudFRydXN0UmVxdWVzdBomLndlZnQuYWNjZXNzLnYxLkdldENsaWVudFRydXN0UmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_role]);
+
+/**
+ * @generated from message weft.access.v1.GetClientTrustRequest
+ */
+export type GetClientTrustRequest = Message<"weft.access.v1.GetClientTrustRequest"> & {
+  /**
+   * Nothing newer than this is answered with nothing.
+   *
+   * @generated from field: uint64 held_version = 1;
+   */
+  heldVersion: bigint;
+};
+
+/**
+ * Describes the message weft.access.v1.GetClientTrustRequest.
+ * Use `create(GetClientTrustRequestSchema)` to create a new message.
+ */
+export const GetClientTrustRequestSchema: GenMessage<GetClientTrustRequest> = /*@__PURE__*/
+  messageDesc(file_weft_access_v1_access, 0);
+
+/**
+ * @generated from message weft.access.v1.GetClientTrustResponse
+ */
+export type GetClientTrustResponse = Message<"weft.access.v1.GetClientTrustResponse"> & {
+  /**
+   * The exact bytes of a weft.fabric.v1.TrustBundle; empty: there is nothing newer.
+   *
+   * @generated from field: bytes bundle = 1;
+   */
+  bundle: Uint8Array;
+
+  /**
+   * Ed25519, SPKI DER. Its SHA-256 must be the one in the client's identity.
+   *
+   * @generated from field: bytes installation_public_key = 2;
+   */
+  installationPublicKey: Uint8Array;
+
+  /**
+   * Over "weft/trust-bundle/v1\0" + bundle.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message weft.access.v1.GetClientTrustResponse.
+ * Use `create(GetClientTrustResponseSchema)` to create a new message.
+ */
+export const GetClientTrustResponseSchema: GenMessage<GetClientTrustResponse> = /*@__PURE__*/
+  messageDesc(file_weft_access_v1_access, 1);
 
 /**
  * @generated from message weft.access.v1.ConnectRequest
@@ -51,7 +103,7 @@ export type ConnectRequest = Message<"weft.access.v1.ConnectRequest"> & {
  * Use `create(ConnectRequestSchema)` to create a new message.
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 0);
+  messageDesc(file_weft_access_v1_access, 2);
 
 /**
  * @generated from message weft.access.v1.ConnectOpen
@@ -82,7 +134,7 @@ export type ConnectOpen = Message<"weft.access.v1.ConnectOpen"> & {
  * Use `create(ConnectOpenSchema)` to create a new message.
  */
 export const ConnectOpenSchema: GenMessage<ConnectOpen> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 1);
+  messageDesc(file_weft_access_v1_access, 3);
 
 /**
  * No more data from the client. Ending the request stream means the same.
@@ -97,7 +149,7 @@ export type ConnectHalfClose = Message<"weft.access.v1.ConnectHalfClose"> & {
  * Use `create(ConnectHalfCloseSchema)` to create a new message.
  */
 export const ConnectHalfCloseSchema: GenMessage<ConnectHalfClose> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 2);
+  messageDesc(file_weft_access_v1_access, 4);
 
 /**
  * @generated from message weft.access.v1.ConnectResponse
@@ -134,7 +186,7 @@ export type ConnectResponse = Message<"weft.access.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 3);
+  messageDesc(file_weft_access_v1_access, 5);
 
 /**
  * @generated from message weft.access.v1.ConnectOpened
@@ -151,7 +203,7 @@ export type ConnectOpened = Message<"weft.access.v1.ConnectOpened"> & {
  * Use `create(ConnectOpenedSchema)` to create a new message.
  */
 export const ConnectOpenedSchema: GenMessage<ConnectOpened> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 4);
+  messageDesc(file_weft_access_v1_access, 6);
 
 /**
  * No more data from the target.
@@ -166,7 +218,7 @@ export type ConnectHalfClosed = Message<"weft.access.v1.ConnectHalfClosed"> & {
  * Use `create(ConnectHalfClosedSchema)` to create a new message.
  */
 export const ConnectHalfClosedSchema: GenMessage<ConnectHalfClosed> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 5);
+  messageDesc(file_weft_access_v1_access, 7);
 
 /**
  * Signed by the client: ES256 (IEEE P1363) over "weft/ask/v1\0" + these exact bytes.
@@ -215,7 +267,7 @@ export type ClientAsk = Message<"weft.access.v1.ClientAsk"> & {
  * Use `create(ClientAskSchema)` to create a new message.
  */
 export const ClientAskSchema: GenMessage<ClientAsk> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 6);
+  messageDesc(file_weft_access_v1_access, 8);
 
 /**
  * @generated from message weft.access.v1.OpenClientPathRequest
@@ -259,7 +311,7 @@ export type OpenClientPathRequest = Message<"weft.access.v1.OpenClientPathReques
  * Use `create(OpenClientPathRequestSchema)` to create a new message.
  */
 export const OpenClientPathRequestSchema: GenMessage<OpenClientPathRequest> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 7);
+  messageDesc(file_weft_access_v1_access, 9);
 
 /**
  * @generated from message weft.access.v1.OpenClientPathResponse
@@ -300,7 +352,7 @@ export type OpenClientPathResponse = Message<"weft.access.v1.OpenClientPathRespo
  * Use `create(OpenClientPathResponseSchema)` to create a new message.
  */
 export const OpenClientPathResponseSchema: GenMessage<OpenClientPathResponse> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 8);
+  messageDesc(file_weft_access_v1_access, 10);
 
 /**
  * @generated from message weft.access.v1.ClientPathReady
@@ -340,7 +392,7 @@ export type ClientPathReady = Message<"weft.access.v1.ClientPathReady"> & {
  * Use `create(ClientPathReadySchema)` to create a new message.
  */
 export const ClientPathReadySchema: GenMessage<ClientPathReady> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 9);
+  messageDesc(file_weft_access_v1_access, 11);
 
 /**
  * @generated from message weft.access.v1.ClientPathEvent
@@ -359,7 +411,7 @@ export type ClientPathEvent = Message<"weft.access.v1.ClientPathEvent"> & {
  * Use `create(ClientPathEventSchema)` to create a new message.
  */
 export const ClientPathEventSchema: GenMessage<ClientPathEvent> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 10);
+  messageDesc(file_weft_access_v1_access, 12);
 
 /**
  * @generated from service weft.access.v1.AccessService
@@ -392,6 +444,16 @@ export const PathService: GenService<{
     methodKind: "server_streaming";
     input: typeof OpenClientPathRequestSchema;
     output: typeof OpenClientPathResponseSchema;
+  },
+  /**
+   * What a client is to trust, as the installation key signed it: how a client learns of a root before it is in use.
+   *
+   * @generated from rpc weft.access.v1.PathService.GetClientTrust
+   */
+  getClientTrust: {
+    methodKind: "unary";
+    input: typeof GetClientTrustRequestSchema;
+    output: typeof GetClientTrustResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_access_v1_access, 1);

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/fabric/v1/snapshot.proto.
  */
 export const file_weft_fabric_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEiTAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwingEKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIoCgVyb290cxgEIAMoCzIZLndlZnQuZmFicmljLnYxLlRydXN0Um9vdBIPCgd2ZXJzaW9uGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAyKwAQoTU2lnbmluZ0tleVN0YXRlbWVudBISCgpjbHVzdGVyX2lkGAEgASgJEg4KBmtleV9pZBgCIAEoCRIXCg9wdWJsaWNfa2V5X3Nwa2kYAyABKAwSLwoHcHVycG9zZRgEIAEoDjIeLndlZnQuZmFicmljLnYxLlNpZ25pbmdQdXJwb3NlEhUKDW5vdF9iZWZvcmVfbXMYBSABKAMSFAoMbm90X2FmdGVyX21zGAYgASgDIjgKEFNpZ25lZFNpZ25pbmdLZXkSEQoJc3RhdGVtZW50GAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJ9ChBTbmFwc2hvdEVudmVsb3BlEg8KB3BheWxvYWQYASABKAwSDgoGa2V5X2lkGAIgASgJEhEKCXNpZ25hdHVyZRgDIAEoDBI1CgtzaWduaW5nX2tleRgEIAEoCzIgLndlZnQuZmFicmljLnYxLlNpZ25lZFNpZ25pbmdLZXkiJgoJQXVkaXRIZWFkEgsKA3NlcRgBIAEoBBIMCgRoYXNoGAIgASgMIskICghTbmFwc2hvdBIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVlcG9jaBgFIAEoBBIPCgd2ZXJzaW9uGAYgASgEEhQKDGlzc3VlZF9hdF9tcxgHIAEoAxIUCgxub3RfYWZ0ZXJfbXMYCCABKAMSLQoKYXVkaXRfaGVhZBgJIAEoCzIZLndlZnQuZmFicmljLnYxLkF1ZGl0SGVhZBIrCgZidW5kbGUYCiABKAsyGy53ZWZ0LmZhYnJpYy52MS5UcnVzdEJ1bmRsZRIuCgdvZmZsaW5lGAsgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeRImCgRzZWxmGAwgASgLMhgud2VmdC5mYWJyaWMudjEuTm9kZVNlbGYSLQoKbmVpZ2hib3VycxgNIAMoCzIZLndlZnQuZmFicmljLnYxLk5laWdoYm91chInCgdtZW1iZXJzGA4gAygLMhYud2VmdC5mYWJyaWMudjEuTWVtYmVyEikKBWdyYXBoGA8gASgLMhoud2VmdC5mYWJyaWMudjEuUm91dGVHcmFwaBI2Cg9yZXNvdXJjZV9yb3V0ZXMYECADKAsyHS53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVJvdXRlEisKCWxpc3RlbmVycxgRIAMoCzIYLndlZnQuZmFicmljLnYxLkxpc3RlbmVyEjgKEHJlc291cmNlX3RhcmdldHMYEiADKAsyHi53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZVRhcmdldBIsCgdjbGllbnRzGBMgAygLMhsud2VmdC5mYWJyaWMudjEuQ2xpZW50R3JhbnQSNgoPbGlzdGVuZXJfZ3JhbnRzGBQgAygLMh0ud2VmdC5mYWJyaWMudjEuTGlzdGVuZXJHcmFudBIjCgVwb29scxgVIAMoCzIULndlZnQuZmFicmljLnYxLlBvb2wSJgoDcW9zGBYgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5Ei8KDHJlc291cmNlX3FvcxgXIAMoCzIZLndlZnQuZmFicmljLnYxLlFvc1BvbGljeRIyCg1yb3V0ZV9pbnRlbnRzGBggAygLMhsud2VmdC5mYWJyaWMudjEuUm91dGVJbnRlbnQSFwoPZW5kZWRfbGVhc2VfaWRzGCAgAygJEisKCXdvcmtsb2FkcxgeIAMoCzIYLndlZnQuZmFicmljLnYxLldvcmtsb2FkEjEKDHBhdGhfb2ZmbGluZRghIAMoCzIbLndlZnQuZmFicmljLnYxLlBhdGhPZmZsaW5lEjkKEHJlc291cmNlX29mZmxpbmUYIiADKAsyHy53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZU9mZmxpbmUiZQoNT2ZmbGluZVBvbGljeRIpCgRtb2RlGAEgASgOMhsud2VmdC5mYWJyaWMudjEuT2ZmbGluZU1vZGUSFwoPY29udGludWVfZm9yX21zGAIgASgDEhAKCGdyYWNlX21zGAMgASgDIlMKC1BhdGhPZmZsaW5lEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRISCgpuZXdfZm9yX21zGAIgASgDEhcKD2V4aXN0aW5nX2Zvcl9tcxgDIAEoAyJVCg9SZXNvdXJjZU9mZmxpbmUSEwoLcmVzb3VyY2VfaWQYASABKAkSLQoGcG9saWN5GAIgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeSKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIu4BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCBIfChdkaXJlY3Rfb3JnYW5pemF0aW9uX2lkcxgJIAMoCSJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKZAwoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USMwoNc2VydmljZV9jbGFzcxgJIAEoDjIcLndlZnQuZmFicmljLnYxLlNlcnZpY2VDbGFzcxIaChJleGNsdXNpdmVfbGVhc2VfbXMYCiABKAMSFgoOcmVxdWlyZXNfbGVhc2UYCyABKAgi9QMKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJEhoKEmV4Y2x1c2l2ZV9sZWFzZV9tcxgMIAEoAxIqCgtsZWFzdF9mZW5jZRgNIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlEhYKDnJlcXVpcmVzX2xlYXNlGA4gASgIEjMKDXNlcnZpY2VfY2xhc3MYDyABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MinAEKCExpc3RlbmVyEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkSEQoJYmluZF9ob3N0GAUgASgJEhEKCWJpbmRfcG9ydBgGIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYByADKAkiawoNTGlzdGVuZXJHcmFudBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1lbnRyeV9ub2RlX2lkGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJIjkKC0NsaWVudEdyYW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkihgEKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkSLQoIbG9jYXRvcnMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Qb29sTG9jYXRvciJWCgtQb29sTG9jYXRvchIWCg5lZ3Jlc3Nfbm9kZV9pZBgBIAEoCRIQCghwcmV2aW91cxgCIAEoDBIPCgdjdXJyZW50GAMgASgMEgwKBG5leHQYBCABKAwirAEKCVFvc1BvbGljeRIrCgVjbGFzcxgBIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghwcmlvcml0eRgCIAEoDRIdChVyYXRlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSEwoLYnVyc3RfYnl0ZXMYBCABKAQSFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJIqACCgtSb3V0ZUludGVudBIRCglpbnRlbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFgoOc291cmNlX25vZGVfaWQYBCABKAkSDwoHcG9vbF9pZBgFIAEoCRITCgtyZXNvdXJjZV9pZBgGIAEoCRIzCg1zZXJ2aWNlX2NsYXNzGAcgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzEiwKBmFjdGlvbhgIIAEoDjIcLndlZnQuZmFicmljLnYxLkludGVudEFjdGlvbhIPCgdub2RlX2lkGAkgASgJEg4KBnJlZ2lvbhgKIAEoCRIVCg1leHBpcmVzX2F0X21zGAsgASgDKpIBCghSb290S2luZBIZChVST09UX0tJTkRfVU5TUEVDSUZJRUQQABISCg5ST09UX0tJTkRfTk9ERRABEhUKEVJPT1RfS0lORF9DT05UUk9MEAISFAoQUk9PVF9LSU5EX0NMSUVOVBADEhIKDlJPT1RfS0lORF9QT09MEAQSFgoSUk9PVF9LSU5EX09QRVJBVE9SEAUqhwEKDlNpZ25pbmdQdXJwb3NlEh8KG1NJR05JTkdfUFVSUE9TRV9VTlNQRUNJRklFRBAAEhwKGFNJR05JTkdfUFVSUE9TRV9TTkFQU0hPVBABEhgKFFNJR05JTkdfUFVSUE9TRV9GRUVEEAISHAoYU0lHTklOR19QVVJQT1NFX0NPTlRSQUNUEANiBnByb3RvMw", [file_weft_fabric_v1_role, file_weft_fabric_v1_workload]);
+  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEieAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwSKgoGc3RhdHVzGAMgASgOMhoud2VmdC5mYWJyaWMudjEuUm9vdFN0YXR1cyI8ChFSZXRpcmVkU2lnbmluZ0tleRIOCgZrZXlfaWQYASABKAkSFwoPcmVmdXNlZF9mcm9tX21zGAIgASgDIt8BCgtUcnVzdEJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSKAoFcm9vdHMYBCADKAsyGS53ZWZ0LmZhYnJpYy52MS5UcnVzdFJvb3QSDwoHdmVyc2lvbhgFIAEoBBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSPwoUcmV0aXJlZF9zaWduaW5nX2tleXMYByADKAsyIS53ZWZ0LmZhYnJpYy52MS5SZXRpcmVkU2lnbmluZ0tleSI2ChFTaWduZWRUcnVzdEJ1bmRsZRIOCgZidW5kbGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIrABChNTaWduaW5nS2V5U3RhdGVtZW50EhIKCmNsdXN0ZXJfaWQYASABKAkSDgoGa2V5X2lkGAIgASgJEhcKD3B1YmxpY19rZXlfc3BraRgDIAEoDBIvCgdwdXJwb3NlGAQgASgOMh4ud2VmdC5mYWJyaWMudjEuU2lnbmluZ1B1cnBvc2USFQoNbm90X2JlZm9yZV9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMiOAoQU2lnbmVkU2lnbmluZ0tleRIRCglzdGF0ZW1lbnQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIn0KEFNuYXBzaG90RW52ZWxvcGUSDwoHcGF5bG9hZBgBIAEoDBIOCgZrZXlfaWQYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgMEjUKC3NpZ25pbmdfa2V5GAQgASgLMiAud2VmdC5mYWJyaWMudjEuU2lnbmVkU2lnbmluZ0tleSImCglBdWRpdEhlYWQSCwoDc2VxGAEgASgEEgwKBGhhc2gYAiABKAwigwkKCFNuYXBzaG90EhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIPCgdub2RlX2lkGAQgASgJEg0KBWVwb2NoGAUgASgEEg8KB3ZlcnNpb24YBiABKAQSFAoMaXNzdWVkX2F0X21zGAcgASgDEhQKDG5vdF9hZnRlcl9tcxgIIAEoAxItCgphdWRpdF9oZWFkGAkgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEisKBmJ1bmRsZRgKIAEoCzIbLndlZnQuZmFicmljLnYxLlRydXN0QnVuZGxlEi4KB29mZmxpbmUYCyABKAsyHS53ZWZ0LmZhYnJpYy52MS5PZmZsaW5lUG9saWN5EiYKBHNlbGYYDCABKAsyGC53ZWZ0LmZhYnJpYy52MS5Ob2RlU2VsZhItCgpuZWlnaGJvdXJzGA0gAygLMhkud2VmdC5mYWJyaWMudjEuTmVpZ2hib3VyEicKB21lbWJlcnMYDiADKAsyFi53ZWZ0LmZhYnJpYy52MS5NZW1iZXISKQoFZ3JhcGgYDyABKAsyGi53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUdyYXBoEjYKD3Jlc291cmNlX3JvdXRlcxgQIAMoCzIdLndlZnQuZmFicmljLnYxLlJlc291cmNlUm91dGUSKwoJbGlzdGVuZXJzGBEgAygLMhgud2VmdC5mYWJyaWMudjEuTGlzdGVuZXISOAoQcmVzb3VyY2VfdGFyZ2V0cxgSIAMoCzIeLndlZnQuZmFicmljLnYxLlJlc291cmNlVGFyZ2V0EiwKB2NsaWVudHMYEyADKAsyGy53ZWZ0LmZhYnJpYy52MS5DbGllbnRHcmFudBI2Cg9saXN0ZW5lcl9ncmFudHMYFCADKAsyHS53ZWZ0LmZhYnJpYy52MS5MaXN0ZW5lckdyYW50EiMKBXBvb2xzGBUgAygLMhQud2VmdC5mYWJyaWMudjEuUG9vbBImCgNxb3MYFiADKAsyGS53ZWZ0LmZhYnJpYy52MS5Rb3NQb2xpY3kSLwoMcmVzb3VyY2VfcW9zGBcgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5EjIKDXJvdXRlX2ludGVudHMYGCADKAsyGy53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUludGVudBIXCg9lbmRlZF9sZWFzZV9pZHMYICADKAkSKwoJd29ya2xvYWRzGB4gAygLMhgud2VmdC5mYWJyaWMudjEuV29ya2xvYWQSMQoMcGF0aF9vZmZsaW5lGCEgAygLMhsud2VmdC5mYWJyaWMudjEuUGF0aE9mZmxpbmUSOQoQcmVzb3VyY2Vfb2ZmbGluZRgiIAMoCzIfLndlZnQuZmFicmljLnYxLlJlc291cmNlT2ZmbGluZRI4Cg1zaWduZWRfYnVuZGxlGCQgASgLMiEud2VmdC5mYWJyaWMudjEuU2lnbmVkVHJ1c3RCdW5kbGUiZQoNT2ZmbGluZVBvbGljeRIpCgRtb2RlGAEgASgOMhsud2VmdC5mYWJyaWMudjEuT2ZmbGluZU1vZGUSFwoPY29udGludWVfZm9yX21zGAIgASgDEhAKCGdyYWNlX21zGAMgASgDIlMKC1BhdGhPZmZsaW5lEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRISCgpuZXdfZm9yX21zGAIgASgDEhcKD2V4aXN0aW5nX2Zvcl9tcxgDIAEoAyJVCg9SZXNvdXJjZU9mZmxpbmUSEwoLcmVzb3VyY2VfaWQYASABKAkSLQoGcG9saWN5GAIgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeSKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIu4BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCBIfChdkaXJlY3Rfb3JnYW5pemF0aW9uX2lkcxgJIAMoCSJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKZAwoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USMwoNc2VydmljZV9jbGFzcxgJIAEoDjIcLndlZnQuZmFicmljLnYxLlNlcnZpY2VDbGFzcxIaChJleGNsdXNpdmVfbGVhc2VfbXMYCiABKAMSFgoOcmVxdWlyZXNfbGVhc2UYCyABKAgi9QMKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJEhoKEmV4Y2x1c2l2ZV9sZWFzZV9tcxgMIAEoAxIqCgtsZWFzdF9mZW5jZRgNIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlEhYKDnJlcXVpcmVzX2xlYXNlGA4gASgIEjMKDXNlcnZpY2VfY2xhc3MYDyABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MinAEKCExpc3RlbmVyEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkSEQoJYmluZF9ob3N0GAUgASgJEhEKCWJpbmRfcG9ydBgGIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYByADKAkiawoNTGlzdGVuZXJHcmFudBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1lbnRyeV9ub2RlX2lkGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJIjkKC0NsaWVudEdyYW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkihgEKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkSLQoIbG9jYXRvcnMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Qb29sTG9jYXRvciJWCgtQb29sTG9jYXRvchIWCg5lZ3Jlc3Nfbm9kZV9pZBgBIAEoCRIQCghwcmV2aW91cxgCIAEoDBIPCgdjdXJyZW50GAMgASgMEgwKBG5leHQYBCABKAwirAEKCVFvc1BvbGljeRIrCgVjbGFzcxgBIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghwcmlvcml0eRgCIAEoDRIdChVyYXRlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSEwoLYnVyc3RfYnl0ZXMYBCABKAQSFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJIqACCgtSb3V0ZUludGVudBIRCglpbnRlbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFgoOc291cmNlX25vZGVfaWQYBCABKAkSDwoHcG9vbF9pZBgFIAEoCRITCgtyZXNvdXJjZV9pZBgGIAEoCRIzCg1zZXJ2aWNlX2NsYXNzGAcgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzEiwKBmFjdGlvbhgIIAEoDjIcLndlZnQuZmFicmljLnYxLkludGVudEFjdGlvbhIPCgdub2RlX2lkGAkgASgJEg4KBnJlZ2lvbhgKIAEoCRIVCg1leHBpcmVzX2F0X21zGAsgASgDKpIBCghSb290S2luZBIZChVST09UX0tJTkRfVU5TUEVDSUZJRUQQABISCg5ST09UX0tJTkRfTk9ERRABEhUKEVJPT1RfS0lORF9DT05UUk9MEAISFAoQUk9PVF9LSU5EX0NMSUVOVBADEhIKDlJPT1RfS0lORF9QT09MEAQSFgoSUk9PVF9LSU5EX09QRVJBVE9SEAUqhQEKClJvb3RTdGF0dXMSGwoXUk9PVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBST09UX1NUQVRVU19ORVhUEAESFgoSUk9PVF9TVEFUVVNfQUNUSVZFEAISEwoPUk9PVF9TVEFUVVNfT0xEEAMSFwoTUk9PVF9TVEFUVVNfVEFJTlRFRBAEKocBCg5TaWduaW5nUHVycG9zZRIfChtTSUdOSU5HX1BVUlBPU0VfVU5TUEVDSUZJRUQQABIcChhTSUdOSU5HX1BVUlBPU0VfU05BUFNIT1QQARIYChRTSUdOSU5HX1BVUlBPU0VfRkVFRBACEhwKGFNJR05JTkdfUFVSUE9TRV9DT05UUkFDVBADYgZwcm90bzM", [file_weft_fabric_v1_role, file_weft_fabric_v1_workload]);
 
 /**
  * A root certificate. Several of one kind exist only while one replaces another.
@@ -33,6 +33,11 @@ export type TrustRoot = Message<"weft.fabric.v1.TrustRoot"> & {
    * @generated from field: bytes certificate_der = 2;
    */
   certificateDer: Uint8Array;
+
+  /**
+   * @generated from field: weft.fabric.v1.RootStatus status = 3;
+   */
+  status: RootStatus;
 };
 
 /**
@@ -41,6 +46,30 @@ export type TrustRoot = Message<"weft.fabric.v1.TrustRoot"> & {
  */
 export const TrustRootSchema: GenMessage<TrustRoot> = /*@__PURE__*/
   messageDesc(file_weft_fabric_v1_snapshot, 0);
+
+/**
+ * A signing key that was replaced: from a moment on it counts no more, whatever its statement says.
+ *
+ * @generated from message weft.fabric.v1.RetiredSigningKey
+ */
+export type RetiredSigningKey = Message<"weft.fabric.v1.RetiredSigningKey"> & {
+  /**
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * @generated from field: int64 refused_from_ms = 2;
+   */
+  refusedFromMs: bigint;
+};
+
+/**
+ * Describes the message weft.fabric.v1.RetiredSigningKey.
+ * Use `create(RetiredSigningKeySchema)` to create a new message.
+ */
+export const RetiredSigningKeySchema: GenMessage<RetiredSigningKey> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 1);
 
 /**
  * Everything a node must trust in one cluster. Signed by the installation key over
@@ -80,6 +109,11 @@ export type TrustBundle = Message<"weft.fabric.v1.TrustBundle"> & {
    * @generated from field: int64 issued_at_ms = 6;
    */
   issuedAtMs: bigint;
+
+  /**
+   * @generated from field: repeated weft.fabric.v1.RetiredSigningKey retired_signing_keys = 7;
+   */
+  retiredSigningKeys: RetiredSigningKey[];
 };
 
 /**
@@ -87,7 +121,35 @@ export type TrustBundle = Message<"weft.fabric.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 1);
+  messageDesc(file_weft_fabric_v1_snapshot, 2);
+
+/**
+ * A TrustBundle as the installation key signed it.
+ *
+ * @generated from message weft.fabric.v1.SignedTrustBundle
+ */
+export type SignedTrustBundle = Message<"weft.fabric.v1.SignedTrustBundle"> & {
+  /**
+   * The exact bytes of a TrustBundle.
+   *
+   * @generated from field: bytes bundle = 1;
+   */
+  bundle: Uint8Array;
+
+  /**
+   * Ed25519 over "weft/trust-bundle/v1\0" + bundle.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message weft.fabric.v1.SignedTrustBundle.
+ * Use `create(SignedTrustBundleSchema)` to create a new message.
+ */
+export const SignedTrustBundleSchema: GenMessage<SignedTrustBundle> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 3);
 
 /**
  * The installation key's word that a signing key may sign for a cluster.
@@ -133,7 +195,7 @@ export type SigningKeyStatement = Message<"weft.fabric.v1.SigningKeyStatement"> 
  * Use `create(SigningKeyStatementSchema)` to create a new message.
  */
 export const SigningKeyStatementSchema: GenMessage<SigningKeyStatement> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 2);
+  messageDesc(file_weft_fabric_v1_snapshot, 4);
 
 /**
  * A SigningKeyStatement and the Ed25519 signature of the installation key over
@@ -158,7 +220,7 @@ export type SignedSigningKey = Message<"weft.fabric.v1.SignedSigningKey"> & {
  * Use `create(SignedSigningKeySchema)` to create a new message.
  */
 export const SignedSigningKeySchema: GenMessage<SignedSigningKey> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 3);
+  messageDesc(file_weft_fabric_v1_snapshot, 5);
 
 /**
  * A signed payload for one node. The signature is Ed25519 over
@@ -195,7 +257,7 @@ export type SnapshotEnvelope = Message<"weft.fabric.v1.SnapshotEnvelope"> & {
  * Use `create(SnapshotEnvelopeSchema)` to create a new message.
  */
 export const SnapshotEnvelopeSchema: GenMessage<SnapshotEnvelope> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 4);
+  messageDesc(file_weft_fabric_v1_snapshot, 6);
 
 /**
  * The newest entry of the audit chain, which nodes keep as witnesses.
@@ -219,7 +281,7 @@ export type AuditHead = Message<"weft.fabric.v1.AuditHead"> & {
  * Use `create(AuditHeadSchema)` to create a new message.
  */
 export const AuditHeadSchema: GenMessage<AuditHead> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 5);
+  messageDesc(file_weft_fabric_v1_snapshot, 7);
 
 /**
  * One node's view of its cluster. Every field belongs to a data class; the scope table says which roles receive it.
@@ -400,6 +462,13 @@ export type Snapshot = Message<"weft.fabric.v1.Snapshot"> & {
    * @generated from field: repeated weft.fabric.v1.ResourceOffline resource_offline = 34;
    */
   resourceOffline: ResourceOffline[];
+
+  /**
+   * What the node takes its roots from: `bundle` is the same without the signature.
+   *
+   * @generated from field: weft.fabric.v1.SignedTrustBundle signed_bundle = 36;
+   */
+  signedBundle?: SignedTrustBundle | undefined;
 };
 
 /**
@@ -407,7 +476,7 @@ export type Snapshot = Message<"weft.fabric.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 6);
+  messageDesc(file_weft_fabric_v1_snapshot, 8);
 
 /**
  * What goes on while control cannot be heard. Counted from the newest revocation feed; nothing outlives leaf and snapshot.
@@ -440,7 +509,7 @@ export type OfflinePolicy = Message<"weft.fabric.v1.OfflinePolicy"> & {
  * Use `create(OfflinePolicySchema)` to create a new message.
  */
 export const OfflinePolicySchema: GenMessage<OfflinePolicy> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 7);
+  messageDesc(file_weft_fabric_v1_snapshot, 9);
 
 /**
  * How long paths of one organization go on: as long as the policy of any of its resources needs them.
@@ -473,7 +542,7 @@ export type PathOffline = Message<"weft.fabric.v1.PathOffline"> & {
  * Use `create(PathOfflineSchema)` to create a new message.
  */
 export const PathOfflineSchema: GenMessage<PathOffline> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 8);
+  messageDesc(file_weft_fabric_v1_snapshot, 10);
 
 /**
  * @generated from message weft.fabric.v1.ResourceOffline
@@ -495,7 +564,7 @@ export type ResourceOffline = Message<"weft.fabric.v1.ResourceOffline"> & {
  * Use `create(ResourceOfflineSchema)` to create a new message.
  */
 export const ResourceOfflineSchema: GenMessage<ResourceOffline> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 9);
+  messageDesc(file_weft_fabric_v1_snapshot, 11);
 
 /**
  * @generated from message weft.fabric.v1.NodeSelf
@@ -541,7 +610,7 @@ export type NodeSelf = Message<"weft.fabric.v1.NodeSelf"> & {
  * Use `create(NodeSelfSchema)` to create a new message.
  */
 export const NodeSelfSchema: GenMessage<NodeSelf> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 10);
+  messageDesc(file_weft_fabric_v1_snapshot, 12);
 
 /**
  * @generated from message weft.fabric.v1.Neighbour
@@ -604,7 +673,7 @@ export type Neighbour = Message<"weft.fabric.v1.Neighbour"> & {
  * Use `create(NeighbourSchema)` to create a new message.
  */
 export const NeighbourSchema: GenMessage<Neighbour> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 11);
+  messageDesc(file_weft_fabric_v1_snapshot, 13);
 
 /**
  * @generated from message weft.fabric.v1.Member
@@ -626,7 +695,7 @@ export type Member = Message<"weft.fabric.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 12);
+  messageDesc(file_weft_fabric_v1_snapshot, 14);
 
 /**
  * @generated from message weft.fabric.v1.RouteGraph
@@ -648,7 +717,7 @@ export type RouteGraph = Message<"weft.fabric.v1.RouteGraph"> & {
  * Use `create(RouteGraphSchema)` to create a new message.
  */
 export const RouteGraphSchema: GenMessage<RouteGraph> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 13);
+  messageDesc(file_weft_fabric_v1_snapshot, 15);
 
 /**
  * @generated from message weft.fabric.v1.RouteNode
@@ -699,7 +768,7 @@ export type RouteNode = Message<"weft.fabric.v1.RouteNode"> & {
  * Use `create(RouteNodeSchema)` to create a new message.
  */
 export const RouteNodeSchema: GenMessage<RouteNode> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 14);
+  messageDesc(file_weft_fabric_v1_snapshot, 16);
 
 /**
  * One direction of a link, as measured by `from_node_id`. Absent values were not measured.
@@ -764,7 +833,7 @@ export type RouteLink = Message<"weft.fabric.v1.RouteLink"> & {
  * Use `create(RouteLinkSchema)` to create a new message.
  */
 export const RouteLinkSchema: GenMessage<RouteLink> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 15);
+  messageDesc(file_weft_fabric_v1_snapshot, 17);
 
 /**
  * @generated from message weft.fabric.v1.ResourceRoute
@@ -837,7 +906,7 @@ export type ResourceRoute = Message<"weft.fabric.v1.ResourceRoute"> & {
  * Use `create(ResourceRouteSchema)` to create a new message.
  */
 export const ResourceRouteSchema: GenMessage<ResourceRoute> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 16);
+  messageDesc(file_weft_fabric_v1_snapshot, 18);
 
 /**
  * @generated from message weft.fabric.v1.ResourceTarget
@@ -936,7 +1005,7 @@ export type ResourceTarget = Message<"weft.fabric.v1.ResourceTarget"> & {
  * Use `create(ResourceTargetSchema)` to create a new message.
  */
 export const ResourceTargetSchema: GenMessage<ResourceTarget> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 17);
+  messageDesc(file_weft_fabric_v1_snapshot, 19);
 
 /**
  * @generated from message weft.fabric.v1.Listener
@@ -989,7 +1058,7 @@ export type Listener = Message<"weft.fabric.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 18);
+  messageDesc(file_weft_fabric_v1_snapshot, 20);
 
 /**
  * @generated from message weft.fabric.v1.ListenerGrant
@@ -1021,7 +1090,7 @@ export type ListenerGrant = Message<"weft.fabric.v1.ListenerGrant"> & {
  * Use `create(ListenerGrantSchema)` to create a new message.
  */
 export const ListenerGrantSchema: GenMessage<ListenerGrant> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 19);
+  messageDesc(file_weft_fabric_v1_snapshot, 21);
 
 /**
  * @generated from message weft.fabric.v1.ClientGrant
@@ -1043,7 +1112,7 @@ export type ClientGrant = Message<"weft.fabric.v1.ClientGrant"> & {
  * Use `create(ClientGrantSchema)` to create a new message.
  */
 export const ClientGrantSchema: GenMessage<ClientGrant> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 20);
+  messageDesc(file_weft_fabric_v1_snapshot, 22);
 
 /**
  * @generated from message weft.fabric.v1.Pool
@@ -1082,7 +1151,7 @@ export type Pool = Message<"weft.fabric.v1.Pool"> & {
  * Use `create(PoolSchema)` to create a new message.
  */
 export const PoolSchema: GenMessage<Pool> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 21);
+  messageDesc(file_weft_fabric_v1_snapshot, 23);
 
 /**
  * Random values that stand for one egress in one pool, the same at every entry. They change every day; the one before and
@@ -1117,7 +1186,7 @@ export type PoolLocator = Message<"weft.fabric.v1.PoolLocator"> & {
  * Use `create(PoolLocatorSchema)` to create a new message.
  */
 export const PoolLocatorSchema: GenMessage<PoolLocator> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 22);
+  messageDesc(file_weft_fabric_v1_snapshot, 24);
 
 /**
  * What a class of traffic may use. Of the policies that fit, the most specific one counts, whole: a resource's before its
@@ -1173,7 +1242,7 @@ export type QosPolicy = Message<"weft.fabric.v1.QosPolicy"> & {
  * Use `create(QosPolicySchema)` to create a new message.
  */
 export const QosPolicySchema: GenMessage<QosPolicy> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 23);
+  messageDesc(file_weft_fabric_v1_snapshot, 25);
 
 /**
  * What an operator wants of routes. It holds for the paths of an organization that lead to what it names; resources behind
@@ -1255,7 +1324,7 @@ export type RouteIntent = Message<"weft.fabric.v1.RouteIntent"> & {
  * Use `create(RouteIntentSchema)` to create a new message.
  */
 export const RouteIntentSchema: GenMessage<RouteIntent> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 24);
+  messageDesc(file_weft_fabric_v1_snapshot, 26);
 
 /**
  * A kind of peer. Each kind has a root of its own; a TLS server trusts exactly one.
@@ -1308,6 +1377,59 @@ export const RootKindSchema: GenEnum<RootKind> = /*@__PURE__*/
   enumDesc(file_weft_fabric_v1_snapshot, 0);
 
 /**
+ * Where a root stands in a rotation.
+ *
+ * @generated from enum weft.fabric.v1.RootStatus
+ */
+export const RootStatus = {
+  /**
+   * @generated from enum value: ROOT_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Trusted, and signs nothing yet.
+   *
+   * @generated from enum value: ROOT_STATUS_NEXT = 1;
+   */
+  NEXT: 1,
+
+  /**
+   * New leaves come from it.
+   *
+   * @generated from enum value: ROOT_STATUS_ACTIVE = 2;
+   */
+  ACTIVE: 2,
+
+  /**
+   * Still trusted; signs nothing any more.
+   *
+   * @generated from enum value: ROOT_STATUS_OLD = 3;
+   */
+  OLD: 3,
+
+  /**
+   * Still trusted, not for long: holders of its leaves ask for new ones now.
+   *
+   * @generated from enum value: ROOT_STATUS_TAINTED = 4;
+   */
+  TAINTED: 4,
+} as const;
+
+/**
+ * Where a root stands in a rotation.
+ *
+ * @generated from enum weft.fabric.v1.RootStatus
+ */
+export type RootStatus = (typeof RootStatus)[keyof typeof RootStatus] | UnknownEnum;
+
+/**
+ * Describes the enum weft.fabric.v1.RootStatus.
+ */
+export const RootStatusSchema: GenEnum<RootStatus> = /*@__PURE__*/
+  enumDesc(file_weft_fabric_v1_snapshot, 1);
+
+/**
  * What a signing key may sign.
  *
  * @generated from enum weft.fabric.v1.SigningPurpose
@@ -1345,5 +1467,5 @@ export type SigningPurpose = (typeof SigningPurpose)[keyof typeof SigningPurpose
  * Describes the enum weft.fabric.v1.SigningPurpose.
  */
 export const SigningPurposeSchema: GenEnum<SigningPurpose> = /*@__PURE__*/
-  enumDesc(file_weft_fabric_v1_snapshot, 1);
+  enumDesc(file_weft_fabric_v1_snapshot, 2);
 

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/heartbeat/v1/heartbeat.proto.
  */
 export const file_weft_heartbeat_v1_heartbeat: GenFile = /*@__PURE__*/
-  fileDesc("CiF3ZWZ0L2hlYXJ0YmVhdC92MS9oZWFydGJlYXQucHJvdG8SEXdlZnQuaGVhcnRiZWF0LnYxIswDCgtCZWF0UmVxdWVzdBIPCgdib290X2lkGAEgASgJEgsKA3NlcRgCIAEoBBISCgpzZW50X2F0X21zGAMgASgDEgwKBGxvYWQYBCABKAESEAoIZHJhaW5pbmcYBSABKAgSFgoOc25hcHNob3RfZXBvY2gYBiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgHIAEoBBISCgpmZWVkX2Vwb2NoGAggASgEEhAKCGZlZWRfc2VxGAkgASgEEjQKDGNhcGFiaWxpdGllcxgKIAMoDjIeLndlZnQuZmFicmljLnYxLk5vZGVDYXBhYmlsaXR5Eg8KB3ZlcnNpb24YCyABKAkSGgoSbGFzdF9yb3VuZF90cmlwX21zGAwgASgBEi0KCmF1ZGl0X2hlYWQYDSABKAsyGS53ZWZ0LmZhYnJpYy52MS5BdWRpdEhlYWQSGAoQb3BlcmF0b3JfYWRkcmVzcxgOIAEoCRI0CglsaXN0ZW5lcnMYDyADKAsyIS53ZWZ0LmhlYXJ0YmVhdC52MS5MaXN0ZW5lclJlcG9ydBIxCgxmZWVkX3JlY2VpcHQYESABKAsyGy53ZWZ0LmZhYnJpYy52MS5GZWVkUmVjZWlwdCJLCg5MaXN0ZW5lclJlcG9ydBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1ib3VuZF9hZGRyZXNzGAIgASgJEg0KBWVycm9yGAMgASgJIsEBCgxCZWF0UmVzcG9uc2USFAoMbmV4dF9iZWF0X21zGAEgASgDEhYKDnJlY2VpdmVkX2F0X21zGAIgASgDEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQSKgoGaGVhbHRoGAUgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aBIPCgdza2V3X21zGAYgASgBEhQKDHJldHVybl9mZWVkcxgHIAEoCDJbChBIZWFydGJlYXRTZXJ2aWNlEkcKBEJlYXQSHi53ZWZ0LmhlYXJ0YmVhdC52MS5CZWF0UmVxdWVzdBofLndlZnQuaGVhcnRiZWF0LnYxLkJlYXRSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("CiF3ZWZ0L2hlYXJ0YmVhdC92MS9oZWFydGJlYXQucHJvdG8SEXdlZnQuaGVhcnRiZWF0LnYxIooECgtCZWF0UmVxdWVzdBIPCgdib290X2lkGAEgASgJEgsKA3NlcRgCIAEoBBISCgpzZW50X2F0X21zGAMgASgDEgwKBGxvYWQYBCABKAESEAoIZHJhaW5pbmcYBSABKAgSFgoOc25hcHNob3RfZXBvY2gYBiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgHIAEoBBISCgpmZWVkX2Vwb2NoGAggASgEEhAKCGZlZWRfc2VxGAkgASgEEjQKDGNhcGFiaWxpdGllcxgKIAMoDjIeLndlZnQuZmFicmljLnYxLk5vZGVDYXBhYmlsaXR5Eg8KB3ZlcnNpb24YCyABKAkSGgoSbGFzdF9yb3VuZF90cmlwX21zGAwgASgBEi0KCmF1ZGl0X2hlYWQYDSABKAsyGS53ZWZ0LmZhYnJpYy52MS5BdWRpdEhlYWQSGAoQb3BlcmF0b3JfYWRkcmVzcxgOIAEoCRI0CglsaXN0ZW5lcnMYDyADKAsyIS53ZWZ0LmhlYXJ0YmVhdC52MS5MaXN0ZW5lclJlcG9ydBI8CgpidW5kbGVfYWNrGBAgASgLMigud2VmdC5oZWFydGJlYXQudjEuQnVuZGxlQWNrbm93bGVkZ2VtZW50EjEKDGZlZWRfcmVjZWlwdBgRIAEoCzIbLndlZnQuZmFicmljLnYxLkZlZWRSZWNlaXB0ImYKFUJ1bmRsZUFja25vd2xlZGdlbWVudBIPCgd2ZXJzaW9uGAEgASgEEgwKBGhhc2gYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEhsKE3RhaW50ZWRfY29ubmVjdGlvbnMYBCABKA0iSwoOTGlzdGVuZXJSZXBvcnQSEwoLbGlzdGVuZXJfaWQYASABKAkSFQoNYm91bmRfYWRkcmVzcxgCIAEoCRINCgVlcnJvchgDIAEoCSLmAQoMQmVhdFJlc3BvbnNlEhQKDG5leHRfYmVhdF9tcxgBIAEoAxIWCg5yZWNlaXZlZF9hdF9tcxgCIAEoAxIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEEioKBmhlYWx0aBgFIAEoDjIaLndlZnQuZmFicmljLnYxLk5vZGVIZWFsdGgSDwoHc2tld19tcxgGIAEoARIUCgxyZXR1cm5fZmVlZHMYByABKAgSIwobYWNrbm93bGVkZ2VkX2J1bmRsZV92ZXJzaW9uGAggASgEMlsKEEhlYXJ0YmVhdFNlcnZpY2USRwoEQmVhdBIeLndlZnQuaGVhcnRiZWF0LnYxLkJlYXRSZXF1ZXN0Gh8ud2VmdC5oZWFydGJlYXQudjEuQmVhdFJlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
 
 /**
  * @generated from message weft.heartbeat.v1.BeatRequest
@@ -110,6 +110,13 @@ export type BeatRequest = Message<"weft.heartbeat.v1.BeatRequest"> & {
   listeners: ListenerReport[];
 
   /**
+   * Sent until the answer says that control has it.
+   *
+   * @generated from field: weft.heartbeat.v1.BundleAcknowledgement bundle_ack = 16;
+   */
+  bundleAck?: BundleAcknowledgement | undefined;
+
+  /**
    * What this node has applied of the revocation feed, when it is new, and now and then; control keeps the newest.
    *
    * @generated from field: weft.fabric.v1.FeedReceipt feed_receipt = 17;
@@ -123,6 +130,47 @@ export type BeatRequest = Message<"weft.heartbeat.v1.BeatRequest"> & {
  */
 export const BeatRequestSchema: GenMessage<BeatRequest> = /*@__PURE__*/
   messageDesc(file_weft_heartbeat_v1_heartbeat, 0);
+
+/**
+ * This node believes by this trust bundle from now on, after a restart too.
+ *
+ * @generated from message weft.heartbeat.v1.BundleAcknowledgement
+ */
+export type BundleAcknowledgement = Message<"weft.heartbeat.v1.BundleAcknowledgement"> & {
+  /**
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * SHA-256 of the bundle's exact bytes.
+   *
+   * @generated from field: bytes hash = 2;
+   */
+  hash: Uint8Array;
+
+  /**
+   * ES256 (P1363) by the leaf key over
+   * "weft/bundle-ack/v1\0" + cluster id + "\0" + node id + "\0" + version in decimal + "\0" + connections in decimal + "\0" + hash.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Connections of others that live here under leaves of a root the bundle calls tainted.
+   *
+   * @generated from field: uint32 tainted_connections = 4;
+   */
+  taintedConnections: number;
+};
+
+/**
+ * Describes the message weft.heartbeat.v1.BundleAcknowledgement.
+ * Use `create(BundleAcknowledgementSchema)` to create a new message.
+ */
+export const BundleAcknowledgementSchema: GenMessage<BundleAcknowledgement> = /*@__PURE__*/
+  messageDesc(file_weft_heartbeat_v1_heartbeat, 1);
 
 /**
  * What became of a listener the snapshot asked for.
@@ -151,7 +199,7 @@ export type ListenerReport = Message<"weft.heartbeat.v1.ListenerReport"> & {
  * Use `create(ListenerReportSchema)` to create a new message.
  */
 export const ListenerReportSchema: GenMessage<ListenerReport> = /*@__PURE__*/
-  messageDesc(file_weft_heartbeat_v1_heartbeat, 1);
+  messageDesc(file_weft_heartbeat_v1_heartbeat, 2);
 
 /**
  * @generated from message weft.heartbeat.v1.BeatResponse
@@ -195,6 +243,13 @@ export type BeatResponse = Message<"weft.heartbeat.v1.BeatResponse"> & {
    * @generated from field: bool return_feeds = 7;
    */
   returnFeeds: boolean;
+
+  /**
+   * The newest trust bundle control holds this node's acknowledgement of; 0: of none.
+   *
+   * @generated from field: uint64 acknowledged_bundle_version = 8;
+   */
+  acknowledgedBundleVersion: bigint;
 };
 
 /**
@@ -202,7 +257,7 @@ export type BeatResponse = Message<"weft.heartbeat.v1.BeatResponse"> & {
  * Use `create(BeatResponseSchema)` to create a new message.
  */
 export const BeatResponseSchema: GenMessage<BeatResponse> = /*@__PURE__*/
-  messageDesc(file_weft_heartbeat_v1_heartbeat, 2);
+  messageDesc(file_weft_heartbeat_v1_heartbeat, 3);
 
 /**
  * @generated from service weft.heartbeat.v1.HeartbeatService

@@ -1,0 +1,30 @@
+/** Bounds of rotations of authorities and signing keys: part of `limits` (lib/limits.ts), where everybody reads them. */
+
+const secondMs = 1_000;
+const hourMs = 3_600_000;
+
+export const rotationLimits = {
+  // How often each replica looks whether a phase is complete, and how old a phase is before an alert says whom it waits for.
+  rotationLookMs: 1 * secondMs,
+  rotationStalledAfterMs: 60 * secondMs,
+  // A replica that has not said for so long which roots it believes is not waited for: it looks every doorsRefreshMs.
+  replicaLiveMs: 75 * secondMs,
+  rotationStragglersMaxCount: 100,
+  rotationsListedMaxCount: 100,
+  rotationReasonMaxCount: 500,
+  // Nodes told at once do not all answer, renew and connect anew at once.
+  bundleAckSpreadMs: 500,
+  taintedRenewSpreadMs: 3 * secondMs,
+  taintedLinkSpreadMs: 2 * secondMs,
+  // How often a path or link under a tainted root is replaced until both ends show another.
+  taintedPathEveryMs: 5 * secondMs,
+  // How long the key before is still taken. Contracts live for up to a day; snapshots are renewed every hour.
+  snapshotKeyOverlapMs: 2 * hourMs,
+  feedKeyOverlapMs: 1 * hourMs,
+  contractKeyOverlapMs: 24 * hourMs,
+  signingKeyOverlapMinMs: 1 * secondMs,
+  // How often an operator's command looks for newer roots, and how often a client asks its entry.
+  contextRootsEveryMs: 60 * secondMs,
+  contextRootsWithinMs: 2 * secondMs,
+  clientTrustEveryMs: 30 * secondMs,
+} as const;
