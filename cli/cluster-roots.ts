@@ -9,6 +9,7 @@ import { joinServerName } from "../fabric/server-names.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
 import type { TrustBundle } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
+import { limits } from "../lib/limits.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { joinTransport } from "../rpc/join-transport.ts";
 import {
@@ -19,8 +20,6 @@ import {
 } from "../rpc/operator-context.ts";
 import { asOnlyWriter } from "./context-lock.ts";
 
-const withinMs = 5_000;
-
 function clusterOf(bundle: TrustBundle): OperatorCluster {
   const roots = (kind: "control" | "node"): string[] =>
     rootsOf(bundle, kind).roots.map(({ der }) => Buffer.from(der).toString("base64"));
@@ -29,11 +28,15 @@ function clusterOf(bundle: TrustBundle): OperatorCluster {
     slug: bundle.clusterSlug,
     controlRoots: roots("control"),
     nodeRoots: roots("node"),
+    bundleVersion: Number(bundle.version),
   };
 }
 
-/** @throws WeftError unauthenticated when the answer is not this installation's word about this cluster. */
-async function fetchCluster(context: OperatorContext, slug: string): Promise<OperatorCluster> {
+/**
+ * A cluster's trust bundle as control gives it now.
+ * @throws WeftError unauthenticated when the answer is not this installation's word about this cluster.
+ */
+export async function fetchBundle(context: OperatorContext, slug: string): Promise<TrustBundle> {
   const transport = joinTransport({
     address: context.publicAddress,
     tls: tlsOptions("first-contact", { serverName: joinServerName(slug) }),
@@ -41,7 +44,7 @@ async function fetchCluster(context: OperatorContext, slug: string): Promise<Ope
   try {
     const answer = await rpcClient(EnrollmentService, transport).getTrustBundle(
       { clusterSlug: slug },
-      { timeoutMs: withinMs },
+      { timeoutMs: limits.contextRootsWithinMs },
     );
     const bundle = verifyTrustBundle(
       { bytes: answer.bundle, signature: answer.signature },
@@ -52,7 +55,7 @@ async function fetchCluster(context: OperatorContext, slug: string): Promise<Ope
       throw new WeftError("unauthenticated", "control answered for another cluster", {
         detail: "BUNDLE_WRONG_CLUSTER",
       });
-    return clusterOf(bundle);
+    return bundle;
   } finally {
     transport.close();
   }
@@ -60,11 +63,14 @@ async function fetchCluster(context: OperatorContext, slug: string): Promise<Ope
 
 /** The context with the roots of these clusters as control gives them now, kept in its folder. */
 export async function learnClusters(context: OperatorContext, slugs: readonly string[]): Promise<OperatorContext> {
-  const learnt = await Promise.all(slugs.map((slug) => fetchCluster(context, slug)));
-  const merged = (known: readonly OperatorCluster[]): OperatorCluster[] => [
-    ...known.filter(({ id }) => !learnt.some((cluster) => cluster.id === id)),
-    ...learnt,
-  ];
+  const learnt = await Promise.all(slugs.map(async (slug) => clusterOf(await fetchBundle(context, slug))));
+  // A bundle never goes back: an older one may be somebody's wish to have an old root believed again.
+  const isOlder = (cluster: OperatorCluster, known: readonly OperatorCluster[]): boolean =>
+    known.some(({ id, bundleVersion = 0 }) => id === cluster.id && bundleVersion > (cluster.bundleVersion ?? 0));
+  const merged = (known: readonly OperatorCluster[]): OperatorCluster[] => {
+    const newer = learnt.filter((cluster) => !isOlder(cluster, known));
+    return [...known.filter(({ id }) => !newer.some((cluster) => cluster.id === id)), ...newer];
+  };
   await asOnlyWriter(context.dir, async () => {
     const stored = loadOperatorContext(context.dir);
     saveOperatorClusters(stored, merged(stored.clusters));

@@ -39,11 +39,11 @@ async function renew(context: OperatorContext): Promise<OperatorContext> {
 }
 
 /**
- * The context with a leaf that still lives, renewed when due. A renewal that fails is said and tried again by the next
+ * The context with a leaf that still lives, renewed when due or when its root is about to go (`isTainted`). A renewal that fails is said and tried again by the next
  * command: the old leaf is good until it ends.
  * @throws WeftError unauthenticated (OPERATOR_EXPIRED) once the leaf has ended.
  */
-export async function withLivingLeaf(context: OperatorContext): Promise<OperatorContext> {
+export async function withLivingLeaf(context: OperatorContext, isTainted = false): Promise<OperatorContext> {
   const nowMs = systemClock.nowMs();
   if (nowMs >= context.leaf.notAfterMs) {
     throw new WeftError(
@@ -52,12 +52,13 @@ export async function withLivingLeaf(context: OperatorContext): Promise<Operator
       { detail: "OPERATOR_EXPIRED" },
     );
   }
-  if (!isRenewalDue(context.leaf, nowMs)) return context;
+  if (!isTainted && !isRenewalDue(context.leaf, nowMs)) return context;
   try {
     const renewed = await asOnlyWriter(context.dir, async () => {
       // Another command may have renewed between our look and our turn.
       const stored = loadOperatorContext(context.dir);
-      return isRenewalDue(stored.leaf, nowMs) ? await renew(stored) : stored;
+      const isSame = stored.leaf.serialHex === context.leaf.serialHex;
+      return isRenewalDue(stored.leaf, nowMs) || (isTainted && isSame) ? await renew(stored) : stored;
     });
     return renewed ?? context;
   } catch (thrown) {

@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
 import { addAlertCommands } from "./commands/alert.ts";
 import { addAuditCommands } from "./commands/audit.ts";
+import { addCaCommands } from "./commands/ca.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
 import { addConfigCommands } from "./commands/config.ts";
 import { addConnectCommand } from "./commands/connect.ts";
@@ -70,6 +71,7 @@ export function buildProgram(): Command {
     addIntentCommands,
     addQosCommands,
     addTopCommand,
+    addCaCommands,
     addAuditCommands,
     addDbCommands,
     addConfigCommands,

@@ -17,6 +17,7 @@ import { rpcClient } from "../rpc/client.ts";
 import { controlPortTls, loadOperatorContext, nodePortTls, type OperatorContext } from "../rpc/operator-context.ts";
 import { operatorTransport } from "../rpc/operator-transport.ts";
 import { learnClusters } from "./cluster-roots.ts";
+import { type FreshContext, isUnknownRoot, withFreshRoots } from "./fresh-roots.ts";
 import { withLivingLeaf } from "./operator-leaf.ts";
 import { type OutputOptions, operatorHints, report } from "./output.ts";
 import { atAnsweringReplica } from "./replicas.ts";
@@ -45,7 +46,22 @@ export function contextDir(options: GlobalOptions): string {
 
 /** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
-  const context = await withLivingLeaf(await atAnsweringReplica(loadOperatorContext(contextDir(options))));
+  const stored = await atAnsweringReplica(loadOperatorContext(contextDir(options)));
+  try {
+    return await runSession(options, await withFreshRoots(stored), work);
+  } catch (thrown) {
+    // Control shows a root that became known less than a minute ago: nothing was asked of it yet.
+    if (!isUnknownRoot(thrown)) throw thrown;
+    return await runSession(options, await withFreshRoots(stored, true), work);
+  }
+}
+
+async function runSession<T>(
+  options: GlobalOptions,
+  fresh: FreshContext,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const context = await withLivingLeaf(fresh.context, fresh.isTainted);
   const nowMs = (): number => systemClock.nowMs();
   const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, nowMs) });
   try {

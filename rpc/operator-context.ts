@@ -24,6 +24,8 @@ const clusterSchema = z.object({
   slug: z.string(),
   controlRoots: z.array(z.base64()).min(1),
   nodeRoots: z.array(z.base64()).min(1),
+  /** Of the trust bundle they came with; absent: of the one the context was made with. */
+  bundleVersion: z.number().optional(),
 });
 
 const contextSchema = z.object({
@@ -37,6 +39,8 @@ const contextSchema = z.object({
   /** SHA-256 of the installation key, hex. */
   installationKeyHash: z.string(),
   defaultCluster: z.string(),
+  /** When newer roots were looked for last. */
+  rootsCheckedAtMs: z.number().optional(),
   clusters: z.array(clusterSchema).min(1),
 });
 
@@ -73,6 +77,12 @@ export function saveOperatorClusters(context: OperatorContext, clusters: readonl
   const { dir, leaf: _leaf, ...file } = context;
   replaceFile(join(dir, "servers.pem"), serverRootsPem(clusters), 0o644);
   writeSecretFile(join(dir, "context.json"), `${JSON.stringify({ ...file, clusters }, null, 2)}\n`);
+}
+
+/** Notes when newer roots were looked for. */
+export function saveRootsChecked(context: OperatorContext, rootsCheckedAtMs: number): void {
+  const { dir, leaf: _leaf, ...file } = context;
+  writeSecretFile(join(dir, "context.json"), `${JSON.stringify({ ...file, rootsCheckedAtMs }, null, 2)}\n`);
 }
 
 /** Replaces the replicas a context folder knows besides the first one. */
