@@ -44,6 +44,13 @@ export const controlLimits = {
   // A forged trust row is told once; at most this many are remembered as told.
   forgedRowsToldMaxCount: 1_000,
 
+  // Certificates used after another took their place (control/domain/clone-alarm.ts): its holder may have been dialling when
+  // that happened; how often one is looked at again; how long without a use until its alert closes.
+  leafReuseGraceMs: 10 * secondMs,
+  leafReuseLookMs: 10 * secondMs,
+  leafReuseQuietMs: 24 * hourMs,
+  leafReusesKeptCount: 10_000,
+
   // How often what snapshots show is looked after.
   graphRefreshMs: 10 * secondMs,
   graphMaterialShare: 0.2,

@@ -22,6 +22,7 @@ import { getNode, getNodes, type NodeRow, setNodeKey } from "../store/nodes.ts";
 import { rolesOfNodes } from "../store/roles.ts";
 import { one } from "../store/sql.ts";
 import { roles as roleWords } from "../store/vocabulary.ts";
+import { CloneAlarm } from "./clone-alarm.ts";
 import type { GrantRow } from "./placement.ts";
 import { RestoreHold } from "./restore-hold.ts";
 
@@ -53,6 +54,11 @@ export interface NotAllowed {
     | "TRUST_ROW_UNAUTHENTIC";
 }
 
+/** A leaf, and where it is used from. */
+interface UsedLeaf extends LeafName {
+  readonly source: string;
+}
+
 interface Entry {
   readonly version: number;
   readonly verdict: Allowed | NotAllowed;
@@ -61,10 +67,12 @@ interface Entry {
 export class Allowlist {
   /** What a restore from a backup asks of callers, for a while. */
   readonly hold: RestoreHold;
+  /** Told of certificates that are used after another took their place. */
+  readonly clones: CloneAlarm;
   readonly #ctx: StoreContext;
   readonly #entries = new Map<string, Entry>();
   /** A change of trust makes every caller be looked up again at once: they are looked up together. */
-  readonly #looks = new Batch<LeafName, Allowed | NotAllowed>({
+  readonly #looks = new Batch<UsedLeaf, Allowed | NotAllowed>({
     run: (names) => this.#lookAll(names),
     maxCount: limits.callersPerStatementMaxCount,
     queueMaxCount: limits.publicSocketsMaxCount,
@@ -76,6 +84,7 @@ export class Allowlist {
   constructor(ctx: StoreContext) {
     this.#ctx = ctx;
     this.hold = new RestoreHold(ctx);
+    this.clones = new CloneAlarm(ctx);
     this.#unsubscribe = ctx.hints.subscribe(CERTIFICATES_TOPIC, () => this.forget());
   }
 
@@ -86,13 +95,16 @@ export class Allowlist {
     this.#asking = undefined;
   }
 
-  /** Whether the holder of this leaf may act. Throws `unavailable` when the store cannot be asked (W3). */
-  async judge(issuerKeyId: string, serial: string): Promise<Allowed | NotAllowed> {
+  /**
+   * Whether the holder of this leaf may act; `source`, the address it is used from, is kept of a first use. Throws
+   * `unavailable` when the store cannot be asked (W3).
+   */
+  async judge(issuerKeyId: string, serial: string, source = ""): Promise<Allowed | NotAllowed> {
     const key = `${issuerKeyId}/${serial}`;
     const version = await this.#currentVersion();
     const kept = this.#entries.get(key);
     if (kept !== undefined && kept.version === version) return kept.verdict;
-    const verdict = await this.#look({ issuerKeyId, serial });
+    const verdict = await this.#look({ issuerKeyId, serial, source });
     if (this.#entries.size >= limits.allowlistEntriesMaxCount) this.#entries.clear();
     this.#entries.set(key, { version, verdict });
     return verdict;
@@ -128,7 +140,7 @@ export class Allowlist {
     return one(await this.#ctx.sql.query<{ seq: number }>("select seq from audit_head"))?.seq ?? -1;
   }
 
-  async #look(name: LeafName): Promise<Allowed | NotAllowed> {
+  async #look(name: UsedLeaf): Promise<Allowed | NotAllowed> {
     try {
       return await this.#looks.ask(name);
     } catch (thrown) {
@@ -138,23 +150,23 @@ export class Allowlist {
     }
   }
 
-  async #lookAll(names: readonly LeafName[]): Promise<readonly (Allowed | NotAllowed)[]> {
+  async #lookAll(names: readonly UsedLeaf[]): Promise<readonly (Allowed | NotAllowed)[]> {
     const rows = await findCertificates(this.#ctx.sql, this.#ctx.seal, names);
     const live = rows.filter((row) => row?.status === "current" || row?.status === "next");
     const nodeIds = live.flatMap((row) => (row?.subjectKind === "node" ? [row.subjectId] : []));
     const nodes = await this.#readNodes([...new Set(nodeIds)]);
     const verdicts: (Allowed | NotAllowed)[] = [];
-    for (const row of rows) verdicts.push(await this.#verdictOf(row, nodes));
+    for (const [at, row] of rows.entries()) verdicts.push(await this.#verdictOf(row, nodes, names[at]?.source ?? ""));
     return verdicts;
   }
 
-  async #verdictOf(row: CertificateRow | undefined, nodes: KnownNodes): Promise<Allowed | NotAllowed> {
+  async #verdictOf(row: CertificateRow | undefined, nodes: KnownNodes, source: string): Promise<Allowed | NotAllowed> {
     if (row === undefined) return refused("CERTIFICATE_UNKNOWN");
     if (row.status === "revoked") return refused("CERTIFICATE_REVOKED");
     if (row.status === "superseded") return refused("CERTIFICATE_SUPERSEDED");
     const verdict = row.subjectKind === "node" ? nodeVerdict(row, nodes) : await this.#identityVerdict(row);
     if (!verdict.allowed || row.status === "current") return verdict;
-    return (await this.#promote(row)) ? verdict : refused("CERTIFICATE_SUPERSEDED");
+    return (await this.#promote(row, source)) ? verdict : refused("CERTIFICATE_SUPERSEDED");
   }
 
   async #readNodes(ids: readonly string[]): Promise<KnownNodes> {
@@ -183,10 +195,10 @@ export class Allowlist {
   }
 
   /** The first use of a renewed leaf: it becomes current, the one before it stops. */
-  async #promote(row: CertificateRow): Promise<boolean> {
+  async #promote(row: CertificateRow, source: string): Promise<boolean> {
     const { sql, seal } = this.#ctx;
     return await sql.tx(async (tx) => {
-      const outcome = await promoteCertificate(tx, this.#ctx, row);
+      const outcome = await promoteCertificate(tx, this.#ctx, row, source);
       if (outcome !== "promoted") return outcome === "already";
       if (row.subjectKind === "node") {
         const node = await getNode(tx, row.scope, row.subjectId);
@@ -202,7 +214,7 @@ export class Allowlist {
         action: "certificate.rotated",
         object: `${row.subjectKind}/${row.subjectId}`,
         ...(row.subjectKind === "operator" ? {} : { clusterId: row.scope }),
-        after: { serial: row.serial, notAfterMs: row.notAfterMs },
+        after: { serial: row.serial, notAfterMs: row.notAfterMs, source },
       });
       return true;
     });

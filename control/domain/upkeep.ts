@@ -13,6 +13,7 @@ import { sweepAlerts } from "../store/alerts.ts";
 import { appendAudit, appendAudits } from "../store/audit.ts";
 import { sweepBeatLog } from "../store/beats.ts";
 import { listClusters } from "../store/clusters.ts";
+import { sweepReuses } from "../store/leaf-reuse.ts";
 import {
   claimMeasurementTurn,
   publishedMeasurements,
@@ -96,6 +97,7 @@ export async function sweep({ sql, hints }: Pick<UpkeepDeps, "sql" | "hints">): 
   await sweepPayloads(sql);
   await sweepSnapshotEvidence(sql);
   await sweepAlerts(sql);
+  await sweepReuses(sql);
   // More may have come since the last time than one statement deletes.
   for (let round = 0; round < SWEEP_ROUNDS && (await sweepBeatLog(sql)) >= limits.sweepRowsMaxCount; round += 1);
 }

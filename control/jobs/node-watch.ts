@@ -15,10 +15,11 @@ import { coverageDetail, coverageObject, coverageOf } from "../domain/coverage.t
 import { alertsOfNode, nodeAlertKinds } from "../domain/node-alerts.ts";
 import { isRecorded, leaseVerdict, placementState } from "../domain/reconcile.ts";
 import { refreshMeasurements } from "../domain/upkeep.ts";
-import { openAlerts, syncAlerts } from "../store/alerts.ts";
+import { closeAlerts, openAlerts, syncAlerts } from "../store/alerts.ts";
 import { type AuditEntry, appendAudits } from "../store/audit.ts";
 import { listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
+import { quietReuses } from "../store/leaf-reuse.ts";
 import { fenceLease } from "../store/leases.ts";
 import {
   claimWatch,
@@ -95,6 +96,11 @@ async function watchAlerts(tx: Tx, clusterId: string): Promise<void> {
   }));
   await syncAlerts(tx, clusterId, ["role-coverage"], wanted);
   await closeWorkloadOrphans(tx, clusterId);
+  // Operators' are of no cluster.
+  for (const scope of [clusterId, ""]) {
+    const quiet = (await quietReuses(tx, scope)).map((object) => ({ kind: "identity-cloned" as const, object }));
+    if (quiet.length > 0) await closeAlerts(tx, scope, quiet);
+  }
 }
 
 /** Decides about what was placed on nodes, at most `limits.reconciledMaxCount` changes a round; returns what to record. */

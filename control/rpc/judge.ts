@@ -7,7 +7,7 @@ import type { TLSSocket } from "node:tls";
 import { type Expectation, judgePeer, type Peer } from "../../certs/judge.ts";
 import { formatSpiffe } from "../../certs/spiffe.ts";
 import { WeftError } from "../../lib/errors.ts";
-import type { ArrivedBy, Caller, Verdict } from "../../rpc/caller.ts";
+import { type ArrivedBy, type Caller, isRefusal, type Verdict } from "../../rpc/caller.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 
 /** A caller of control with a certificate: what its door expects, and how it came. */
@@ -16,7 +16,7 @@ export interface Expected {
   readonly arrivedBy: ArrivedBy;
 }
 
-type Judges = Pick<Allowlist, "judge" | "hold">;
+type Judges = Pick<Allowlist, "judge" | "hold" | "clones">;
 
 /** Rejects (`unavailable`) when the allowlist cannot be asked. */
 export async function judgeCaller(
@@ -28,7 +28,7 @@ export async function judgeCaller(
   const { expect, arrivedBy } = expected;
   const peer = judgePeer<"node" | "operator">(socket, expect);
   if (!peer.ok) return { refused: peer.why };
-  const listed = await judgeLeaf(socket, peer, allowlist);
+  const listed = await judgeLeaf(socket, peer, allowlist, sourceAddress);
   if (!listed.allowed) return { refused: listed.detail };
   const spiffe = formatSpiffe(peer.id);
   // The row vouches for this serial as exactly this subject; anything else is a forged or mixed-up row.
@@ -57,12 +57,24 @@ export async function judgeCaller(
 }
 
 /** What the allowlist says, once a restore's gap in it is closed as far as this leaf goes. */
-async function judgeLeaf(socket: TLSSocket, peer: Peer, allowlist: Judges): ReturnType<Allowlist["judge"]> {
-  const listed = await allowlist.judge(peer.issuerKeyId, peer.serialHex);
+async function judgeLeaf(
+  socket: TLSSocket,
+  peer: Peer,
+  allowlist: Judges,
+  source: string,
+): ReturnType<Allowlist["judge"]> {
+  const listed = await allowlist.judge(peer.issuerKeyId, peer.serialHex, source);
   if (listed.allowed || listed.detail !== "CERTIFICATE_UNKNOWN" || peer.id.kind !== "node") return listed;
   const der = socket.getPeerX509Certificate()?.raw;
   if (der === undefined || !(await allowlist.hold.adopt(peer, der))) return listed;
-  return await allowlist.judge(peer.issuerKeyId, peer.serialHex);
+  return await allowlist.judge(peer.issuerKeyId, peer.serialHex, source);
+}
+
+/** Somebody comes anew with a certificate that another has replaced. */
+function tellReuse(socket: TLSSocket, { expect }: Expected, allowlist: Judges): void {
+  const peer = judgePeer<"node" | "operator">(socket, expect);
+  if (!peer.ok) return;
+  allowlist.clones.reused({ issuerKeyId: peer.issuerKeyId, serial: peer.serialHex }, socket.remoteAddress ?? "");
 }
 
 /**
@@ -71,7 +83,9 @@ async function judgeLeaf(socket: TLSSocket, peer: Peer, allowlist: Judges): Retu
  */
 export async function judgeKnock(socket: TLSSocket, expected: Expected, allowlist: Judges): Promise<Verdict> {
   try {
-    return await judgeCaller(socket, expected, allowlist);
+    const verdict = await judgeCaller(socket, expected, allowlist);
+    if (isRefusal(verdict) && verdict.refused === "CERTIFICATE_SUPERSEDED") tellReuse(socket, expected, allowlist);
+    return verdict;
   } catch (thrown) {
     if (!(thrown instanceof WeftError) || thrown.reason !== "unavailable") throw thrown;
     const { expect, arrivedBy } = expected;

@@ -198,6 +198,7 @@ export async function promoteCertificate(
   tx: Tx,
   ctx: CertificateContext,
   row: CertificateRow,
+  usedFrom = "",
 ): Promise<"promoted" | "already" | "lost"> {
   const live = await lockLive(tx, ctx.seal, row);
   const same = live.find((each) => each.issuerKeyId === row.issuerKeyId && each.serial === row.serial);
@@ -205,6 +206,10 @@ export async function promoteCertificate(
   if (same.status === "current") return "already";
   for (const each of live) if (each.status === "current") await setStatus(tx, ctx.seal, each, "superseded");
   await setStatus(tx, ctx.seal, same, "current");
+  await tx.query(
+    "update certificate set first_used_from = $3, first_used_at_ms = now_ms() where issuer_key_id = $1 and serial = $2",
+    [row.issuerKeyId, row.serial, usedFrom],
+  );
   tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
   return "promoted";
 }

@@ -3,7 +3,9 @@ import { readCertificate } from "../../certs/certificate.ts";
 import { type KeyPair, signEs256 } from "../../certs/keys.ts";
 import { issueAndRecord } from "../../control/domain/issue.ts";
 import { CERTIFICATES_TOPIC } from "../../control/hints/hints.ts";
+import { listAlerts } from "../../control/store/alerts.ts";
 import { revokeCertificates } from "../../control/store/certificates.ts";
+import { quietReuses, sweepReuses } from "../../control/store/leaf-reuse.ts";
 import { markNodeRevoked } from "../../control/store/nodes.ts";
 import { insertPool, insertPoolNode } from "../../control/store/pools.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
@@ -76,6 +78,46 @@ describeStores("M-A4 renewal and recovery", (store) => {
     await judge(facts(identity?.certificateDer ?? new Uint8Array()).serialHex);
     expect(told).toBeGreaterThan(0);
     unsubscribe();
+  });
+
+  it("a leaf used after another took its place raises an alarm that names both, once a place, and closes when it is over", async () => {
+    const joined = await joinNode(world, "relay-1");
+    const { allowlist, authority } = world.replica.deps;
+    const issuerKeyId = (await authority.ca(world.sql, world.clusterId, "node")).root.keyId;
+    const serial = facts(joined.identity.certificateDer).serialHex;
+    const { identity } = await joined.node.enrollment.renew({ csr: (await freshHost()).csr });
+    const next = facts(identity?.certificateDer ?? new Uint8Array()).serialHex;
+    const old = { issuerKeyId, serial };
+    expect(await allowlist.judge(issuerKeyId, next, "10.0.0.1")).toMatchObject({ allowed: true });
+    const object = `node/${joined.identity.nodeId}`;
+    const alerts = () => listAlerts(world.sql, world.clusterId, { all: false, limit: 10 });
+    // Its rightful host may have been dialling when the other was first used.
+    expect(await allowlist.clones.look(old, "10.0.0.2")).toBe(false);
+    await world.sql.query("update certificate set superseded_at_ms = superseded_at_ms - $1 where serial = $2", [
+      limits.leafReuseGraceMs,
+      serial,
+    ]);
+    for (const source of ["10.0.0.2", "10.0.0.2", "10.0.0.3"])
+      expect(await allowlist.clones.look(old, source)).toBe(true);
+    // What acts is no reuse.
+    expect(await allowlist.clones.look({ issuerKeyId, serial: next }, "10.0.0.2")).toBe(false);
+    const [alert, ...more] = await alerts();
+    expect(more).toEqual([]);
+    expect(alert).toMatchObject({ kind: "identity-cloned", object });
+    for (const said of [serial.slice(0, 12), next.slice(0, 12), "10.0.0.1", "10.0.0.3"])
+      expect(alert?.detail).toContain(said);
+    const records = await world.sql.query<{ before: string; after: string }>(
+      "select before_json as before, after_json as after from audit where action = 'identity.cloned' order by seq",
+    );
+    const used = (json: string) => (JSON.parse(json) as { readonly usedFrom: string }).usedFrom;
+    expect(records.map(({ before, after }) => [used(before), used(after)])).toEqual([
+      ["10.0.0.2", "10.0.0.1"],
+      ["10.0.0.3", "10.0.0.1"],
+    ]);
+    expect(await quietReuses(world.sql, world.clusterId)).toEqual([]);
+    await world.sql.query("update leaf_reuse set not_after_ms = 0, last_at_ms = 0");
+    expect(await quietReuses(world.sql, world.clusterId)).toEqual([object]);
+    expect(await sweepReuses(world.sql)).toBe(1);
   });
 
   it("two replicas seeing the first use at the same time agree", async () => {

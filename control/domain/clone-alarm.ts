@@ -1,0 +1,89 @@
+/**
+ * Tells when a certificate is used although another has taken its place: two hosts hold the key of one identity, or a disk
+ * was rolled back. Which of the two is the rightful one cannot be seen from here, so nothing more is done than what has been
+ * done already: the older one does not act (control/domain/allowlist.ts). The alarm names both.
+ *
+ * CA1. Only a new connection under the older certificate counts: calls on one that was open when the other came are its
+ *      holder's own, and are cut.
+ * CA2. So does nothing within `limits.leafReuseGraceMs` of the change: the rightful host may have been dialling.
+ * CA3. An alarm is recorded once per certificate and place it is used from, so that whoever knocks on writes no log.
+ */
+
+import { messageOf } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
+import { openAlert } from "../store/alerts.ts";
+import { appendAudit } from "../store/audit.ts";
+import type { LeafName } from "../store/certificates.ts";
+import type { StoreContext } from "../store/context.ts";
+import { findSuperseded, noteReuse, type Superseded } from "../store/leaf-reuse.ts";
+
+export class CloneAlarm {
+  readonly #ctx: StoreContext;
+  /** Looked at lately, so that a host that knocks without end costs a statement now and then. */
+  readonly #seen = new Map<string, number>();
+
+  constructor(ctx: StoreContext) {
+    this.#ctx = ctx;
+  }
+
+  /** A connection came under a superseded leaf, from `source`. Never throws and never waits. */
+  reused(leaf: LeafName, source: string): void {
+    const key = `${leaf.issuerKeyId}/${leaf.serial} ${source}`;
+    const nowMs = this.#ctx.clock.monoMs();
+    const seenMs = this.#seen.get(key);
+    if (seenMs !== undefined && nowMs - seenMs < limits.leafReuseLookMs) return;
+    if (this.#seen.size >= limits.leafReusesKeptCount) this.#seen.clear();
+    this.#seen.set(key, nowMs);
+    this.look(leaf, source).catch((error: unknown) => {
+      this.#seen.delete(key);
+      this.#ctx.log.warn("a reused certificate could not be recorded", { error: messageOf(error) });
+    });
+  }
+
+  /** As `reused`, waiting. True when an alarm was raised or added to. */
+  async look(leaf: LeafName, source: string): Promise<boolean> {
+    return await this.#ctx.sql.tx(async (tx) => {
+      const found = await findSuperseded(tx, leaf);
+      if (found === undefined || found.supersededForMs < limits.leafReuseGraceMs) {
+        // Within the grace it may be looked at again soon.
+        this.#seen.delete(`${leaf.issuerKeyId}/${leaf.serial} ${source}`);
+        return false;
+      }
+      const isNew = await noteReuse(tx, leaf, found, source);
+      const { clusterId, subjectKind, subjectId } = found;
+      const object = `${subjectKind}/${subjectId}`;
+      await openAlert(tx, { clusterId, kind: "identity-cloned", object, detail: detailOf(leaf, found, source) });
+      if (!isNew) return true;
+      this.#ctx.log.error("a superseded certificate was used: two hosts hold one identity", {
+        caller: object,
+        address: source,
+      });
+      await appendAudit(tx, {
+        actor: "system",
+        action: "identity.cloned",
+        object,
+        ...(clusterId === "" ? {} : { clusterId }),
+        before: { serial: leaf.serial, supersededAtMs: found.supersededAtMs, usedFrom: source },
+        after: { serial: found.successor, usedFrom: found.successorUsedFrom, firstUsedAtMs: found.successorUsedAtMs },
+      });
+      return true;
+    });
+  }
+}
+
+function detailOf({ serial }: LeafName, found: Superseded, source: string): string {
+  const when = (ms: number | null): string => (ms === null ? "unknown" : new Date(ms).toISOString());
+  const newer =
+    found.successor === null
+      ? "no other is in use now"
+      : `${short(found.successor)} is used from ${found.successorUsedFrom || "unknown"} since ${when(found.successorUsedAtMs)}`;
+  const cure =
+    found.subjectKind === "node"
+      ? "find out which host is the right one; if in doubt revoke it (weft node revoke) and join again"
+      : "find out who holds a copy; if in doubt revoke it (weft identity revoke)";
+  return `two hosts hold this identity, or a disk was rolled back: certificate ${short(serial)}, replaced at ${when(found.supersededAtMs)}, was used again from ${source || "unknown"}; ${newer}. The older one is refused: ${cure}`;
+}
+
+function short(serial: string): string {
+  return serial.slice(0, 12);
+}
