@@ -1,30 +1,38 @@
 /**
  * One cluster as snapshots see it, read in one repeatable-read transaction: position and content belong together.
  *
- * - Rows that create trust are authenticated on the way; one altered row stops every snapshot of the cluster, loudly.
- * - A revoked node is not in the view. A disabled member is, without any role: its own snapshot then grants nothing, and
- *   nobody else's contains it.
+ * - Rows that create trust are authenticated on the way; one altered row stops every snapshot of the cluster, loudly. Of the
+ *   long tables those rows are read that have changed since the view before (control/store/remembered-rows.ts).
+ * - What has not changed is the same object as in the view before, which is what encodings are kept by.
  * - What cannot work is left out: listeners at nodes that are no entry for their organization.
  */
 
 import { exclusiveLeaseName, exclusiveLeasePrefix } from "../../fabric/lease.ts";
 import { hasRole } from "../../fabric/members.ts";
-import type { ClusterView, ViewNode, ViewResource, ViewWorkload } from "../../fabric/snapshot/cluster-view.ts";
-import { NodeHealth, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import type {
+  ClusterView,
+  ViewListener,
+  ViewNode,
+  ViewResource,
+  ViewWorkload,
+} from "../../fabric/snapshot/cluster-view.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { keepLast, shareEqual } from "../../lib/share-equal.ts";
 import { auditHead } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 import { listDesiredWorkloads, privilegesApproved } from "../store/desired-workloads.ts";
-import { listIdentities } from "../store/identities.ts";
+import { trustedIdentities } from "../store/identities.ts";
 import { type FenceRow, newestFences } from "../store/lease-tenures.ts";
-import { publishedMeasurements } from "../store/links.ts";
+import { publishedLinks, publishedNodes } from "../store/links.ts";
 import { listListeners } from "../store/listeners.ts";
-import { listMemberships } from "../store/memberships.ts";
-import { listNodes, type NodeRow } from "../store/nodes.ts";
-import { listPools } from "../store/pools.ts";
+import { type TrustedMembership, trustedMemberships } from "../store/memberships.ts";
+import { trustedNodes } from "../store/nodes.ts";
 import { listOfflinePolicies } from "../store/offline-policies.ts";
+import { listEmptyPools, trustedPoolNodes } from "../store/pools.ts";
 import { listQosPolicies } from "../store/qos-policies.ts";
+import { foldAll, type OwnedRows, RememberedRows } from "../store/remembered-rows.ts";
 import { listResources, type ResourceRow } from "../store/resources.ts";
-import { listRoles } from "../store/roles.ts";
+import { trustedRoles } from "../store/roles.ts";
 import { listRouteIntents } from "../store/route-intents.ts";
 import { listEndedLeases } from "../store/service-leases.ts";
 import type { SnapshotFrame } from "../store/snapshots.ts";
@@ -34,18 +42,14 @@ import type { TrustSeal } from "../store/trust.ts";
 import {
   assurances,
   classes,
-  healths,
   intentActions,
   offlineModes,
   resourceKinds,
-  roles,
   serviceClasses,
 } from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
-import { locatorsOf } from "./locators.ts";
-import type { PublishedNode } from "./measurements.ts";
-import type { GrantRow } from "./placement.ts";
 import { serviceClassOf } from "./service-class.ts";
+import { isActiveMember, viewClients, viewLinks, viewNodes, viewPools } from "./view-lists.ts";
 import { specFingerprint, specMessage } from "./workload-spec.ts";
 
 /** A view, and when its version was reached: the issue time of all its snapshots. */
@@ -58,33 +62,118 @@ export interface ViewDeps extends Pick<StoreContext, "sql" | "seal"> {
   readonly authority: Pick<Authority, "bundle">;
 }
 
-/** Reads a cluster's view; undefined when there is no such cluster. */
-export async function loadClusterView(deps: ViewDeps, clusterId: string): Promise<DatedView | undefined> {
-  return await deps.sql.tx(
-    async (tx) => {
-      const frame = await snapshotFrame(tx, clusterId);
-      return frame === undefined ? undefined : await readView(tx, deps, frame);
-    },
-    { mode: "read only" },
-  );
+/** Reads views of clusters, one after the other, and remembers what they are made of. One per process. */
+export class ViewReader {
+  readonly #deps: ViewDeps;
+  readonly #memories = new Map<string, ViewMemory>();
+
+  constructor(deps: ViewDeps) {
+    this.#deps = deps;
+  }
+
+  /** A cluster's view; undefined when there is no such cluster. Of one cluster, one at a time. */
+  async read(clusterId: string): Promise<DatedView | undefined> {
+    return await this.#deps.sql.tx(
+      async (tx) => {
+        const frame = await snapshotFrame(tx, clusterId);
+        if (frame === undefined) return undefined;
+        const memory = this.#memories.get(clusterId) ?? new ViewMemory(this.#deps, clusterId);
+        this.#memories.set(clusterId, memory);
+        return { view: await memory.read(tx, frame), changedAtMs: frame.changedAtMs };
+      },
+      { mode: "read only" },
+    );
+  }
 }
 
-async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFrame): Promise<DatedView> {
+/** What the views of one cluster were made of so far. */
+class ViewMemory {
+  readonly #deps: ViewDeps;
+  readonly #clusterId: string;
+  readonly #rows: ReturnType<typeof remembered>;
+  readonly #nodes = viewNodes();
+  readonly #links = viewLinks();
+  readonly #clients = viewClients();
+  readonly #pools: ReturnType<typeof viewPools>;
+  #before: ShortLists | undefined;
+
+  constructor(deps: ViewDeps, clusterId: string) {
+    this.#deps = deps;
+    this.#clusterId = clusterId;
+    this.#rows = remembered(clusterId);
+    this.#pools = viewPools(deps.seal);
+  }
+
+  async read(tx: Tx, frame: SnapshotFrame): Promise<ClusterView> {
+    const { seal } = this.#deps;
+    const rows = this.#rows;
+    const folded = await foldAll(tx, this.#clusterId, Object.values(rows));
+    const members = await rows.members.refresh(tx, seal, folded);
+    const nodes = this.#nodes(
+      await rows.nodes.refresh(tx, seal, folded),
+      members,
+      await rows.grants.refresh(tx, seal, folded),
+      await rows.states.refresh(tx, seal, folded),
+    );
+    const poolNodes = await rows.poolNodes.refresh(tx, seal, folded);
+    const links = this.#links(await rows.links.refresh(tx, seal, folded));
+    const clients = this.#clients(await rows.identities.refresh(tx, seal, folded));
+    const short = shareEqual(this.#before, await readShort(tx, this.#deps, frame, members));
+    this.#before = short;
+    const { poolRows, listeners, ...rest } = short;
+    const head = await auditHead(tx);
+    return {
+      clusterId: this.#clusterId,
+      clusterSlug: frame.clusterSlug,
+      epoch: BigInt(frame.epoch),
+      version: BigInt(frame.version),
+      auditHead: { seq: BigInt(head.seq), hash: head.hash },
+      nodes,
+      links,
+      clients,
+      pools: this.#pools(poolRows, poolNodes, frame.changedAtMs),
+      listeners: this.#served(nodes, listeners),
+      ...rest,
+    };
+  }
+
+  /** Listeners at nodes that are entries for their organization. */
+  readonly #served = keepLast((nodes: readonly ViewNode[], listeners: readonly ViewListener[]) => {
+    const entries = new Map(nodes.map((node) => [node.nodeId, node]));
+    return listeners.filter(({ entryNodeId, organizationId }) =>
+      hasRole(entries.get(entryNodeId)?.roles ?? [], NodeRole.ENTRY, organizationId),
+    );
+  });
+}
+
+function remembered(clusterId: string) {
+  return {
+    nodes: new RememberedRows(trustedNodes, clusterId),
+    members: new RememberedRows(trustedMemberships, clusterId),
+    grants: new RememberedRows(trustedRoles, clusterId),
+    identities: new RememberedRows(trustedIdentities, clusterId),
+    poolNodes: new RememberedRows(trustedPoolNodes, clusterId),
+    links: new RememberedRows(publishedLinks, clusterId),
+    states: new RememberedRows(publishedNodes, clusterId),
+  };
+}
+
+/** What is short enough to be read as a whole for every view. */
+type ShortLists = Awaited<ReturnType<typeof readShort>>;
+
+async function readShort(
+  tx: Tx,
+  { seal, authority }: ViewDeps,
+  frame: SnapshotFrame,
+  members: OwnedRows<TrustedMembership>,
+) {
   const { clusterId } = frame;
   const { message: bundle, ...signedBundle } = await authority.bundle(clusterId, tx);
-  const head = await auditHead(tx);
-  const nodes = await readNodes(tx, seal, clusterId);
-  const { links } = await publishedMeasurements(tx, clusterId);
   const resources = await listResources(tx, seal, clusterId);
   const fenced = await newestFences(tx, clusterId, exclusiveLeasePrefix);
   const listeners = await listListeners(tx, seal, clusterId);
-  const view: ClusterView = {
+  return {
     trustDomain: bundle.trustDomain,
-    clusterId,
-    clusterSlug: frame.clusterSlug,
-    epoch: BigInt(frame.epoch),
-    version: BigInt(frame.version),
-    auditHead: { seq: BigInt(head.seq), hash: head.hash },
     bundle,
     signedBundle,
     offline: (await listOfflinePolicies(tx, seal, clusterId)).map((row) => ({
@@ -92,22 +181,9 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       resourceId: row.resourceId,
       terms: { mode: offlineModes.value(row.mode), continueForMs: row.continueForMs, graceMs: row.graceMs },
     })),
-    nodes,
-    links,
-    pools: (await listPools(tx, seal, clusterId)).map(({ id, name, organizationId, nodeIds }) => ({
-      poolId: id,
-      name,
-      organizationId,
-      egressNodeIds: nodeIds,
-      locators: nodeIds.map((nodeId) => locatorsOf(seal, { clusterId, poolId: id, nodeId }, frame.changedAtMs)),
-    })),
+    poolRows: await listEmptyPools(tx, seal, clusterId),
     resources: resources.map((row) => viewResource(row, fenced)),
-    listeners: listeners
-      .filter((row) => servesAt(nodes, row.entryNodeId, row.organizationId))
-      .map(({ id, ...row }) => ({ ...row, listenerId: id })),
-    clients: (await listIdentities(tx, seal, [clusterId]))
-      .filter((row) => row.kind === "client" && row.status === "active")
-      .map(({ id, organizationId }) => ({ clientId: id, organizationId })),
+    listeners: listeners.map(({ id, ...row }) => ({ ...row, listenerId: id })),
     qos: (await listQosPolicies(tx, seal, clusterId)).map((row) => ({
       class: classes.value(row.class),
       priority: row.priority,
@@ -130,9 +206,8 @@ async function readView(tx: Tx, { seal, authority }: ViewDeps, frame: SnapshotFr
       expiresAtMs: row.expiresAtMs,
     })),
     endedLeases: await listEndedLeases(tx, seal, clusterId, frame.changedAtMs),
-    workloads: await readWorkloads(tx, seal, clusterId),
+    workloads: await readWorkloads(tx, seal, clusterId, members),
   };
-  return { view, changedAtMs: frame.changedAtMs };
 }
 
 function viewResource(row: ResourceRow, fenced: ReadonlyMap<string, FenceRow>): ViewResource {
@@ -161,11 +236,14 @@ function leastFenceOf(fenced: ReadonlyMap<string, FenceRow>, resourceId: string)
 }
 
 /** What active members are asked to run. A disabled one is asked nothing: its own snapshot grants nothing. */
-async function readWorkloads(q: Queryable, seal: TrustSeal, clusterId: string): Promise<ViewWorkload[]> {
-  const members = await listMemberships(q, seal, clusterId);
-  const active = new Set(members.filter((row) => row.status === "active").map((row) => row.nodeId));
+async function readWorkloads(
+  q: Queryable,
+  seal: TrustSeal,
+  clusterId: string,
+  members: OwnedRows<TrustedMembership>,
+): Promise<ViewWorkload[]> {
   return (await listDesiredWorkloads(q, seal, clusterId))
-    .filter((row) => active.has(row.nodeId))
+    .filter((row) => isActiveMember(members, row.nodeId))
     .map((row) => ({
       workloadId: row.id,
       nodeId: row.nodeId,
@@ -175,34 +253,4 @@ async function readWorkloads(q: Queryable, seal: TrustSeal, clusterId: string): 
       privilegesApproved: privilegesApproved(row),
       fingerprint: specFingerprint(row.spec),
     }));
-}
-
-function servesAt(nodes: readonly ViewNode[], entryNodeId: string, organizationId: string): boolean {
-  return nodes.some((node) => node.nodeId === entryNodeId && hasRole(node.roles, NodeRole.ENTRY, organizationId));
-}
-
-/** The cluster's unrevoked nodes with the roles they may use now, by id. */
-async function readNodes(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly ViewNode[]> {
-  const grants = Map.groupBy(await listRoles(q, seal, clusterId), (row) => row.nodeId);
-  const members = await listMemberships(q, seal, clusterId);
-  const active = new Set(members.filter((row) => row.status === "active").map((row) => row.nodeId));
-  const published = new Map((await publishedMeasurements(q, clusterId)).nodes.map((row) => [row.nodeId, row]));
-  const rows = (await listNodes(q, seal, clusterId)).filter((row) => row.identityStatus === "active");
-  return rows.map((row) => viewNode(row, active.has(row.id) ? (grants.get(row.id) ?? []) : [], published.get(row.id)));
-}
-
-function viewNode(row: NodeRow, grants: readonly GrantRow[], published: PublishedNode | undefined): ViewNode {
-  return {
-    nodeId: row.id,
-    name: row.name,
-    roles: grants.map(({ role, organizationId }) => ({ role: roles.value(role), organizationId })),
-    region: row.region,
-    addresses: row.addresses,
-    linkLabel: row.linkLabel,
-    dialOutOnly: row.dialOutOnly,
-    trustLevel: row.trustLevel,
-    // Not known yet is not missing: a node just approved may be tried.
-    health: published === undefined ? NodeHealth.UNSPECIFIED : healths.value(published.health),
-    ...(published?.load === undefined ? {} : { load: published.load }),
-  };
 }

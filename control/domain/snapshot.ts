@@ -9,11 +9,10 @@
  * D3. Nothing is signed from an unauthentic row (control/store/trust.ts).
  */
 
-import { toBinary } from "@bufbuild/protobuf";
-import { scopeSnapshot } from "../../fabric/snapshot/scope.ts";
+import { joinSections } from "../../fabric/snapshot/encode.ts";
+import { encodeSnapshot } from "../../fabric/snapshot/scope.ts";
 import { signSnapshotPayload } from "../../fabric/snapshot/sign.ts";
 import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { Batch, sharedRead } from "../../lib/batch.ts";
 import { sleep } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -21,7 +20,7 @@ import { limits } from "../../lib/limits.ts";
 import type { StoreContext } from "../store/context.ts";
 import { comparePositions, keepPayloads, type SnapshotPosition, snapshotPosition } from "../store/snapshots.ts";
 import type { Authority } from "./authority.ts";
-import { type DatedView, loadClusterView } from "./cluster-view.ts";
+import { type DatedView, ViewReader } from "./cluster-view.ts";
 
 export interface SnapshotDeps extends Pick<StoreContext, "sql" | "seal" | "clock"> {
   readonly authority: Pick<Authority, "bundle" | "signingKey">;
@@ -50,6 +49,7 @@ export interface SnapshotSource {
  *     kept waiting.
  */
 export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
+  const reader = new ViewReader(deps);
   const views = new Map<string, KeptView>();
   const resting = new Map<string, Promise<void>>();
   // In runs of so many, so that a thousand watchers do not keep everything else of this process waiting.
@@ -58,7 +58,7 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
       const startedMs = deps.clock.monoMs();
       const built = wanted.map(({ view, clusterId, nodeId }) => ({
         key: { clusterId, nodeId, ...positionOf(view.dated) },
-        payload: encodeSnapshot(view.dated, nodeId),
+        payload: payloadOf(view.dated, nodeId),
       }));
       const kept = await keepPayloads(deps.sql, deps.seal, built);
       const newest = wanted.at(-1);
@@ -76,7 +76,7 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
   const signingKey = sharedRead((clusterId) => deps.authority.signingKey(clusterId, "snapshot"));
   const load = sharedRead(async (clusterId) => {
     const startedMs = deps.clock.monoMs();
-    const dated = await loadClusterView(deps, clusterId);
+    const dated = await reader.read(clusterId);
     if (dated === undefined) throw clusterNotFound();
     const newest = views.get(clusterId);
     const loaded: KeptView = { dated, startedMs, costMs: deps.clock.monoMs() - startedMs };
@@ -145,9 +145,9 @@ function clusterNotFound(): WeftError {
 }
 
 /** The payload of a node's snapshot of a view. Throws `resource_exhausted` (SNAPSHOT_SIZE). */
-function encodeSnapshot({ view, changedAtMs }: DatedView, nodeId: string): Uint8Array {
+function payloadOf({ view, changedAtMs }: DatedView, nodeId: string): Uint8Array {
   const dates = { issuedAtMs: changedAtMs, notAfterMs: changedAtMs + limits.snapshotLifeMs };
-  const payload = toBinary(SnapshotSchema, scopeSnapshot(view, nodeId, dates));
+  const payload = joinSections(encodeSnapshot(view, nodeId, dates));
   if (payload.length > limits.snapshotMaxBytes) {
     throw new WeftError("resource_exhausted", "the snapshot is too large", { detail: "SNAPSHOT_SIZE", retry: "never" });
   }

@@ -2,6 +2,7 @@
 
 import { INSTALLATION } from "../../certs/spiffe.ts";
 import { WeftError } from "../../lib/errors.ts";
+import type { RowSource } from "./remembered-rows.ts";
 import { isUniqueViolation, one, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
@@ -34,6 +35,30 @@ type NewIdentity = Omit<IdentityRow, "status" | "createdAtMs" | "revokedAtMs" | 
 export function macFields(row: Omit<IdentityRow, "createdAtMs" | "revokedAtMs" | "mac">): MacField[] {
   return [row.id, row.kind, row.scope, row.organizationId, row.name, row.status, row.keyHash, row.createdBy];
 }
+
+/** An identity as snapshots are made from it. */
+export type TrustedIdentity = Omit<IdentityRow, "createdAtMs" | "revokedAtMs">;
+
+/** The identities of a cluster, by id. */
+export const trustedIdentities: RowSource<TrustedIdentity> = {
+  table: "identity",
+  clusterColumn: "scope",
+  ownerColumn: "id",
+  orderColumns: [],
+  columns: {
+    id: "id",
+    kind: "kind",
+    scope: "scope",
+    organizationId: "organization_id",
+    name: "name",
+    status: "status",
+    keyHash: "key_hash",
+    createdBy: "created_by",
+    mac: "mac",
+  },
+  ownerOf: ({ id }) => id,
+  judge: (seal, row) => requireAuthentic(seal, "identity", macFields(row), row.mac),
+};
 
 function authentic<Row extends IdentityRow>(seal: TrustSeal, rows: readonly Row[]): readonly Row[] {
   for (const row of rows) requireAuthentic(seal, "identity", macFields(row), row.mac);

@@ -7,6 +7,7 @@
 
 import { limits } from "../../lib/limits.ts";
 import type { LinkValues, Measurements, NodeValues, PublishedNode } from "../domain/measurements.ts";
+import type { RowSource } from "./remembered-rows.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { LOCAL_DURABILITY, one } from "./sql.ts";
 
@@ -43,7 +44,7 @@ export async function recordSamples(q: Queryable, clusterId: string, samples: re
 type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
 /** Drops what was not measured: absent, never null or 0. */
-function present<T extends object>(row: object): T {
+export function present<T extends object>(row: object): T {
   return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as T;
 }
 
@@ -60,6 +61,39 @@ async function readLinks(q: Queryable, table: "link_sample" | "published_link", 
 export function listSamples(q: Queryable, clusterId: string, fromNodeId = ""): Promise<readonly LinkValues[]> {
   return readLinks(q, "link_sample", clusterId, fromNodeId);
 }
+
+export type PublishedLinkRow = Nullable<LinkValues>;
+export type PublishedNodeRow = Nullable<PublishedNode>;
+
+/** Links as snapshots of the current version show them, by the node that measured. */
+export const publishedLinks: RowSource<PublishedLinkRow> = {
+  table: "published_link",
+  clusterColumn: "cluster_id",
+  ownerColumn: "from_node_id",
+  orderColumns: ["to_node_id"],
+  columns: {
+    fromNodeId: "from_node_id",
+    toNodeId: "to_node_id",
+    rttMs: "rtt_ms",
+    jitterMs: "jitter_ms",
+    lossShare: "loss_share",
+    reliabilityShare: "reliability_share",
+    bandwidthBytesPerSecond: "bandwidth_bytes_per_second",
+    recentFailures: "recent_failures",
+    measuredAtMs: "measured_at_ms",
+  },
+  ownerOf: ({ fromNodeId }) => fromNodeId ?? "",
+};
+
+/** States of nodes as snapshots of the current version show them, by node. */
+export const publishedNodes: RowSource<PublishedNodeRow> = {
+  table: "published_node",
+  clusterColumn: "cluster_id",
+  ownerColumn: "node_id",
+  orderColumns: [],
+  columns: { nodeId: "node_id", load: "load", health: "health" },
+  ownerOf: ({ nodeId }) => nodeId ?? "",
+};
 
 /** Links and node states as snapshots of the current version show them. */
 export async function publishedMeasurements(q: Queryable, clusterId: string): Promise<Measurements<PublishedNode>> {

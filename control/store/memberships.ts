@@ -5,6 +5,7 @@
  */
 
 import { WeftError } from "../../lib/errors.ts";
+import type { RowSource } from "./remembered-rows.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -36,6 +37,20 @@ function authentic(seal: TrustSeal, rows: readonly MembershipRow[]): readonly Me
   for (const row of rows) requireAuthentic(seal, "membership", macFields(row), row.mac);
   return rows;
 }
+
+/** A membership as snapshots are made from it. */
+export type TrustedMembership = Pick<MembershipRow, "clusterId" | "nodeId" | "status" | "mac">;
+
+/** The memberships of a cluster, by node. */
+export const trustedMemberships: RowSource<TrustedMembership> = {
+  table: "membership",
+  clusterColumn: "cluster_id",
+  ownerColumn: "node_id",
+  orderColumns: [],
+  columns: { clusterId: "cluster_id", nodeId: "node_id", status: "status", mac: "mac" },
+  ownerOf: ({ nodeId }) => nodeId,
+  judge: (seal, row) => requireAuthentic(seal, "membership", macFields(row), row.mac),
+};
 
 /** Inserts an active membership; part of an approval. */
 export async function insertMembership(tx: Tx, seal: TrustSeal, clusterId: string, nodeId: string): Promise<void> {

@@ -5,6 +5,7 @@
 
 import { type Health, healthOf } from "../domain/health.ts";
 import { insertMembership, type MembershipStatus, nodeNotFound } from "./memberships.ts";
+import type { RowSource } from "./remembered-rows.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
 import { canonicalJson, type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -40,7 +41,11 @@ const columns = `id, cluster_id as "clusterId", name, identity_status as "identi
   link_label as "linkLabel", addresses, dial_out_only as "dialOutOnly", region, capabilities, trust_level as "trustLevel",
   request_id as "requestId", joined_at_ms as "joinedAtMs", revoked_at_ms as "revokedAtMs", mac`;
 
+/** What is authenticated of a node. */
 type Authenticated = Omit<NodeRow, "capabilities" | "joinedAtMs" | "mac">;
+
+/** A node as snapshots are made from it. */
+export type TrustedNode = Omit<NodeRow, "capabilities" | "joinedAtMs">;
 
 export function macFields(row: Authenticated): MacField[] {
   return [
@@ -60,9 +65,34 @@ export function macFields(row: Authenticated): MacField[] {
 }
 
 /** Throws `data_loss` when the row was not written by a control of this installation. */
-export function requireAuthenticNode(seal: TrustSeal, row: NodeRow): void {
+export function requireAuthenticNode(seal: TrustSeal, row: TrustedNode): void {
   requireAuthentic(seal, "node", macFields(row), row.mac);
 }
+
+/** The nodes of a cluster, by id. */
+export const trustedNodes: RowSource<TrustedNode> = {
+  table: "node",
+  clusterColumn: "cluster_id",
+  ownerColumn: "id",
+  orderColumns: [],
+  columns: {
+    id: "id",
+    clusterId: "cluster_id",
+    name: "name",
+    identityStatus: "identity_status",
+    keyHash: "key_hash",
+    linkLabel: "link_label",
+    addresses: "addresses",
+    dialOutOnly: "dial_out_only",
+    region: "region",
+    trustLevel: "trust_level",
+    requestId: "request_id",
+    revokedAtMs: "revoked_at_ms",
+    mac: "mac",
+  },
+  ownerOf: ({ id }) => id,
+  judge: requireAuthenticNode,
+};
 
 /** The node with that id or name in the cluster, unauthenticated, or undefined. */
 export async function getNode(q: Queryable, clusterId: string, idOrName: string): Promise<NodeRow | undefined> {

@@ -5,6 +5,7 @@
  */
 
 import { WeftError } from "../../lib/errors.ts";
+import type { RowSource } from "./remembered-rows.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { isUniqueViolation, one } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -39,6 +40,17 @@ export function poolNodeFields(row: Omit<PoolNodeRow, "mac">): MacField[] {
   return [row.poolId, row.nodeId, row.clusterId, row.addedBy];
 }
 
+/** Which nodes are in the pools of a cluster, by node. */
+export const trustedPoolNodes: RowSource<PoolNodeRow> = {
+  table: "pool_node",
+  clusterColumn: "cluster_id",
+  ownerColumn: "node_id",
+  orderColumns: ["pool_id"],
+  columns: { poolId: "pool_id", nodeId: "node_id", clusterId: "cluster_id", addedBy: "added_by", mac: "mac" },
+  ownerOf: ({ nodeId }) => nodeId,
+  judge: (seal, row) => requireAuthentic(seal, "pool_node", poolNodeFields(row), row.mac),
+};
+
 const poolColumns = `id, cluster_id as "clusterId", organization_id as "organizationId", name,
   created_at_ms as "createdAtMs", mac`;
 const poolNodeColumns = `pool_id as "poolId", node_id as "nodeId", cluster_id as "clusterId", added_by as "addedBy", mac`;
@@ -69,11 +81,17 @@ export async function insertPoolNode(tx: Tx, seal: TrustSeal, row: Omit<PoolNode
   return rows.length === 1;
 }
 
+/** Every pool of the cluster by name, authenticated. */
+export async function listEmptyPools(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly PoolRow[]> {
+  const text = `select ${poolColumns} from pool where cluster_id = $1 order by name, id`;
+  const pools = await q.query<PoolRow>(text, [clusterId]);
+  for (const pool of pools) requireAuthentic(seal, "pool", poolFields(pool), pool.mac);
+  return pools;
+}
+
 /** Every pool of the cluster by name, authenticated, with its nodes. */
 export async function listPools(q: Queryable, seal: TrustSeal, clusterId: string): Promise<readonly PoolWithNodes[]> {
-  const pools = await q.query<PoolRow>(`select ${poolColumns} from pool where cluster_id = $1 order by name, id`, [
-    clusterId,
-  ]);
+  const pools = await listEmptyPools(q, seal, clusterId);
   const nodes = await q.query<PoolNodeRow>(
     `select ${poolNodeColumns} from pool_node where cluster_id = $1 order by pool_id, node_id`,
     [clusterId],
@@ -81,6 +99,7 @@ export async function listPools(q: Queryable, seal: TrustSeal, clusterId: string
   return withNodes(seal, pools, nodes);
 }
 
+/** Pools, authenticated already, with what was put in. */
 function withNodes(
   seal: TrustSeal,
   pools: readonly PoolRow[],
@@ -91,10 +110,7 @@ function withNodes(
     requireAuthentic(seal, "pool_node", poolNodeFields(row), row.mac);
     byPool.set(row.poolId, [...(byPool.get(row.poolId) ?? []), row.nodeId]);
   }
-  return pools.map((pool) => {
-    requireAuthentic(seal, "pool", poolFields(pool), pool.mac);
-    return { ...pool, nodeIds: byPool.get(pool.id) ?? [] };
-  });
+  return pools.map((pool) => ({ ...pool, nodeIds: byPool.get(pool.id) ?? [] }));
 }
 
 /** The pool with that id or name in the cluster, authenticated; NOT_FOUND otherwise. */
@@ -120,6 +136,7 @@ export async function requirePool(
     `select ${poolNodeColumns} from pool_node where pool_id = $1 order by node_id`,
     [found.id],
   );
+  requireAuthentic(seal, "pool", poolFields(found), found.mac);
   return one(withNodes(seal, [found], nodes)) as PoolWithNodes;
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { GrantRow } from "../domain/placement.ts";
+import type { RowSource } from "./remembered-rows.ts";
 import type { Queryable, Tx } from "./sql.ts";
 import { one } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
@@ -28,6 +29,27 @@ export interface RoleKey {
 export function macFields(row: RoleKey & { readonly assignedBy: string }): MacField[] {
   return [row.clusterId, row.nodeId, row.role, row.organizationId, row.assignedBy];
 }
+
+/** An assignment as snapshots are made from it. */
+export type TrustedRole = RoleKey & Pick<RoleRow, "assignedBy" | "mac">;
+
+/** The assignments in a cluster, by node. */
+export const trustedRoles: RowSource<TrustedRole> = {
+  table: "role_assignment",
+  clusterColumn: "cluster_id",
+  ownerColumn: "node_id",
+  orderColumns: ["role", "organization_id"],
+  columns: {
+    clusterId: "cluster_id",
+    nodeId: "node_id",
+    role: "role",
+    organizationId: "organization_id",
+    assignedBy: "assigned_by",
+    mac: "mac",
+  },
+  ownerOf: ({ nodeId }) => nodeId,
+  judge: (seal, row) => requireAuthentic(seal, "role_assignment", macFields(row), row.mac),
+};
 
 /** Inserts an assignment; false when it was there. Checks, snapshot version and audit record are the caller's. */
 export async function assignRole(

@@ -10,10 +10,11 @@ import { hasRole } from "../members.ts";
 import type { ClusterView, ViewIntent, ViewNode } from "./cluster-view.ts";
 import { areNeighbours } from "./visibility.ts";
 
-type IntentView = Pick<ClusterView, "intents" | "pools" | "resources">;
+/** What direct links depend on. */
+export type DirectView = Pick<ClusterView, "intents" | "pools" | "resources">;
 
 /** Organizations whose paths may lead between two nodes without a relay, sorted; in either order of the nodes. */
-export function directOrganizations(view: IntentView, a: ViewNode, b: ViewNode): string[] {
+export function directOrganizations(view: DirectView, a: ViewNode, b: ViewNode): string[] {
   const found = new Set<string>();
   for (const intent of view.intents) {
     if (intent.action !== IntentAction.DIRECT) continue;
@@ -25,11 +26,11 @@ export function directOrganizations(view: IntentView, a: ViewNode, b: ViewNode):
 }
 
 /** Whether two nodes keep a link: as relays make it, or because they may meet directly. */
-export function keepLink(view: IntentView, a: ViewNode, b: ViewNode): boolean {
+export function keepLink(view: DirectView, a: ViewNode, b: ViewNode): boolean {
   return areNeighbours(a, b) || (a.nodeId !== b.nodeId && directOrganizations(view, a, b).length > 0);
 }
 
-function pairFor(view: IntentView, intent: ViewIntent, entry: ViewNode, egress: ViewNode): string[] {
+function pairFor(view: DirectView, intent: ViewIntent, entry: ViewNode, egress: ViewNode): string[] {
   if (intent.sourceNodeId !== "" && intent.sourceNodeId !== entry.nodeId) return [];
   return view.pools
     .filter((pool) => pool.egressNodeIds.includes(egress.nodeId))
@@ -41,7 +42,7 @@ function pairFor(view: IntentView, intent: ViewIntent, entry: ViewNode, egress: 
 }
 
 /** Whether the intent is about something that is reached through this pool. */
-function intendsPool(view: IntentView, intent: ViewIntent, poolId: string, organizationId: string): boolean {
+function intendsPool(view: DirectView, intent: ViewIntent, poolId: string, organizationId: string): boolean {
   if (intent.resourceId === "" && intent.serviceClass === ServiceClass.UNSPECIFIED) return true;
   return view.resources.some(
     (resource) =>

@@ -5,42 +5,96 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { RouteGraphSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { peerBounds } from "../routing/peer-set.ts";
 import type { ClusterView, ViewLink, ViewNode } from "./cluster-view.ts";
-import { neighboursOf } from "./view-index.ts";
-import { type OrganizationScope, pathGrants } from "./visibility.ts";
+import { keptOfNode, type LinkView, linksFrom, neighboursOf } from "./view-index.ts";
+import { type OrganizationScope, pathGrants, scopeKey } from "./visibility.ts";
 
 type GraphFields = MessageInitShape<typeof RouteGraphSchema>;
 
-const carriers: readonly NodeRole[] = [NodeRole.RELAY, NodeRole.EGRESS];
+const carrierRoles: readonly NodeRole[] = [NodeRole.RELAY, NodeRole.EGRESS];
+
+/** What a graph depends on. */
+export type GraphView = LinkView & Pick<ClusterView, "links">;
 
 /**
  * Nodes and links in scope. A link is listed when its ends keep one, measured or not: absent numbers stay absent, and a
  * route over a new relay is possible before anybody has measured it. Of a node with more neighbours than it keeps links to,
  * those links are listed that it measured.
  */
-export function scopeGraph(view: ClusterView, self: ViewNode, scope: OrganizationScope): GraphFields {
-  const nodes = view.nodes.filter((node) => node.nodeId === self.nodeId || grantsInGraph(scope, node).length > 0);
-  const inGraph = new Set(nodes.map((node) => node.nodeId));
-  const measured = new Map(view.links.map((link) => [linkKey(link.fromNodeId, link.toNodeId), link]));
+export function scopeGraph(view: GraphView, self: ViewNode, scope: OrganizationScope): GraphFields {
+  const key = scopeKey(scope);
+  const known = carriersIn(view, scope, key);
+  const nodes = view.nodes.filter((node) => node.nodeId === self.nodeId || known.has(node.nodeId));
+  const isShown = (to: ViewNode): boolean => to.nodeId !== self.nodeId && known.has(to.nodeId);
   return {
-    nodes: nodes.map((node) => ({
-      nodeId: node.nodeId,
-      name: node.name,
-      roles: node.nodeId === self.nodeId ? pathGrants(scope, node.roles) : grantsInGraph(scope, node),
-      region: node.region,
-      trustLevel: node.trustLevel,
-      health: node.health,
-      ...(node.load === undefined ? {} : { load: node.load }),
-    })),
-    links: nodes.flatMap((from) => {
-      const neighbours = neighboursOf(view, from);
-      const keepsAll = from.nodeId === self.nodeId || linksToAll(from, neighbours.length);
-      return neighbours.flatMap((to) => {
-        const link = measured.get(linkKey(from.nodeId, to.nodeId));
-        const isListed = to.nodeId !== self.nodeId && inGraph.has(to.nodeId) && (keepsAll || link !== undefined);
-        return isListed ? [linkFields(from.nodeId, to.nodeId, link)] : [];
-      });
-    }),
+    nodes: nodes.map((node) =>
+      node.nodeId === self.nodeId
+        ? nodeFields(node, pathGrants(scope, node.roles))
+        : keptOfNode(node, `graph ${key}`, () => nodeFields(node, grantsInGraph(scope, node))),
+    ),
+    links: nodes.flatMap((from) =>
+      linksOf(view, from, from.nodeId === self.nodeId)
+        .filter(({ to }) => isShown(to))
+        .map(({ fields }) => fields),
+    ),
   };
+}
+
+function nodeFields(node: ViewNode, roles: { role: NodeRole; organizationId: string }[]) {
+  return {
+    nodeId: node.nodeId,
+    name: node.name,
+    roles,
+    region: node.region,
+    trustLevel: node.trustLevel,
+    health: node.health,
+    ...(node.load === undefined ? {} : { load: node.load }),
+  };
+}
+
+/** By id, the nodes that carry for a scope: the same for every entry of that scope. */
+const carriers = new WeakMap<readonly ViewNode[], Map<string, ReadonlySet<string>>>();
+
+function carriersIn({ nodes }: Pick<ClusterView, "nodes">, scope: OrganizationScope, key: string): ReadonlySet<string> {
+  const byScope = carriers.get(nodes) ?? new Map<string, ReadonlySet<string>>();
+  const found =
+    byScope.get(key) ??
+    new Set(nodes.filter((node) => grantsInGraph(scope, node).length > 0).map(({ nodeId }) => nodeId));
+  carriers.set(nodes, byScope.set(key, found));
+  return found;
+}
+
+interface ShownLink {
+  readonly to: ViewNode;
+  readonly fields: ReturnType<typeof linkFields>;
+}
+
+interface ShownLinks {
+  readonly neighbours: readonly ViewNode[];
+  readonly measured: ReadonlyMap<string, ViewLink> | undefined;
+  readonly links: readonly ShownLink[];
+}
+
+const shown = new WeakMap<ViewNode, Map<boolean, ShownLinks>>();
+
+function isSame(a: ShownLinks["measured"], b: ShownLinks["measured"]): boolean {
+  if (a === b) return true;
+  return a !== undefined && b?.size === a.size && [...a].every(([to, link]) => b.get(to) === link);
+}
+
+/** The links of a node that entries may hear of; of the entry's own, all. Kept while what they are made from is the same. */
+function linksOf(view: GraphView, from: ViewNode, isSelf: boolean): readonly ShownLink[] {
+  const neighbours = neighboursOf(view, from);
+  const measured = linksFrom(view).get(from.nodeId);
+  const byUse = shown.get(from) ?? new Map<boolean, ShownLinks>();
+  const known = byUse.get(isSelf);
+  if (known !== undefined && known.neighbours === neighbours && isSame(known.measured, measured)) return known.links;
+  const keepsAll = isSelf || linksToAll(from, neighbours.length);
+  const links = neighbours.flatMap((to) => {
+    const link = measured?.get(to.nodeId);
+    return keepsAll || link !== undefined ? [{ to, fields: linkFields(from.nodeId, to.nodeId, link) }] : [];
+  });
+  shown.set(from, byUse.set(isSelf, { neighbours, measured, links }));
+  return links;
 }
 
 /** Whether a node links to all of its neighbours (PS1): what is not measured may then be there all the same. */
@@ -52,11 +106,7 @@ function linksToAll(node: ViewNode, neighbourCount: number): boolean {
 /** What an entry knows of the roles of a node that carries for it; nothing of one that does not. */
 function grantsInGraph(scope: OrganizationScope, node: ViewNode): { role: NodeRole; organizationId: string }[] {
   const grants = pathGrants(scope, node.roles);
-  return grants.some((grant) => carriers.includes(grant.role)) ? grants : [];
-}
-
-function linkKey(from: string, to: string): string {
-  return `${from}>${to}`;
+  return grants.some((grant) => carrierRoles.includes(grant.role)) ? grants : [];
 }
 
 function linkFields(fromNodeId: string, toNodeId: string, link: ViewLink | undefined) {

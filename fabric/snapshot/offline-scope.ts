@@ -12,9 +12,12 @@ import {
 } from "../offline.ts";
 import type { ClusterView, ViewResource } from "./cluster-view.ts";
 
+/** What they depend on. */
+export type OfflineView = Pick<ClusterView, "offline" | "resources">;
+
 const whole = { organizationId: "", resourceId: "" };
 
-function clusterTerms({ offline }: ClusterView): OfflineTerms {
+function clusterTerms({ offline }: Pick<ClusterView, "offline">): OfflineTerms {
   return ruleFor(offline, whole)?.terms ?? defaultTerms;
 }
 
@@ -23,19 +26,19 @@ function policyFields({ mode, continueForMs, graceMs }: OfflineTerms) {
 }
 
 /** What counts wherever nothing else is said. */
-export function clusterPolicy(view: ClusterView): ReturnType<typeof policyFields> {
+export function clusterPolicy(view: Pick<ClusterView, "offline">): ReturnType<typeof policyFields> {
   return policyFields(clusterTerms(view));
 }
 
 /** Bounds of the paths of those organizations whose paths have others than the cluster's policy gives. */
-export function pathOffline(view: ClusterView, isCovered: (organizationId: string) => boolean) {
+export function pathOffline(view: OfflineView, isCovered: (organizationId: string) => boolean) {
   return deviantPaths(view)
     .filter(({ organizationId }) => isCovered(organizationId))
     .map(({ organizationId, bounds }) => ({ organizationId, ...boundsToWire(bounds) }));
 }
 
 /** Policies of those resources whose channels keep another one than the cluster's. */
-export function resourceOffline(view: ClusterView, isKnown: (resource: ViewResource) => boolean) {
+export function resourceOffline(view: OfflineView, isKnown: (resource: ViewResource) => boolean) {
   const rules = view.offline;
   if (rules.length === 0) return [];
   const wide = boundsOf(clusterTerms(view));
@@ -52,15 +55,16 @@ interface Deviant {
 }
 
 /** The same for every node of a view. */
-const deviantsOfView = new WeakMap<ClusterView, readonly Deviant[]>();
+const deviantsOfView = new WeakMap<OfflineView, readonly Deviant[]>();
 
-function deviantPaths(view: ClusterView): readonly Deviant[] {
+function deviantPaths(view: OfflineView): readonly Deviant[] {
   const known = deviantsOfView.get(view);
   if (known !== undefined) return known;
   const rules = view.offline;
   const wide = boundsOf(clusterTerms(view));
   const byOrganization = Map.groupBy(view.resources, ({ organizationId }) => organizationId);
-  const named = rules.length === 0 ? [] : [...rules.map(({ organizationId }) => organizationId), ...byOrganization.keys()];
+  const named =
+    rules.length === 0 ? [] : [...rules.map(({ organizationId }) => organizationId), ...byOrganization.keys()];
   const deviants = [...new Set(named)]
     .filter((organizationId) => organizationId !== "")
     .sort()

@@ -1,48 +1,85 @@
 /**
- * What thousands of snapshots of one view look up again and again, worked out once per view. A view never changes: it is
- * replaced as a whole.
+ * What thousands of snapshots look up again and again, worked out once for as long as the lists it is made from are the same
+ * objects: a list never changes, it is replaced as a whole.
  */
 
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import type { ClusterView, ViewNode } from "./cluster-view.ts";
-import { keepLink } from "./direct.ts";
+import type { ClusterView, ViewLink, ViewNode } from "./cluster-view.ts";
+import { type DirectView, keepLink } from "./direct.ts";
 
-interface ViewIndex {
+interface NodeIndex {
   readonly byId: ReadonlyMap<string, ViewNode>;
   /** Nodes that may start paths. */
   readonly entries: readonly ViewNode[];
   /** Nodes that start or carry paths: one end of every link there is. */
   readonly makers: readonly ViewNode[];
-  /** As far as asked for, by node. */
-  readonly neighbours: Map<string, readonly ViewNode[]>;
+  /** As far as asked for, by node, for these intents, pools and resources. */
+  neighbours: { readonly of: readonly unknown[]; readonly byNode: Map<string, readonly ViewNode[]> };
 }
 
-type Nodes = Pick<ClusterView, "nodes">;
+const indexes = new WeakMap<readonly ViewNode[], NodeIndex>();
 
-const indexes = new WeakMap<Nodes, ViewIndex>();
-
-/** The index of a view. */
-export function indexOf(view: Nodes): ViewIndex {
-  const known = indexes.get(view);
+/** The index of a view's nodes. */
+export function indexOf({ nodes }: Pick<ClusterView, "nodes">): NodeIndex {
+  const known = indexes.get(nodes);
   if (known !== undefined) return known;
-  const made: ViewIndex = {
-    byId: new Map(view.nodes.map((node) => [node.nodeId, node])),
-    entries: view.nodes.filter((node) => has(node, NodeRole.ENTRY)),
-    makers: view.nodes.filter(makesPaths),
-    neighbours: new Map(),
+  const made: NodeIndex = {
+    byId: new Map(nodes.map((node) => [node.nodeId, node])),
+    entries: nodes.filter((node) => has(node, NodeRole.ENTRY)),
+    makers: nodes.filter(makesPaths),
+    neighbours: { of: [], byNode: new Map() },
   };
-  indexes.set(view, made);
+  indexes.set(nodes, made);
   return made;
 }
 
+/** What who links to whom depends on. */
+export type LinkView = DirectView & Pick<ClusterView, "nodes">;
+
 /** The nodes that `node` keeps links with. Of two neighbours one starts or carries paths, so most need not be looked at. */
-export function neighboursOf(view: ClusterView, node: ViewNode): readonly ViewNode[] {
-  const { neighbours, makers } = indexOf(view);
-  const known = neighbours.get(node.nodeId);
+export function neighboursOf(view: LinkView, node: ViewNode): readonly ViewNode[] {
+  const index = indexOf(view);
+  const of = [view.intents, view.pools, view.resources];
+  if (of.some((list, at) => list !== index.neighbours.of[at])) index.neighbours = { of, byNode: new Map() };
+  const { byNode } = index.neighbours;
+  const known = byNode.get(node.nodeId);
   if (known !== undefined) return known;
-  const found = (makesPaths(node) ? view.nodes : makers).filter((other) => keepLink(view, node, other));
-  neighbours.set(node.nodeId, found);
+  const found = (makesPaths(node) ? view.nodes : index.makers).filter((other) => keepLink(view, node, other));
+  byNode.set(node.nodeId, found);
   return found;
+}
+
+type LinkIndex = ReadonlyMap<string, ReadonlyMap<string, ViewLink>>;
+
+const linkIndexes = new WeakMap<readonly ViewLink[], LinkIndex>();
+
+/** Measured links, by the node that measured and the one at the other end. */
+export function linksFrom({ links }: Pick<ClusterView, "links">): LinkIndex {
+  const known = linkIndexes.get(links);
+  if (known !== undefined) return known;
+  const made = new Map<string, Map<string, ViewLink>>();
+  for (const link of links) {
+    const its = made.get(link.fromNodeId) ?? new Map<string, ViewLink>();
+    made.set(link.fromNodeId, its.set(link.toNodeId, link));
+  }
+  linkIndexes.set(links, made);
+  return made;
+}
+
+const perNode = new WeakMap<ViewNode, Map<string, unknown>>();
+
+/** How many answers about one node are kept: there are few different ones, and a cluster that has more works them out again. */
+const keptPerNodeMaxCount = 64;
+
+/** What `make` says of a node, kept under `key` for as long as the node is the same. `make` depends on nothing else. */
+export function keptOfNode<T>(node: ViewNode, key: string, make: () => T): T {
+  const answers = perNode.get(node) ?? new Map<string, unknown>();
+  const known = answers.get(key) as T | undefined;
+  if (known !== undefined) return known;
+  if (answers.size >= keptPerNodeMaxCount) answers.clear();
+  const made = make();
+  perNode.set(node, answers.set(key, made));
+  return made;
 }
 
 function makesPaths(node: ViewNode): boolean {

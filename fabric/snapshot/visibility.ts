@@ -25,6 +25,11 @@ export function scopeOfRoles(grants: readonly Grant[], roles: readonly NodeRole[
   };
 }
 
+/** A text that two scopes share exactly when they cover the same. */
+export function scopeKey({ all, ids }: OrganizationScope): string {
+  return all ? "*" : [...ids].sort().join(" ");
+}
+
 /** Whether a scope covers an organization. */
 export function covers(scope: OrganizationScope, organizationId: string): boolean {
   return scope.all || scope.ids.has(organizationId);
@@ -56,7 +61,23 @@ function meets(a: OrganizationScope, b: OrganizationScope): boolean {
 /** Whether `node` keeps a link to `other` (V2): one of them relays for an organization the other takes part in. */
 export function areNeighbours(node: ViewNode, other: ViewNode): boolean {
   if (node.nodeId === other.nodeId) return false;
-  const relays = (of: ViewNode): OrganizationScope => scopeOfRoles(of.roles, [NodeRole.RELAY]);
-  const takesPart = (of: ViewNode): OrganizationScope => scopeOfRoles(of.roles, pathRoles);
-  return meets(relays(node), takesPart(other)) || meets(takesPart(node), relays(other));
+  const a = linkScopes(node);
+  const b = linkScopes(other);
+  return meets(a.relays, b.takesPart) || meets(a.takesPart, b.relays);
+}
+
+interface LinkScopes {
+  readonly relays: OrganizationScope;
+  readonly takesPart: OrganizationScope;
+}
+
+const scopesOfNodes = new WeakMap<ViewNode, LinkScopes>();
+
+/** Every node is compared with thousands of others. */
+function linkScopes(node: ViewNode): LinkScopes {
+  const known = scopesOfNodes.get(node);
+  if (known !== undefined) return known;
+  const made = { relays: scopeOfRoles(node.roles, [NodeRole.RELAY]), takesPart: scopeOfRoles(node.roles, pathRoles) };
+  scopesOfNodes.set(node, made);
+  return made;
 }
