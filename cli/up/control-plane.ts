@@ -21,6 +21,8 @@ export interface ControlPlaneOptions {
   /** Whether the folder goes away in the end. */
   readonly temporary: boolean;
   readonly leafLives?: LeafLifeSettings;
+  /** Puts an empty embedded store into a new folder, for who has one ready; control makes it otherwise, which takes seconds. */
+  readonly putStore?: (directory: string) => Promise<void>;
 }
 
 /** How long leaves live, for fabrics in which they are to end soon. */
@@ -66,9 +68,13 @@ export async function startStore(layout: Layout, plan: Plan, onSpawn: OnSpawn): 
   );
 }
 
+function postgresUrlFileOf(layout: Layout, plan: Plan, options: ControlPlaneOptions): string | undefined {
+  return plan.postgresPort === undefined ? options.postgresUrlFile : layout.postgresUrl;
+}
+
 function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOptions): ChildSpec {
   const place = [plan.control, ...plan.replicas][at];
-  const urlFile = plan.postgresPort === undefined ? options.postgresUrlFile : layout.postgresUrl;
+  const urlFile = postgresUrlFileOf(layout, plan, options);
   const settings = [
     urlFile === undefined ? ["--data-dir", layout.controlData] : ["--postgres-url-file", urlFile],
     options.redisUrlFile === undefined ? [] : ["--redis-url-file", options.redisUrlFile],
@@ -112,6 +118,7 @@ export async function startControlPlane(
   if (isNew) {
     mkdirSync(layout.context, { recursive: true, mode: 0o700 });
     const spec = specOf(layout, plan, 0, options);
+    if (postgresUrlFileOf(layout, plan, options) === undefined) await options.putStore?.(layout.controlData);
     await runChild({ ...spec, args: ["init", ...spec.args, "--context-dir", layout.context] }, onSpawn);
     const replicas = plan.replicas.map(({ publicPort, operatorPort }) => ({
       publicAddress: `127.0.0.1:${publicPort}`,

@@ -47,7 +47,7 @@ export interface NodePlace {
   readonly through?: readonly string[];
 }
 
-export interface FabricOptions extends ControlShape {
+export interface FabricOptions extends ControlShape, Pick<ControlPlaneOptions, "putStore"> {
   /** Kept folder; a temporary one, removed at the end, when absent. */
   readonly data?: string;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
@@ -293,13 +293,14 @@ function firstEnd(processes: readonly Child[]): Promise<never> {
 }
 
 function controlOptions(options: FabricOptions): ControlPlaneOptions {
-  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives } = options;
+  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives, putStore } = options;
   return {
     temporary: data === undefined,
     ...(leafLives === undefined ? {} : { leafLives }),
     ...(logLevel === undefined ? {} : { logLevel }),
     ...(postgresUrlFile === undefined ? {} : { postgresUrlFile }),
     ...(redisUrlFile === undefined ? {} : { redisUrlFile }),
+    ...(putStore === undefined ? {} : { putStore }),
   };
 }
 
