@@ -42,22 +42,3 @@ export async function withFreshRoots(context: OperatorContext, now = false): Pro
 async function checked(context: OperatorContext, nowMs: number): Promise<void> {
   await asOnlyWriter(context.dir, async () => saveRootsChecked(loadOperatorContext(context.dir), nowMs));
 }
-
-const untrusted = new Set([
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "CERT_SIGNATURE_FAILURE",
-]);
-
-/** Whether a call failed because the server showed a certificate of a root that is not known here. */
-export function isUnknownRoot(thrown: unknown): boolean {
-  for (let at = thrown, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) {
-    const { code, detail } = at as { code?: unknown; detail?: unknown };
-    if (typeof code === "string" && untrusted.has(code)) return true;
-    if (detail === "CERT_ISSUER") return true;
-  }
-  return false;
-}

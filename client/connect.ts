@@ -17,7 +17,7 @@ import type { TrunkRunnerStats } from "../edge/trunk-runner-stats.ts";
 import { isId } from "../fabric/signed-bytes.ts";
 import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import { ChannelClass, OriginAssurance } from "../gen/weft/fabric/v1/role_pb.ts";
-import { type Clock, systemClock } from "../lib/clock.ts";
+import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { type Log, silentLog } from "../lib/log.ts";
@@ -29,6 +29,7 @@ import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
 import { type ClientIdentity, type ClientPems, clientIdentity, readClientFolder } from "./identity.ts";
 import { type HeldLease, heldLease } from "./lease.ts";
 import { classes, type OpenOptions } from "./open-options.ts";
+import { ClientTrust } from "./trust.ts";
 
 export interface ConnectOptions {
   /**
@@ -112,6 +113,7 @@ class SdkClient implements Client {
   /** By resource and lease: how often their trunk was left behind without a path. */
   readonly #generations = new Map<string, number>();
   readonly #forwards = new Set<Forward>();
+  readonly #learning: Timer;
   #isClosed = false;
 
   constructor(options: ConnectOptions) {
@@ -126,8 +128,15 @@ class SdkClient implements Client {
     const addresses = (options.entries ?? source.entries).map(addressOf);
     if (addresses.length === 0)
       throw new WeftError("invalid_argument", "no entry is known: name one or more", { detail: "NO_ENTRY" });
-    const identity = (): ClientIdentity => sameClient(source.read(), first);
-    this.#entries = addresses.map((address) => new EntryConnection({ address, identity, clock }));
+    const folder = typeof options.identity === "string" ? options.identity : undefined;
+    const trust = new ClientTrust({ read: () => sameClient(source.read(), first), folder, log });
+    const identity = (): ClientIdentity => trust.identity();
+    const learn = (entry: Parameters<ClientTrust["learn"]>[0]): Promise<void> => trust.learn(entry);
+    const onConnected = (entry: Parameters<ClientTrust["learn"]>[0]): void => void learn(entry);
+    this.#entries = addresses.map((address) => new EntryConnection({ address, identity, clock, onConnected }));
+    this.#learning = clock.every(limits.clientTrustEveryMs, () => {
+      for (const entry of this.#entries) void entry.whileConnected(learn);
+    });
     const paths = new ClientPaths({
       entries: this.#entries,
       identity,
@@ -281,6 +290,7 @@ class SdkClient implements Client {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#learning.cancel();
     await Promise.all([...this.#forwards].map((forward) => forward.close()));
     await this.#pool.close();
     for (const entry of this.#entries) entry.close();

@@ -14,6 +14,7 @@ import type { TLSSocket } from "node:tls";
 import type { Client } from "@connectrpc/connect";
 import { judgePeer } from "../certs/judge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
+import { isUnknownRoot } from "../certs/unknown-root.ts";
 import { type DialAddress, dialTcp, startTls } from "../edge/dial.ts";
 import { clientServerName } from "../fabric/server-names.ts";
 import {
@@ -36,6 +37,8 @@ export interface EntryConnectionOptions {
   /** Read for every connection: a renewed certificate is used from the next one on. */
   readonly identity: () => ClientIdentity;
   readonly clock: Clock;
+  /** A connection is made: a moment to learn what else there is to trust. */
+  readonly onConnected?: (entry: Client<typeof PathService>) => void;
 }
 
 interface Connected {
@@ -112,6 +115,12 @@ export class EntryConnection {
     }
   }
 
+  /** Asks the entry something while it is connected; nothing happens while it is not. */
+  async whileConnected(ask: (entry: Client<typeof PathService>) => Promise<void>): Promise<void> {
+    const connected = await this.#connecting?.catch(() => undefined);
+    if (connected !== undefined && !this.#closed) await ask(connected.paths);
+  }
+
   /** Ends the connection and every call on it; a later use fails. */
   close(): void {
     this.#closed = true;
@@ -143,21 +152,19 @@ export class EntryConnection {
     const raw = await dialTcp([address], dial);
     const slug = identity.clusterSlug;
     const serverName = slug === undefined ? {} : { serverName: clientServerName(slug) };
-    const tls = await startTls(raw, tlsOptions("dial-entry", { identity: identity.leaf, expect, ...serverName }), dial);
+    const options = tlsOptions("dial-entry", { identity: identity.leaf, expect, ...serverName });
+    const tls = await startTls(raw, options, dial).catch((thrown: unknown) => {
+      throw isUnknownRoot(thrown) ? unknownRoot(thrown) : thrown;
+    });
     const verdict = judgePeer(tls, expect);
     if (!verdict.ok || this.#closed) {
       resetSocket(raw, tls);
       throw new WeftError("unauthenticated", "the entry is not who it should be", { detail: "ENTRY_REFUSED" });
     }
     const session = openClientSession(tls, rpcHttp2);
-    return {
-      entryId: verdict.id.id,
-      session,
-      tls,
-      raw,
-      paths: rpcClient(PathService, http2Transport(session)),
-      hasAnswered: false,
-    };
+    const paths = rpcClient(PathService, http2Transport(session));
+    this.#options.onConnected?.(paths);
+    return { entryId: verdict.id.id, session, tls, raw, paths, hasAnswered: false };
   }
 
   /** EC2. `gone` rejects when the entry did not answer a ping; it never resolves. */
@@ -180,6 +187,12 @@ export class EntryConnection {
     if (!isSent) stop();
     return { gone: promise, isGone: () => isGone, stop };
   }
+}
+
+function unknownRoot(cause: unknown): WeftError {
+  const message =
+    "the entry shows a certificate of a root that this client does not know; if roots were rotated while the client was away, an operator brings its folder up to date with: weft identity trust DIR";
+  return new WeftError("unauthenticated", message, { detail: "ROOT_UNKNOWN", cause });
 }
 
 /** What comes after `ready`, until there is no more: the end of the signalling says nothing about the path. */

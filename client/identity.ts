@@ -25,6 +25,10 @@ export interface ClientPems {
   readonly organizationId: string;
   /** Sent to entries as the server name `client.<slug>...`; without it they are asked by no name, which they also answer. */
   readonly clusterSlug?: string;
+  /** SHA-256 of the installation key, hex: with it the client follows rotations of the roots above. */
+  readonly installationKeyHash?: string;
+  /** Of the trust bundle the roots are from. */
+  readonly bundleVersion?: number;
 }
 
 /** A parsed identity. */
@@ -38,6 +42,8 @@ export interface ClientIdentity {
   readonly key: KeyObject;
   readonly entryRoots: RootsOf<"node">;
   readonly poolRoots: RootsOf<"pool">;
+  readonly installationKeyHash: string | undefined;
+  readonly bundleVersion: number;
 }
 
 /** What a client folder holds. */
@@ -51,6 +57,8 @@ const factsSchema = z.object({
   clusterSlug: z.string(),
   organizationId: z.string().min(1),
   entries: z.array(z.string()).default([]),
+  installationKeyHash: z.string().optional(),
+  bundleVersion: z.number().default(0),
 });
 
 /**
@@ -67,8 +75,12 @@ export function readClientFolder(dir: string): ClientFolder {
   }
   const keyPem = readSecretFile(join(dir, "client.key"));
   try {
-    const { clusterSlug, organizationId, entries } = factsSchema.parse(JSON.parse(facts));
-    const roots = { entryRootsPem: entryRoots, poolRootsPem: poolRoots };
+    const { clusterSlug, organizationId, entries, ...pinned } = factsSchema.parse(JSON.parse(facts));
+    const { installationKeyHash, bundleVersion } = pinned;
+    const roots = {
+      ...{ entryRootsPem: entryRoots, poolRootsPem: poolRoots, bundleVersion },
+      ...(installationKeyHash === undefined ? {} : { installationKeyHash }),
+    };
     return { pems: { keyPem, certificatePem: certificate, ...roots, organizationId, clusterSlug }, entries };
   } catch (cause) {
     const message = `the client identity in ${dir} is damaged or older than this program; make a new one`;
@@ -89,6 +101,8 @@ export function clientIdentity(pems: ClientPems): ClientIdentity {
     key: createPrivateKey(pems.keyPem),
     entryRoots: rootsOfKind("node", dersOf(pems.entryRootsPem)),
     poolRoots: rootsOfKind("pool", dersOf(pems.poolRootsPem)),
+    installationKeyHash: pems.installationKeyHash,
+    bundleVersion: pems.bundleVersion ?? 0,
   };
 }
 

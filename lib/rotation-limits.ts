@@ -27,4 +27,5 @@ export const rotationLimits = {
   contextRootsEveryMs: 60 * secondMs,
   contextRootsWithinMs: 2 * secondMs,
   clientTrustEveryMs: 30 * secondMs,
+  clientTrustWithinMs: 5 * secondMs,
 } as const;

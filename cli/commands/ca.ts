@@ -200,7 +200,7 @@ function stragglersText({ stragglers, stragglersCount }: Rotation): string {
 
 function stillWaiting(options: KindOptions, rotation: Rotation): WeftError {
   const message = `the rotation stands in phase ${enumName(RotationPhase, rotation.phase)} and waits for ${stragglersText(rotation)}; go on without one with "weft ca exempt NAME --kind ${options.kind} --reason TEXT", or turn back with "weft ca rollback --kind ${options.kind}"`;
-  return new WeftError("deadline_exceeded", message, { detail: "ROTATION_WAITING" });
+  return new WeftError("failed_precondition", message, { detail: "ROTATION_WAITING" });
 }
 
 async function advance(options: KindOptions): Promise<void> {

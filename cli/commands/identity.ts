@@ -7,7 +7,10 @@ import { makeCsr } from "../../certs/csr.ts";
 import { generateP256Async, privateKeyPem } from "../../certs/keys.ts";
 import { certificatePem } from "../../certs/material.ts";
 import { createSecretFile } from "../../certs/secret-file.ts";
+import { readClientFolder } from "../../client/identity.ts";
+import { writeTrust } from "../../client/trust.ts";
 import { hasRole } from "../../fabric/members.ts";
+import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import {
   type AddIdentityResponse,
   type Identity,
@@ -16,11 +19,12 @@ import {
 } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { RootKind, type TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { replaceFile } from "../../lib/files.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
 import { hostPortText } from "../arguments.ts";
+import { fetchBundle } from "../cluster-roots.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, pick, type Session, withSession } from "../session.ts";
 import { storeMembersOf, storeMembersText } from "../store-members.ts";
@@ -48,7 +52,12 @@ async function entriesFor(session: Session, organizationId: string): Promise<str
 }
 
 /** What a client needs: its key and leaf, the roots of entries (nodes) and of pools, and where entries are. */
-function writeClient(dir: string, answer: AddIdentityResponse, entries: readonly string[]): void {
+function writeClient(
+  dir: string,
+  answer: AddIdentityResponse,
+  entries: readonly string[],
+  installationKeyHash: string,
+): void {
   replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
   replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
   replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
@@ -59,8 +68,17 @@ function writeClient(dir: string, answer: AddIdentityResponse, entries: readonly
     clientId: answer.identity?.id,
     organizationId: answer.identity?.organizationId,
     entries,
+    // What makes the client follow rotations of the roots beside this file.
+    installationKeyHash,
   };
   replaceFile(join(dir, "client.json"), `${JSON.stringify(facts, null, 2)}\n`, 0o644);
+}
+
+/** The trust bundle of the cluster the command is about, as control gives it now. */
+async function newestBundle(session: Session): Promise<TrustBundle> {
+  const { clusters } = await session.client(ClusterService).listClusters({});
+  const id = await session.clusterId();
+  return await fetchBundle(session.context, clusters.find((row) => row.id === id)?.slug ?? "");
 }
 
 /** A new operator gets a context folder like the one of the operator who added it. */
@@ -101,7 +119,10 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
       organizationId: organization === undefined ? "" : (await findOrganization(session, organization)).id,
     });
     if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
-    else writeClient(dir, added, await entriesFor(session, added.identity?.organizationId ?? ""));
+    else {
+      const entries = await entriesFor(session, added.identity?.organizationId ?? "");
+      writeClient(dir, added, entries, session.context.installationKeyHash);
+    }
     return { ...added, store: await storeMembersOf(session) };
   }).catch((thrown: unknown) => {
     rmSync(keyFile, { force: true });
@@ -133,6 +154,19 @@ export function addIdentityCommands(program: Command): void {
       "\nExamples:\n  weft identity add client laptop --organization acme --out ./laptop\n  weft identity add operator alice --out ./alice",
     )
     .action(action(addIdentity));
+  identity
+    .command("trust <dir>")
+    .description("bring the roots in a client folder up to date: for a client that slept through a rotation")
+    .addHelpText("after", "\nExample:\n  weft identity trust ./laptop")
+    .action(
+      action(async (options: GlobalOptions, dir: string) => {
+        readClientFolder(dir);
+        const bundle = await withSession(options, (session) => newestBundle(session));
+        writeTrust(dir, bundle);
+        const done = { dir, bundleVersion: Number(bundle.version) };
+        print(options, done, () => `${dir} trusts the roots of trust bundle ${done.bundleVersion}`);
+      }),
+    );
   identity
     .command("list")
     .description("list operators, and the clients of the cluster")
