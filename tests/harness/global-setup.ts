@@ -8,6 +8,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { memoryFolder } from "./memory-folder.ts";
 import type { SkippedForPeer } from "./peers.ts";
 import { peerNames, peersFile, skippedFile } from "./peers.ts";
 
@@ -17,7 +18,7 @@ export function setup(): void {
   // Compiled code is worth keeping between runs; everything else that tests put into the temporary folder is not.
   process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "weft-compile-cache");
   // Short: paths of sockets in folders below it have to stay within their bound.
-  temporary = mkdtempSync(join(tmpdir(), "wt-"));
+  temporary = mkdtempSync(join(memoryFolder() ?? tmpdir(), "wt-"));
   // A PostgreSQL started by root runs as another user and must get through to its own folder.
   chmodSync(temporary, 0o711);
   process.env["TMPDIR"] = temporary;
