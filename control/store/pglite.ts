@@ -29,18 +29,21 @@ import {
 export interface PgliteOptions {
   /** Where the data lives; in memory when absent. Created 0700. */
   readonly directory?: string;
+  /** A cluster to begin with in memory, as PGlite dumps one: that is a matter of moments, and making one of seconds. */
+  readonly begin?: Blob;
 }
 
 const OID_INT8 = 20;
 
 /** Opens (or creates) an embedded store. Throws `failed_precondition` (STORE_IN_USE) when another process has it. */
 export async function openPglite(options: PgliteOptions = {}): Promise<Sql> {
-  const { directory } = options;
+  const { directory, begin } = options;
   if (directory !== undefined) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = directory === undefined ? undefined : await lockDirectory(realpathSync(directory));
   try {
     const parsers = { [OID_INT8]: parseInt8 };
-    const db = await PGlite.create({ parsers, ...(directory === undefined ? {} : { dataDir: directory }) });
+    const where = directory === undefined ? {} : { dataDir: directory };
+    const db = await PGlite.create({ parsers, ...where, ...(begin === undefined ? {} : { loadDataDir: begin }) });
     return new PgliteSql(db, lock);
   } catch (cause) {
     lock?.close();

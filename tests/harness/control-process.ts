@@ -11,6 +11,7 @@ import type { ControlOverrides } from "../../control/open-context.ts";
 import { openLog } from "../../lib/log.ts";
 import { controlPortTls, loadOperatorContext } from "../../rpc/operator-context.ts";
 import { type ClosableTransport, operatorTransport } from "../../rpc/operator-transport.ts";
+import { migratedDirectory } from "./shared-stores.ts";
 
 export interface TestControl extends AsyncDisposable {
   readonly dir: string;
@@ -44,6 +45,8 @@ export async function startTestControl(options: TestControlOptions = {}): Promis
   const dir = mkdtempSync(join(tmpdir(), "weft-control-"));
   const contextDir = join(dir, "context");
   const config = loadControlConfig({ env: {}, flags: controlFlags(dir, options.postgresUrlFile) });
+  // The store as a first start leaves it before anything is in it; what makes it has tests of its own.
+  if (config.dataDir !== undefined) await migratedDirectory(config.dataDir);
   const over = { log: openLog({ level: "error", process: "control" }), ...options.over };
   const outcome = await initControl(config, { operatorName: "admin", contextDir }, over);
   let running = await startControl(config, over);

@@ -1,6 +1,7 @@
 /**
  * Runs once before and after the whole suite: makes sure the outside programs were looked for, names at the end what was
- * skipped for the lack of one, and gives the suite a folder for temporary files that goes with it.
+ * skipped for the lack of one, gives the suite a folder for temporary files that goes with it, and answers tests that ask for
+ * a store.
  */
 
 import { execFileSync } from "node:child_process";
@@ -11,10 +12,12 @@ import { fileURLToPath } from "node:url";
 import { memoryFolder } from "./memory-folder.ts";
 import type { SkippedForPeer } from "./peers.ts";
 import { peerNames, peersFile, skippedFile } from "./peers.ts";
+import { RUN_STORES, serveRunStores } from "./run-stores.ts";
 
 let temporary: string | undefined;
+let stores: Awaited<ReturnType<typeof serveRunStores>> | undefined;
 
-export function setup(): void {
+export async function setup(): Promise<void> {
   // Compiled code is worth keeping between runs; everything else that tests put into the temporary folder is not.
   process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "weft-compile-cache");
   // Short: paths of sockets in folders below it have to stay within their bound.
@@ -27,6 +30,8 @@ export function setup(): void {
     const script = fileURLToPath(new URL("../../scripts/peers.mjs", import.meta.url));
     execFileSync(process.execPath, [script, "--find"], { stdio: ["ignore", "ignore", "inherit"] });
   }
+  stores = await serveRunStores(temporary);
+  process.env[RUN_STORES] = stores.socket;
 }
 
 /** Whether somebody has looked for every program that is wanted now. */
@@ -36,7 +41,8 @@ function lookedForAll(): boolean {
   return peerNames.every((name) => name in found);
 }
 
-export function teardown(): void {
+export async function teardown(): Promise<void> {
+  await stores?.stop();
   if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
   if (!existsSync(skippedFile)) return;
   const lines = readFileSync(skippedFile, "utf8").trim().split("\n");

@@ -10,7 +10,7 @@ import { openHosts, rowTypes } from "../../control/store/pg.ts";
 import type { HostConnection, StoreHost } from "../../control/store/pg-hosts.ts";
 import { notPrimary, type Primary } from "../../control/store/primary.ts";
 import type { Sql } from "../../control/store/sql.ts";
-import type { PostgresServer } from "./postgres.ts";
+import type { Databases } from "./shared-stores.ts";
 
 type ServerName = "a" | "b" | "c";
 
@@ -44,8 +44,8 @@ export class PartitionedStore {
     this.#servers = { a: server("a"), b: server("b"), c: server("c") };
   }
 
-  static async open(postgres: PostgresServer): Promise<PartitionedStore> {
-    const url = await postgres.database();
+  static async open(postgres: Databases): Promise<PartitionedStore> {
+    const url = await postgres.migrated();
     const holder = new pg.Client({ connectionString: url });
     holder.on("error", () => undefined);
     await holder.connect();

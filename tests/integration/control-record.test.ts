@@ -1,7 +1,6 @@
 /** A running control and its own record: what its doors refuse, and what somebody else writes into its database. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
@@ -13,6 +12,7 @@ import { silentLog } from "../../lib/log.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { startTestControl, type TestControl } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 
 let sql: Sql;
 let control: TestControl;
@@ -23,7 +23,7 @@ function look(periodMs: number): void {
 }
 
 beforeAll(async () => {
-  sql = await openPglite();
+  sql = await migratedPglite();
   const clock: Clock = {
     nowMs: () => systemClock.nowMs(),
     monoMs: () => systemClock.monoMs(),

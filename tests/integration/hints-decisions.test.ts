@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
 import { redisHints } from "../../control/hints/redis.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
@@ -17,6 +16,7 @@ import { silentLog } from "../../lib/log.ts";
 import { eventually } from "../harness/eventually.ts";
 import { requirePeer } from "../harness/peers.ts";
 import { type RedisServer, startRedis } from "../harness/redis.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 import { createWorld, enrollRequest, freshHost, Replica, strangerOf, type World } from "../stores/control-world.ts";
 
 const peer = requirePeer("redis", "decisions whatever Redis says");
@@ -94,7 +94,7 @@ describe("LAW-C4 replicas decide the same with a Redis that is", () => {
   let world: World;
   let scripts = 0;
   beforeAll(async () => {
-    sql = await openPglite();
+    sql = await migratedPglite();
     world = await createWorld(sql);
   }, 60_000);
   afterAll(() => sql.close());

@@ -21,9 +21,9 @@ import {
   storeContext,
 } from "../harness/control-cluster.ts";
 import { addListener, addResource, createPool } from "../harness/placed.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
-let server: PostgresServer;
+let server: Databases;
 let stores: Sql[];
 let cluster: ControlCluster;
 let replica: ControlCluster;
@@ -35,8 +35,8 @@ let relay: AddedNode;
 let egress: AddedNode;
 
 beforeAll(async () => {
-  server = await startPostgres();
-  const url = await server.database();
+  server = await sharedPostgres();
+  const url = await server.migrated();
   stores = [openPostgres({ url, log: silentLog }), openPostgres({ url, log: silentLog })];
   cluster = await controlCluster(stores[0] as Sql);
   replica = await openCluster(storeContext(stores[1] as Sql), cluster.clusterId, cluster.operator.id?.id ?? "");

@@ -7,7 +7,6 @@ import { startUpkeep } from "../../control/domain/upkeep.ts";
 import { Wake } from "../../control/domain/wake.ts";
 import type { Hints } from "../../control/hints/hints.ts";
 import { controlService } from "../../control/services/control.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import { bumpSnapshot } from "../../control/store/snapshots.ts";
 import { listClusterWorkloads } from "../../control/store/workloads.ts";
 import { ControlService, WorkloadState } from "../../gen/weft/control/v1/control_pb.ts";
@@ -21,12 +20,13 @@ import type { Caller } from "../../rpc/caller.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { type AddedNode, addNode, type ControlCluster, callAs, controlCluster } from "../harness/control-cluster.ts";
 import { eventually } from "../harness/eventually.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 
 let cluster: ControlCluster;
 let node: AddedNode;
 
 beforeAll(async () => {
-  cluster = await controlCluster(await openPglite());
+  cluster = await controlCluster(await migratedPglite());
   node = await addNode(cluster, "relay-1", { roles: ["relay"] });
 });
 afterAll(() => cluster.ctx.sql.close());

@@ -12,18 +12,18 @@ import { loadControlConfig } from "../../control/config.ts";
 import { dbBackup, dbStatus } from "../../control/db.ts";
 import { initControl } from "../../control/init.ts";
 import { startControl } from "../../control/main.ts";
-import { migrate, requireServer } from "../../control/store/migrate.ts";
+import { requireServer } from "../../control/store/migrate.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import type { Queryable } from "../../control/store/sql.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import { type Ran, repository, run } from "../harness/fabric.ts";
 import { freePort } from "../harness/loopback.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-stores-"));
 const planted = "hunter2-and-more";
-let server: PostgresServer;
+let server: Databases;
 
 const at = (name: string): string => join(dir, name);
 const key = at("sealing.key");
@@ -38,7 +38,7 @@ const weft = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran
   run(process.execPath, [join(repository, "cli/bin.ts"), ...args], { env, withinMs: 60_000 });
 
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await sharedPostgres();
   createSealingKeyFile(key);
 });
 afterAll(async () => {
@@ -85,9 +85,8 @@ const data = (): string[] => ["--data-dir", at("none")];
 
 /** A database spoiled by `spoil` after this program migrated it. */
 async function spoilt(name: string, spoil: string): Promise<string[]> {
-  const url = await server.database();
+  const url = await server.migrated();
   const sql = openPostgres({ url, log: silentLog });
-  await migrate(sql);
   await sql.script(spoil);
   await sql.close();
   return ["control", "run", ...where("--postgres-url-file", fileWith(name, url))];

@@ -29,7 +29,7 @@ import { controlFlags, operatorOf } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
 import { type JoinedNode, joinNode } from "../harness/joined-node.ts";
 import { freePort } from "../harness/loopback.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-restore-"));
 const contextDir = join(dir, "context");
@@ -38,7 +38,7 @@ let config: ControlConfig;
 let control: RunningControl;
 let operator: ClosableTransport;
 let clusterId: string;
-let server: PostgresServer;
+let server: Databases;
 const nodes = new Map<string, JoinedNode>();
 const running = new Map<string, NodeHandle>();
 
@@ -90,7 +90,7 @@ async function failureOf(call: Promise<unknown>): Promise<string | undefined> {
 }
 
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await sharedPostgres();
   const ports = { publicPort: await freePort(), operatorPort: await freePort() };
   config = loadControlConfig({ env: {}, flags: { ...controlFlags(dir), ...ports } });
   const outcome = await initControl(config, { operatorName: "admin", contextDir }, { log: silentLog });

@@ -10,7 +10,6 @@ import {
   sweepAlerts,
   syncAlerts,
 } from "../../control/store/alerts.ts";
-import { migrate } from "../../control/store/migrate.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { limits } from "../../lib/limits.ts";
 import { describeStores } from "./stores.ts";
@@ -19,8 +18,7 @@ describeStores("M-A6 alerts", (store) => {
   let sql: Sql;
   let count = 0;
   beforeAll(async () => {
-    sql = await store.empty();
-    await migrate(sql);
+    sql = await store.migrated();
   });
 
   function alertOf(fields: Partial<Alert> = {}): Alert {

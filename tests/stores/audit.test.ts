@@ -6,7 +6,7 @@ import { ChainWalk } from "../../fabric/audit/chain.ts";
 import type { AuditChain, AuditWitness } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
-import { startPostgres } from "../harness/postgres.ts";
+import { sharedPostgres } from "../harness/shared-stores.ts";
 import { createWorld, joinNode, Replica, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
@@ -43,7 +43,7 @@ async function contradictions({ sql }: World): Promise<number> {
 describeStores("M-A9 the audit chain", (store) => {
   let world: World;
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
   });
 
   it("has every change, in order, without gaps, and names any altered, missing or cut record", async () => {
@@ -216,8 +216,8 @@ describeStores("M-A9 the audit chain", (store) => {
 
 describe("THR-U2 a head that somebody holds", () => {
   it("is waited for no longer than a statement may take, and nothing is changed then", async () => {
-    const server = await startPostgres();
-    const url = await server.database();
+    const server = await sharedPostgres();
+    const url = await server.migrated();
     const sql = openPostgres({ url, log: silentLog });
     const impatient = openPostgres({ url, log: silentLog, statementTimeoutMs: 300 });
     try {

@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { controlPolicy } from "../../control/rpc/policy-table.ts";
 import { listAudit, verifyAudit } from "../../control/store/audit.ts";
 import { tableShapes } from "../../control/store/catalog.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import type { AuditRecord } from "../../fabric/audit/chain.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 import { type AuditedCase, auditedCases, isRead, unaudited } from "./audited-rpcs.ts";
 import { type AuditedStage, createAuditedStage } from "./audited-stage.ts";
 
@@ -21,7 +21,7 @@ let sql: Sql;
 let stage: AuditedStage;
 let tables: readonly string[];
 beforeAll(async () => {
-  sql = await openPglite();
+  sql = await migratedPglite();
   stage = await createAuditedStage(sql);
   tables = (await tableShapes(sql)).map(({ name }) => name);
   await sql.script(`create function refuse_record() returns trigger language plpgsql

@@ -14,7 +14,7 @@ describeStores("tokens that approve by themselves", (store) => {
     (await world.sql.query<{ n: number }>(`select count(*)::int as n from ${table}`))[0]?.n ?? -1;
 
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
   });
 
   it("M-A3 M-A9 give a certificate at the first poll, and leave the record an operator's approval leaves", async () => {

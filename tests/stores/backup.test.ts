@@ -3,7 +3,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SealingKey } from "../../certs/seal.ts";
 import { rehearseRestore, rehearseUpgrade } from "../../control/domain/store-rehearsal.ts";
 import { restoreStore } from "../../control/domain/store-restore.ts";
@@ -18,7 +18,6 @@ import {
 import { tableShapes } from "../../control/store/catalog.ts";
 import { acquireLease } from "../../control/store/leases.ts";
 import { type Migration, ownMigrations } from "../../control/store/migrate.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import { storeDigest } from "../../control/store/rows.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { trustSeal } from "../../control/store/trust.ts";
@@ -26,6 +25,7 @@ import { trustTables, verifyStore } from "../../control/store/verify.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, type ControlCluster, controlCluster } from "../harness/control-cluster.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 import { describeEveryStore, describeStores } from "./stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-backup-"));
@@ -74,7 +74,7 @@ describeEveryStore("M-W15 a backup", (store) => {
   };
 
   it("restores into an empty store, row for row, above every epoch there was", async () => {
-    const cluster = await filled(await store.empty());
+    const cluster = await filled(await store.migrated());
     const { sql } = cluster.ctx;
     const file = newFile();
     const before = await digestOf(sql, [...restoreWrites, "snapshot_payload", "beat_log"]);
@@ -105,7 +105,7 @@ describeEveryStore("M-W15 a backup", (store) => {
   }, 60_000);
 
   once("is refused when it was cut, altered, or sealed under another key, and nothing is made of it", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
+    const { sql } = (await filled(await store.migrated())).ctx;
     const file = newFile();
     await writeBackupFile(file, sql, seal);
     const text = readFileSync(file, "utf8");
@@ -141,7 +141,7 @@ describeEveryStore("M-W15 a backup", (store) => {
   once(
     "never takes the place of a store unless that is said, and then never that of another installation",
     async () => {
-      const { sql } = (await filled(await store.empty())).ctx;
+      const { sql } = (await filled(await store.migrated())).ctx;
       const file = newFile();
       const header = await writeBackupFile(file, sql, seal);
       const order = { file, replace: false, dryRun: false };
@@ -158,7 +158,7 @@ describeEveryStore("M-W15 a backup", (store) => {
       const first = await restoreStore(depsOf(sql), { ...order, replace: true });
       const second = await restoreStore(depsOf(sql), { ...order, replace: true });
       expect(second.done?.epoch).toBeGreaterThan(first.done?.epoch ?? 0);
-      const { sql: other } = (await controlCluster(await store.empty())).ctx;
+      const { sql: other } = (await controlCluster(await store.migrated())).ctx;
       await expect(restoreStore(depsOf(other), { ...order, replace: true })).rejects.toMatchObject({
         detail: "STORE_OF_ANOTHER",
       });
@@ -172,7 +172,7 @@ describeEveryStore("M-W15 a backup", (store) => {
   );
 
   once("of a newer version is refused, and one of an older version is brought up to date", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
+    const { sql } = (await filled(await store.migrated())).ctx;
     const file = newFile();
     const header: BackupHeader = await writeBackupFile(file, sql, seal);
     const own = ownMigrations();
@@ -195,7 +195,7 @@ describeEveryStore("M-W15 a backup", (store) => {
   });
 
   once("holds nothing unsealed", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
+    const { sql } = (await filled(await store.migrated())).ctx;
     const file = newFile();
     await writeBackupFile(file, sql, seal);
     const text = readFileSync(file, "latin1");
@@ -209,7 +209,7 @@ describeEveryStore("M-W15 a backup", (store) => {
   });
 
   once("is kept as it was sent, wherever the pieces were cut, and not at all when its end is missing", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
+    const { sql } = (await filled(await store.migrated())).ctx;
     const sent = newFile();
     await writeBackupFile(sent, sql, seal);
     const whole = readFileSync(sent);
@@ -244,7 +244,7 @@ describeStores("M-W15 a rehearsal", (store) => {
   };
 
   it("says what a start would do and how long it takes, and changes nothing", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
+    const { sql } = (await filled(await store.migrated())).ctx;
     const own = ownMigrations();
     const next: Migration = {
       number: 9_999,
@@ -267,7 +267,7 @@ describeStores("M-W15 a rehearsal", (store) => {
   });
 
   once("finds what was altered, row and record", async () => {
-    const { sql } = (await filled(await store.empty())).ctx;
+    const { sql } = (await filled(await store.migrated())).ctx;
     await sql.query("update node set region = 'elsewhere' where name = 'relay-1'");
     await sql.query("update audit set actor = 'nobody' where seq = 2");
     const { verdict } = await rehearseUpgrade(depsOf(sql));
@@ -285,10 +285,9 @@ describeStores("M-W15 a rehearsal", (store) => {
 describe("the table of trust rows", () => {
   let sql: Sql;
   beforeAll(async () => {
-    sql = await openPglite();
+    sql = await migratedPglite();
   });
   afterAll(() => sql.close());
-  beforeEach(() => sql.script("drop schema public cascade; create schema public"));
 
   it("names every table with a MAC, and only such", async () => {
     await controlCluster(sql);

@@ -10,11 +10,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { controlPolicy } from "../../control/rpc/policy-table.ts";
 import { verifyAudit } from "../../control/store/audit.ts";
 import { tableShapes } from "../../control/store/catalog.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { reasons, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { rpcName } from "../../rpc/policy.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 import { auditedCases } from "./audited-rpcs.ts";
 import { type AuditedStage, controlServices, createAuditedStage } from "./audited-stage.ts";
 
@@ -30,7 +30,7 @@ const hostileTexts = [
 let sql: Sql;
 let stage: AuditedStage;
 beforeAll(async () => {
-  sql = await openPglite();
+  sql = await migratedPglite();
   stage = await createAuditedStage(sql);
   for (const [name, { call }] of Object.entries(auditedCases)) {
     if (name.includes("Group#") || name.startsWith("weft.admin.v1.PoolService")) break;

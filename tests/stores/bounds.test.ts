@@ -6,14 +6,14 @@ import { openPostgres } from "../../control/store/pg.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
 import { controlCluster } from "../harness/control-cluster.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
-let server: PostgresServer;
+let server: Databases;
 let url: string;
 const opened: Sql[] = [];
 
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await sharedPostgres();
   url = await server.database();
 });
 afterAll(async () => {

@@ -36,7 +36,7 @@ describeStores("enrollment", (store) => {
     await world.operator.tokens.createToken({ clusterId: world.clusterId, ...options });
 
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
   });
 
   it("M-A3 M-A4 brings a host from token to a verified identity with server-chosen names only", async () => {

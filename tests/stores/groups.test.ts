@@ -33,7 +33,7 @@ describeStores("M-A8 groups", (store) => {
   let names: { a: string; b: string; c: string };
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
   });
   beforeEach(async () => {
     count += 1;

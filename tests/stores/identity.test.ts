@@ -9,7 +9,7 @@ describeStores("M-L1 identities", (store) => {
   let world: World;
   let organizationId: string;
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
     const made = await world.operator.organizations.createOrganization({ clusterId: world.clusterId, name: "acme" });
     organizationId = made.organization?.id ?? "";
   });

@@ -10,7 +10,7 @@ import { describeStores } from "./stores.ts";
 describeStores("control's jobs", (store) => {
   let world: World;
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
   });
 
   async function expiredRequest(): Promise<string> {

@@ -48,7 +48,7 @@ describeStores("leases among faults", (store) => {
   let clusterId: string;
   let entry: AddedNode;
   beforeAll(async () => {
-    sql = await store.empty();
+    sql = await store.migrated();
     cluster = await controlCluster(sql);
     clusterId = cluster.clusterId;
     entry = await addNode(cluster, "entry-1", { roles: ["entry"] });

@@ -5,16 +5,14 @@
  */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { migrate } from "../../control/store/migrate.ts";
+import { type ContentionPlan, contend, mutated } from "../../conformance/stores/lease-contenders.ts";
+import { type LeaseHistory, violations } from "../../conformance/stores/lease-history.ts";
 import { openPostgres } from "../../control/store/pg.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
 import { type Random, randomInt } from "../../lib/random.ts";
 import { runs } from "../harness/counts.ts";
-import { type ContentionPlan, contend, mutated } from "../../conformance/stores/lease-contenders.ts";
-import { type LeaseHistory, violations } from "../../conformance/stores/lease-history.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, migratedPglite, sharedPostgres } from "../harness/shared-stores.ts";
 
 const clusterId = "cl-a";
 const ttlMs = 240;
@@ -44,17 +42,16 @@ function tell(histories: readonly LeaseHistory[], seed: number): Readonly<Record
 }
 
 async function prepared(sql: Sql): Promise<void> {
-  await migrate(sql);
   await sql.query("insert into cluster (id, slug, name) values ($1, $1, $1)", [clusterId]);
 }
 
 describe("L5 leases contended for on PostgreSQL", () => {
-  let server: PostgresServer;
+  let server: Databases;
   const pools: Sql[] = [];
   let killer: Sql;
   beforeAll(async () => {
-    server = await startPostgres();
-    const url = await server.database();
+    server = await sharedPostgres();
+    const url = await server.migrated();
     for (let at = 0; at < 4; at += 1) pools.push(openPostgres({ url, log: silentLog, connectionsMaxCount: 8 }));
     killer = openPostgres({ url, log: silentLog, connectionsMaxCount: 1 });
     await prepared(killer);
@@ -162,7 +159,7 @@ describe("L5 leases contended for on PostgreSQL", () => {
 
 describe("L5 leases contended for on PGlite", () => {
   it("LAW-F1 LAW-F2 200 contenders leave a legal history", async () => {
-    const sql = await openPglite();
+    const sql = await migratedPglite();
     try {
       await prepared(sql);
       const plan = {

@@ -2,7 +2,6 @@
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { acquireLease, getLease, type LeaseRow, releaseLease, renewLease } from "../../control/store/leases.ts";
-import { migrate } from "../../control/store/migrate.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { runs } from "../harness/counts.ts";
 import { describeEveryStore } from "./stores.ts";
@@ -43,8 +42,7 @@ async function raiseEpoch(sql: Sql, epoch: number): Promise<void> {
 describeEveryStore("leases", (store) => {
   let sql: Sql;
   beforeAll(async () => {
-    sql = await store.empty();
-    await migrate(sql);
+    sql = await store.migrated();
     for (const id of [clusterId, "cl-b"]) {
       await sql.query("insert into cluster (id, slug, name) values ($1, $1, $1)", [id]);
     }

@@ -5,7 +5,7 @@ import { type Migration, migrate, ownMigrations, requireSchema, statementsOf } f
 import { openPostgres } from "../../control/store/pg.ts";
 import { silentLog } from "../../lib/log.ts";
 import { eventually } from "../harness/eventually.ts";
-import { startPostgres } from "../harness/postgres.ts";
+import { sharedPostgres } from "../harness/shared-stores.ts";
 import { describeEveryStore } from "./stores.ts";
 
 const soak = process.env["WEFT_SOAK"] === "1";
@@ -97,7 +97,7 @@ describeEveryStore("M-W1 migrations", (store) => {
 
 describe("M-W1 concurrent starters", () => {
   it("migrate one PostgreSQL between them, each migration once", async () => {
-    const server = await startPostgres();
+    const server = await sharedPostgres();
     try {
       const url = await server.database();
       const replicas = Array.from({ length: 6 }, () => openPostgres({ url, log: silentLog }));
@@ -113,7 +113,7 @@ describe("M-W1 concurrent starters", () => {
 
 describe("M-W1 a starter that is killed while it migrates", () => {
   it("leaves whole migrations and no lock; the next one goes on", async () => {
-    const server = await startPostgres();
+    const server = await sharedPostgres();
     try {
       const url = await server.database();
       const own = ownMigrations();
@@ -131,7 +131,11 @@ describe("M-W1 a starter that is killed while it migrates", () => {
       const sql = openPostgres({ url, log: silentLog });
       await eventually(
         async () =>
-          (await sql.query("select 1 as n from pg_stat_activity where query like 'select pg_sleep(60)%'")).length > 0,
+          (
+            await sql.query(
+              "select 1 as n from pg_stat_activity where datname = current_database() and query like 'select pg_sleep(60)%'",
+            )
+          ).length > 0,
         { what: "the migration that hangs" },
       );
       process.kill(pid, "SIGKILL");

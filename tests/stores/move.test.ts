@@ -19,12 +19,12 @@ import { verifyStore } from "../../control/store/verify.ts";
 import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, controlCluster } from "../harness/control-cluster.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-move-"));
 const directory = join(folder, "data");
 const seal = trustSeal(new SealingKey(new Uint8Array(32).fill(7)));
-let server: PostgresServer;
+let server: Databases;
 let url: string;
 
 /** Where it is killed: after the last stage there is nothing left to do, which a soak looks at too. */
@@ -91,7 +91,7 @@ function moveAndDie(at: MoveStage | "copying"): Promise<string> {
 }
 
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await sharedPostgres();
   const sql = await openPglite({ directory });
   const cluster = await controlCluster(sql);
   await addOrganization(cluster, "acme");

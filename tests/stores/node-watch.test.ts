@@ -25,7 +25,7 @@ describeStores("the watch over nodes", (store) => {
   let node: AddedNode;
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
     watched = new WatchedCluster(cluster);
   });
   beforeEach(async () => {

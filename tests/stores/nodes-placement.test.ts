@@ -34,7 +34,7 @@ describeStores("placement", (store) => {
   };
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
     orgX = await addOrganization(cluster, "org-x");
     orgY = await addOrganization(cluster, "org-y");
     entry = await addNode(cluster, "entry-1", { roles: [`entry@${orgX}`] });

@@ -28,7 +28,7 @@ describeStores("nodes", (store) => {
   let count = 0;
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
   });
   beforeEach(async () => {
     count += 1;

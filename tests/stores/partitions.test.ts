@@ -23,7 +23,7 @@ import { rpcClient } from "../../rpc/client.ts";
 import { callAs } from "../harness/control-cluster.ts";
 import { runs } from "../harness/counts.ts";
 import { PartitionedStore } from "../harness/partitioned-store.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 import { checkTerms } from "../harness/term-checker.ts";
 import {
   callerOfSpiffe,
@@ -57,9 +57,9 @@ class Totals {
   readonly unexpected: string[] = [];
 }
 
-let postgres: PostgresServer;
+let postgres: Databases;
 beforeAll(async () => {
-  postgres = await startPostgres();
+  postgres = await sharedPostgres();
 });
 afterAll(() => postgres.stop(), 60_000);
 

@@ -4,26 +4,20 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { migrate } from "../../control/store/migrate.ts";
-import { openPostgres } from "../../control/store/pg.ts";
 import { dumpWithPostgres } from "../../control/store/pg-dump.ts";
-import { silentLog } from "../../lib/log.ts";
 import { requirePeer } from "../harness/peers.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
 const peer = requirePeer("postgres15", "dumps by pg_dump");
 const dir = mkdtempSync(join(tmpdir(), "weft-dump-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 describe.skipIf(peer.missing)("pg_dump", () => {
-  let server: PostgresServer;
+  let server: Databases;
   let url: string;
   beforeAll(async () => {
-    server = await startPostgres({ program: peer.path });
-    url = await server.database();
-    const sql = openPostgres({ url, log: silentLog });
-    await migrate(sql);
-    await sql.close();
+    server = await sharedPostgres(peer.path);
+    url = await server.migrated();
   });
   afterAll(() => server.stop());
 

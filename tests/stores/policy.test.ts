@@ -31,7 +31,7 @@ describeStores("policies", (store) => {
   let desk: string;
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
     orgX = await addOrganization(cluster, "org-x");
     orgY = await addOrganization(cluster, "org-y");
     entry = await addNode(cluster, "entry-1", { roles: [`entry@${orgX}`] });

@@ -28,7 +28,7 @@ describeStores("M-W11 reconciliation", (store) => {
   let node: AddedNode;
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
     watched = new WatchedCluster(cluster);
   });
   beforeEach(async () => {

@@ -39,7 +39,7 @@ function recovery(der: Uint8Array, keys: KeyPair, csr: Uint8Array, issuedAtMs: n
 describeStores("M-A4 renewal and recovery", (store) => {
   let world: World;
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
   });
 
   const judge = async (serial: string) => {

@@ -18,7 +18,6 @@ import { restoreStore } from "../../control/domain/store-restore.ts";
 import { listAlerts } from "../../control/store/alerts.ts";
 import { writeBackupFile } from "../../control/store/backup-file.ts";
 import { getNode } from "../../control/store/nodes.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import { newestRestore } from "../../control/store/restores.ts";
 import { listRevocations } from "../../control/store/revocations.ts";
 import type { Sql } from "../../control/store/sql.ts";
@@ -32,6 +31,7 @@ import {
   controlCluster,
   openCluster,
 } from "../harness/control-cluster.ts";
+import { migratedPglite } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-learn-"));
 let sql: Sql;
@@ -42,7 +42,7 @@ let oldFeed: SignedFeed;
 let files = 0;
 
 beforeAll(async () => {
-  sql = await openPglite();
+  sql = await migratedPglite();
 });
 afterAll(async () => {
   await sql.close();

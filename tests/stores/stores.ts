@@ -1,6 +1,6 @@
 /**
- * The stores every contract runs over: PGlite in memory and real PostgreSQL, each test with an empty one. Of PGlite there
- * is one, emptied again and again: starting it takes a second or two.
+ * The stores every contract runs over: PGlite in memory and real PostgreSQL, each test with an empty one, or a
+ * migrated one. Of PGlite there is one for a file, emptied again and again.
  *
  * PostgreSQL is the newest, and where SQL itself is what is tested (the port, migrations, leases, backups: `describeEveryStore`) also the
  * oldest that is supported, 15. In a soak every contract runs over all three.
@@ -8,16 +8,18 @@
 
 import { afterAll, beforeAll, describe } from "vitest";
 import { openPostgres } from "../../control/store/pg.ts";
-import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
 import { requirePeer } from "../harness/peers.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { type Databases, migratedPglite, sharedPostgres } from "../harness/shared-stores.ts";
+import { EmptiedPglite } from "./emptied-pglite.ts";
 
 export interface StoreUnderTest {
   readonly driver: Sql["driver"];
   /** Opens an empty store. Everything opened is closed after the file. */
   empty(): Promise<Sql>;
+  /** Opens a store with every migration in it and nothing else; a copy of one, which is much cheaper than to migrate. */
+  migrated(): Promise<Sql>;
 }
 
 type Contract = (store: StoreUnderTest) => void;
@@ -36,17 +38,15 @@ export function describeEveryStore(title: string, contract: Contract): void {
 
 function declare(title: string, contract: Contract, oldest: boolean): void {
   describe(`${title} on PGlite`, () => {
-    let sql: Sql;
+    let emptied: EmptiedPglite;
     beforeAll(async () => {
-      sql = await openPglite();
+      emptied = new EmptiedPglite(await migratedPglite());
     });
-    afterAll(() => sql.close());
+    afterAll(() => emptied.sql.close());
     contract({
       driver: "pglite",
-      async empty() {
-        await sql.script("drop schema public cascade; create schema public");
-        return sql;
-      },
+      empty: () => emptied.empty(),
+      migrated: () => emptied.migrated(),
     });
   });
   describe(`${title} on PostgreSQL`, () => onServer(contract, undefined));
@@ -57,20 +57,22 @@ function declare(title: string, contract: Contract, oldest: boolean): void {
 
 function onServer(contract: Contract, program: string | undefined): void {
   const opened: Sql[] = [];
-  let server: PostgresServer;
+  let server: Databases;
   beforeAll(async () => {
-    server = await startPostgres(program === undefined ? {} : { program });
+    server = await sharedPostgres(program);
   });
   afterAll(async () => {
     for (const sql of opened) await sql.close();
     await server.stop();
   });
+  const open = (url: string): Sql => {
+    const sql = openPostgres({ url, log: silentLog });
+    opened.push(sql);
+    return sql;
+  };
   contract({
     driver: "postgres",
-    async empty() {
-      const sql = openPostgres({ url: await server.database(), log: silentLog });
-      opened.push(sql);
-      return sql;
-    },
+    empty: async () => open(await server.database()),
+    migrated: async () => open(await server.migrated()),
   });
 }

@@ -12,7 +12,7 @@ describeStores("M-L6 terms", (store) => {
   let cluster: ControlCluster;
   let here: Primary;
   beforeEach(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
     here = await cluster.ctx.sql.look();
   });
 

@@ -258,7 +258,7 @@ async function use(stage: Stage, { name, uses }: (typeof attacks)[number]): Prom
 
 describeStores("REVIEW-16 trust rows edited by a superuser", (store) => {
   it(`nothing is issued, nothing is signed, and it is told once: ${attacks.length} ways`, async () => {
-    const stage = await createStage(await createWorld(await store.empty()));
+    const stage = await createStage(await createWorld(await store.migrated()));
     for (const attack of attacks) {
       const told = (await recordsOf(stage, "trust.forged")).length;
       await stage.sql.script(`create table kept as select * from ${attack.table}; ${attack.write}`);
@@ -283,7 +283,7 @@ describeStores("REVIEW-16 trust rows edited by a superuser", (store) => {
   });
 
   it("finds a forged row that nobody reads, and closes the alert when the row is right again or gone", async () => {
-    const stage = await createStage(await createWorld(await store.empty()));
+    const stage = await createStage(await createWorld(await store.migrated()));
     const { sql, replica } = stage;
     const sweep = (of: Replica) => of.alarm.sweep(() => verifyTrustRows(sql, of.deps.seal));
     await sweep(replica);

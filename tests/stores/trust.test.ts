@@ -28,7 +28,7 @@ function leafOf(der: Uint8Array) {
 describeStores("trust at rest", (store) => {
   let world: World;
   beforeEach(async () => {
-    world = await createWorld(await store.empty());
+    world = await createWorld(await store.migrated());
   });
 
   const nodeCaId = async () => (await world.replica.deps.authority.ca(world.sql, world.clusterId, "node")).root.keyId;

@@ -24,7 +24,7 @@ describeStores("workloads", (store) => {
   let other: AddedNode;
 
   beforeAll(async () => {
-    cluster = await controlCluster(await store.empty());
+    cluster = await controlCluster(await store.migrated());
     web = await addNode(cluster, "web-1", { roles: ["egress"] });
     other = await addNode(cluster, "other-1");
   });
