@@ -1,0 +1,58 @@
+/** `weft conformance`: tries what this version promises on this machine, and says what held. */
+
+import { type Command, Option } from "commander";
+import type { Format } from "../../conformance/report.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { exitCodes } from "../output.ts";
+import { action, type GlobalOptions } from "../session.ts";
+
+interface ConformanceOptions extends GlobalOptions {
+  readonly format: Format;
+  readonly only?: string;
+}
+
+async function conformance(options: ConformanceOptions): Promise<void> {
+  // Half the product is loaded for it: not when another command is asked for.
+  const [{ runConformance }, { render }] = await Promise.all([
+    import("../../conformance/run.ts"),
+    import("../../conformance/report.ts"),
+  ]);
+  const controller = new AbortController();
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
+    process.stderr.write("weft: stopping; what is left is not tried (again: at once)\n");
+    controller.abort(new WeftError("aborted", "interrupted", { detail: "CONFORMANCE_INTERRUPTED" }));
+  };
+  process.on("SIGINT", stop).on("SIGTERM", stop);
+  try {
+    const report = await runConformance({
+      ...(options.only === undefined ? {} : { only: options.only }),
+      say: (line) => process.stderr.write(`${line}\n`),
+      signal: controller.signal,
+    });
+    process.stdout.write(`${render(report, options.json === true ? "json" : options.format)}\n`);
+    if (!report.ok) process.exitCode = 1;
+  } finally {
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+  }
+}
+
+export function addConformanceCommand(program: Command): void {
+  program
+    .command("conformance")
+    .description("try what this version promises on this machine: stores, leases, trust, live connections")
+    .addOption(new Option("--format <format>", "of the report").choices(["text", "json", "markdown"]).default("text"))
+    .option("--only <text>", "only checks whose law or id contains this, such as LAW-I4 or postgres-18")
+    .addHelpText(
+      "after",
+      `
+Starts what it needs on loopback (stores, control, nodes) and ends it; a few minutes. Progress goes to standard error, the
+report to standard output. Exits with 1 when a promise does not hold.
+
+Examples:
+  weft conformance
+  weft conformance --only LAW-T1
+  weft conformance --format markdown > evidence.md`,
+    )
+    .action(action(conformance));
+}

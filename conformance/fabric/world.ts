@@ -1,0 +1,169 @@
+/**
+ * The whole product as real processes, for the checks that need it: two replicas of control on a PostgreSQL of their own,
+ * Redis where there is one, the nodes of `weft up`, and a tap on the wire to every relay.
+ */
+
+import { spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { writeSecretFile } from "../../certs/secret-file.ts";
+import { type Fabric, type FabricOptions, startFabric } from "../../cli/up/fabric.ts";
+import { type Failover, fabricNodePort, onceEach, watchFailovers } from "../../cli/up/failovers.ts";
+import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
+import { loadIdentity, type StoredIdentity } from "../../node/identity-store.ts";
+import type { RedisServer } from "../stores/servers.ts";
+import { openTap, type Tap } from "./tap.ts";
+
+const weftBin = fileURLToPath(new URL("../../cli/bin.ts", import.meta.url));
+const commandWithinMs = 30_000;
+
+/** What a command said. */
+export interface Said {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface FabricWorld {
+  readonly fabric: Fabric;
+  /** A folder of this run's own. */
+  readonly scratch: string;
+  /** Of a client of the demo organization. */
+  readonly clientDir: string;
+  readonly redis: RedisServer | undefined;
+  /** By relay. */
+  readonly taps: ReadonlyMap<string, Tap>;
+  /** Every move of a trunk since the fabric stands, the newest last. */
+  readonly moves: readonly Failover[];
+  /** Runs `weft` as the fabric's operator, or over another context. */
+  weft(...args: readonly string[]): Promise<Said>;
+  /** The one JSON object a command prints. Throws with what it said when it fails. */
+  json<T>(...args: readonly string[]): Promise<T>;
+  status(node: string): Promise<GetStatusResponse>;
+  identity(node: string): StoredIdentity;
+  publicAddress(name: string): string;
+  operatorAddress(name: string): string;
+  close(): Promise<void>;
+}
+
+/** Runs `weft` over a context folder. */
+function runWeft(contextDir: string, args: readonly string[]): Promise<Said> {
+  const child = spawn(process.execPath, [weftBin, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: commandWithinMs,
+    env: { ...process.env, WEFT_CONTEXT: contextDir },
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString("utf8")));
+  child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString("utf8")));
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+function addressOf(fabric: Fabric, name: string, port: "public" | "operator"): string {
+  const address = fabric.process(name).facts[port];
+  if (typeof address !== "string" || address === "") throw new Error(`${name} has no ${port} port`);
+  return address;
+}
+
+function redisFile(scratch: string, redis: RedisServer | undefined): Partial<FabricOptions> {
+  if (redis === undefined) return {};
+  const file = join(scratch, "redis.url");
+  writeSecretFile(file, `${redis.url}\n`);
+  return { redisUrlFile: file };
+}
+
+function worldOver(
+  parts: Pick<FabricWorld, "fabric" | "scratch" | "redis" | "taps" | "moves"> & { readonly end: () => void },
+): FabricWorld {
+  const { fabric, scratch, end } = parts;
+  const weft = (...args: readonly string[]): Promise<Said> => runWeft(fabric.contextDir, args);
+  return {
+    ...parts,
+    clientDir: join(scratch, "client"),
+    weft,
+    async json<T>(...args: readonly string[]) {
+      const { code, stdout, stderr } = await weft(...args, "--json");
+      if (code !== 0) throw new Error(`weft ${args.join(" ")}: exit ${code}: ${stderr}`);
+      return JSON.parse(stdout) as T;
+    },
+    status: (node) =>
+      fabric.withSession(async (session) => {
+        const port = await fabricNodePort(fabric, session, node);
+        try {
+          return await port.client.getStatus({});
+        } finally {
+          port.close();
+        }
+      }),
+    identity(node) {
+      const stored = loadIdentity(join(fabric.root, "nodes", node, "state"));
+      if (stored === undefined) throw new Error(`${node} has no identity`);
+      return stored;
+    },
+    publicAddress: (name) => addressOf(fabric, name, "public"),
+    operatorAddress: (name) => addressOf(fabric, name, "operator"),
+    async close() {
+      end();
+      await fabric.stop();
+      for (const tap of parts.taps.values()) await tap.close();
+      rmSync(scratch, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts everything; `signal` gives up. */
+export async function openFabricWorld(
+  redis: RedisServer | undefined,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<FabricWorld> {
+  const scratch = mkdtempSync(join(tmpdir(), "weft-conformance-"));
+  chmodSync(scratch, 0o700);
+  const taps = new Map<string, Tap>();
+  const fabric = await startFabric({
+    replicas: 2,
+    embeddedPostgres: true,
+    logLevel: "info",
+    onProgress: say,
+    signal,
+    ...redisFile(scratch, redis),
+    async placeOf(node) {
+      if (node.role !== "relay" || node.publicPort === undefined) return {};
+      // One that is started again is reached where it always was.
+      const tap = taps.get(node.name) ?? (await openTap(node.publicPort));
+      taps.set(node.name, tap);
+      return { advertised: { host: "127.0.0.1", port: tap.port } };
+    },
+  }).catch(async (thrown: unknown) => {
+    for (const tap of taps.values()) await tap.close();
+    rmSync(scratch, { recursive: true, force: true });
+    throw thrown;
+  });
+  const moves: Failover[] = [];
+  const watching = new AbortController();
+  void watchFailovers(
+    fabric,
+    onceEach((move) => void moves.push(move)),
+    watching.signal,
+  );
+  const world = worldOver({ fabric, scratch, redis, taps, moves, end: () => watching.abort() });
+  const added = await world.weft(
+    "identity",
+    "add",
+    "client",
+    "conformance",
+    "--organization",
+    "demo",
+    "--out",
+    world.clientDir,
+  );
+  if (added.code === 0) return world;
+  await world.close();
+  throw new Error(`the client could not be added: ${added.stderr}`);
+}
