@@ -27,5 +27,9 @@ export const rotationLimits = {
   contextRootsEveryMs: 60 * secondMs,
   contextRootsWithinMs: 2 * secondMs,
   clientTrustEveryMs: 30 * secondMs,
+  // A node that hears nothing of control for so long asks whether roots were rotated meanwhile (node/trust-heal.ts).
+  trustHealAfterMs: 15 * secondMs,
+  trustHealEveryMs: 10 * secondMs,
+  trustHealWithinMs: 5 * secondMs,
   clientTrustWithinMs: 5 * secondMs,
 } as const;

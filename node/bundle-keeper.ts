@@ -97,7 +97,8 @@ export class BundleKeeper {
   }
 
   #wishForFreshLeaves(): void {
-    if (hasTaintedLeaf(this.#deps.identity.current()))
+    const held = this.#deps.identity.current();
+    if (hasTaintedLeaf(held) || !isLeafTrusted(held))
       this.#deps.renewal.renewNow("tainted", limits.taintedRenewSpreadMs);
   }
 

@@ -40,6 +40,8 @@ export interface ControlSession {
   readonly serviceLeases: Pick<Client<typeof ServiceChannelService>, "introspectLease">;
   /** For a node whose leaf has expired: the join name, no client certificate. */
   recovery(): Client<typeof EnrollmentService>;
+  /** For a node that control's certificate means nothing to: verifies nothing, good for GetTrustBundle only. */
+  firstContact(): Pick<Client<typeof EnrollmentService>, "getTrustBundle">;
   close(): void;
 }
 
@@ -101,6 +103,12 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
   const calls = counted(transport, deps.counters);
   let recoveryTransport: ReturnType<typeof joinTransport> | undefined;
   let recoveries = 0;
+  let contactTransport: ReturnType<typeof joinTransport> | undefined;
+  // Each attempt asks the next replica: the caller retries, and one of them may be gone.
+  const nextAddress = (): string => {
+    const next = deps.addresses[recoveries++ % deps.addresses.length];
+    return next === undefined ? "" : hostPort(next);
+  };
   return {
     beats: rpcClient(HeartbeatService, calls),
     control: rpcClient(ControlService, calls),
@@ -110,10 +118,8 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
     serviceLeases: rpcClient(ServiceChannelService, calls),
     recovery() {
       recoveryTransport?.close();
-      // Each attempt asks the next replica: the caller retries, and one of them may be gone.
-      const next = deps.addresses[recoveries++ % deps.addresses.length];
       recoveryTransport = joinTransport({
-        address: next === undefined ? "" : hostPort(next),
+        address: nextAddress(),
         tls: tlsOptions("dial-join", {
           expect: expectControl(),
           serverName: joinServerName(deps.identity.current().clusterSlug),
@@ -121,9 +127,16 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
       });
       return rpcClient(EnrollmentService, counted(recoveryTransport, deps.counters));
     },
+    firstContact() {
+      contactTransport?.close();
+      const serverName = joinServerName(deps.identity.current().clusterSlug);
+      contactTransport = joinTransport({ address: nextAddress(), tls: tlsOptions("first-contact", { serverName }) });
+      return rpcClient(EnrollmentService, contactTransport);
+    },
     close() {
       unsubscribe();
       recoveryTransport?.close();
+      contactTransport?.close();
       transport.close();
     },
   };

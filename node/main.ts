@@ -202,12 +202,18 @@ function publicAddressOf(plane: DataPlane): string {
 }
 
 /** When control was heard last. */
-function createHearing(clock: Clock): { readonly heard: () => void; readonly msAgo: () => number | undefined } {
+function createHearing(clock: Clock): {
+  readonly heard: () => void;
+  readonly msAgo: () => number | undefined;
+  readonly silentMs: () => number;
+} {
+  const startedMonoMs = clock.monoMs();
   let heardMonoMs: number | undefined;
   return {
     heard: () => {
       heardMonoMs = clock.monoMs();
     },
+    silentMs: () => clock.monoMs() - (heardMonoMs ?? startedMonoMs),
     msAgo: () => (heardMonoMs === undefined ? undefined : clock.monoMs() - heardMonoMs),
   };
 }
@@ -257,6 +263,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     bootId,
     load,
     heard: hearing.heard,
+    silentMs: hearing.silentMs,
     operatorAddress,
     version: overrides.version,
     links: roles.plane.links,

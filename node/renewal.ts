@@ -14,6 +14,7 @@ import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import { isLeafTrusted } from "./bundle-keeper.ts";
 import type { ReplaceableIdentityHolder } from "./identity-store.ts";
 import { identityFrom } from "./leaf.ts";
 import type { NodeEvents, NodeIdentity } from "./ports.ts";
@@ -62,7 +63,8 @@ async function renewOnce(deps: RenewalDeps, keys: KeyPair, signal: AbortSignal):
   const csr = makeCsr(keys);
   const keyPem = privateKeyPem(keys.privateKey);
   const nowMs = deps.clock.nowMs();
-  const expired = held.leaf.notAfterMs <= Math.max(nowMs, deps.newestSignedMs());
+  // A leaf of a root that is trusted no more is as good as an expired one.
+  const expired = held.leaf.notAfterMs <= Math.max(nowMs, deps.newestSignedMs()) || !isLeafTrusted(held);
   if (!expired) {
     const answer = await deps.client().renew({ csr }, { signal, timeoutMs: limits.rpcDeadlineMaxMs });
     if (answer.identity === undefined) throw new Error("control answered a renewal without an identity");

@@ -8,7 +8,7 @@ import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { AuditWitness } from "./audit-witness.ts";
 import { BeatPace } from "./beat-pace.ts";
-import { type BundleKeeper, countTainted } from "./bundle-keeper.ts";
+import { type BundleKeeper, countTainted, isLeafTrusted } from "./bundle-keeper.ts";
 import { defaultCapabilities } from "./capabilities.ts";
 import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
@@ -23,6 +23,7 @@ import { runRenewal } from "./renewal.ts";
 import type { RenewalTrigger } from "./renewal-trigger.ts";
 import type { OwnSnapshotHolder } from "./snapshot-holder.ts";
 import { runSnapshotWatch } from "./snapshot-watch.ts";
+import { runTrustHeal } from "./trust-heal.ts";
 import { runWorkloadReporter } from "./workload-reporter.ts";
 import { workloadReports } from "./workloads/reports.ts";
 import type { Supervisor } from "./workloads/supervisor.ts";
@@ -45,6 +46,8 @@ export interface TaskDeps {
   readonly load: () => number;
   /** Called whenever control was heard. */
   readonly heard: () => void;
+  /** How long ago that was, ms; since the start when it never was. */
+  readonly silentMs: () => number;
   readonly links: Pick<Links, "measurements" | "proofs">;
   readonly listeners: () => readonly ListenerStatus[];
   readonly workloads: Pick<Supervisor, "status">;
@@ -203,7 +206,16 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
     { stateDir: deps.config.stateDir, events, clock, random, log, control: () => session.control },
     signal,
   );
-  const all = Promise.all([heartbeat, watch, renewal, reporter, forks]).catch((thrown: unknown) =>
+  const heal = runTrustHeal(
+    {
+      ...{ clock, random, log, bundle: deps.bundle, silentMs: deps.silentMs },
+      firstContact: () => session.firstContact(),
+      clusterSlug: () => deps.identity.current().clusterSlug,
+      isLeafTrusted: () => isLeafTrusted(deps.identity.current()),
+    },
+    signal,
+  );
+  const all = Promise.all([heal, heartbeat, watch, renewal, reporter, forks]).catch((thrown: unknown) =>
     log.error("a task failed", { error: messageOf(thrown) }),
   );
   return {
