@@ -4,8 +4,10 @@ import type { Allowlist } from "./domain/allowlist.ts";
 import type { Authority } from "./domain/authority.ts";
 import { BundleAcks } from "./domain/bundle-acks.ts";
 import { feedSource } from "./domain/feed.ts";
+import { FeedReceiptBook } from "./domain/feed-receipts.ts";
 import { snapshotSource } from "./domain/snapshot.ts";
 import { startUpkeep } from "./domain/upkeep.ts";
+import { startFeedWatch } from "./jobs/feed-watch.ts";
 import { startControlJobs } from "./jobs/jobs.ts";
 import { startNodeWatch } from "./jobs/node-watch.ts";
 import { startRotationJob } from "./jobs/rotation.ts";
@@ -13,6 +15,7 @@ import type { ControlServices } from "./rpc/surfaces.ts";
 import { alertService } from "./services/alert.ts";
 import { auditService } from "./services/audit.ts";
 import { caService } from "./services/ca.ts";
+import { certificateService } from "./services/certificate.ts";
 import { clusterService } from "./services/cluster.ts";
 import { controlService } from "./services/control.ts";
 import { enrollmentService } from "./services/enrollment.ts";
@@ -50,6 +53,8 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   const deps = { ...ctx, authority, allowlist };
   const snapshots = snapshotSource(deps);
   const feeds = feedSource(deps);
+  const feedReceipts = new FeedReceiptBook(deps);
+  const feedWatch = startFeedWatch(ctx, feeds);
   const upkeep = startUpkeep(ctx);
   const jobs = startControlJobs(ctx);
   const watch = startNodeWatch(ctx);
@@ -57,12 +62,13 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
   const services: ControlServices = {
     enrollment: enrollmentService(deps),
     control: controlService({ ...deps, hold: allowlist.hold, snapshots, feeds }),
-    heartbeat: heartbeatService({ ...deps, hold: allowlist.hold, bundleAcks: new BundleAcks(deps) }),
+    heartbeat: heartbeatService({ ...deps, hold: allowlist.hold, bundleAcks: new BundleAcks(deps), feedReceipts }),
     lease: leaseService(deps),
     routing: routingService({ ...deps, snapshots }),
     alert: alertService(deps),
     audit: auditService(deps),
     ca: caService(deps),
+    certificate: certificateService({ ...deps, feeds }),
     cluster: clusterService(deps),
     group: groupService(deps),
     identity: identityService(deps),
@@ -83,5 +89,9 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     token: tokenService(deps),
     workload: workloadService(deps),
   };
-  return { services, stop: async () => void (await Promise.all([upkeep.stop(), jobs.stop(), watch.stop(), rotation.stop()])) };
+  return {
+    services,
+    stop: async () =>
+      void (await Promise.all([upkeep.stop(), jobs.stop(), watch.stop(), rotation.stop(), feedWatch.stop()])),
+  };
 }

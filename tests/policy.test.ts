@@ -17,6 +17,7 @@ import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { AlertService } from "../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
 import { CaService } from "../gen/weft/admin/v1/ca_pb.ts";
+import { CertificateService } from "../gen/weft/admin/v1/certificate_pb.ts";
 import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
@@ -65,6 +66,7 @@ const services: Record<keyof ControlServices, DescService> = {
   alert: AlertService,
   audit: AuditService,
   ca: CaService,
+  certificate: CertificateService,
   cluster: ClusterService,
   group: GroupService,
   identity: IdentityService,
@@ -101,6 +103,7 @@ const expectedOf = (method: DescMethod): readonly string[] => {
     case "enrollment.v1.EnrollmentService/Recover":
       return [joining];
     case "enrollment.v1.EnrollmentService/Renew":
+    case "enrollment.v1.EnrollmentService/RenewClient":
     case "control.v1.ControlService/WatchSnapshot":
     case "control.v1.ControlService/ReportWorkloads":
     case "control.v1.ControlService/ReturnFeeds":

@@ -4,7 +4,7 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { signFeed } from "../../fabric/feed.ts";
+import { feedContentHash, signFeed } from "../../fabric/feed.ts";
 import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { RevocationFeedSchema } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { sharedRead } from "../../lib/batch.ts";
@@ -24,6 +24,8 @@ export interface IssuedFeed {
   readonly feedSeq: number;
   readonly issuedAtMs: number;
   readonly feed: SignedFeed;
+  /** Of what it revokes; hex. */
+  readonly contentHash: string;
 }
 
 export interface FeedSource {
@@ -65,7 +67,9 @@ async function issueFeed(deps: FeedDeps, clusterId: string): Promise<IssuedFeed>
     revocations: rows.map(revocationFields),
   });
   const signer = { keyId, privateKey, statement: signed };
-  return { feedEpoch: at.feedEpoch, feedSeq: at.feedSeq, issuedAtMs: at.nowMs, feed: signFeed(signer, feed) };
+  const contentHash = Buffer.from(feedContentHash(feed.revocations)).toString("hex");
+  const { feedEpoch, feedSeq, nowMs: issuedAtMs } = at;
+  return { feedEpoch, feedSeq, issuedAtMs, feed: signFeed(signer, feed), contentHash };
 }
 
 function revocationFields(row: RevocationRow) {

@@ -23,7 +23,7 @@ import type { StoreContext } from "../store/context.ts";
 import { getIdentity, markIdentityRevoked } from "../store/identities.ts";
 import { getNode, markNodeRevoked } from "../store/nodes.ts";
 import { recordWitness } from "../store/restores.ts";
-import { addRevocations, listRevocations, type RevocationEntry } from "../store/revocations.ts";
+import { addRevocations, fittingEntries, listRevocations, type RevocationEntry } from "../store/revocations.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import type { Tx } from "../store/sql.ts";
 import type { Authority } from "./authority.ts";
@@ -119,8 +119,9 @@ export async function learnRevocations(
   for (const entry of about.entries) {
     if (entry.notAfterMs > nowMs && !known.has(key(entry))) found.set(key(entry), entry);
   }
-  if (found.size > 0) await revokeAgain(tx, ctx, { clusterId, from, entries: [...found.values()] });
-  return found.size;
+  const entries = await fittingEntries(tx, clusterId, [...found.values()]);
+  if (entries.length > 0) await revokeAgain(tx, ctx, { clusterId, from, entries });
+  return entries.length;
 }
 
 function entryOf(revocation: Revocation): RevocationEntry {

@@ -6,6 +6,7 @@
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
+import { CertificateService } from "../../gen/weft/admin/v1/certificate_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -68,6 +69,8 @@ export const controlPolicy: PolicyTable = {
     pollEnrollment: stranger,
     recover: stranger,
     renew: { ...ownNode, suspendedOk: true },
+    // For a client that signed what is asked for; the entry is only its way here.
+    renewClient: ownNode,
   }),
   ...rowsOf(ControlService, {
     watchSnapshot: { ...ownNode, suspendedOk: true, heldOk: true },
@@ -114,6 +117,12 @@ export const controlPolicy: PolicyTable = {
     exemptFromRotation: operator,
     rollBackRotation: operator,
     rotateSigningKey: operator,
+  }),
+  ...rowsOf(CertificateService, {
+    listCertificates: operator,
+    getCertificate: operator,
+    revokeCertificate: operator,
+    listFeedReceipts: operator,
   }),
   ...rowsOf(ClusterService, { createCluster: operator, listClusters: operator, getCluster: operator }),
   ...rowsOf(GroupService, {

@@ -7,6 +7,7 @@ import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
+import { CertificateService } from "../../gen/weft/admin/v1/certificate_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -46,6 +47,7 @@ export interface ControlServices {
   readonly alert: ServiceImpl<typeof AlertService>;
   readonly audit: ServiceImpl<typeof AuditService>;
   readonly ca: ServiceImpl<typeof CaService>;
+  readonly certificate: ServiceImpl<typeof CertificateService>;
   readonly cluster: ServiceImpl<typeof ClusterService>;
   readonly group: ServiceImpl<typeof GroupService>;
   readonly identity: ServiceImpl<typeof IdentityService>;
@@ -136,6 +138,7 @@ function joinRoutes({ enrollment }: ControlServices): (router: ConnectRouter) =>
 function nodeRoutes(services: ControlServices): (router: ConnectRouter) => void {
   return (router) => {
     router.rpc(EnrollmentService.method.renew, services.enrollment.renew);
+    router.rpc(EnrollmentService.method.renewClient, services.enrollment.renewClient);
     router.service(ControlService, services.control);
     router.service(HeartbeatService, services.heartbeat);
     router.service(LeaseService, services.lease);
@@ -150,6 +153,7 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.service(AlertService, services.alert);
     router.service(AuditService, services.audit);
     router.service(CaService, services.ca);
+    router.service(CertificateService, services.certificate);
     router.service(ClusterService, services.cluster);
     router.service(GroupService, services.group);
     router.service(IdentityService, services.identity);

@@ -7,6 +7,7 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
 import type { BundleAcks } from "../domain/bundle-acks.ts";
+import type { FeedReceiptBook } from "../domain/feed-receipts.ts";
 import { halfTripMs, healthOf } from "../domain/health.ts";
 import type { RestoreHold } from "../domain/restore-hold.ts";
 import { refreshMeasurements } from "../domain/upkeep.ts";
@@ -24,6 +25,7 @@ const HASH_BYTES = 32;
 export function heartbeatService(
   deps: StoreContext & {
     readonly hold: Pick<RestoreHold, "awaits">;
+    readonly feedReceipts: Pick<FeedReceiptBook, "take">;
     readonly bundleAcks: Pick<BundleAcks, "take" | "versionOf">;
   },
 ): ServiceImpl<typeof HeartbeatService> {
@@ -42,6 +44,7 @@ export function heartbeatService(
       if (kept === undefined) throw await refusalOf(deps, clusterId, nodeId);
       const fields = membershipMacFields({ clusterId, nodeId, status: "active" });
       requireAuthentic(deps.seal, "membership", fields, kept.membershipMac);
+      if (request.feedReceipt !== undefined) await deps.feedReceipts.take(clusterId, nodeId, request.feedReceipt);
       const acknowledged =
         request.bundleAck === undefined
           ? deps.bundleAcks.versionOf(nodeId)

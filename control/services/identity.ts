@@ -3,7 +3,7 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { rootKinds } from "../../certs/bundle.ts";
 import { judgeCsr } from "../../certs/csr.ts";
-import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
+import { formatSpiffe, INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
 import {
   type AddIdentityRequest,
   IdentityKind,
@@ -12,6 +12,7 @@ import {
 } from "../../gen/weft/admin/v1/identity_pb.ts";
 import type { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { operatorOf } from "../../rpc/caller.ts";
 import { issueAndRecord, requireFreshKey, subjectOf } from "../domain/issue.ts";
@@ -32,9 +33,10 @@ import {
   markIdentityRevoked,
 } from "../store/identities.ts";
 import { requireOrganization } from "../store/organizations.ts";
-import { addRevocation } from "../store/revocations.ts";
+import { addRevocations, addRevocationsEverywhere, type FeedMark, feedMarks } from "../store/revocations.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import type { Tx } from "../store/sql.ts";
+import { feedPositionMessage } from "./certificate.ts";
 import { callerOf, invalid, issuerOf, plainText, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 const REASON_MAX_CHARS = 500;
@@ -125,16 +127,19 @@ async function revokeIdentity(deps: ServiceDeps, request: RevokeIdentityRequest,
   const about = row.kind === "client" ? { clusterId: row.scope, organizationId: row.organizationId } : {};
   const entry = { actor, action: "identity.revoked", object: `${row.kind}/${row.id}`, ...about, after: { reason } };
   return await recordingRefusal(deps, entry, async () => {
-    await deps.sql.tx(async (tx) => {
+    const marks = await deps.sql.tx(async (tx) => {
       if (row.kind === "operator") await requireAnotherOperator(tx, deps, row);
+      let said = await feedMarks(tx, row.kind === "client" ? row.scope : "");
       if (await markIdentityRevoked(tx, deps.seal, row.id)) {
-        const leaves = await cutOff(tx, deps, row, reason, actor);
+        const { leaves, marks } = await cutOff(tx, deps, row, reason, actor);
         if (row.kind === "client") await endLeasesOf(tx, deps, { clientId: row.id }, actor);
         await recordRevoked(tx, { actor, object: entry.object, ...about }, leaves);
+        said = marks;
       }
       await appendAudit(tx, { ...entry, before: { status: row.status } });
+      return said;
     });
-    return { identity: await identityView(deps, row.id) };
+    return { identity: await identityView(deps, row.id), feeds: marks.map(feedPositionMessage) };
   });
 }
 
@@ -151,20 +156,21 @@ async function cutOff(
   row: IdentityRow,
   reason: string,
   actor: string,
-): Promise<readonly CertificateRow[]> {
+): Promise<{ readonly leaves: readonly CertificateRow[]; readonly marks: readonly FeedMark[] }> {
   const leaves = await revokeCertificates(tx, deps, { scope: row.scope, holderId: row.id });
-  const clusterIds = row.kind === "client" ? [row.scope] : (await listClusters(tx)).map(({ id }) => id).sort();
-  const notAfterMs = Math.max(deps.clock.nowMs(), ...leaves.map((leaf) => leaf.notAfterMs));
-  const [spiffeId] = leaves.map((leaf) => leaf.spiffe);
-  if (spiffeId === undefined) return [];
+  const nowMs = deps.clock.nowMs();
+  // Long enough for a leaf that was being issued at this very moment.
+  const notAfterMs = Math.max(nowMs + limits.leafLifeMs, ...leaves.map((leaf) => leaf.notAfterMs));
+  const { trustDomain } = await deps.authority.installation(tx);
+  const spiffeId = formatSpiffe({ trustDomain, clusterId: row.scope, kind: row.kind, id: row.id });
+  const about = { spiffeId, reason, revokedBy: actor, notAfterMs };
   const keyHashes = [...new Set([row.keyHash, ...leaves.map((leaf) => leaf.keyHash)])];
-  for (const clusterId of clusterIds) {
-    const about = { clusterId, spiffeId, reason, revokedBy: actor, notAfterMs };
-    await addRevocation(tx, deps, about);
-    for (const keyHash of keyHashes) await addRevocation(tx, deps, { ...about, keyHash });
-    if (row.kind === "client") await bumpSnapshot(tx, deps.hints, clusterId);
-  }
-  return leaves.filter((leaf) => leaf.notAfterMs > deps.clock.nowMs());
+  const entries = [about, ...keyHashes.map((keyHash) => ({ ...about, keyHash }))];
+  const living = leaves.filter((leaf) => leaf.notAfterMs > nowMs);
+  if (row.kind === "operator") return { leaves: living, marks: await addRevocationsEverywhere(tx, deps, entries) };
+  const position = await addRevocations(tx, deps, row.scope, entries);
+  await bumpSnapshot(tx, deps.hints, row.scope);
+  return { leaves: living, marks: [{ clusterId: row.scope, ...position }] };
 }
 
 function kindOf(kind: IdentityKind): "client" | "operator" {

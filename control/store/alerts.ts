@@ -51,6 +51,12 @@ export const alertKinds = {
   "identity-cloned": "critical",
   // The clock of a replica of control is far from the store's (control/jobs/replica-clock.ts); object "replica/<id>".
   "control-clock-skew": "warning",
+  // The revocation feed (control/domain/feed-alerts.ts): its bounds, object "cluster/<id>"; what nodes sign about it.
+  "feed-filling": "warning",
+  "feed-full": "critical",
+  "feed-forked": "critical",
+  "feed-overflow": "critical",
+  "feed-unapplied": "warning",
   // A backup was restored: what nodes know and the store does not (control/domain/restore-gap.ts); object "restore/<id>".
   "restore-gap": "critical",
 } as const satisfies Readonly<Record<string, AlertSeverity>>;

@@ -49,7 +49,7 @@ export interface CertificateSubject {
   readonly holderId: string;
 }
 
-const columns = `issuer_key_id as "issuerKeyId", serial, scope, subject_kind as "subjectKind", subject_id as "subjectId",
+export const certificateColumns = `issuer_key_id as "issuerKeyId", serial, scope, subject_kind as "subjectKind", subject_id as "subjectId",
   holder_id as "holderId", spiffe, key_hash as "keyHash", certificate_der as "certificateDer", status,
   issued_at_ms as "issuedAtMs", not_before_ms as "notBeforeMs", not_after_ms as "notAfterMs", mac`;
 
@@ -132,7 +132,7 @@ export async function insertCertificate(
 /** The subject's current and next leaves, locked in one order. */
 async function lockLive(tx: Tx, seal: TrustSeal, subject: CertificateSubject): Promise<readonly CertificateRow[]> {
   const { scope, subjectKind, subjectId, holderId } = subject;
-  const text = `select ${columns} from certificate where scope = $1 and subject_kind = $2 and subject_id = $3
+  const text = `select ${certificateColumns} from certificate where scope = $1 and subject_kind = $2 and subject_id = $3
     and holder_id = $4 and status in ('current', 'next') order by serial for update`;
   return authentic(seal, await tx.query<CertificateRow>(text, [scope, subjectKind, subjectId, holderId]));
 }
@@ -170,7 +170,7 @@ export async function findCertificates(
   names: readonly LeafName[],
 ): Promise<readonly (CertificateRow | undefined)[]> {
   const rows = await q.query<CertificateRow>(
-    `select ${columns} from certificate where (issuer_key_id, serial) in (
+    `select ${certificateColumns} from certificate where (issuer_key_id, serial) in (
        select * from unnest($1::text[], $2::text[]))`,
     [names.map(({ issuerKeyId }) => issuerKeyId), names.map(({ serial }) => serial)],
   );
@@ -185,7 +185,7 @@ export async function liveCertificates(
   subject: CertificateSubject,
 ): Promise<{ readonly current?: CertificateRow; readonly next?: CertificateRow }> {
   const { scope, subjectKind, subjectId, holderId } = subject;
-  const text = `select ${columns} from certificate where scope = $1 and subject_kind = $2 and subject_id = $3
+  const text = `select ${certificateColumns} from certificate where scope = $1 and subject_kind = $2 and subject_id = $3
     and holder_id = $4 and status in ('current', 'next')`;
   const rows = authentic(seal, await q.query<CertificateRow>(text, [scope, subjectKind, subjectId, holderId]));
   const current = rows.find((row) => row.status === "current");
@@ -223,12 +223,24 @@ export async function revokeCertificates(
   ctx: CertificateContext,
   holder: { readonly scope: string; readonly holderId: string },
 ): Promise<readonly CertificateRow[]> {
-  const text = `select ${columns} from certificate where scope = $1 and holder_id = $2 and status <> 'revoked'
+  const text = `select ${certificateColumns} from certificate where scope = $1 and holder_id = $2 and status <> 'revoked'
     order by serial for update`;
   const rows = authentic(ctx.seal, await tx.query<CertificateRow>(text, [holder.scope, holder.holderId]));
   for (const row of rows) await setStatus(tx, ctx.seal, row, "revoked");
   tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
   return rows;
+}
+
+/** Locks the leaf with that issuer and serial; undefined when there is none. */
+export async function lockCertificate(tx: Tx, seal: TrustSeal, name: LeafName): Promise<CertificateRow | undefined> {
+  const text = `select ${certificateColumns} from certificate where issuer_key_id = $1 and serial = $2 for update`;
+  return authentic(seal, await tx.query<CertificateRow>(text, [name.issuerKeyId, name.serial]))[0];
+}
+
+/** Revokes one leaf that was locked before. */
+export async function revokeLeaf(tx: Tx, ctx: CertificateContext, row: CertificateRow): Promise<void> {
+  await setStatus(tx, ctx.seal, row, "revoked");
+  tx.afterCommit(() => ctx.hints.publish(CERTIFICATES_TOPIC));
 }
 
 /** Revokes one leaf, or every leaf of a key, whosever it is; an empty name stands for none. */
@@ -237,7 +249,7 @@ export async function revokeLeaves(
   ctx: CertificateContext,
   named: { readonly issuerKeyId: string; readonly serial: string; readonly keyHash: string },
 ): Promise<void> {
-  const text = `select ${columns} from certificate where status <> 'revoked'
+  const text = `select ${certificateColumns} from certificate where status <> 'revoked'
     and (($2 <> '' and issuer_key_id = $1 and serial = $2) or ($3 <> '' and key_hash = $3)) order by serial for update`;
   const params = [named.issuerKeyId, named.serial, named.keyHash];
   for (const row of authentic(ctx.seal, await tx.query<CertificateRow>(text, params))) {

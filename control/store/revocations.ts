@@ -4,9 +4,10 @@
  * N1. The feed is every row of the cluster; a row is added or dropped only together with a new (feed_epoch, feed_seq), so
  *     one position has one content, whichever replica signs it.
  * N2. A row is dropped only when no certificate it can concern is valid any more; nodes grow theirs in the meantime.
+ * N3. A feed stays within its bounds on the wire: an entry that does not fit is refused together with what it was part of.
  */
 
-import { assert } from "../../lib/errors.ts";
+import { assert, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Hints } from "../hints/hints.ts";
 import type { Queryable, Tx } from "./sql.ts";
@@ -127,14 +128,106 @@ export async function addRevocations(
       ],
     );
   }
+  const { count, bytes } = (await feedFill(tx, clusterId))[0] ?? { count: 0, bytes: 0 };
+  if (count > limits.revocationsMaxCount || bytes > limits.feedMaxBytes) throw feedFull();
   return { feedEpoch, feedSeq };
 }
 
-/** Adds one revocation to the feed of every cluster: for operators, whom nodes of all clusters know. */
-export async function addRevocationEverywhere(tx: Tx, ctx: RevocationContext, entry: RevocationEntry): Promise<void> {
+function feedFull(): WeftError {
+  const message =
+    "the revocation feed is full, nothing was revoked: take the node out of the cluster with weft membership disable, or replace the authority with weft ca rotate, which ends all of its certificates";
+  const metadata = { max_revocations: String(limits.revocationsMaxCount), max_bytes: String(limits.feedMaxBytes) };
+  return new WeftError("resource_exhausted", message, { detail: "FEED_FULL", retry: "never", metadata });
+}
+
+/** What an entry takes on the wire, at most: tags and lengths, two dates, its fields. */
+const entryBytes = `48 + octet_length(spiffe_id) + (octet_length(issuer_key_id) + octet_length(serial) + octet_length(key_hash)) / 2`;
+/** Of the feed besides its entries. */
+const feedFrameBytes = 256;
+
+/** How full a feed is. */
+export interface FeedFill {
+  readonly clusterId: string;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** How full the feeds are; of one cluster, or of all. */
+export async function feedFill(q: Queryable, clusterId = ""): Promise<readonly FeedFill[]> {
+  return await q.query<FeedFill>(
+    `select cluster_id as "clusterId", count(*) as count, (sum(${entryBytes}) + ${feedFrameBytes})::bigint as bytes
+     from revocation where $1 = '' or cluster_id = $1 group by cluster_id order by cluster_id`,
+    [clusterId],
+  );
+}
+
+/** Those of the entries that fit into a feed, identities as a whole first: for what comes from elsewhere all at once. */
+export async function fittingEntries<Entry extends RevocationEntry>(
+  q: Queryable,
+  clusterId: string,
+  entries: readonly Entry[],
+): Promise<readonly Entry[]> {
+  const fill = (await feedFill(q, clusterId))[0] ?? { count: 0, bytes: feedFrameBytes };
+  // What follows from an entry (other keys, other leaves) has to fit too.
+  let room = Math.floor(limits.revocationsMaxCount * limits.feedFullShare) - fill.count;
+  let roomBytes = Math.floor(limits.feedMaxBytes * limits.feedFullShare) - fill.bytes;
+  const isPart = ({ serial, keyHash }: RevocationEntry): boolean => (serial ?? "") !== "" || (keyHash ?? "") !== "";
+  return entries
+    .toSorted((a, b) => Number(isPart(a)) - Number(isPart(b)))
+    .filter((entry) => {
+      const { spiffeId, issuerKeyId = "", serial = "", keyHash = "" } = entry;
+      const size = 48 + Buffer.byteLength(spiffeId) + (issuerKeyId.length + serial.length + keyHash.length) / 2;
+      if (room < 1 || roomBytes < size) return false;
+      room -= 1;
+      roomBytes -= size;
+      return true;
+    });
+}
+
+/** Active members that have not said that they applied a revocation of more than `olderMs` ago, though they beat. */
+export async function unappliedNodes(
+  q: Queryable,
+  clusterId: string,
+  olderMs: number,
+): Promise<readonly { readonly nodeId: string; readonly nodeName: string; readonly count: number }[]> {
+  return await q.query(
+    `select n.id as "nodeId", n.name as "nodeName", count(*) as count
+     from node n join membership m on m.cluster_id = n.cluster_id and m.node_id = n.id and m.status = 'active'
+     join beat_latest b on b.node_id = n.id and b.received_at_ms > now_ms() - $3::bigint
+     left join feed_receipt r on r.node_id = n.id
+     join revocation v on v.cluster_id = n.cluster_id and v.revoked_at_ms < now_ms() - $2::bigint
+       and (v.feed_epoch, v.feed_seq) > (coalesce(r.feed_epoch, 0), coalesce(r.feed_seq, 0))
+     where n.cluster_id = $1 and n.identity_status = 'active' and m.joined_at_ms < now_ms() - $2::bigint
+     group by n.id, n.name order by n.id`,
+    [clusterId, olderMs, limits.staleAfterMs],
+  );
+}
+
+/** Where the feed of a cluster says something. */
+export interface FeedMark extends FeedPosition {
+  readonly clusterId: string;
+}
+
+/** Adds revocations to the feed of every cluster: for operators, whom nodes of all clusters know. */
+export async function addRevocationsEverywhere(
+  tx: Tx,
+  ctx: RevocationContext,
+  entries: readonly RevocationEntry[],
+): Promise<readonly FeedMark[]> {
   // One order for everybody: two of these at once must not wait for each other's cluster.
   const clusters = await tx.query<{ id: string }>(`select id from cluster order by id`);
-  for (const { id } of clusters) await addRevocations(tx, ctx, id, [entry]);
+  const marks: FeedMark[] = [];
+  for (const { id } of clusters) marks.push({ clusterId: id, ...(await addRevocations(tx, ctx, id, entries)) });
+  return marks;
+}
+
+/** Where the feeds stand; of one cluster, or of all. */
+export async function feedMarks(q: Queryable, clusterId = ""): Promise<readonly FeedMark[]> {
+  return await q.query<FeedMark>(
+    `select id as "clusterId", feed_epoch as "feedEpoch", feed_seq as "feedSeq" from cluster
+     where $1 = '' or id = $1 order by id`,
+    [clusterId],
+  );
 }
 
 /** Where a cluster's feed stands, and the store's time; undefined when there is no such cluster. */

@@ -5,7 +5,7 @@
 
 import { type ConnectRouter, createRouterTransport, type Interceptor, type Transport } from "@connectrpc/connect";
 import { makeCsr } from "../../certs/csr.ts";
-import { generateP256 } from "../../certs/keys.ts";
+import { generateP256, type KeyPair } from "../../certs/keys.ts";
 import { SealingKey } from "../../certs/seal.ts";
 import { formatSpiffe, INSTALLATION } from "../../certs/spiffe.ts";
 import { Authority } from "../../control/domain/authority.ts";
@@ -96,6 +96,8 @@ export interface AddedNode {
   readonly caller: Caller;
   readonly keyHash: string;
   readonly serialHex: string;
+  /** Of its leaf. */
+  readonly keys: KeyPair;
 }
 
 export interface NodeWish {
@@ -139,7 +141,7 @@ export async function addNode(cluster: ControlCluster, name: string, wish: NodeW
     await bumpSnapshot(tx, ctx.hints, clusterId);
     return issued;
   });
-  return { id, caller: nodeCaller(cluster, id), keyHash: keys.keyHash, serialHex: leaf.serialHex };
+  return { id, caller: nodeCaller(cluster, id), keyHash: keys.keyHash, serialHex: leaf.serialHex, keys };
 }
 
 /** The caller a node is once its certificate was judged. */

@@ -6,6 +6,7 @@
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
 import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
+import { CertificateService } from "../../gen/weft/admin/v1/certificate_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -389,6 +390,20 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
     call: ({ operator, clusterId }) =>
       operator(CaService).rotateSigningKey({ clusterId, purpose: SigningPurpose.CONTRACT }),
     ...{ action: "signing_key.rotated", object: "signing-key/", before: true, after: true },
+  },
+  "weft.admin.v1.CertificateService/RevokeCertificate": {
+    async call({ operator, clusterId }) {
+      const client = operator(CertificateService);
+      const { certificates } = await client.listCertificates({
+        clusterId,
+        subject: "edge-1",
+        kind: "node",
+        status: "all",
+      });
+      const serial = certificates.find(({ status }) => status !== "revoked")?.serial ?? "";
+      await client.revokeCertificate({ clusterId, serial, reason: "copied" });
+    },
+    ...{ action: "certificate.revoked", object: "node/", before: true, after: true },
   },
   "weft.admin.v1.NodeAdminService/RevokeNode": {
     call: ({ operator, clusterId }) =>

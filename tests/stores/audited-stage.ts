@@ -11,6 +11,7 @@ import type { Sql } from "../../control/store/sql.ts";
 import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
 import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
 import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
+import { CertificateService } from "../../gen/weft/admin/v1/certificate_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -44,6 +45,7 @@ const descriptions: Record<keyof ControlServices, DescService> = {
   alert: AlertService,
   audit: AuditService,
   ca: CaService,
+  certificate: CertificateService,
   cluster: ClusterService,
   control: ControlService,
   enrollment: EnrollmentService,

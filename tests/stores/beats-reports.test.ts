@@ -2,6 +2,7 @@
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { BundleAcks } from "../../control/domain/bundle-acks.ts";
+import { FeedReceiptBook } from "../../control/domain/feed-receipts.ts";
 import { changeMembership } from "../../control/domain/node-changes.ts";
 import { refreshMeasurements } from "../../control/domain/upkeep.ts";
 import { heartbeatService } from "../../control/services/heartbeat.ts";
@@ -52,7 +53,14 @@ describeStores("reports", (store) => {
 
   const as = (caller: Caller) => {
     const bundleAcks = new BundleAcks({ ...cluster.ctx, authority: cluster.authority });
-    const deps = { ...cluster.ctx, authority: cluster.authority, snapshots: cluster.snapshots, hold: cluster.hold, bundleAcks };
+    const deps = {
+      ...cluster.ctx,
+      authority: cluster.authority,
+      snapshots: cluster.snapshots,
+      hold: cluster.hold,
+      bundleAcks,
+      feedReceipts: new FeedReceiptBook(cluster.ctx),
+    };
     const transport = callAs(caller, (router) => {
       router.service(HeartbeatService, heartbeatService(deps));
       router.service(LeaseService, leaseService(deps));

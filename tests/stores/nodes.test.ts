@@ -6,7 +6,7 @@ import { listAudit } from "../../control/store/audit.ts";
 import { requireActiveMember } from "../../control/store/memberships.ts";
 import { getNode, requireNode } from "../../control/store/nodes.ts";
 import {
-  addRevocationEverywhere,
+  addRevocationsEverywhere,
   feedPosition,
   listRevocations,
   sweepRevocations,
@@ -127,7 +127,7 @@ describeStores("nodes", (store) => {
     const { sql, seal, hints } = cluster.ctx;
     const spiffeId = `spiffe://${cluster.trustDomain}/cluster/installation/operator/op-${count}`;
     await sql.tx((tx) =>
-      addRevocationEverywhere(tx, { seal, hints }, { spiffeId, reason: "", revokedBy: "test", notAfterMs: 1_000 }),
+      addRevocationsEverywhere(tx, { seal, hints }, [{ spiffeId, reason: "", revokedBy: "test", notAfterMs: 1_000 }]),
     );
     const before = await feedPosition(sql, cluster.clusterId);
     expect(await sql.tx((tx) => sweepRevocations(tx, hints))).toEqual([cluster.clusterId]);

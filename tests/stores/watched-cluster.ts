@@ -1,6 +1,7 @@
 /** A cluster whose nodes are looked at: beats as nodes send them, time let pass in the store, and what an operator sees of it. */
 
 import { BundleAcks } from "../../control/domain/bundle-acks.ts";
+import { FeedReceiptBook } from "../../control/domain/feed-receipts.ts";
 import { watchNodes } from "../../control/jobs/node-watch.ts";
 import { clusterService } from "../../control/services/cluster.ts";
 import { heartbeatService } from "../../control/services/heartbeat.ts";
@@ -72,7 +73,10 @@ export class WatchedCluster {
     return callAs(caller, (router) => {
       const hold = { awaits: async () => false };
       const bundleAcks = new BundleAcks({ ...cluster.ctx, authority: cluster.authority });
-      router.service(HeartbeatService, heartbeatService({ ...cluster.ctx, hold, bundleAcks }));
+      router.service(
+        HeartbeatService,
+        heartbeatService({ ...cluster.ctx, hold, bundleAcks, feedReceipts: new FeedReceiptBook(cluster.ctx) }),
+      );
       router.service(LeaseService, leaseService({ ...cluster.ctx, authority: cluster.authority }));
       router.service(ClusterService, clusterService(serviceDeps(cluster)));
     });

@@ -121,7 +121,8 @@ export type Certificate = Message<"weft.admin.v1.Certificate"> & {
   revokedAtMs: bigint;
 
   /**
-   * Who may be met with it: "control" lets its holder call, "nodes" would believe it. Empty: nobody believes it any more.
+   * Who believes whoever shows it: "control", "nodes", "clients". Clients hear of no revocation: what they believe ends
+   * with the certificate.
    *
    * @generated from field: repeated string accepted_by = 17;
    */
