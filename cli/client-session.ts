@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { readSecretFile } from "../certs/secret-file.ts";
-import { type Client, type ClientEvent, connect } from "../client/connect.ts";
+import type { Client, ClientEvent } from "../client/connect.ts";
 import { leaseOfText } from "../client/lease.ts";
 import type { OpenOptions } from "../client/open-options.ts";
 import { WeftError } from "../lib/errors.ts";
@@ -48,14 +48,18 @@ export function leaseOf({ lease }: ClientOptions): (() => Uint8Array) | undefine
   return lease === undefined ? undefined : () => leaseOfText(readSecretFile(lease));
 }
 
-/** The client the options describe. Throws WeftError when the identity or every entry is missing. */
-export function clientOf(options: ClientOptions): Client {
+/**
+ * The client the options describe. Throws WeftError when the identity or every entry is missing. A whole edge is loaded for
+ * it, which no other command has to wait for.
+ */
+export async function clientOf(options: ClientOptions): Promise<Client> {
   const identity = options.identity ?? (process.env.WEFT_IDENTITY || undefined);
   if (identity === undefined) {
     const message = "name a client folder with --identity DIR or WEFT_IDENTITY; `weft identity add client` makes one";
     throw new WeftError("invalid_argument", message, { detail: "CLI_IDENTITY_MISSING" });
   }
   const { entry } = options;
+  const { connect } = await import("../client/connect.ts");
   return connect({
     identity,
     ...(entry === undefined ? {} : { entries: entry.map(hostPortText) }),

@@ -44,7 +44,7 @@ async function connectTo(options: ClientOptions, resource: string): Promise<void
       detail: "CLI_NO_JSON",
     });
   const lease = leaseOf(options)?.();
-  const client = clientOf(options);
+  const client = await clientOf(options);
   try {
     const how = {
       ...(options.class === undefined ? {} : { class: options.class }),

@@ -64,7 +64,7 @@ async function forwardAll(options: ClientOptions, texts: string[]): Promise<void
   const lease = leaseOf(options);
   // A file that cannot be read is told before anything listens.
   lease?.();
-  const client = clientOf(options);
+  const client = await clientOf(options);
   const asked = interrupted();
   // Nothing else keeps the process alive while no connection is carried.
   const alive = setInterval(() => {}, 60_000);
