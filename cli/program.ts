@@ -20,6 +20,7 @@ import { addListenerCommands } from "./commands/listener.ts";
 import { addMembershipCommands } from "./commands/membership.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOrganizationCommands } from "./commands/organization.ts";
+import { addPolicyCommands } from "./commands/policy.ts";
 import { addPoolCommands } from "./commands/pool.ts";
 import { addQosCommands } from "./commands/qos.ts";
 import { addRequestCommands } from "./commands/request.ts";
@@ -27,6 +28,7 @@ import { addResourceCommands } from "./commands/resource.ts";
 import { addRoleCommands } from "./commands/role.ts";
 import { addRouteCommands } from "./commands/route.ts";
 import { addServiceLeaseCommands } from "./commands/service-lease.ts";
+import { addSnapshotCommands } from "./commands/snapshot.ts";
 import { addTokenCommands } from "./commands/token.ts";
 import { addTopCommand } from "./commands/top.ts";
 import { addUpCommand } from "./commands/up.ts";
@@ -56,6 +58,7 @@ export function buildProgram(): Command {
     addJoinCommand,
     addRequestCommands,
     addRoleCommands,
+    addPolicyCommands,
     addPoolCommands,
     addResourceCommands,
     addLeaseCommands,
@@ -70,6 +73,7 @@ export function buildProgram(): Command {
     addRouteCommands,
     addIntentCommands,
     addQosCommands,
+    addSnapshotCommands,
     addTopCommand,
     addCaCommands,
     addAuditCommands,

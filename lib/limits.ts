@@ -255,6 +255,8 @@ export const limits = {
   // Three feeds in a row are missing.
   offlineSaidAfterMs: 30 * secondMs,
   offlineNoteEveryMs: 10 * secondMs,
+  // Of what has been noted, when that is more.
+  offlineNoteShare: 1 / 100,
 
   // Alerts about a node that came with an older snapshot than it had.
   rolledBackAlertMs: 24 * hourMs,

@@ -6,8 +6,8 @@
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Client } from "@connectrpc/connect";
 import { fromBinary } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
 import type { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { type SnapshotEnvelope, SnapshotEnvelopeSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { Backoff, linkBackoff } from "../lib/backoff.ts";
@@ -58,7 +58,9 @@ function hashOf(payload: Uint8Array): Uint8Array {
 
 /** Whether control has said its last word about it. */
 function isFinal(thrown: unknown): boolean {
-  return thrown instanceof WeftError && ["invalid_argument", "unauthenticated", "permission_denied"].includes(thrown.reason);
+  return (
+    thrown instanceof WeftError && ["invalid_argument", "unauthenticated", "permission_denied"].includes(thrown.reason)
+  );
 }
 
 /** Shows them until `signal` aborts. Never rejects. */

@@ -3,8 +3,8 @@
  * and what this process's own clock has counted since it heard it.
  *
  * OC1. A wall clock set back makes nothing younger: the monotonic clock goes on from when that feed was heard.
- * OC2. Neither does a restart: what was counted is on disk every `limits.offlineNoteEveryMs` while nothing is heard, and is
- *      where the next start goes on. The time a process was not running is known from the wall clock alone.
+ * OC2. Neither does a restart: what was counted is on disk, to ten seconds or one percent, and is where the next start goes
+ *      on. The time a process was not running is known from the wall clock alone.
  * OC3. A newer feed ends all of it: a wall clock that was far ahead for a while costs nothing afterwards.
  */
 
@@ -67,7 +67,8 @@ export class OfflineClock {
 
   #note(staleMs: number): void {
     const { stateDir, log } = this.#deps;
-    if (stateDir === undefined || staleMs < this.#notedMs + limits.offlineNoteEveryMs) return;
+    const stepMs = Math.max(limits.offlineNoteEveryMs, this.#notedMs * limits.offlineNoteShare);
+    if (stateDir === undefined || staleMs < this.#notedMs + stepMs) return;
     this.#notedMs = staleMs;
     const note: Note = { feedMs: this.#feedMs, staleMs };
     try {

@@ -120,6 +120,8 @@ export class OfflineDesk implements OfflineJudge {
     const { clock, log, snapshot } = ports;
     const newestSignedMs = (): number => snapshot.newestSignedMs();
     this.#clock = new OfflineClock({ clock, log, newestSignedMs, ...(stateDir === undefined ? {} : { stateDir }) });
+    // The count goes on, and is kept, also while nobody asks.
+    if (stateDir !== undefined) this.#looking = clock.every(limits.offlineLookMs, () => this.look());
   }
 
   path(organizationId: string): OfflineVerdict {
@@ -144,12 +146,12 @@ export class OfflineDesk implements OfflineJudge {
     channel.once("close", () => {
       channels.delete(channel);
       if (channels.size === 0 && this.#held.get(resourceId) === channels) this.#held.delete(resourceId);
-      if (this.#held.size === 0) this.#stopLooking();
     });
   }
 
   /** Ends the channels whose time is over (OD1). */
   look(): void {
+    this.#now();
     for (const [resourceId, channels] of [...this.#held]) {
       if (this.channel(resourceId).existing) continue;
       const cutsPaths = !this.#judge((policies) => lingering(channelIn(policies, resourceId))).existing;
@@ -163,7 +165,8 @@ export class OfflineDesk implements OfflineJudge {
   /** What counts now and until when, for operators. */
   view(): OfflineView {
     const { policies, facts } = this.#now() ?? {};
-    if (policies === undefined || facts === undefined) return { newestFeedMs: 0, staleMs: 0, offline: true, states: [] };
+    if (policies === undefined || facts === undefined)
+      return { newestFeedMs: 0, staleMs: 0, offline: true, states: [] };
     const staleMs = Math.max(0, facts.nowMs - facts.newestFeedMs);
     const of = (bounds: OfflineBounds): OfflineVerdict => offlineVerdict(bounds, facts);
     const { terms, whole, paths, resources } = policies;
@@ -181,13 +184,8 @@ export class OfflineDesk implements OfflineJudge {
   }
 
   close(): void {
-    this.#stopLooking();
-    this.#held.clear();
-  }
-
-  #stopLooking(): void {
     this.#looking?.cancel();
-    this.#looking = undefined;
+    this.#held.clear();
   }
 
   #judge(boundsIn: (policies: Policies) => OfflineBounds): OfflineVerdict {

@@ -6,6 +6,7 @@ import { NodeHealth } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { GetStatusResponse, LinkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { openNodePort } from "../node-port.ts";
+import { offlineRows } from "../offline-text.ts";
 import { enumName, groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
 import { addDrainCommands } from "./node-drain.ts";
@@ -88,6 +89,7 @@ function statusRows(status: GetStatusResponse): string[][] {
     ...(counters === undefined
       ? []
       : [["paths", `${counters.pathsLive} live, ${counters.bytesSpliced} bytes spliced`]]),
+    ...(status.offline === undefined ? [] : offlineRows(status.offline)),
     ["draining", status.draining ? "yes" : "no"],
   ];
 }

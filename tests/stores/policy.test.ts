@@ -1,4 +1,4 @@
-/** QoS policies and route intents through their services, on both stores. */
+/** QoS policies, route intents and offline policies through their services, on both stores. */
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { snapshotSource } from "../../control/domain/snapshot.ts";
@@ -19,6 +19,7 @@ import {
   controlCluster,
 } from "../harness/control-cluster.ts";
 import { addResource, createPool, serviceDeps } from "../harness/placed.ts";
+import { offlinePolicyTests, snapshotEvidenceTests } from "./offline-policies.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("policies", (store) => {
@@ -191,4 +192,8 @@ describeStores("policies", (store) => {
       expect(await lastRecord()).toMatchObject({ actor: "system", action: "intent.expired" });
     });
   });
+
+  const stage = () => ({ cluster, orgX, orgY, entry, relay, desk });
+  describe("offline policies", () => offlinePolicyTests(stage));
+  describe("what nodes show of snapshots", () => snapshotEvidenceTests(stage));
 });

@@ -30,8 +30,8 @@ function helpOf(command: Command): string {
 }
 
 const secret = /token|key|secret|password|passphrase|credential|private/i;
-/** Options that name a place, not the secret itself. */
-const place = /(-file|-out|-dir)$|^--(out|dir|data|state|state-dir|context)$/;
+/** Options that name a place or a public hash, not the secret itself. */
+const place = /(-file|-out|-dir|-hash)$|^--(out|dir|data|state|state-dir|context)$/;
 
 describe.each(all)("$path", ({ path, command }) => {
   it("says what it is for, with an example of itself that parses", () => {

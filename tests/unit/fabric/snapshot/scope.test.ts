@@ -66,7 +66,11 @@ const view: ClusterView = {
   auditHead: { seq: 9n, hash: new Uint8Array(32).fill(0xab) },
   bundle: create(TrustBundleSchema, { trustDomain: "weft-test.internal", clusterId: "cl-a", version: 1n }),
   offline: ["", ...organizations].flatMap((organizationId) => {
-    const whole = { organizationId, resourceId: "", terms: { mode: OfflineMode.EXISTING_ONLY, continueForMs: 0, graceMs: 0 } };
+    const whole = {
+      organizationId,
+      resourceId: "",
+      terms: { mode: OfflineMode.EXISTING_ONLY, continueForMs: 0, graceMs: 0 },
+    };
     if (organizationId === "") return [whole];
     // The grace means nothing in this mode: it marks the policy itself, apart from the bounds of paths it leads to.
     const terms = { mode: OfflineMode.CONTINUE_FOR, continueForMs: pathOfflineMs, graceMs: resourceOfflineMs };
@@ -416,7 +420,11 @@ describe("A12 what the classes contain", () => {
     const got = (offline: ClusterView["offline"]) => snapshot("nd-egress-all", { offline });
     const whole = view.offline.slice(0, 1);
     const same = [...whole, ...whole.map((rule) => ({ ...rule, organizationId: "orgx" }))];
-    expect(got(same)).toMatchObject({ pathOffline: [], resourceOffline: [], offline: { mode: OfflineMode.EXISTING_ONLY } });
+    expect(got(same)).toMatchObject({
+      pathOffline: [],
+      resourceOffline: [],
+      offline: { mode: OfflineMode.EXISTING_ONLY },
+    });
     expect(got([])).toMatchObject({ offline: { mode: OfflineMode.CONTINUE_FOR, continueForMs: 0n, graceMs: 0n } });
     const one = got(view.offline.filter(({ organizationId }) => organizationId !== "orgy"));
     expect(one.pathOffline).toMatchObject([{ organizationId: "orgx", newForMs: BigInt(pathOfflineMs) }]);
