@@ -5,8 +5,10 @@ import packageFacts from "../package.json" with { type: "json" };
 import { addAlertCommands } from "./commands/alert.ts";
 import { addAuditCommands } from "./commands/audit.ts";
 import { addCaCommands } from "./commands/ca.ts";
+import { addCertCommands } from "./commands/cert.ts";
 import { addClusterCommands } from "./commands/cluster.ts";
 import { addConfigCommands } from "./commands/config.ts";
+import { addConformanceCommand } from "./commands/conformance.ts";
 import { addConnectCommand } from "./commands/connect.ts";
 import { addControlCommands } from "./commands/control.ts";
 import { addDbCommands } from "./commands/db.ts";
@@ -68,17 +70,19 @@ export function buildProgram(): Command {
     addConnectCommand,
     addForwardCommand,
     addIdentityCommands,
+    addCertCommands,
     addOrganizationCommands,
     addClusterCommands,
+    addCaCommands,
     addRouteCommands,
     addIntentCommands,
     addQosCommands,
     addSnapshotCommands,
     addTopCommand,
-    addCaCommands,
     addAuditCommands,
     addDbCommands,
     addConfigCommands,
+    addConformanceCommand,
   ]) {
     add(program);
   }
@@ -100,6 +104,7 @@ const withoutContext = [
   "db restore",
   "db migrate",
   "config check",
+  "conformance",
 ];
 
 /** Whether a command does anything with a global option: the help of one that does not keeps quiet about it. */

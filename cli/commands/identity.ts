@@ -25,6 +25,7 @@ import { replaceFile } from "../../lib/files.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
 import { hostPortText } from "../arguments.ts";
 import { fetchBundle } from "../cluster-roots.ts";
+import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { action, findOrganization, type GlobalOptions, pick, type Session, withSession } from "../session.ts";
 import { storeMembersOf, storeMembersText } from "../store-members.ts";
@@ -192,21 +193,32 @@ export function addIdentityCommands(program: Command): void {
         print(options, { identities, store }, () => `${text()}\n\n${storeMembersText(store)}`);
       }),
     );
-  identity
-    .command("revoke <identity>")
-    .description("revoke an identity for good; the last operator cannot be revoked")
-    .option("--reason <text>", "for the audit log", "")
-    .addHelpText("after", '\nExample:\n  weft identity revoke laptop --reason "lost"')
-    .action(
-      action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
-        const answer = await withSession(options, async (session) => {
-          const clusterId = await session.clusterId();
-          const found = pick(await listIdentities(session), wanted, "identity");
-          const about = { identityId: found.id, clusterId, reason: options.reason ?? "" };
-          const { identity: revoked } = await session.client(IdentityService).revokeIdentity(about);
-          return { identity: revoked, store: await storeMembersOf(session) };
-        });
-        print(options, answer, () => `${wanted} is ${answer.identity?.status}\n${storeMembersText(answer.store)}`);
-      }),
-    );
+  addWaitOptions(
+    identity
+      .command("revoke <identity>")
+      .description("revoke an identity for good; the last operator cannot be revoked")
+      .option("--reason <text>", "for the audit log", ""),
+  )
+    .addHelpText("after", '\nExample:\n  weft identity revoke laptop --reason "lost" --wait')
+    .action(action(revokeIdentity));
+}
+
+async function revokeIdentity(
+  options: GlobalOptions & WaitOptions & { readonly reason?: string },
+  wanted: string,
+): Promise<void> {
+  const answer = await withSession(options, async (session) => {
+    const clusterId = await session.clusterId();
+    const found = pick(await listIdentities(session), wanted, "identity");
+    const about = { identityId: found.id, clusterId, reason: options.reason ?? "" };
+    const { identity: revoked, feeds } = await session.client(IdentityService).revokeIdentity(about);
+    const wait = await waitForFeeds(session, options, feeds);
+    const store = await storeMembersOf(session);
+    return { identity: revoked, feeds, store, ...(wait === undefined ? {} : { wait }) };
+  });
+  print(
+    options,
+    answer,
+    () => `${wanted} is ${answer.identity?.status}${waitText(answer.wait)}\n${storeMembersText(answer.store)}`,
+  );
 }

@@ -5,6 +5,7 @@ import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts"
 import { NodeHealth } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { GetStatusResponse, LinkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
+import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
 import { openNodePort } from "../node-port.ts";
 import { offlineRows } from "../offline-text.ts";
 import { enumName, groupExamples, print, table, when } from "../output.ts";
@@ -144,21 +145,32 @@ export function addNodeCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft node show relay-1")
     .action(action(showNode));
   addDrainCommands(node);
-  node
-    .command("revoke <node>")
-    .description("revoke a node's identity everywhere, for good")
-    .option("--reason <text>", "for the audit log", "")
-    .addHelpText("after", '\nExample:\n  weft node revoke relay-1 --reason "host was stolen"')
-    .action(
-      action(async (options: GlobalOptions & { reason?: string }, wanted: string) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(NodeAdminService).revokeNode({
-            clusterId: await session.clusterId(),
-            nodeId: (await findNode(session, wanted)).id,
-            reason: options.reason ?? "",
-          }),
-        );
-        print(options, answer, () => `${wanted} is revoked (feed ${answer.feedEpoch}.${answer.feedSeq})`);
-      }),
-    );
+  addWaitOptions(
+    node
+      .command("revoke <node>")
+      .description("revoke a node's identity everywhere, for good")
+      .option("--reason <text>", "for the audit log", ""),
+  )
+    .addHelpText("after", '\nExample:\n  weft node revoke relay-1 --reason "host was stolen" --wait')
+    .action(action(revokeNode));
+}
+
+async function revokeNode(
+  options: GlobalOptions & WaitOptions & { readonly reason?: string },
+  wanted: string,
+): Promise<void> {
+  const answer = await withSession(options, async (session) => {
+    const clusterId = await session.clusterId();
+    const nodeId = (await findNode(session, wanted)).id;
+    const about = { clusterId, nodeId, reason: options.reason ?? "" };
+    const revoked = await session.client(NodeAdminService).revokeNode(about);
+    const place = { clusterId, epoch: revoked.feedEpoch, seq: revoked.feedSeq };
+    const wait = await waitForFeeds(session, options, [place]);
+    return { ...revoked, ...(wait === undefined ? {} : { wait }) };
+  });
+  print(
+    options,
+    answer,
+    () => `${wanted} is revoked (feed ${answer.feedEpoch}.${answer.feedSeq})${waitText(answer.wait)}`,
+  );
 }
