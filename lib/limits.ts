@@ -308,6 +308,8 @@ export const limits = {
   clientLegMs: 8 * secondMs,
   clientWayMs: 2 * secondMs,
   clientEntryPingMs: 1 * secondMs,
+  // A client's certificate is renewed through an entry; what an entry grants control for it.
+  clientRenewMs: 10 * secondMs,
   entryRestMs: 5 * secondMs,
   // Of the offers an entry may make (offersPerInitiatorPerSecond, offerBurstCount) and of its paths (livePathsPerInitiatorMaxCount).
   clientOffersPerSecond: 15,

@@ -58,7 +58,7 @@ export const nodePolicy: PolicyTable = {
   ...rowsOf(ProbeService, { probe: probers }),
   ...rowsOf(ChannelService, { open: pathEnds, echo: probers }),
   ...rowsOf(AccessService, { connect: clients }),
-  ...rowsOf(PathService, { openClientPath: clients, getClientTrust: clients }),
+  ...rowsOf(PathService, { openClientPath: clients, getClientTrust: clients, renewIdentity: clients }),
   ...rowsOf(NodeService, {
     getStatus: operators,
     watchEvents: operators,

@@ -46,7 +46,7 @@ export interface RoleParts {
 /** What the roles are given of the running process beside their parts. */
 export interface RoleHost {
   readonly load: () => number;
-  readonly session: Pick<ControlSession, "serviceLeases" | "leases">;
+  readonly session: Pick<ControlSession, "serviceLeases" | "leases" | "enrollment">;
   /** Of this start of the process. */
   readonly bootId: string;
 }
@@ -62,7 +62,11 @@ export interface Roles {
 }
 
 /** The surface entries show to clients. */
-function clientSurface(parts: RoleParts, entry: EntryRole, deps: Pick<PathServiceDeps, "paths" | "routes" | "contracts">): Surface {
+function clientSurface(
+  parts: RoleParts,
+  entry: EntryRole,
+  deps: Pick<PathServiceDeps, "paths" | "routes" | "contracts" | "enrollment">,
+): Surface {
   const { ports, offline, installationSpki } = parts;
   const judge = new PeerJudge(ports);
   const rejudge: Judge = (socket, caller) =>
@@ -154,7 +158,12 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
       openForClient: (request) => pathsLater().openForClient(request),
     },
   });
-  const clients = clientSurface(parts, entry, { paths: pathsLater, routes, contracts });
+  const clients = clientSurface(parts, entry, {
+    paths: pathsLater,
+    routes,
+    contracts,
+    enrollment: host.session.enrollment,
+  });
   plane = await startDataPlane({
     ports,
     ...(config.dialOutOnly ? {} : { bind: { host: config.publicHost, port: config.publicPort } }),

@@ -17,11 +17,13 @@ import {
   type PollEnrollmentRequest,
   RequestState,
 } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { type Caller, nodeOf } from "../../rpc/caller.ts";
 import { approvePending } from "../domain/approval.ts";
+import { judgeClientRenewal, renewClient } from "../domain/client-renewal.ts";
 import { requireFreshKey } from "../domain/issue.ts";
 import { checkJoinWish, isWithinScope, type JoinWish, keyFingerprint } from "../domain/join.ts";
 import { clockSkew, fetchApproved, issuedIdentity, recover, renew } from "../domain/renewal.ts";
@@ -31,6 +33,7 @@ import { requireOrganization } from "../store/organizations.ts";
 import { getRequest, insertRequest, lockPending, type RequestRow, requestOfKey } from "../store/requests.ts";
 import { isUniqueViolation, type Tx } from "../store/sql.ts";
 import { claimedToken, type TokenClaim, useToken } from "../store/tokens.ts";
+import { shortText } from "./reports.ts";
 import { callerOf, issuerOf, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 export function enrollmentService(deps: ServiceDeps): ServiceImpl<typeof EnrollmentService> {
@@ -83,7 +86,25 @@ export function enrollmentService(deps: ServiceDeps): ServiceImpl<typeof Enrollm
       );
       return { identity: await issuedIdentity(issuer, cluster, node, leaf) };
     },
+    async renewClient(request, context) {
+      const caller = callerOf(context);
+      const { clusterId } = nodeOf(caller);
+      shortText("source_address", request.sourceAddress);
+      const issuer = await issuerOf(deps, deps.sql);
+      const after = { entry: caller.spiffe, source: request.sourceAddress };
+      const entry = { actor: caller.spiffe, action: "certificate.issued", object: "client/unknown", clusterId, after };
+      const leaf = await recordingRefusal(deps, entry, async () => {
+        if (caller.roles?.includes(NodeRole.ENTRY) !== true) throw notAnEntry();
+        const who = await judgeClientRenewal(issuer, deps.allowlist, clusterId, request);
+        return await deps.sql.tx((tx) => renewClient(tx, issuer, who, request));
+      });
+      return { certificateDer: Uint8Array.from(leaf.certificateDer), notAfterMs: BigInt(leaf.notAfterMs) };
+    },
   };
+}
+
+function notAnEntry(): WeftError {
+  return new WeftError("permission_denied", "clients come by entries", { detail: "ROLE_MISSING" });
 }
 
 /** The cluster of the join door; without one (a door for all clusters) the named one. */

@@ -11,7 +11,7 @@
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { Client, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { poolById } from "../../fabric/members.ts";
 import { askHash, type SignedAsk, verifyAsk } from "../../fabric/path/ask.ts";
 import { type EgressLocators, HANDLE_SALT_BYTES, makeHandle, readHandle } from "../../fabric/path/handle.ts";
@@ -23,6 +23,7 @@ import {
   type PathService,
 } from "../../gen/weft/access/v1/access_pb.ts";
 import { ChannelStage } from "../../gen/weft/channel/v1/channel_pb.ts";
+import type { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
@@ -46,6 +47,8 @@ export interface PathServiceDeps {
   readonly contracts: ContractDesk;
   /** The pinned installation key, SPKI DER. */
   readonly installationSpki: Uint8Array;
+  /** Control, which renews clients' certificates. */
+  readonly enrollment: Pick<Client<typeof EnrollmentService>, "renewClient">;
 }
 
 /** How many ways to one egress are tried before the next egress of the pool. */
@@ -316,6 +319,14 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
       if (signedBundle === undefined || bundle.version <= heldVersion) return {};
       const { bytes, signature } = signedBundle;
       return { bundle: bytes, signature, installationPublicKey: Uint8Array.from(deps.installationSpki) };
+    },
+    async renewIdentity({ certificateDer, csr, issuedAtMs, signature }, { values, signal }) {
+      const caller = values.get(kCaller);
+      clientOf(caller);
+      const { sourceAddress } = caller;
+      const request = { certificateDer, csr, issuedAtMs, signature, sourceAddress };
+      const answer = await deps.enrollment.renewClient(request, { signal, timeoutMs: limits.clientRenewMs });
+      return { certificateDer: answer.certificateDer, notAfterMs: answer.notAfterMs };
     },
   };
 }

@@ -430,6 +430,8 @@ export const unaudited: Readonly<Record<string, string>> = {
     "hands out what was approved; a leaf issued anew is certificate.issued",
   "weft.enrollment.v1.EnrollmentService/Recover":
     "certificate.issued, in tests/stores/renewal.test.ts: it needs an expired leaf",
+  "weft.enrollment.v1.EnrollmentService/RenewClient":
+    "certificate.issued, in tests/stores/identity.test.ts: the client that signs it is not its caller",
   "weft.control.v1.ControlService/ReportSnapshotFork":
     "evidence that is verified first; what it opens is an alert, recorded as snapshot.forked",
   "weft.control.v1.ControlService/ReturnFeeds":

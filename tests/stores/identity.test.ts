@@ -1,8 +1,11 @@
 import { beforeEach, expect, it } from "vitest";
 import { readCertificate } from "../../certs/certificate.ts";
+import { type KeyPair, signEs256 } from "../../certs/keys.ts";
 import { recoverOperator } from "../../control/domain/init.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
-import { callerOfSpiffe, createWorld, freshHost, Replica, type World } from "./control-world.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { callerOfSpiffe, createWorld, freshHost, joinNode, Replica, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("M-L1 identities", (store) => {
@@ -29,6 +32,83 @@ describeStores("M-L1 identities", (store) => {
     if (typeof facts === "string") throw new Error(facts);
     return { spiffe: facts.uris[0] ?? "", serial: facts.serialHex };
   };
+
+  const clientOf = async (name: string) => {
+    const host = await freshHost();
+    const kind = IdentityKind.CLIENT;
+    const about = { kind, clusterId: world.clusterId, organizationId, name, csr: host.csr };
+    return { host, ...(await world.operator.identities.addIdentity(about)) };
+  };
+  const renewal = (certificateDer: Uint8Array, keys: KeyPair, csr: Uint8Array, issuedAtMs = Date.now()) => {
+    const data = Buffer.concat([Buffer.from("weft/client-renew/v1\0"), csr, Buffer.from(String(issuedAtMs))]);
+    const signature = signEs256(keys.privateKey, data);
+    return { certificateDer, csr, issuedAtMs: BigInt(issuedAtMs), signature, sourceAddress: "198.51.100.7" };
+  };
+  const entryOf = async (replica: Replica = world.replica) => {
+    const { caller } = await joinNode(world, "gate");
+    return { caller, enrollment: replica.as({ ...caller, roles: [NodeRole.ENTRY] }).enrollment };
+  };
+
+  it("LAW-I4 renews a client's certificate by an entry, as often as it asks with the newest; older ones are refused and told of", async () => {
+    const { host, certificateDer, identity } = await clientOf("laptop");
+    const { enrollment } = await entryOf();
+    const second = await freshHost();
+    const one = await enrollment.renewClient(renewal(certificateDer, host.keys, second.csr));
+    const facts = readCertificate(one.certificateDer);
+    if (typeof facts === "string") throw new Error(facts);
+    expect(facts.uris).toEqual([spiffeOf(certificateDer).spiffe]);
+    expect(facts.keyHash).toBe(second.keys.keyHash);
+    // Its answer was lost: the one before it still counts, and what nobody ever used is replaced.
+    const third = await freshHost();
+    const two = await enrollment.renewClient(renewal(certificateDer, host.keys, third.csr));
+    const fourth = await freshHost();
+    await enrollment.renewClient(renewal(two.certificateDer, third.keys, fourth.csr));
+    const again = enrollment.renewClient(renewal(certificateDer, host.keys, (await freshHost()).csr));
+    await expect(again).rejects.toMatchObject({ reason: "permission_denied", detail: "CERTIFICATE_SUPERSEDED" });
+    const actors = await world.sql.query<{ actor: string }>(
+      "select actor from audit where action = 'certificate.issued' and object = $1",
+      [`client/${identity?.id}`],
+    );
+    expect(actors.map(({ actor }) => actor)).toEqual([1, 2, 3].map(() => spiffeOf(certificateDer).spiffe));
+    const [row] = await world.sql.query<{ source: string }>(
+      "select first_used_from as source from certificate where serial = $1",
+      [spiffeOf(two.certificateDer).serial],
+    );
+    expect(row?.source).toBe("198.51.100.7");
+    await world.operator.identities.revokeIdentity({ clusterId: world.clusterId, identityId: identity?.id ?? "" });
+    const revoked = enrollment.renewClient(renewal(two.certificateDer, third.keys, (await freshHost()).csr));
+    await expect(revoked).rejects.toMatchObject({ detail: "CERTIFICATE_REVOKED" });
+  });
+
+  it("LAW-C1 renews no client for whoever cannot prove to be it, is no entry, repeats a request, or comes late", async () => {
+    const { host, certificateDer } = await clientOf("laptop");
+    const { enrollment, caller } = await entryOf();
+    const other = await clientOf("other");
+    const fresh = async () => (await freshHost()).csr;
+    const good = renewal(certificateDer, host.keys, await fresh());
+    const noEntry = world.replica.as({ ...caller, roles: [NodeRole.RELAY] }).enrollment;
+    await expect(noEntry.renewClient(good)).rejects.toMatchObject({ detail: "ROLE_MISSING" });
+    const skewed = enrollment.renewClient(renewal(certificateDer, host.keys, await fresh(), Date.now() - 3_600_000));
+    await expect(skewed).rejects.toMatchObject({ reason: "failed_precondition", detail: "CLOCK_SKEW" });
+    const { identity: node, host: nodeHost } = await joinNode(world, "relay-1");
+    const forged = [
+      renewal(certificateDer, other.host.keys, await fresh()),
+      { ...good, csr: await fresh() },
+      { ...good, certificateDer: other.certificateDer },
+      renewal(node.certificateDer, nodeHost.keys, await fresh()),
+      { ...good, certificateDer: Uint8Array.of(1, 2, 3) },
+    ];
+    for (const request of forged)
+      await expect(enrollment.renewClient(request)).rejects.toMatchObject({ detail: "CLIENT_RENEWAL_REFUSED" });
+    const taken = enrollment.renewClient(renewal(certificateDer, host.keys, other.host.csr));
+    await expect(taken).rejects.toMatchObject({ detail: "KEY_IN_USE" });
+    await enrollment.renewClient(good);
+    await expect(enrollment.renewClient(good)).rejects.toMatchObject({ detail: "CLIENT_RENEWAL_REFUSED" });
+    const clock = { ...systemClock, nowMs: () => Date.now() + 25 * 3_600_000 };
+    const later = new Replica(world.sql, world.sealingKey, { clock }).as({ ...caller, roles: [NodeRole.ENTRY] });
+    const late = renewal(certificateDer, host.keys, await fresh(), clock.nowMs());
+    await expect(later.enrollment.renewClient(late)).rejects.toMatchObject({ detail: "CLIENT_RENEWAL_REFUSED" });
+  });
 
   it("issues a client and an operator under their own roots, and lists them", async () => {
     const client = await addClient("laptop");

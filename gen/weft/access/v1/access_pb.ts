@@ -14,7 +14,67 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/access/v1/access.proto.
  */
 export const file_weft_access_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWZ0L2FjY2Vzcy92MS9hY2Nlc3MucHJvdG8SDndlZnQuYWNjZXNzLnYxIi0KFUdldENsaWVudFRydXN0UmVxdWVzdBIUCgxoZWxkX3ZlcnNpb24YASABKAQiXAoWR2V0Q2xpZW50VHJ1c3RSZXNwb25zZRIOCgZidW5kbGUYASABKAwSHwoXaW5zdGFsbGF0aW9uX3B1YmxpY19rZXkYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMIpABCg5Db25uZWN0UmVxdWVzdBIrCgRvcGVuGAEgASgLMhsud2VmdC5hY2Nlc3MudjEuQ29ubmVjdE9wZW5IABIOCgRkYXRhGAIgASgMSAASNgoKaGFsZl9jbG9zZRgDIAEoCzIgLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RIYWxmQ2xvc2VIAEIJCgdtZXNzYWdlIl4KC0Nvbm5lY3RPcGVuEhAKCHJlc291cmNlGAEgASgJEisKBWNsYXNzGAIgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEhAKCGNvbnRyYWN0GAMgASgMIhIKEENvbm5lY3RIYWxmQ2xvc2UilwEKD0Nvbm5lY3RSZXNwb25zZRIvCgZvcGVuZWQYASABKAsyHS53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0T3BlbmVkSAASDgoEZGF0YRgCIAEoDEgAEjgKC2hhbGZfY2xvc2VkGAMgASgLMiEud2VmdC5hY2Nlc3MudjEuQ29ubmVjdEhhbGZDbG9zZWRIAEIJCgdtZXNzYWdlIicKDUNvbm5lY3RPcGVuZWQSFgoOY29ycmVsYXRpb25faWQYASABKAkiEwoRQ29ubmVjdEhhbGZDbG9zZWQikgEKCUNsaWVudEFzaxISCgpjbHVzdGVyX2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCRIQCgh0cnVua19pZBgEIAEoDBINCgVub25jZRgFIAEoDBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyJ1ChVPcGVuQ2xpZW50UGF0aFJlcXVlc3QSCwoDYXNrGAEgASgMEhUKDWFza19zaWduYXR1cmUYAiABKAwSFQoNcmVzdW1lX2hhbmRsZRgDIAEoDBIPCgdzdGFuZGJ5GAQgASgIEhAKCGNvbnRyYWN0GAUgASgMIvABChZPcGVuQ2xpZW50UGF0aFJlc3BvbnNlEjAKBXJlYWR5GAEgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aFJlYWR5SAASMwoIZHJhaW5pbmcYAiABKAsyHy53ZWZ0LmFjY2Vzcy52MS5DbGllbnRQYXRoRXZlbnRIABIyCgdyZXZva2VkGAMgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aEV2ZW50SAASMgoHY2xvc2luZxgEIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhFdmVudEgAQgcKBWV2ZW50IoEBCg9DbGllbnRQYXRoUmVhZHkSEQoJbGVnX3Rva2VuGAEgASgMEhUKDXJlc3VtZV9oYW5kbGUYAiABKAwSDwoHcG9vbF9pZBgDIAEoCRIzCg1kZWZhdWx0X2NsYXNzGAQgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzIiEKD0NsaWVudFBhdGhFdmVudBIOCgZyZWFzb24YASABKAkyXwoNQWNjZXNzU2VydmljZRJOCgdDb25uZWN0Eh4ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdFJlcXVlc3QaHy53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0UmVzcG9uc2UoATABMtEBCgtQYXRoU2VydmljZRJhCg5PcGVuQ2xpZW50UGF0aBIlLndlZnQuYWNjZXNzLnYxLk9wZW5DbGllbnRQYXRoUmVxdWVzdBomLndlZnQuYWNjZXNzLnYxLk9wZW5DbGllbnRQYXRoUmVzcG9uc2UwARJfCg5HZXRDbGllbnRUcnVzdBIlLndlZnQuYWNjZXNzLnYxLkdldENsaWVudFRydXN0UmVxdWVzdBomLndlZnQuYWNjZXNzLnYxLkdldENsaWVudFRydXN0UmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_role]);
+  fileDesc("Cht3ZWZ0L2FjY2Vzcy92MS9hY2Nlc3MucHJvdG8SDndlZnQuYWNjZXNzLnYxImUKFFJlbmV3SWRlbnRpdHlSZXF1ZXN0EhcKD2NlcnRpZmljYXRlX2RlchgBIAEoDBILCgNjc3IYAiABKAwSFAoMaXNzdWVkX2F0X21zGAMgASgDEhEKCXNpZ25hdHVyZRgEIAEoDCJGChVSZW5ld0lkZW50aXR5UmVzcG9uc2USFwoPY2VydGlmaWNhdGVfZGVyGAEgASgMEhQKDG5vdF9hZnRlcl9tcxgCIAEoAyItChVHZXRDbGllbnRUcnVzdFJlcXVlc3QSFAoMaGVsZF92ZXJzaW9uGAEgASgEIlwKFkdldENsaWVudFRydXN0UmVzcG9uc2USDgoGYnVuZGxlGAEgASgMEh8KF2luc3RhbGxhdGlvbl9wdWJsaWNfa2V5GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDCKQAQoOQ29ubmVjdFJlcXVlc3QSKwoEb3BlbhgBIAEoCzIbLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RPcGVuSAASDgoEZGF0YRgCIAEoDEgAEjYKCmhhbGZfY2xvc2UYAyABKAsyIC53ZWZ0LmFjY2Vzcy52MS5Db25uZWN0SGFsZkNsb3NlSABCCQoHbWVzc2FnZSJeCgtDb25uZWN0T3BlbhIQCghyZXNvdXJjZRgBIAEoCRIrCgVjbGFzcxgCIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghjb250cmFjdBgDIAEoDCISChBDb25uZWN0SGFsZkNsb3NlIpcBCg9Db25uZWN0UmVzcG9uc2USLwoGb3BlbmVkGAEgASgLMh0ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdE9wZW5lZEgAEg4KBGRhdGEYAiABKAxIABI4CgtoYWxmX2Nsb3NlZBgDIAEoCzIhLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RIYWxmQ2xvc2VkSABCCQoHbWVzc2FnZSInCg1Db25uZWN0T3BlbmVkEhYKDmNvcnJlbGF0aW9uX2lkGAEgASgJIhMKEUNvbm5lY3RIYWxmQ2xvc2VkIpIBCglDbGllbnRBc2sSEgoKY2x1c3Rlcl9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSEAoIcmVzb3VyY2UYAyABKAkSEAoIdHJ1bmtfaWQYBCABKAwSDQoFbm9uY2UYBSABKAwSFAoMaXNzdWVkX2F0X21zGAYgASgDEhUKDWV4cGlyZXNfYXRfbXMYByABKAMidQoVT3BlbkNsaWVudFBhdGhSZXF1ZXN0EgsKA2FzaxgBIAEoDBIVCg1hc2tfc2lnbmF0dXJlGAIgASgMEhUKDXJlc3VtZV9oYW5kbGUYAyABKAwSDwoHc3RhbmRieRgEIAEoCBIQCghjb250cmFjdBgFIAEoDCLwAQoWT3BlbkNsaWVudFBhdGhSZXNwb25zZRIwCgVyZWFkeRgBIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhSZWFkeUgAEjMKCGRyYWluaW5nGAIgASgLMh8ud2VmdC5hY2Nlc3MudjEuQ2xpZW50UGF0aEV2ZW50SAASMgoHcmV2b2tlZBgDIAEoCzIfLndlZnQuYWNjZXNzLnYxLkNsaWVudFBhdGhFdmVudEgAEjIKB2Nsb3NpbmcYBCABKAsyHy53ZWZ0LmFjY2Vzcy52MS5DbGllbnRQYXRoRXZlbnRIAEIHCgVldmVudCKBAQoPQ2xpZW50UGF0aFJlYWR5EhEKCWxlZ190b2tlbhgBIAEoDBIVCg1yZXN1bWVfaGFuZGxlGAIgASgMEg8KB3Bvb2xfaWQYAyABKAkSMwoNZGVmYXVsdF9jbGFzcxgEIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcyIhCg9DbGllbnRQYXRoRXZlbnQSDgoGcmVhc29uGAEgASgJMl8KDUFjY2Vzc1NlcnZpY2USTgoHQ29ubmVjdBIeLndlZnQuYWNjZXNzLnYxLkNvbm5lY3RSZXF1ZXN0Gh8ud2VmdC5hY2Nlc3MudjEuQ29ubmVjdFJlc3BvbnNlKAEwATKvAgoLUGF0aFNlcnZpY2USYQoOT3BlbkNsaWVudFBhdGgSJS53ZWZ0LmFjY2Vzcy52MS5PcGVuQ2xpZW50UGF0aFJlcXVlc3QaJi53ZWZ0LmFjY2Vzcy52MS5PcGVuQ2xpZW50UGF0aFJlc3BvbnNlMAESXwoOR2V0Q2xpZW50VHJ1c3QSJS53ZWZ0LmFjY2Vzcy52MS5HZXRDbGllbnRUcnVzdFJlcXVlc3QaJi53ZWZ0LmFjY2Vzcy52MS5HZXRDbGllbnRUcnVzdFJlc3BvbnNlElwKDVJlbmV3SWRlbnRpdHkSJC53ZWZ0LmFjY2Vzcy52MS5SZW5ld0lkZW50aXR5UmVxdWVzdBolLndlZnQuYWNjZXNzLnYxLlJlbmV3SWRlbnRpdHlSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_role]);
+
+/**
+ * @generated from message weft.access.v1.RenewIdentityRequest
+ */
+export type RenewIdentityRequest = Message<"weft.access.v1.RenewIdentityRequest"> & {
+  /**
+   * The newest one the client has, unexpired.
+   *
+   * @generated from field: bytes certificate_der = 1;
+   */
+  certificateDer: Uint8Array;
+
+  /**
+   * PKCS#10 DER with a P-256 key and nothing else asked for.
+   *
+   * @generated from field: bytes csr = 2;
+   */
+  csr: Uint8Array;
+
+  /**
+   * @generated from field: int64 issued_at_ms = 3;
+   */
+  issuedAtMs: bigint;
+
+  /**
+   * ES256 (P1363) by the certificate's key over "weft/client-renew/v1\0" + csr + issued_at_ms in decimal.
+   *
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message weft.access.v1.RenewIdentityRequest.
+ * Use `create(RenewIdentityRequestSchema)` to create a new message.
+ */
+export const RenewIdentityRequestSchema: GenMessage<RenewIdentityRequest> = /*@__PURE__*/
+  messageDesc(file_weft_access_v1_access, 0);
+
+/**
+ * @generated from message weft.access.v1.RenewIdentityResponse
+ */
+export type RenewIdentityResponse = Message<"weft.access.v1.RenewIdentityResponse"> & {
+  /**
+   * @generated from field: bytes certificate_der = 1;
+   */
+  certificateDer: Uint8Array;
+
+  /**
+   * @generated from field: int64 not_after_ms = 2;
+   */
+  notAfterMs: bigint;
+};
+
+/**
+ * Describes the message weft.access.v1.RenewIdentityResponse.
+ * Use `create(RenewIdentityResponseSchema)` to create a new message.
+ */
+export const RenewIdentityResponseSchema: GenMessage<RenewIdentityResponse> = /*@__PURE__*/
+  messageDesc(file_weft_access_v1_access, 1);
 
 /**
  * @generated from message weft.access.v1.GetClientTrustRequest
@@ -33,7 +93,7 @@ export type GetClientTrustRequest = Message<"weft.access.v1.GetClientTrustReques
  * Use `create(GetClientTrustRequestSchema)` to create a new message.
  */
 export const GetClientTrustRequestSchema: GenMessage<GetClientTrustRequest> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 0);
+  messageDesc(file_weft_access_v1_access, 2);
 
 /**
  * @generated from message weft.access.v1.GetClientTrustResponse
@@ -66,7 +126,7 @@ export type GetClientTrustResponse = Message<"weft.access.v1.GetClientTrustRespo
  * Use `create(GetClientTrustResponseSchema)` to create a new message.
  */
 export const GetClientTrustResponseSchema: GenMessage<GetClientTrustResponse> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 1);
+  messageDesc(file_weft_access_v1_access, 3);
 
 /**
  * @generated from message weft.access.v1.ConnectRequest
@@ -103,7 +163,7 @@ export type ConnectRequest = Message<"weft.access.v1.ConnectRequest"> & {
  * Use `create(ConnectRequestSchema)` to create a new message.
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 2);
+  messageDesc(file_weft_access_v1_access, 4);
 
 /**
  * @generated from message weft.access.v1.ConnectOpen
@@ -134,7 +194,7 @@ export type ConnectOpen = Message<"weft.access.v1.ConnectOpen"> & {
  * Use `create(ConnectOpenSchema)` to create a new message.
  */
 export const ConnectOpenSchema: GenMessage<ConnectOpen> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 3);
+  messageDesc(file_weft_access_v1_access, 5);
 
 /**
  * No more data from the client. Ending the request stream means the same.
@@ -149,7 +209,7 @@ export type ConnectHalfClose = Message<"weft.access.v1.ConnectHalfClose"> & {
  * Use `create(ConnectHalfCloseSchema)` to create a new message.
  */
 export const ConnectHalfCloseSchema: GenMessage<ConnectHalfClose> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 4);
+  messageDesc(file_weft_access_v1_access, 6);
 
 /**
  * @generated from message weft.access.v1.ConnectResponse
@@ -186,7 +246,7 @@ export type ConnectResponse = Message<"weft.access.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 5);
+  messageDesc(file_weft_access_v1_access, 7);
 
 /**
  * @generated from message weft.access.v1.ConnectOpened
@@ -203,7 +263,7 @@ export type ConnectOpened = Message<"weft.access.v1.ConnectOpened"> & {
  * Use `create(ConnectOpenedSchema)` to create a new message.
  */
 export const ConnectOpenedSchema: GenMessage<ConnectOpened> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 6);
+  messageDesc(file_weft_access_v1_access, 8);
 
 /**
  * No more data from the target.
@@ -218,7 +278,7 @@ export type ConnectHalfClosed = Message<"weft.access.v1.ConnectHalfClosed"> & {
  * Use `create(ConnectHalfClosedSchema)` to create a new message.
  */
 export const ConnectHalfClosedSchema: GenMessage<ConnectHalfClosed> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 7);
+  messageDesc(file_weft_access_v1_access, 9);
 
 /**
  * Signed by the client: ES256 (IEEE P1363) over "weft/ask/v1\0" + these exact bytes.
@@ -267,7 +327,7 @@ export type ClientAsk = Message<"weft.access.v1.ClientAsk"> & {
  * Use `create(ClientAskSchema)` to create a new message.
  */
 export const ClientAskSchema: GenMessage<ClientAsk> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 8);
+  messageDesc(file_weft_access_v1_access, 10);
 
 /**
  * @generated from message weft.access.v1.OpenClientPathRequest
@@ -311,7 +371,7 @@ export type OpenClientPathRequest = Message<"weft.access.v1.OpenClientPathReques
  * Use `create(OpenClientPathRequestSchema)` to create a new message.
  */
 export const OpenClientPathRequestSchema: GenMessage<OpenClientPathRequest> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 9);
+  messageDesc(file_weft_access_v1_access, 11);
 
 /**
  * @generated from message weft.access.v1.OpenClientPathResponse
@@ -352,7 +412,7 @@ export type OpenClientPathResponse = Message<"weft.access.v1.OpenClientPathRespo
  * Use `create(OpenClientPathResponseSchema)` to create a new message.
  */
 export const OpenClientPathResponseSchema: GenMessage<OpenClientPathResponse> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 10);
+  messageDesc(file_weft_access_v1_access, 12);
 
 /**
  * @generated from message weft.access.v1.ClientPathReady
@@ -392,7 +452,7 @@ export type ClientPathReady = Message<"weft.access.v1.ClientPathReady"> & {
  * Use `create(ClientPathReadySchema)` to create a new message.
  */
 export const ClientPathReadySchema: GenMessage<ClientPathReady> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 11);
+  messageDesc(file_weft_access_v1_access, 13);
 
 /**
  * @generated from message weft.access.v1.ClientPathEvent
@@ -411,7 +471,7 @@ export type ClientPathEvent = Message<"weft.access.v1.ClientPathEvent"> & {
  * Use `create(ClientPathEventSchema)` to create a new message.
  */
 export const ClientPathEventSchema: GenMessage<ClientPathEvent> = /*@__PURE__*/
-  messageDesc(file_weft_access_v1_access, 12);
+  messageDesc(file_weft_access_v1_access, 14);
 
 /**
  * @generated from service weft.access.v1.AccessService
@@ -454,6 +514,17 @@ export const PathService: GenService<{
     methodKind: "unary";
     input: typeof GetClientTrustRequestSchema;
     output: typeof GetClientTrustResponseSchema;
+  },
+  /**
+   * Another certificate for the calling client, for a new key. The entry hands the request to control and can change nothing in
+   * it; the answer belongs to the key that only the client has.
+   *
+   * @generated from rpc weft.access.v1.PathService.RenewIdentity
+   */
+  renewIdentity: {
+    methodKind: "unary";
+    input: typeof RenewIdentityRequestSchema;
+    output: typeof RenewIdentityResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_access_v1_access, 1);

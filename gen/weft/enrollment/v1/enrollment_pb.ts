@@ -16,7 +16,70 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/enrollment/v1/enrollment.proto.
  */
 export const file_weft_enrollment_v1_enrollment: GenFile = /*@__PURE__*/
-  fileDesc("CiN3ZWZ0L2Vucm9sbG1lbnQvdjEvZW5yb2xsbWVudC5wcm90bxISd2VmdC5lbnJvbGxtZW50LnYxIi0KFUdldFRydXN0QnVuZGxlUmVxdWVzdBIUCgxjbHVzdGVyX3NsdWcYASABKAkiXAoWR2V0VHJ1c3RCdW5kbGVSZXNwb25zZRIOCgZidW5kbGUYASABKAwSHwoXaW5zdGFsbGF0aW9uX3B1YmxpY19rZXkYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMIuoCCg1FbnJvbGxSZXF1ZXN0Eg0KBXRva2VuGAEgASgJEgsKA2NzchgCIAEoDBIRCglub2RlX25hbWUYAyABKAkSNAoMY2FwYWJpbGl0aWVzGAQgAygOMh4ud2VmdC5mYWJyaWMudjEuTm9kZUNhcGFiaWxpdHkSMgoPcmVxdWVzdGVkX3JvbGVzGAUgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Ei4KCWFkZHJlc3NlcxgGIAMoCzIbLndlZnQuZmFicmljLnYxLk5vZGVBZGRyZXNzEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDgoGcmVnaW9uGAggASgJEjsKBWZhY3RzGAkgAygLMiwud2VmdC5lbnJvbGxtZW50LnYxLkVucm9sbFJlcXVlc3QuRmFjdHNFbnRyeRosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVAoORW5yb2xsUmVzcG9uc2USEgoKcmVxdWVzdF9pZBgBIAEoCRIXCg9rZXlfZmluZ2VycHJpbnQYAiABKAkSFQoNcG9sbF9hZnRlcl9tcxgDIAEoAyJUChVQb2xsRW5yb2xsbWVudFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIUCgxpc3N1ZWRfYXRfbXMYAiABKAMSEQoJc2lnbmF0dXJlGAMgASgMIqYBChZQb2xsRW5yb2xsbWVudFJlc3BvbnNlEi8KBXN0YXRlGAEgASgOMiAud2VmdC5lbnJvbGxtZW50LnYxLlJlcXVlc3RTdGF0ZRIOCgZyZWFzb24YAiABKAkSFQoNcG9sbF9hZnRlcl9tcxgDIAEoAxI0CghpZGVudGl0eRgEIAEoCzIiLndlZnQuZW5yb2xsbWVudC52MS5Jc3N1ZWRJZGVudGl0eSLhAQoOSXNzdWVkSWRlbnRpdHkSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCmNsdXN0ZXJfaWQYAyABKAkSFAoMY2x1c3Rlcl9zbHVnGAQgASgJEhQKDHRydXN0X2RvbWFpbhgFIAEoCRIXCg9jZXJ0aWZpY2F0ZV9kZXIYBiABKAwSFAoMbm90X2FmdGVyX21zGAcgASgDEisKBmJ1bmRsZRgIIAEoCzIbLndlZnQuZmFicmljLnYxLlRydXN0QnVuZGxlEhQKDGNvbnRyb2xfbmFtZRgJIAEoCSIbCgxSZW5ld1JlcXVlc3QSCwoDY3NyGAEgASgMIoUBCg1SZW5ld1Jlc3BvbnNlEjQKCGlkZW50aXR5GAEgASgLMiIud2VmdC5lbnJvbGxtZW50LnYxLklzc3VlZElkZW50aXR5Ej4KEXBvb2xfY2VydGlmaWNhdGVzGAIgAygLMiMud2VmdC5lbnJvbGxtZW50LnYxLlBvb2xDZXJ0aWZpY2F0ZSJRCg9Qb29sQ2VydGlmaWNhdGUSDwoHcG9vbF9pZBgBIAEoCRIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwSFAoMbm90X2FmdGVyX21zGAMgASgDImcKDlJlY292ZXJSZXF1ZXN0Eh8KF2V4cGlyZWRfY2VydGlmaWNhdGVfZGVyGAEgASgMEgsKA2NzchgCIAEoDBIUCgxpc3N1ZWRfYXRfbXMYAyABKAMSEQoJc2lnbmF0dXJlGAQgASgMIkcKD1JlY292ZXJSZXNwb25zZRI0CghpZGVudGl0eRgBIAEoCzIiLndlZnQuZW5yb2xsbWVudC52MS5Jc3N1ZWRJZGVudGl0eSqbAQoMUmVxdWVzdFN0YXRlEh0KGVJFUVVFU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVSRVFVRVNUX1NUQVRFX1BFTkRJTkcQARIaChZSRVFVRVNUX1NUQVRFX0FQUFJPVkVEEAISGgoWUkVRVUVTVF9TVEFURV9SRUpFQ1RFRBADEhkKFVJFUVVFU1RfU1RBVEVfRVhQSVJFRBAEMtgDChFFbnJvbGxtZW50U2VydmljZRJnCg5HZXRUcnVzdEJ1bmRsZRIpLndlZnQuZW5yb2xsbWVudC52MS5HZXRUcnVzdEJ1bmRsZVJlcXVlc3QaKi53ZWZ0LmVucm9sbG1lbnQudjEuR2V0VHJ1c3RCdW5kbGVSZXNwb25zZRJPCgZFbnJvbGwSIS53ZWZ0LmVucm9sbG1lbnQudjEuRW5yb2xsUmVxdWVzdBoiLndlZnQuZW5yb2xsbWVudC52MS5FbnJvbGxSZXNwb25zZRJnCg5Qb2xsRW5yb2xsbWVudBIpLndlZnQuZW5yb2xsbWVudC52MS5Qb2xsRW5yb2xsbWVudFJlcXVlc3QaKi53ZWZ0LmVucm9sbG1lbnQudjEuUG9sbEVucm9sbG1lbnRSZXNwb25zZRJMCgVSZW5ldxIgLndlZnQuZW5yb2xsbWVudC52MS5SZW5ld1JlcXVlc3QaIS53ZWZ0LmVucm9sbG1lbnQudjEuUmVuZXdSZXNwb25zZRJSCgdSZWNvdmVyEiIud2VmdC5lbnJvbGxtZW50LnYxLlJlY292ZXJSZXF1ZXN0GiMud2VmdC5lbnJvbGxtZW50LnYxLlJlY292ZXJSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("CiN3ZWZ0L2Vucm9sbG1lbnQvdjEvZW5yb2xsbWVudC5wcm90bxISd2VmdC5lbnJvbGxtZW50LnYxInsKElJlbmV3Q2xpZW50UmVxdWVzdBIXCg9jZXJ0aWZpY2F0ZV9kZXIYASABKAwSCwoDY3NyGAIgASgMEhQKDGlzc3VlZF9hdF9tcxgDIAEoAxIRCglzaWduYXR1cmUYBCABKAwSFgoOc291cmNlX2FkZHJlc3MYBSABKAkiRAoTUmVuZXdDbGllbnRSZXNwb25zZRIXCg9jZXJ0aWZpY2F0ZV9kZXIYASABKAwSFAoMbm90X2FmdGVyX21zGAIgASgDIi0KFUdldFRydXN0QnVuZGxlUmVxdWVzdBIUCgxjbHVzdGVyX3NsdWcYASABKAkiXAoWR2V0VHJ1c3RCdW5kbGVSZXNwb25zZRIOCgZidW5kbGUYASABKAwSHwoXaW5zdGFsbGF0aW9uX3B1YmxpY19rZXkYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMIuoCCg1FbnJvbGxSZXF1ZXN0Eg0KBXRva2VuGAEgASgJEgsKA2NzchgCIAEoDBIRCglub2RlX25hbWUYAyABKAkSNAoMY2FwYWJpbGl0aWVzGAQgAygOMh4ud2VmdC5mYWJyaWMudjEuTm9kZUNhcGFiaWxpdHkSMgoPcmVxdWVzdGVkX3JvbGVzGAUgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Ei4KCWFkZHJlc3NlcxgGIAMoCzIbLndlZnQuZmFicmljLnYxLk5vZGVBZGRyZXNzEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDgoGcmVnaW9uGAggASgJEjsKBWZhY3RzGAkgAygLMiwud2VmdC5lbnJvbGxtZW50LnYxLkVucm9sbFJlcXVlc3QuRmFjdHNFbnRyeRosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVAoORW5yb2xsUmVzcG9uc2USEgoKcmVxdWVzdF9pZBgBIAEoCRIXCg9rZXlfZmluZ2VycHJpbnQYAiABKAkSFQoNcG9sbF9hZnRlcl9tcxgDIAEoAyJUChVQb2xsRW5yb2xsbWVudFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIUCgxpc3N1ZWRfYXRfbXMYAiABKAMSEQoJc2lnbmF0dXJlGAMgASgMIqYBChZQb2xsRW5yb2xsbWVudFJlc3BvbnNlEi8KBXN0YXRlGAEgASgOMiAud2VmdC5lbnJvbGxtZW50LnYxLlJlcXVlc3RTdGF0ZRIOCgZyZWFzb24YAiABKAkSFQoNcG9sbF9hZnRlcl9tcxgDIAEoAxI0CghpZGVudGl0eRgEIAEoCzIiLndlZnQuZW5yb2xsbWVudC52MS5Jc3N1ZWRJZGVudGl0eSLhAQoOSXNzdWVkSWRlbnRpdHkSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCmNsdXN0ZXJfaWQYAyABKAkSFAoMY2x1c3Rlcl9zbHVnGAQgASgJEhQKDHRydXN0X2RvbWFpbhgFIAEoCRIXCg9jZXJ0aWZpY2F0ZV9kZXIYBiABKAwSFAoMbm90X2FmdGVyX21zGAcgASgDEisKBmJ1bmRsZRgIIAEoCzIbLndlZnQuZmFicmljLnYxLlRydXN0QnVuZGxlEhQKDGNvbnRyb2xfbmFtZRgJIAEoCSIbCgxSZW5ld1JlcXVlc3QSCwoDY3NyGAEgASgMIoUBCg1SZW5ld1Jlc3BvbnNlEjQKCGlkZW50aXR5GAEgASgLMiIud2VmdC5lbnJvbGxtZW50LnYxLklzc3VlZElkZW50aXR5Ej4KEXBvb2xfY2VydGlmaWNhdGVzGAIgAygLMiMud2VmdC5lbnJvbGxtZW50LnYxLlBvb2xDZXJ0aWZpY2F0ZSJRCg9Qb29sQ2VydGlmaWNhdGUSDwoHcG9vbF9pZBgBIAEoCRIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwSFAoMbm90X2FmdGVyX21zGAMgASgDImcKDlJlY292ZXJSZXF1ZXN0Eh8KF2V4cGlyZWRfY2VydGlmaWNhdGVfZGVyGAEgASgMEgsKA2NzchgCIAEoDBIUCgxpc3N1ZWRfYXRfbXMYAyABKAMSEQoJc2lnbmF0dXJlGAQgASgMIkcKD1JlY292ZXJSZXNwb25zZRI0CghpZGVudGl0eRgBIAEoCzIiLndlZnQuZW5yb2xsbWVudC52MS5Jc3N1ZWRJZGVudGl0eSqbAQoMUmVxdWVzdFN0YXRlEh0KGVJFUVVFU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVSRVFVRVNUX1NUQVRFX1BFTkRJTkcQARIaChZSRVFVRVNUX1NUQVRFX0FQUFJPVkVEEAISGgoWUkVRVUVTVF9TVEFURV9SRUpFQ1RFRBADEhkKFVJFUVVFU1RfU1RBVEVfRVhQSVJFRBAEMrgEChFFbnJvbGxtZW50U2VydmljZRJnCg5HZXRUcnVzdEJ1bmRsZRIpLndlZnQuZW5yb2xsbWVudC52MS5HZXRUcnVzdEJ1bmRsZVJlcXVlc3QaKi53ZWZ0LmVucm9sbG1lbnQudjEuR2V0VHJ1c3RCdW5kbGVSZXNwb25zZRJPCgZFbnJvbGwSIS53ZWZ0LmVucm9sbG1lbnQudjEuRW5yb2xsUmVxdWVzdBoiLndlZnQuZW5yb2xsbWVudC52MS5FbnJvbGxSZXNwb25zZRJnCg5Qb2xsRW5yb2xsbWVudBIpLndlZnQuZW5yb2xsbWVudC52MS5Qb2xsRW5yb2xsbWVudFJlcXVlc3QaKi53ZWZ0LmVucm9sbG1lbnQudjEuUG9sbEVucm9sbG1lbnRSZXNwb25zZRJMCgVSZW5ldxIgLndlZnQuZW5yb2xsbWVudC52MS5SZW5ld1JlcXVlc3QaIS53ZWZ0LmVucm9sbG1lbnQudjEuUmVuZXdSZXNwb25zZRJSCgdSZWNvdmVyEiIud2VmdC5lbnJvbGxtZW50LnYxLlJlY292ZXJSZXF1ZXN0GiMud2VmdC5lbnJvbGxtZW50LnYxLlJlY292ZXJSZXNwb25zZRJeCgtSZW5ld0NsaWVudBImLndlZnQuZW5yb2xsbWVudC52MS5SZW5ld0NsaWVudFJlcXVlc3QaJy53ZWZ0LmVucm9sbG1lbnQudjEuUmVuZXdDbGllbnRSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+
+/**
+ * @generated from message weft.enrollment.v1.RenewClientRequest
+ */
+export type RenewClientRequest = Message<"weft.enrollment.v1.RenewClientRequest"> & {
+  /**
+   * As in weft.access.v1.RenewIdentityRequest.
+   *
+   * @generated from field: bytes certificate_der = 1;
+   */
+  certificateDer: Uint8Array;
+
+  /**
+   * @generated from field: bytes csr = 2;
+   */
+  csr: Uint8Array;
+
+  /**
+   * @generated from field: int64 issued_at_ms = 3;
+   */
+  issuedAtMs: bigint;
+
+  /**
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Where the entry saw the client: kept as evidence, decides nothing.
+   *
+   * @generated from field: string source_address = 5;
+   */
+  sourceAddress: string;
+};
+
+/**
+ * Describes the message weft.enrollment.v1.RenewClientRequest.
+ * Use `create(RenewClientRequestSchema)` to create a new message.
+ */
+export const RenewClientRequestSchema: GenMessage<RenewClientRequest> = /*@__PURE__*/
+  messageDesc(file_weft_enrollment_v1_enrollment, 0);
+
+/**
+ * @generated from message weft.enrollment.v1.RenewClientResponse
+ */
+export type RenewClientResponse = Message<"weft.enrollment.v1.RenewClientResponse"> & {
+  /**
+   * @generated from field: bytes certificate_der = 1;
+   */
+  certificateDer: Uint8Array;
+
+  /**
+   * @generated from field: int64 not_after_ms = 2;
+   */
+  notAfterMs: bigint;
+};
+
+/**
+ * Describes the message weft.enrollment.v1.RenewClientResponse.
+ * Use `create(RenewClientResponseSchema)` to create a new message.
+ */
+export const RenewClientResponseSchema: GenMessage<RenewClientResponse> = /*@__PURE__*/
+  messageDesc(file_weft_enrollment_v1_enrollment, 1);
 
 /**
  * @generated from message weft.enrollment.v1.GetTrustBundleRequest
@@ -33,7 +96,7 @@ export type GetTrustBundleRequest = Message<"weft.enrollment.v1.GetTrustBundleRe
  * Use `create(GetTrustBundleRequestSchema)` to create a new message.
  */
 export const GetTrustBundleRequestSchema: GenMessage<GetTrustBundleRequest> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 0);
+  messageDesc(file_weft_enrollment_v1_enrollment, 2);
 
 /**
  * @generated from message weft.enrollment.v1.GetTrustBundleResponse
@@ -66,7 +129,7 @@ export type GetTrustBundleResponse = Message<"weft.enrollment.v1.GetTrustBundleR
  * Use `create(GetTrustBundleResponseSchema)` to create a new message.
  */
 export const GetTrustBundleResponseSchema: GenMessage<GetTrustBundleResponse> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 1);
+  messageDesc(file_weft_enrollment_v1_enrollment, 3);
 
 /**
  * @generated from message weft.enrollment.v1.EnrollRequest
@@ -133,7 +196,7 @@ export type EnrollRequest = Message<"weft.enrollment.v1.EnrollRequest"> & {
  * Use `create(EnrollRequestSchema)` to create a new message.
  */
 export const EnrollRequestSchema: GenMessage<EnrollRequest> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 2);
+  messageDesc(file_weft_enrollment_v1_enrollment, 4);
 
 /**
  * @generated from message weft.enrollment.v1.EnrollResponse
@@ -164,7 +227,7 @@ export type EnrollResponse = Message<"weft.enrollment.v1.EnrollResponse"> & {
  * Use `create(EnrollResponseSchema)` to create a new message.
  */
 export const EnrollResponseSchema: GenMessage<EnrollResponse> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 3);
+  messageDesc(file_weft_enrollment_v1_enrollment, 5);
 
 /**
  * @generated from message weft.enrollment.v1.PollEnrollmentRequest
@@ -193,7 +256,7 @@ export type PollEnrollmentRequest = Message<"weft.enrollment.v1.PollEnrollmentRe
  * Use `create(PollEnrollmentRequestSchema)` to create a new message.
  */
 export const PollEnrollmentRequestSchema: GenMessage<PollEnrollmentRequest> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 4);
+  messageDesc(file_weft_enrollment_v1_enrollment, 6);
 
 /**
  * @generated from message weft.enrollment.v1.PollEnrollmentResponse
@@ -229,7 +292,7 @@ export type PollEnrollmentResponse = Message<"weft.enrollment.v1.PollEnrollmentR
  * Use `create(PollEnrollmentResponseSchema)` to create a new message.
  */
 export const PollEnrollmentResponseSchema: GenMessage<PollEnrollmentResponse> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 5);
+  messageDesc(file_weft_enrollment_v1_enrollment, 7);
 
 /**
  * @generated from message weft.enrollment.v1.IssuedIdentity
@@ -288,7 +351,7 @@ export type IssuedIdentity = Message<"weft.enrollment.v1.IssuedIdentity"> & {
  * Use `create(IssuedIdentitySchema)` to create a new message.
  */
 export const IssuedIdentitySchema: GenMessage<IssuedIdentity> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 6);
+  messageDesc(file_weft_enrollment_v1_enrollment, 8);
 
 /**
  * @generated from message weft.enrollment.v1.RenewRequest
@@ -305,7 +368,7 @@ export type RenewRequest = Message<"weft.enrollment.v1.RenewRequest"> & {
  * Use `create(RenewRequestSchema)` to create a new message.
  */
 export const RenewRequestSchema: GenMessage<RenewRequest> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 7);
+  messageDesc(file_weft_enrollment_v1_enrollment, 9);
 
 /**
  * @generated from message weft.enrollment.v1.RenewResponse
@@ -329,7 +392,7 @@ export type RenewResponse = Message<"weft.enrollment.v1.RenewResponse"> & {
  * Use `create(RenewResponseSchema)` to create a new message.
  */
 export const RenewResponseSchema: GenMessage<RenewResponse> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 8);
+  messageDesc(file_weft_enrollment_v1_enrollment, 10);
 
 /**
  * @generated from message weft.enrollment.v1.PoolCertificate
@@ -356,7 +419,7 @@ export type PoolCertificate = Message<"weft.enrollment.v1.PoolCertificate"> & {
  * Use `create(PoolCertificateSchema)` to create a new message.
  */
 export const PoolCertificateSchema: GenMessage<PoolCertificate> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 9);
+  messageDesc(file_weft_enrollment_v1_enrollment, 11);
 
 /**
  * @generated from message weft.enrollment.v1.RecoverRequest
@@ -390,7 +453,7 @@ export type RecoverRequest = Message<"weft.enrollment.v1.RecoverRequest"> & {
  * Use `create(RecoverRequestSchema)` to create a new message.
  */
 export const RecoverRequestSchema: GenMessage<RecoverRequest> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 10);
+  messageDesc(file_weft_enrollment_v1_enrollment, 12);
 
 /**
  * @generated from message weft.enrollment.v1.RecoverResponse
@@ -407,7 +470,7 @@ export type RecoverResponse = Message<"weft.enrollment.v1.RecoverResponse"> & {
  * Use `create(RecoverResponseSchema)` to create a new message.
  */
 export const RecoverResponseSchema: GenMessage<RecoverResponse> = /*@__PURE__*/
-  messageDesc(file_weft_enrollment_v1_enrollment, 11);
+  messageDesc(file_weft_enrollment_v1_enrollment, 13);
 
 /**
  * @generated from enum weft.enrollment.v1.RequestState
@@ -504,6 +567,16 @@ export const EnrollmentService: GenService<{
     methodKind: "unary";
     input: typeof RecoverRequestSchema;
     output: typeof RecoverResponseSchema;
+  },
+  /**
+   * A new leaf for a client of the calling entry's cluster. The client has signed what is asked for.
+   *
+   * @generated from rpc weft.enrollment.v1.EnrollmentService.RenewClient
+   */
+  renewClient: {
+    methodKind: "unary";
+    input: typeof RenewClientRequestSchema;
+    output: typeof RenewClientResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_enrollment_v1_enrollment, 0);

@@ -13,8 +13,10 @@ import type { PathOpener } from "../../../../node/paths.ts";
 import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
-import { clusterId, deskOf, nowMs, selfId, signer, snapshotWith, testPorts } from "../stage.ts";
 import { offlineJudge } from "../../../harness/offline-judge.ts";
+import { clusterId, deskOf, nowMs, selfId, signer, snapshotWith, testPorts } from "../stage.ts";
+
+const noEnrollment = { renewClient: () => Promise.reject(new Error("nobody renews here")) };
 
 const keys = generateP256();
 const caller: Caller = {
@@ -46,7 +48,15 @@ async function asked(shown: Uint8Array | undefined, endedLeaseIds: string[] = []
   const routes = { resource: () => resource, egresses: () => [] } as unknown as Routes;
   const none = () => ({}) as PathOpener;
   const offline = offlineJudge();
-  const service = pathService({ ports, routes, paths: none, offline, contracts: deskOf(ports), installationSpki: new Uint8Array() });
+  const service = pathService({
+    ports,
+    routes,
+    paths: none,
+    offline,
+    contracts: deskOf(ports),
+    installationSpki: new Uint8Array(),
+    enrollment: noEnrollment,
+  });
   const { ask, signature } = signAsk(keys.privateKey, {
     ...{ clusterId, clientId: "ct-1", resource: "web", trunkId: new Uint8Array(16).fill(3) },
     ...{ nonce: new Uint8Array(16), issuedAtMs: BigInt(nowMs), expiresAtMs: BigInt(nowMs + 5_000) },

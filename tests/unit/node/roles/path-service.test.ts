@@ -17,8 +17,10 @@ import type { ClientPathRequest, PathOpener } from "../../../../node/paths.ts";
 import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
-import { clusterId, deskOf, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
 import { offlineJudge } from "../../../harness/offline-judge.ts";
+import { clusterId, deskOf, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
+
+const noEnrollment = { renewClient: () => Promise.reject(new Error("nobody renews here")) };
 
 type Leg = Awaited<ReturnType<PathOpener["openForClient"]>>;
 type LegEvent = Parameters<Parameters<Leg["onEvent"]>[0]>[0];
@@ -103,7 +105,15 @@ function stage(ways: readonly string[] = ["r1"]) {
       };
     },
   } as unknown as PathOpener;
-  const service = pathService({ ports, routes, paths: () => paths, offline: offlineJudge(() => offline), contracts: deskOf(ports), installationSpki: new Uint8Array() });
+  const service = pathService({
+    ports,
+    routes,
+    paths: () => paths,
+    offline: offlineJudge(() => offline),
+    contracts: deskOf(ports),
+    installationSpki: new Uint8Array(),
+    enrollment: noEnrollment,
+  });
   const call = (request: OpenClientPathRequest, as: Caller = caller) => {
     const leaving = new AbortController();
     const values = createContextValues().set(kCaller, as);
