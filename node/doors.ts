@@ -3,6 +3,7 @@
 import type { ServerKind, ServerMaterial } from "../certs/tls-options.ts";
 import { WeftError } from "../lib/errors.ts";
 import type { ArrivedBy } from "../rpc/caller.ts";
+import { FailedHandshakes } from "../rpc/failed-handshakes.ts";
 import { HandshakeGate } from "./handshake-gate.ts";
 import { cachedRoots, type PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
@@ -17,6 +18,7 @@ export interface DoorsDeps {
 export class Doors {
   readonly #deps: DoorsDeps;
   readonly #gate = new HandshakeGate();
+  readonly #failures: FailedHandshakes;
   /** By name; each knows how to take up a new identity, or that it has none for it any more. */
   readonly #rotations = new Map<string, (identity: NodeIdentity) => void>();
   readonly #pools = new Map<string, TlsDoor<"path-end-client">>();
@@ -28,6 +30,7 @@ export class Doors {
 
   constructor(deps: DoorsDeps) {
     this.#deps = deps;
+    this.#failures = new FailedHandshakes(deps.ports.clock);
     this.#stop = deps.ports.identity.onChange((identity) => {
       for (const rotate of [...this.#rotations.values()]) rotate(identity);
     });
@@ -94,7 +97,8 @@ export class Doors {
     const { ports, judge } = this.#deps;
     const { counters, log } = ports;
     const current = material(ports.identity.current());
-    const door = new TlsDoor({ kind, arrivedBy, material: current, judge, gate: this.#gate, counters, log });
+    const bounds = { gate: this.#gate, failures: this.#failures };
+    const door = new TlsDoor({ kind, arrivedBy, material: current, judge, ...bounds, counters, log });
     this.#rotations.set(`${kind} ${poolId}`, (identity) => {
       try {
         door.rotate(material(identity));

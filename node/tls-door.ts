@@ -5,6 +5,7 @@
  *      anything TLS says. What the decision knew travels with the socket, not in the server name.
  * TD2. A socket is closed for half-open before TLS sees it: otherwise a killed peer is never noticed.
  * TD3. HTTP/2 sees a byte only after the judge accepted the peer.
+ * TD4. A stranger whose handshakes cost much and come to nothing is turned away before the next one (rpc/failed-handshakes.ts).
  */
 
 import type { Socket } from "node:net";
@@ -15,6 +16,7 @@ import type { Log } from "../lib/log.ts";
 import { resetSocket } from "../lib/reset-socket.ts";
 import type { ArrivedBy, Caller } from "../rpc/caller.ts";
 import { isRefusal } from "../rpc/caller.ts";
+import type { FailedHandshakes } from "../rpc/failed-handshakes.ts";
 import type { HandshakeGate, Leave } from "./handshake-gate.ts";
 import { type Guest, type PeerJudge, sourceOf } from "./peer-judge.ts";
 import type { NodeCounters } from "./ports.ts";
@@ -41,6 +43,7 @@ export interface TlsDoorOptions<K extends ServerKind> {
   readonly material: ServerMaterial<K>;
   readonly judge: PeerJudge;
   readonly gate: HandshakeGate;
+  readonly failures: FailedHandshakes;
   readonly counters: NodeCounters;
   readonly log: Log;
 }
@@ -77,7 +80,8 @@ export class TlsDoor<K extends ServerKind> {
     raw.allowHalfOpen = false;
     // Between here and TLS an error has nobody else to go to.
     raw.on("error", () => {});
-    const { gate } = this.#options;
+    const { gate, failures } = this.#options;
+    if (!visit.invited && !failures.mayTry(sourceOf(raw))) return void this.#refuse(raw, visit, "HANDSHAKES_FAILED");
     const start = (leave: Leave): void => this.#shake(raw, visit, leave);
     const waits = visit.invited ? gate.enterInvited(start) : gate.enterStranger(sourceOf(raw), start);
     if (!waits) this.#refuse(raw, visit, "HANDSHAKES_BUSY");
@@ -89,11 +93,13 @@ export class TlsDoor<K extends ServerKind> {
       leave();
       return void this.#refuse(raw, visit, "SOCKET_GONE");
     }
+    const source = sourceOf(raw);
     this.#shaking.set(key, { raw, visit, leave });
     raw.once("close", () => {
       if (this.#shaking.get(key)?.raw !== raw) return;
       this.#shaking.delete(key);
       leave();
+      if (!visit.invited) this.#options.failures.failed(source, raw.bytesRead);
       this.#options.counters.handshakesRefused += 1;
       visit.onFailed?.("HANDSHAKE_FAILED");
     });

@@ -15,6 +15,9 @@ export interface Http2Profile {
   readonly headerListMaxBytes: number;
   readonly streamResetBurstCount: number;
   readonly streamResetPerSecond: number;
+  /** Calls of one session, served or refused (rpc/flood-guard.ts). */
+  readonly callsBurstCount: number;
+  readonly callsPerSecond: number;
 }
 
 /** Control and operator surfaces. */
@@ -26,6 +29,8 @@ export const rpcHttp2: Http2Profile = {
   headerListMaxBytes: limits.rpcHeaderListMaxBytes,
   streamResetBurstCount: limits.rpcStreamResetBurstCount,
   streamResetPerSecond: limits.rpcStreamResetPerSecond,
+  callsBurstCount: limits.rpcSessionCallsBurstCount,
+  callsPerSecond: limits.rpcSessionCallsPerSecond,
 };
 
 /** Strangers with a join token, or without. */
@@ -35,10 +40,19 @@ export const joinHttp2: Http2Profile = {
   connectionWindowBytes: limits.joiningBodyMaxBytes * limits.joiningStreamsMaxCount,
   streamsMaxCount: limits.joiningStreamsMaxCount,
   sessionMemoryMaxBytes: 1 * MiB,
+  streamResetBurstCount: limits.joiningResetBurstCount,
+  streamResetPerSecond: limits.joiningResetPerSecond,
+  callsBurstCount: limits.joiningCallsBurstCount,
+  callsPerSecond: limits.joiningCallsPerSecond,
 };
 
 /** Between neighbours: signalling, probes, Echo. */
-export const linkHttp2: Http2Profile = { ...rpcHttp2, streamsMaxCount: limits.linkStreamsMaxCount };
+export const linkHttp2: Http2Profile = {
+  ...rpcHttp2,
+  streamsMaxCount: limits.linkStreamsMaxCount,
+  callsBurstCount: limits.linkCallsBurstCount,
+  callsPerSecond: limits.linkCallsPerSecond,
+};
 
 function sessionOptions(profile: Http2Profile): http2.SecureServerOptions {
   return {

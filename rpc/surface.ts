@@ -7,6 +7,7 @@
  * V2. Every RPC is admitted (admission.ts) before its request is read, raw or not.
  * V3. A session whose verdict turns ends: its streams with a status, then the socket.
  * V4. Nothing is served without a policy row for this door: creation fails.
+ * V5. A call that is reset as soon as it is made costs no more than its frames.
  */
 
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
@@ -16,7 +17,7 @@ import { type ConnectRouter, createConnectRouter, createContextKey, createContex
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { type Clock, sleep, type Timer } from "../lib/clock.ts";
+import { atEndOfTurn, type Clock, sleep, type Timer } from "../lib/clock.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
@@ -25,6 +26,7 @@ import { admit, identityRefused, type RefusedCall } from "./admission.ts";
 import { type ArrivedBy, type Caller, isRefusal, type Judge, kCaller, kRequestId } from "./caller.ts";
 import { respondError, toConnectError } from "./errors.ts";
 import { isGrpc, startExchange } from "./exchange.ts";
+import { guardFloods } from "./flood-guard.ts";
 import { type HealthState, healthService } from "./health.ts";
 import { type Http2Profile, openServerSession } from "./http2-profile.ts";
 import { errorInterceptor, logInterceptor, refusalInterceptor, subjectInterceptor } from "./interceptors.ts";
@@ -179,6 +181,7 @@ class OpenSurface implements Surface {
   accept(socket: TLSSocket, caller: Caller): ServerHttp2Session {
     const { clock, http2 } = this.#options;
     const session = openServerSession(socket, http2);
+    guardFloods(session, http2, clock);
     const nowMs = clock.monoMs();
     const held: Held = { session, socket, caller, calls: new Set(), startedMs: nowMs, idleSinceMs: nowMs };
     this.#held.add(held);
@@ -189,8 +192,13 @@ class OpenSurface implements Surface {
     session.on("stream", (stream, headers, _flags, rawHeaders) => {
       // A reset or a broken connection is the peer's business: the 'close' that follows is what handlers see.
       stream.on("error", () => {});
-      if (headerListBytes(rawHeaders) <= http2.headerListMaxBytes) this.#onStream(held, stream, headers);
-      else refuseHeaders(stream);
+      const fits = headerListBytes(rawHeaders) <= http2.headerListMaxBytes;
+      // V5. Known at the end of the turn: whether the bytes that made the call reset it as well.
+      atEndOfTurn(() => {
+        if (stream.destroyed) return;
+        if (fits) this.#onStream(held, stream, headers);
+        else refuseHeaders(stream);
+      });
     });
     if (this.#draining) session.close();
     this.#ticker ??= clock.every(limits.rejudgeEveryMs, () => this.#tick());

@@ -5,6 +5,7 @@
  * D1. HTTP/2 sees a byte only after the judge accepted the peer, or, while the allowlist cannot be asked, its certificate.
  * D2. The handshake has a deadline from the moment the door gets the socket.
  * D3. A socket is not half-open here: a killed peer must be noticed.
+ * D4. A source whose handshakes come to nothing is turned away before the next one (rpc/failed-handshakes.ts).
  */
 
 import type { Socket } from "node:net";
@@ -15,6 +16,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import { isRefusal, type Verdict } from "../../rpc/caller.ts";
+import type { FailedHandshakes } from "../../rpc/failed-handshakes.ts";
 import type { Surface } from "../../rpc/surface.ts";
 import type { HandshakeQueue, Leave } from "./handshake-queue.ts";
 
@@ -25,6 +27,7 @@ export interface DoorOptions<K extends ServerKind> {
   readonly judge: (socket: TLSSocket) => Promise<Verdict>;
   readonly surface: Surface;
   readonly queue: HandshakeQueue;
+  readonly failures: FailedHandshakes;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -58,6 +61,8 @@ export class Door<K extends ServerKind> implements AnyDoor {
   enter(raw: Socket): void {
     raw.allowHalfOpen = false; // D3
     raw.on("error", () => {});
+    const { failures } = this.#options;
+    if (!failures.mayTry(raw.remoteAddress)) return void raw.destroy(); // D4
     const deadline = this.#options.clock.after(limits.handshakeDeadlineMs, () => raw.destroy()); // D2
     const key = keyOf(raw);
     const leaveLine = this.#options.queue.enter(raw.remoteAddress ?? "", (leave) => {
@@ -67,7 +72,12 @@ export class Door<K extends ServerKind> implements AnyDoor {
         this.#shaking.delete(key);
         leave();
       });
-      raw.once("close", () => this.#shaking.get(key)?.());
+      raw.once("close", () => {
+        const shaking = this.#shaking.get(key);
+        if (shaking === undefined) return;
+        failures.failed(raw.remoteAddress, raw.bytesRead);
+        shaking();
+      });
       this.#server.emit("connection", raw);
     });
     if (leaveLine !== undefined) return void raw.once("close", leaveLine);

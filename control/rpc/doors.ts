@@ -21,6 +21,7 @@ import { messageOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { sourcePrefix } from "../../lib/source-prefix.ts";
 import { anonymousCaller, type Verdict } from "../../rpc/caller.ts";
+import { FailedHandshakes } from "../../rpc/failed-handshakes.ts";
 import type { Surface } from "../../rpc/surface.ts";
 import type { Allowlist } from "../domain/allowlist.ts";
 import type { Authority } from "../domain/authority.ts";
@@ -66,6 +67,8 @@ export class ControlDoors {
   readonly #options: DoorsOptions;
   readonly #queue = new HandshakeQueue();
   readonly #operatorQueue = new HandshakeQueue();
+  /** Of all doors: a stranger at one is the same stranger at another. */
+  readonly #failures: FailedHandshakes;
   readonly #bySlug = new Map<string, ClusterDoors>();
   readonly #expectations = new Map<string, Expectation<"node">>();
   #operators: { roots: RootsOf<"operator">; door: Door<"operator"> } | undefined;
@@ -82,6 +85,7 @@ export class ControlDoors {
 
   constructor(options: DoorsOptions) {
     this.#options = options;
+    this.#failures = new FailedHandshakes(options.ctx.clock);
   }
 
   /** Opens the doors of every cluster. Rejects when the store or its keys say no. */
@@ -230,7 +234,7 @@ export class ControlDoors {
       nowMs: () => ctx.clock.nowMs(),
     };
     this.#expectations.set(cluster.id, expect);
-    const shared = { queue: this.#queue, clock: ctx.clock, log: ctx.log };
+    const shared = { queue: this.#queue, failures: this.#failures, clock: ctx.clock, log: ctx.log };
     const join = new Door({
       ...shared,
       kind: "join",
@@ -294,6 +298,7 @@ export class ControlDoors {
       judge: (socket) => judgeKnock(socket, { expect, arrivedBy: "operator-port" }, allowlist),
       surface: surfaces.operator,
       queue: this.#operatorQueue,
+      failures: this.#failures,
       clock: ctx.clock,
       log: ctx.log,
     });
