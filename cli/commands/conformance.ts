@@ -11,6 +11,8 @@ interface ConformanceOptions extends GlobalOptions {
   readonly only?: string;
 }
 
+const lingerMs = 5_000;
+
 async function conformance(options: ConformanceOptions): Promise<void> {
   // Half the product is loaded for it: not when another command is asked for.
   const [{ runConformance }, { render }] = await Promise.all([
@@ -32,6 +34,8 @@ async function conformance(options: ConformanceOptions): Promise<void> {
     });
     process.stdout.write(`${render(report, options.json === true ? "json" : options.format)}\n`);
     if (!report.ok) process.exitCode = 1;
+    // Everything is ended and said: a connection that has not noticed yet must not keep whoever waits for the report.
+    setTimeout(() => process.exit(), lingerMs).unref();
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop);
   }

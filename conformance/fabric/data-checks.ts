@@ -155,6 +155,9 @@ async function stalledClient(port: number): Promise<{ readonly socket: Socket; r
   return { socket, acceptedBytes: () => socket.bytesWritten - socket.writableLength };
 }
 
+/** On a busy machine a producer may wait for its turn for a while. */
+const stillMs = 1_000;
+
 /** A producer that is not let go on: resolves with the bytes that were taken from it until then. */
 async function untilBlocked(acceptedBytes: () => number): Promise<number> {
   let last = -1;
@@ -162,7 +165,7 @@ async function untilBlocked(acceptedBytes: () => number): Promise<number> {
     const now = acceptedBytes();
     const still = now === last && now > 0;
     last = now;
-    await delay(300);
+    await delay(stillMs);
     return still;
   };
   await until(isStill, "the producer is blocked", { everyMs: 1 });
