@@ -26,6 +26,8 @@ import { atAnsweringReplica } from "./replicas.ts";
 export interface GlobalOptions extends OutputOptions {
   readonly context?: string;
   readonly cluster?: string;
+  /** Newer roots are looked for whenever that was last: for commands about roots. */
+  readonly freshRoots?: boolean;
 }
 
 export interface Session {
@@ -49,7 +51,7 @@ export function contextDir(options: GlobalOptions): string {
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
   const stored = await atAnsweringReplica(loadOperatorContext(contextDir(options)));
   try {
-    return await runSession(options, await withFreshRoots(stored), work);
+    return await runSession(options, await withFreshRoots(stored, options.freshRoots === true), work);
   } catch (thrown) {
     // Control shows a root that became known less than a minute ago: nothing was asked of it yet.
     if (!isUnknownRoot(thrown)) throw thrown;

@@ -23,13 +23,17 @@ export const rotationLimits = {
   feedKeyOverlapMs: 1 * hourMs,
   contractKeyOverlapMs: 24 * hourMs,
   signingKeyOverlapMinMs: 1 * secondMs,
-  // How often an operator's command looks for newer roots, and how often a client asks its entry.
+  // How often an operator's command looks for newer roots.
   contextRootsEveryMs: 60 * secondMs,
   contextRootsWithinMs: 2 * secondMs,
-  clientTrustEveryMs: 30 * secondMs,
+  // How long an entry keeps a client waiting for newer roots; how long the roots that clients verify by are only published, at
+  // least, so that whoever waits has heard of them before they are in use; how soon a client asks again after a failure.
+  clientTrustWaitMs: 20 * secondMs,
+  clientsHearMs: 2 * secondMs,
+  clientTrustRetryMs: 2 * secondMs,
   // A node that hears nothing of control for so long asks whether roots were rotated meanwhile (node/trust-heal.ts).
   trustHealAfterMs: 15 * secondMs,
   trustHealEveryMs: 10 * secondMs,
   trustHealWithinMs: 5 * secondMs,
-  clientTrustWithinMs: 5 * secondMs,
+  clientTrustWithinMs: 28 * secondMs,
 } as const;

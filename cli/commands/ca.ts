@@ -236,6 +236,13 @@ async function rollBack(
   });
 }
 
+/** Commands about roots look for newer ones first: the operator's own are among what rotates. */
+function aboutRoots<Options extends GlobalOptions, Rest extends unknown[]>(
+  work: (options: Options, ...rest: Rest) => Promise<void>,
+): (options: Options, ...rest: Rest) => Promise<void> {
+  return (options, ...rest) => work({ ...options, freshRoots: true }, ...rest);
+}
+
 export function addCaCommands(program: Command): void {
   const ca = program
     .command("ca")
@@ -249,7 +256,7 @@ export function addCaCommands(program: Command): void {
     .option("--all", "dropped roots and past rotations too")
     .option("--evidence", "what each node acknowledged; with --json its signature and certificate")
     .addHelpText("after", "\nExample:\n  weft ca status --all --json")
-    .action(action(showStatus));
+    .action(action(aboutRoots(showStatus)));
   ca.command("rotate")
     .description("replace a root, step by step as all nodes acknowledge, or the online signing keys")
     .requiredOption("--kind <kind>", `${kindNames}; or signing`)
@@ -262,18 +269,18 @@ export function addCaCommands(program: Command): void {
       "after",
       "\nExamples:\n  weft ca rotate --kind node --wait\n  weft ca rotate --kind signing --purpose snapshot --overlap 2h",
     )
-    .action(action(rotate));
+    .action(action(aboutRoots(rotate)));
   ca.command("advance")
     .description("the next phase of a manual rotation; refused while somebody is waited for")
     .requiredOption("--kind <kind>", kindNames)
     .addHelpText("after", "\nExample:\n  weft ca advance --kind node")
-    .action(action(advance));
+    .action(action(aboutRoots(advance)));
   ca.command("exempt <name>")
     .description("the present rotation no longer waits for this node, client or operator")
     .requiredOption("--kind <kind>", kindNames)
     .requiredOption("--reason <text>", "for the audit log")
     .addHelpText("after", '\nExample:\n  weft ca exempt relay-3 --kind node --reason "in repair until May"')
-    .action(action(exempt));
+    .action(action(aboutRoots(exempt)));
   ca.command("rollback")
     .description("turn back: the root that signed before signs again, and the new one goes")
     .requiredOption("--kind <kind>", kindNames)
@@ -281,5 +288,5 @@ export function addCaCommands(program: Command): void {
     .option("--wait", "wait for the end and tell each step")
     .option("--timeout <time>", "give up waiting after this long; the rollback goes on", durationMs, 600_000)
     .addHelpText("after", '\nExample:\n  weft ca rollback --kind node --reason "wrong week" --wait')
-    .action(action(rollBack));
+    .action(action(aboutRoots(rollBack)));
 }

@@ -27,6 +27,7 @@ import type { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_
 import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { ResourceRoute } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { PathPurpose } from "../../gen/weft/relay/v1/relay_pb.ts";
+import { sleep } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, clientOf, kCaller } from "../../rpc/caller.ts";
@@ -304,6 +305,18 @@ class ClientPaths {
   }
 }
 
+/** Resolves when the bundle is newer, at the latest after `limits.clientTrustWaitMs`, or on abort. */
+async function newerBundle(
+  { identity, clock }: Pick<DataPlanePorts, "identity" | "clock">,
+  isNewer: () => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const newer = new AbortController();
+  const stop = identity.onChange(() => isNewer() && newer.abort());
+  await sleep(clock, limits.clientTrustWaitMs, AbortSignal.any([signal, newer.signal]));
+  stop();
+}
+
 export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathService> {
   const clientPaths = new ClientPaths(deps);
   return {
@@ -314,9 +327,11 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
       const value = { legToken: leg.legToken, resumeHandle: clientPaths.handle(wish, farEdge), poolId, defaultClass };
       yield* follow(leg, { case: "ready", value }, clientPaths.selfId, context.signal);
     },
-    async getClientTrust({ heldVersion }) {
-      const { bundle, signedBundle } = deps.ports.identity.current();
-      if (signedBundle === undefined || bundle.version <= heldVersion) return {};
+    async getClientTrust({ heldVersion, wait }, context) {
+      const isNewer = (): boolean => deps.ports.identity.current().bundle.version > heldVersion;
+      if (wait && !isNewer()) await newerBundle(deps.ports, isNewer, context.signal);
+      const { signedBundle } = deps.ports.identity.current();
+      if (signedBundle === undefined || !isNewer()) return {};
       const { bytes, signature } = signedBundle;
       return { bundle: bytes, signature, installationPublicKey: Uint8Array.from(deps.installationSpki) };
     },
