@@ -254,7 +254,13 @@ export class ClientPaths {
       resetSocket(raw, tls);
       throw new WeftError("unauthenticated", "the far end is not the pool", { detail: "POOL_REFUSED" });
     }
-    raw.once("close", () => over.abort());
+    const expiresAtMs = Math.min(identity.leaf.notAfterMs, verdict.notAfterMs);
+    // It was replaced long before; what could not be replaced ends with its leaves (LAW-I4).
+    const end = clock.after(Math.max(0, expiresAtMs - clock.nowMs()), () => resetSocket(raw, tls));
+    raw.once("close", () => {
+      end.cancel();
+      over.abort();
+    });
     this.#paths += 1;
     return {
       tls,
@@ -262,7 +268,7 @@ export class ClientPaths {
       // Relays are not known: a number keeps paths over one entry apart for whoever compares them.
       hops: [identity.clientId, entryId, `path-${this.#paths}`, ready.poolId],
       ask,
-      expiresAtMs: Math.min(identity.leaf.notAfterMs, verdict.notAfterMs),
+      expiresAtMs,
       onEvent: follow(events, entryId),
       close: () => {
         over.abort();

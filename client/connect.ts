@@ -26,9 +26,11 @@ import { openError, unknownResource } from "./client-error.ts";
 import { ClientPaths, entryOf, leaseOf, resourceOf } from "./client-paths.ts";
 import { EntryConnection } from "./entry-connection.ts";
 import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
-import { type ClientIdentity, type ClientPems, clientIdentity, readClientFolder } from "./identity.ts";
+import type { ClientIdentity, ClientPems } from "./identity.ts";
+import { identitySource } from "./identity-source.ts";
 import { type HeldLease, heldLease } from "./lease.ts";
 import { classes, type OpenOptions } from "./open-options.ts";
+import { type ClientRenewal, startRenewal } from "./renewal.ts";
 import { ClientTrust } from "./trust.ts";
 
 export interface ConnectOptions {
@@ -39,9 +41,15 @@ export interface ConnectOptions {
   readonly entries?: readonly string[];
   /**
    * A client folder, PEM texts, or a function that returns them. Folder and function are read for every path, so that a renewed
-   * identity (same client, another certificate) is used without a restart.
+   * identity (same client, another certificate) is used without a restart. The certificate in a folder that may be written is
+   * renewed at a third of its life.
    */
   readonly identity: string | ClientPems | (() => ClientPems);
+  /**
+   * Texts only: their certificate is renewed too, and this keeps what came of it, durably, before it is used. A program that starts
+   * with the older one again is refused further renewals.
+   */
+  readonly onRenewed?: (pems: ClientPems) => void | Promise<void>;
   /** Told what happens to trunks; must not throw. */
   readonly onEvent?: (event: ClientEvent) => void;
   readonly log?: Log;
@@ -114,11 +122,13 @@ class SdkClient implements Client {
   readonly #generations = new Map<string, number>();
   readonly #forwards = new Set<Forward>();
   readonly #learning: Timer;
+  readonly #renewal: ClientRenewal | undefined;
   #isClosed = false;
 
   constructor(options: ConnectOptions) {
     const { clock = systemClock, random = systemRandom, log = silentLog } = options;
-    const source = identitySource(options.identity);
+    const { identity: given, onRenewed } = options;
+    const source = identitySource({ identity: given, clock, ...(onRenewed === undefined ? {} : { onRenewed }) });
     const first = source.read();
     this.#options = options;
     this.#random = random;
@@ -136,6 +146,12 @@ class SdkClient implements Client {
     this.#entries = addresses.map((address) => new EntryConnection({ address, identity, clock, onConnected }));
     this.#learning = clock.every(limits.clientTrustEveryMs, () => {
       for (const entry of this.#entries) void entry.whileConnected(learn);
+    });
+    this.#renewal = startRenewal(source, this.#entries, {
+      ...{ clock, random, log },
+      read: () => sameClient(source.read(), first),
+      isTainted: ({ leaf }) => trust.isTainted(leaf),
+      onRenewed: () => {},
     });
     const paths = new ClientPaths({
       entries: this.#entries,
@@ -291,6 +307,7 @@ class SdkClient implements Client {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#learning.cancel();
+    await this.#renewal?.close();
     await Promise.all([...this.#forwards].map((forward) => forward.close()));
     await this.#pool.close();
     for (const entry of this.#entries) entry.close();
@@ -309,23 +326,6 @@ function about(trunk: TrunkRunner): { readonly trunk: string; readonly resource:
 interface Placed {
   readonly channel: EdgeChannel;
   readonly farEdge: string;
-}
-
-interface IdentitySource {
-  readonly entries: readonly string[];
-  read(): ClientIdentity;
-}
-
-function identitySource(given: ConnectOptions["identity"]): IdentitySource {
-  if (typeof given === "string") {
-    return {
-      entries: readClientFolder(given).entries,
-      read: () => clientIdentity(readClientFolder(given).pems),
-    };
-  }
-  if (typeof given === "function") return { entries: [], read: () => clientIdentity(given()) };
-  const identity = clientIdentity(given);
-  return { entries: [], read: () => identity };
 }
 
 /** A renewed identity is the same client; a trunk cannot become somebody else's. */

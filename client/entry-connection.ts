@@ -5,6 +5,8 @@
  * EC1. Whoever answers is a node of the client's cluster, judged by its identity. Its id is the one node a client knows.
  * EC2. An entry that is connected and does not answer a ping in time is dead to this client: the connection is given up, so
  *      that a frozen entry costs a second and not a deadline.
+ * EC4. A connection serves new calls until half way to the end of the first of the two leaves on it, or until the client has
+ *      another one; it never outlives either (LAW-I4).
  * EC3. An entry that shakes hands and hangs up without a word has refused the certificate: TLS 1.3 tells a client no sooner.
  */
 
@@ -47,6 +49,8 @@ interface Connected {
   readonly tls: TLSSocket;
   readonly raw: Socket;
   readonly paths: Client<typeof PathService>;
+  /** Of the leaves on it, the end of the one that ends first. */
+  readonly endsMs: number;
   /** Whether it ever answered anything. */
   hasAnswered: boolean;
 }
@@ -121,6 +125,18 @@ export class EntryConnection {
     if (connected !== undefined && !this.#closed) await ask(connected.paths);
   }
 
+  /** Asks the entry something, connecting first when that is not done. Rejects as `entryId` does, and as `ask` does. */
+  async ask<T>(ask: (entry: Client<typeof PathService>) => Promise<T>): Promise<T> {
+    return await ask((await this.#connected()).paths);
+  }
+
+  /** What is asked from now on is asked on a new connection; the old one ends when its calls have ended. */
+  renew(): void {
+    const before = this.#connecting;
+    this.#connecting = undefined;
+    before?.then(({ session }) => session.close()).catch(() => {});
+  }
+
   /** Ends the connection and every call on it; a later use fails. */
   close(): void {
     this.#closed = true;
@@ -136,12 +152,29 @@ export class EntryConnection {
     const forget = (): void => {
       if (this.#connecting === made) this.#connecting = undefined;
     };
-    made.then(({ raw, session }) => {
-      raw.once("close", forget);
+    made.then((connected) => {
+      const { raw, session } = connected;
+      const stop = this.#keepWithin(connected, () => {
+        if (this.#connecting === made) this.renew();
+      });
+      raw.once("close", () => {
+        stop();
+        forget();
+      });
       // The entry will answer nothing new there.
       session.once("goaway", forget);
     }, forget);
     return made;
+  }
+
+  /** EC4. What it returns ends the watch. */
+  #keepWithin({ endsMs, raw, tls }: Connected, renew: () => void): () => void {
+    const { clock } = this.#options;
+    const leftMs = Math.max(0, endsMs - clock.nowMs());
+    const timers = [clock.after(leftMs / 2, renew), clock.after(leftMs, () => resetSocket(raw, tls))];
+    return () => {
+      for (const timer of timers) timer.cancel();
+    };
   }
 
   async #connect(): Promise<Connected> {
@@ -164,7 +197,8 @@ export class EntryConnection {
     const session = openClientSession(tls, rpcHttp2);
     const paths = rpcClient(PathService, http2Transport(session));
     this.#options.onConnected?.(paths);
-    return { entryId: verdict.id.id, session, tls, raw, paths, hasAnswered: false };
+    const endsMs = Math.min(identity.leaf.notAfterMs, verdict.notAfterMs);
+    return { entryId: verdict.id.id, session, tls, raw, paths, endsMs, hasAnswered: false };
   }
 
   /** EC2. `gone` rejects when the entry did not answer a ping; it never resolves. */

@@ -61,6 +61,11 @@ const factsSchema = z.object({
   bundleVersion: z.number().default(0),
 });
 
+/** In a client folder while its key and certificate are being replaced: both of the new ones (client/identity-source.ts). */
+export const renewedFile = "renewed.pem";
+const keyBlock = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/;
+const certificateBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/;
+
 /**
  * Reads a client folder.
  * @throws WeftError failed_precondition (CLIENT_FOLDER_MISSING, CLIENT_FOLDER_DAMAGED), or what reading a secret file says.
@@ -73,7 +78,9 @@ export function readClientFolder(dir: string): ClientFolder {
     const message = `${dir} holds no client identity; make one with "weft identity add client NAME --organization ORG --out DIR"`;
     throw new WeftError("failed_precondition", message, { detail: "CLIENT_FOLDER_MISSING" });
   }
-  const keyPem = readSecretFile(join(dir, "client.key"));
+  const renewed =
+    readFileIfAny(join(dir, renewedFile)) === undefined ? undefined : readSecretFile(join(dir, renewedFile));
+  const keyPem = renewed?.match(keyBlock)?.[0] ?? readSecretFile(join(dir, "client.key"));
   try {
     const { clusterSlug, organizationId, entries, ...pinned } = factsSchema.parse(JSON.parse(facts));
     const { installationKeyHash, bundleVersion } = pinned;
@@ -81,7 +88,8 @@ export function readClientFolder(dir: string): ClientFolder {
       ...{ entryRootsPem: entryRoots, poolRootsPem: poolRoots, bundleVersion },
       ...(installationKeyHash === undefined ? {} : { installationKeyHash }),
     };
-    return { pems: { keyPem, certificatePem: certificate, ...roots, organizationId, clusterSlug }, entries };
+    const certificatePem = renewed?.match(certificateBlock)?.[0] ?? certificate;
+    return { pems: { keyPem, certificatePem, ...roots, organizationId, clusterSlug }, entries };
   } catch (cause) {
     const message = `the client identity in ${dir} is damaged or older than this program; make a new one`;
     throw new WeftError("failed_precondition", message, { detail: "CLIENT_FOLDER_DAMAGED", cause });
