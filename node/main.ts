@@ -31,6 +31,7 @@ import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } fr
 import { startOperatorListener } from "./listener.ts";
 import { nodeService } from "./node-service.ts";
 import { OfflineDesk } from "./offline-desk.ts";
+import { createOwnPorts } from "./own-ports.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
@@ -127,6 +128,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     bundle,
     installationSpki: installationKeySpki,
     offline: new OfflineDesk(ports, config.stateDir),
+    own: createOwnPorts(),
     processPool: new CreditPool(limits.processReceivePoolBytes),
   };
 }
@@ -170,6 +172,11 @@ async function startOperatorPort(
     accept: (socket, _raw, caller) => void surface.accept(socket, caller),
   });
   operatorAddress = hostPort(listener.address);
+  parts.own.add(listener.address.port);
+  undo.add(
+    "operator cut",
+    ports.feed.onChange(() => void surface.rejudge()),
+  );
   undo.add("operator port", async () => {
     await surface.drain(0);
     await listener.close();

@@ -19,6 +19,7 @@ import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
 import { type DataPlane, startDataPlane } from "./data-plane.ts";
 import type { OfflineDesk } from "./offline-desk.ts";
+import type { OwnPorts } from "./own-ports.ts";
 import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { serveAccess } from "./roles/access-service.ts";
@@ -37,6 +38,7 @@ export interface RoleParts {
   readonly config: NodeConfig;
   readonly ports: DataPlanePorts;
   readonly ceiling: CeilingJudge;
+  readonly own: OwnPorts;
   readonly processPool: CreditPool;
   /** The pinned installation key, SPKI DER. */
   readonly installationSpki: Uint8Array;
@@ -133,6 +135,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
   const egress = createEgressRole({
     ports,
     ceiling: parts.ceiling,
+    own: parts.own,
     processPool: parts.processPool,
     offline: parts.offline,
     contracts,
@@ -178,6 +181,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     },
   });
   const running = plane;
+  if (running.listener !== undefined) parts.own.add(running.listener.address.port);
   undo.add("data plane", () => running.close());
   undo.add("client surface", () => clients.drain(0));
   undo.add("egress role", () => egress.close());

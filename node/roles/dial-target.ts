@@ -11,6 +11,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { errnoOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { CeilingJudge } from "../ceiling.ts";
+import type { OwnPorts } from "../own-ports.ts";
 
 export type DialOutcome =
   | { readonly ok: true; readonly socket: Socket }
@@ -19,6 +20,8 @@ export type DialOutcome =
 export interface DialTargetDeps {
   readonly ceiling: CeilingJudge;
   readonly clock: Clock;
+  /** What leads back into this very process. Absent: it listens nowhere. */
+  readonly own?: Pick<OwnPorts, "isOwn">;
   /** Resolves a host name to IP addresses; replaced in tests. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
@@ -104,7 +107,9 @@ export async function dialTarget(
   const addresses = isIP(target.host) > 0 ? [target.host] : await resolveWithin(deps, target.host, signal);
   if (addresses === "late") return failed(ChannelEnd.TARGET_TIMEOUT, "the name was not resolved in time");
   if (addresses === "unknown") return failed(ChannelEnd.TARGET_UNREACHABLE, "the name does not resolve");
-  const allowed = addresses.filter((address) => deps.ceiling.allowsTarget(address, target.port));
+  const allowed = addresses.filter(
+    (address) => deps.ceiling.allowsTarget(address, target.port) && deps.own?.isOwn(address, target.port) !== true,
+  );
   if (allowed.length === 0) return failed(ChannelEnd.NOT_ALLOWED, "target beyond the ceiling", true);
   let last: DialOutcome = failed(ChannelEnd.TARGET_UNREACHABLE, "no address");
   for (const host of allowed) {

@@ -21,6 +21,7 @@ import { PacedLog } from "../../lib/paced-log.ts";
 import { resetSocket } from "../../lib/reset-socket.ts";
 import type { CeilingJudge } from "../ceiling.ts";
 import type { OfflineJudge } from "../offline-desk.ts";
+import type { OwnPorts } from "../own-ports.ts";
 import type { PathEnd } from "../path-end.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import {
@@ -41,6 +42,7 @@ import { AskVoucher } from "./vouch-ask.ts";
 export interface EgressDeps {
   readonly ports: DataPlanePorts;
   readonly ceiling: CeilingJudge;
+  readonly own?: Pick<OwnPorts, "isOwn">;
   readonly processPool: CreditPool;
   readonly offline: Pick<OfflineJudge, "channel" | "hold">;
   readonly contracts: ContractDesk;
@@ -177,7 +179,8 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   channel.once("close", onGone);
-  const outcome = await dialTarget({ ceiling: deps.ceiling, clock: ports.clock }, decision.target, gone.signal);
+  const dialling = { ceiling: deps.ceiling, clock: ports.clock, ...(deps.own === undefined ? {} : { own: deps.own }) };
+  const outcome = await dialTarget(dialling, decision.target, gone.signal);
   channel.off("close", onGone);
   if (!outcome.ok) {
     if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
@@ -220,10 +223,12 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
       if (ways.came(trunk, end.offer.initiatorId)) deps.contracts.rejudge();
     },
     onChannel: (channel, open, trunk, end) => {
-      connectChannel({ ...deps, paced, asks, ways }, { channel, open, trunk, end }).catch((thrown: unknown) => {
-        ports.log.error("channel failed", { error: messageOf(thrown) });
-        channel.destroy();
-      });
+      connectChannel({ ...deps, paced, asks, ways, vouched }, { channel, open, trunk, end }).catch(
+        (thrown: unknown) => {
+          ports.log.error("channel failed", { error: messageOf(thrown) });
+          channel.destroy();
+        },
+      );
     },
     onRefused: () => countRefused(ports),
     ...trunkEvents(ports),

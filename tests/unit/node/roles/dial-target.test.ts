@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,6 +11,7 @@ import { ManualClock } from "../../../../lib/clock.ts";
 import { limits } from "../../../../lib/limits.ts";
 import { createCeilingJudge } from "../../../../node/ceiling.ts";
 import { type Ceiling, loadNodeConfig } from "../../../../node/config.ts";
+import { createOwnPorts } from "../../../../node/own-ports.ts";
 import { type DialOutcome, dialTarget } from "../../../../node/roles/dial-target.ts";
 import { eventually } from "../../../harness/eventually.ts";
 import { freePort } from "../../../harness/loopback.ts";
@@ -56,6 +57,8 @@ interface Dial {
   readonly answers?: readonly (readonly string[])[];
   readonly clock?: ManualClock;
   readonly signal?: AbortSignal;
+  /** Ports the egress's own process listens on. */
+  readonly own?: readonly number[];
 }
 
 async function dial(over: Dial): Promise<{ outcome: DialOutcome; asked: string[] }> {
@@ -66,7 +69,10 @@ async function dial(over: Dial): Promise<{ outcome: DialOutcome; asked: string[]
     if (answer === undefined) throw Object.assign(new Error("no such name"), { code: "ENOTFOUND" });
     return answer;
   };
-  const deps = { ceiling: createCeilingJudge(over.ceiling ?? open), clock: over.clock ?? new ManualClock(), resolve };
+  const own = createOwnPorts();
+  for (const each of over.own ?? []) own.add(each);
+  const ceiling = createCeilingJudge(over.ceiling ?? open);
+  const deps = { ceiling, clock: over.clock ?? new ManualClock(), resolve, own };
   const target = create(ResourceTargetSchema, {
     host: over.host ?? "127.0.0.1",
     port: over.port ?? port,
@@ -183,6 +189,24 @@ describe("LAW-C6 the ceiling judges addresses, not names", () => {
       expect(asked).toEqual([]);
     },
   );
+
+  it("its own process's ports are refused, by every way that leads there and whatever the ceiling lists", async () => {
+    const before = accepted.length;
+    const wide: Ceiling = { ...open, targets: [...open.targets, { cidr: "::1/128", fromPort: 1, toPort: 65_535 }] };
+    const refused = { ok: false, end: ChannelEnd.NOT_ALLOWED, ceiling: true };
+    const interfaces = Object.values(networkInterfaces()).flatMap((each) => (each ?? []).map(({ address }) => address));
+    for (const host of ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "::1", ...interfaces])
+      expect((await dial({ host, own: [port], ceiling: wide })).outcome, host).toMatchObject(refused);
+    const named = await dial({ host: "me.internal", answers: [["127.0.0.1"]], own: [port] });
+    expect(named.outcome).toMatchObject(refused);
+    expect(accepted.length).toBe(before);
+    // Another port of the same host, and the same port of another host, are somebody else's.
+    expect((await dial({ own: [port + 1] })).outcome.ok).toBe(true);
+    expect(createOwnPorts().isOwn("127.0.0.1", port)).toBe(false);
+    const own = createOwnPorts();
+    own.add(port);
+    expect([own.isOwn("192.0.2.1", port), own.isOwn("127.0.0.1", port)]).toEqual([false, true]);
+  });
 
   it("a Unix socket beyond the prefixes is refused", async () => {
     const { outcome } = await dial({ unixPath: join(dir, "..", "other.sock") });
