@@ -19,8 +19,9 @@ import { createSurface, type RawRoute, type Surface } from "../rpc/surface.ts";
 import { Doors } from "./doors.ts";
 import { Hops, type PathOffline } from "./hops.ts";
 import { LegDesk } from "./leg-desk.ts";
+import type { LinkState } from "./link.ts";
 import { nodeLinkHttp2 } from "./link-http2.ts";
-import { type LinkState, Links } from "./links.ts";
+import { Links } from "./links.ts";
 import { type Bind, type NodeListener, startListener } from "./listener.ts";
 import type { LegAction } from "./next-leg.ts";
 import { OfflineDesk } from "./offline-desk.ts";
@@ -96,7 +97,11 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     const session = served.surface?.accept(tls, caller);
     return { close: () => session?.close() };
   };
-  const links = new Links({ ports, judge, serve: (tls, caller) => serve({ tls, caller }) });
+  // Paths agreed on over a link end with the leaf that stood for it, not with the link.
+  const onRefused = (nodeId: string, why: string): void => {
+    if (why === "PEER_REVOKED") hops.cutNeighbour(nodeId);
+  };
+  const links = new Links({ ports, judge, onRefused, serve: (tls, caller) => serve({ tls, caller }) });
   undo.add("links", () => links.close());
   const load = (): number => Math.max(budget.load, options.load?.() ?? 0);
   const relay = {

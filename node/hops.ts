@@ -14,8 +14,8 @@ import { FarEdge, type PathOffer } from "../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../lib/limits.ts";
 import type { Admission } from "../relay/budget.ts";
 import { type ClosingReason, HopPath } from "./hop-path.ts";
-import type { PeerJudge } from "./peer-judge.ts";
 import type { OfflineJudge } from "./offline-desk.ts";
+import type { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import type { Unsubscribe } from "./ports.ts";
 import type { Rollable } from "./tainted-roll.ts";
@@ -128,6 +128,16 @@ export class Hops {
       if (lost !== undefined) path.revoke(lost);
     }
     this.#tick();
+  }
+
+  /** Cuts the paths whose last or next hop is this neighbour: the leaf they were agreed on with was revoked (HO1). */
+  cutNeighbour(nodeId: string): void {
+    const selfId = this.#ports.identity.current().nodeId;
+    for (const path of [...this.#paths.keys()]) {
+      const { hops } = path.offer;
+      const at = hops.indexOf(selfId);
+      if (hops[at - 1] === nodeId || hops[at + 1] === nodeId) path.revoke(nodeId);
+    }
   }
 
   /** What time alone can change: the offline mode, and the certificates of the connections that end here. */

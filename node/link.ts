@@ -43,6 +43,8 @@ export interface LinkOptions {
   readonly onDown: () => void;
   /** A dial failed; it is tried again. */
   readonly onFailed: (error: unknown) => void;
+  /** The peer of the connection that is up is no longer accepted; it is reset. */
+  readonly onRefused: (why: string) => void;
 }
 
 export interface LinkConnection {
@@ -58,6 +60,20 @@ export interface LinkConnection {
 }
 
 type Dialled = Pick<LinkConnection, "tls" | "raw" | "issuerKeyId">;
+
+/** A link as others see it. */
+export interface LinkState {
+  readonly peerNodeId: string;
+  readonly peerName: string;
+  readonly state: "up" | "dialing" | "waiting" | "draining";
+  /** Dialled by this node for the neighbour to call on. */
+  readonly reverse: boolean;
+  readonly rttMs?: number;
+  readonly jitterMs?: number;
+  readonly lossShare?: number;
+  /** Wall time; 0 while it is not up. */
+  readonly upSinceMs: number;
+}
 
 export type LinkPhase =
   | { readonly at: "dialing"; readonly abort: AbortController }
@@ -91,6 +107,7 @@ export class Link {
     const verdict = judgePeer(tls, this.#options.judge.neighbour(this.#options.neighbour().nodeId));
     if (verdict.ok) return;
     this.#log("link cut", verdict.why);
+    this.#options.onRefused(verdict.why);
     resetSocket(raw, tls);
   }
 

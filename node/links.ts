@@ -25,7 +25,7 @@ import type { Caller } from "../rpc/caller.ts";
 import { isRefusal } from "../rpc/caller.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { exchangeFeed } from "./feed-exchange.ts";
-import { Link, type LinkOptions, type LinkUse } from "./link.ts";
+import { Link, type LinkOptions, type LinkState, type LinkUse } from "./link.ts";
 import { type LinkCalls, openLinkCalls } from "./link-calls.ts";
 import { failureClass, LinkMeter } from "./link-meter.ts";
 import { dialsElsewhere, LinkPeers } from "./link-peers.ts";
@@ -35,24 +35,13 @@ import type { Unsubscribe } from "./ports.ts";
 import type { Rollable } from "./tainted-roll.ts";
 import type { Admitted } from "./tls-door.ts";
 
-export interface LinkState {
-  readonly peerNodeId: string;
-  readonly peerName: string;
-  readonly state: "up" | "dialing" | "waiting" | "draining";
-  /** Dialled by this node for the neighbour to call on. */
-  readonly reverse: boolean;
-  readonly rttMs?: number;
-  readonly jitterMs?: number;
-  readonly lossShare?: number;
-  /** Wall time; 0 while it is not up. */
-  readonly upSinceMs: number;
-}
-
 export interface LinksDeps {
   readonly ports: DataPlanePorts;
   readonly judge: PeerJudge;
   /** Serves RPCs to a neighbour on a connection this node dialled. */
   readonly serve: (tls: TLSSocket, caller: Caller) => LinkUse;
+  /** A link is cut because its peer is no longer accepted. */
+  readonly onRefused?: (nodeId: string, why: string) => void;
 }
 
 /** Everything about one neighbour: its links, the calls that can be made on them, what probes said. */
@@ -217,8 +206,10 @@ export class Links {
       if (adopted === undefined) continue;
       const { tls, raw } = adopted.admitted;
       const guest = { kind: "node", id: slot.neighbour.nodeId } as const;
-      if (isRefusal(this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) })))
-        resetSocket(raw, tls);
+      const verdict = this.#deps.judge.admit(tls, guest, { arrivedBy: "link", source: sourceOf(raw) });
+      if (!isRefusal(verdict)) continue;
+      this.#deps.onRefused?.(slot.neighbour.nodeId, verdict.refused);
+      resetSocket(raw, tls);
     }
   }
 
@@ -282,10 +273,11 @@ export class Links {
     });
   }
 
-  #linkOptions(slot: Slot): Pick<LinkOptions, "ports" | "judge" | "neighbour" | "onFailed"> {
+  #linkOptions(slot: Slot): Pick<LinkOptions, "ports" | "judge" | "neighbour" | "onFailed" | "onRefused"> {
     const { ports, judge } = this.#deps;
     const onFailed = (error: unknown): void => slot.meter.noted(failureClass(error), ports.clock.nowMs());
-    return { ports, judge, neighbour: () => slot.neighbour, onFailed };
+    const onRefused = (why: string): void => this.#deps.onRefused?.(slot.neighbour.nodeId, why);
+    return { ports, judge, neighbour: () => slot.neighbour, onFailed, onRefused };
   }
 
   #remove(slot: Slot): void {

@@ -187,10 +187,10 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
   undo.add("egress role", () => egress.close());
   undo.add("entry role", () => entry.close());
   const listeners = startListeners(parts, entry, undo);
-  undo.add(
-    "client cut",
-    ports.feed.onChange(() => void clients.rejudge()),
-  );
+  // Clients are revoked by the feed, and leave with the snapshot.
+  const rejudge = (): void => void clients.rejudge();
+  undo.add("client cut", ports.feed.onChange(rejudge));
+  undo.add("client removal", ports.snapshot.onChange(rejudge));
   undo.add(
     "client roots",
     ports.identity.onChange(() => void clients.rejudge()),

@@ -41,7 +41,7 @@ export function receiptAlerts(rows: readonly ReceiptStateRow[], now: FeedPlace):
     const object = `node/${row.nodeId}`;
     const contradiction = contradictionOf(row, now);
     const next =
-      "somebody else signs with the feed's key: rotate it (weft ca rotate), then take feed-fork-*.bin away there";
+      "somebody else signs with the key of the feed: replace it (weft ca rotate --kind signing --purpose feed), then take feed-fork-*.bin away there";
     return [
       ...(contradiction === undefined
         ? []

@@ -65,7 +65,7 @@ class HeldSnapshot implements SnapshotHolder {
   }
 }
 
-/** A feed without signatures: what it revokes are whole identities. */
+/** A feed without signatures: what it revokes are whole identities, or leaves by their serials. */
 class HeldFeed implements FeedStore {
   readonly #listeners = new Listeners<void>(rethrow);
   #feed: SignedFeed | undefined;
@@ -94,8 +94,8 @@ class HeldFeed implements FeedStore {
     return "applied";
   }
 
-  isRevoked({ spiffe }: { spiffe: string }): boolean {
-    return this.#revoked.has(spiffe);
+  isRevoked({ spiffe, serialHex }: { spiffe: string; serialHex: string }): boolean {
+    return this.#revoked.has(spiffe) || this.#revoked.has(`serial:${serialHex}`);
   }
 
   onChange(listener: () => void): () => void {
@@ -193,16 +193,30 @@ export class PlaneCluster {
   }
 
   /** Hands a feed that revokes these nodes to one node; links carry it on. */
-  revoke(ids: readonly string[], at: string): void {
-    this.#feedSeq += 1n;
+  revoke(ids: readonly string[], at: string, kind: "node" | "client" = "node"): void {
     const { trustDomain, clusterId } = this.pki;
-    const uris = ids.map((id) => formatSpiffe({ trustDomain, clusterId, kind: "node", id }));
+    this.#feed(
+      at,
+      ids.map((id) => formatSpiffe({ trustDomain, clusterId, kind, id })),
+    );
+  }
+
+  /** Revokes the leaves that nodes show now, not their identities: one node hears of it, from nobody. */
+  revokeLeaves(ids: readonly string[], at: string): void {
+    this.#feed(
+      at,
+      ids.map((id) => `serial:${this.node(id).identity.leaf.serialHex}`),
+    );
+  }
+
+  #feed(at: string, names: readonly string[]): void {
+    this.#feedSeq += 1n;
     const payload = toBinary(
       RevocationFeedSchema,
       create(RevocationFeedSchema, { issuedAtMs: BigInt(systemClock.nowMs()) }),
     );
     const keyId = String(this.#feedSeq);
-    this.node(at).feed.offer(create(SignedFeedSchema, { payload, keyId, signature: Buffer.from(uris.join(" ")) }));
+    this.node(at).feed.offer(create(SignedFeedSchema, { payload, keyId, signature: Buffer.from(names.join(" ")) }));
   }
 
   /** Every link the snapshots ask for is up, in both directions where nothing can dial. */

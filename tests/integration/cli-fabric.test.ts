@@ -157,9 +157,34 @@ describe("nodes", () => {
     expect(await ok("membership", "disable", "relay-3")).toBe("membership of relay-3 is disabled\n");
     expect(await ok("membership", "list")).toMatch(/^relay-3\s+\S+\s+disabled/m);
     await ok("membership", "enable", "relay-3");
-    expect(await ok("node", "revoke", "relay-3", "--reason", "gone")).toContain("relay-3 is revoked");
+    // Of a node that cannot say that it applied it, the command names who it is; its exit code says that it is not proved.
+    const frozen = world.fabric.process("relay-2").pid;
+    process.kill(frozen, "SIGSTOP");
+    const revoke = ["node", "revoke", "relay-3", "--reason", "gone", "--wait", "--json"];
+    const late = await world.weft(...revoke, "--timeout", "1500ms").finally(() => process.kill(frozen, "SIGCONT"));
+    const told = only(late.stdout) as unknown as { wait: { nodes: number; applied: number; stragglers: object[] } };
+    expect(late.code).toBe(69);
+    expect(told.wait.applied + told.wait.stragglers.length).toBe(told.wait.nodes);
+    const straggler = { name: "relay-2", beatAgeMs: expect.any(Number), holds: expect.stringMatching(/^\d+\.\d+$/) };
+    expect(told.wait.stragglers).toContainEqual(expect.objectContaining(straggler));
+    // Asked again, the same revocation is waited for, and proved by everybody there is.
+    const { wait } = await json<typeof told>("node", "revoke", "relay-3", "--wait");
+    expect(wait).toMatchObject({ applied: told.wait.nodes, stragglers: [] });
     expect(await ok("node", "list")).toMatch(/^relay-3\s+\S+\s+revoked/m);
-  });
+  }, 60_000);
+
+  it("have certificates, which are shown with what they are worth, and end one by one", async () => {
+    type Listed = { certificates: { serial: string; kind: string; acceptedBy: string[] }[] };
+    const { certificates } = await json<Listed>("cert", "list", "--status", "all");
+    const kinds = certificates.map(({ kind }) => kind);
+    expect(kinds).toEqual(expect.arrayContaining(["node", "pool", "control", "operator"]));
+    const serial = certificates.find(({ kind }) => kind === "pool")?.serial ?? "";
+    expect(await ok("cert", "show", serial)).toMatch(/of\s+pool\/\S+ at egress-\d[\s\S]*believed by\s+clients/);
+    const ended = await world.weft("cert", "revoke", serial, "--reason", "copied", "--wait");
+    expect(ended.stdout).toMatch(/is revoked; [\s\S]*all \d+ nodes have signed that they applied it/);
+    const control = certificates.find(({ kind }) => kind === "control")?.serial ?? "";
+    await refused(1, "CERTIFICATE_CONTROL", "cert", "revoke", control);
+  }, 60_000);
 });
 
 describe("identities", () => {
@@ -172,7 +197,7 @@ describe("identities", () => {
     await refused(2, "CLI_ORGANIZATION_MISSING", "identity", "add", "client", "laptop", "--out", dir);
     const { identities } = await json<{ identities: Row[] }>("identity", "list");
     expect(identities.map(({ name }) => name)).toEqual(expect.arrayContaining(["admin", "alice"]));
-    await ok("identity", "revoke", "alice");
+    expect(await json("identity", "revoke", "alice", "--wait")).toMatchObject({ wait: { stragglers: [] } });
     expect((await world.weft("--context", dir, "cluster", "list")).code).not.toBe(0);
     await refused(1, "LAST_OPERATOR", "identity", "revoke", "admin");
   });

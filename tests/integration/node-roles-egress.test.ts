@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { formatSpiffe } from "../../certs/spiffe.ts";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { encodeContract, signContract } from "../../fabric/contract.ts";
 import { CreditPool } from "../../fabric/trunk/credit.ts";
@@ -22,8 +23,8 @@ import type { Caller } from "../../rpc/caller.ts";
 import { dialPath, type EdgeListener, type Identities, listenForPaths, makeIdentities } from "../harness/edge-paths.ts";
 import { eventually } from "../harness/eventually.ts";
 import { freePort } from "../harness/loopback.ts";
-import { deskOf, selfId, signer, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
 import { offlineJudge } from "../harness/offline-judge.ts";
+import { deskOf, selfId, signer, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
 
 const { ceiling: defaults } = loadNodeConfig({ env: {}, flags: { stateDir: "s", control: "c:1" } });
 const ceiling = createCeilingJudge({ ...defaults, targets: [{ cidr: "127.0.0.1/32", fromPort: 1, toPort: 65_535 }] });
@@ -273,6 +274,33 @@ describe("the egress decides for itself", () => {
     expect(await failureOf(opened())).toEqual({ detail: "OFFLINE", stage: "EGRESS" });
     expect(before.destroyed).toBe(false);
     before.destroy();
+  });
+});
+
+describe("LAW-I4 a client an entry vouches for", () => {
+  const clients = [{ clientId: "ct-1", organizationId: "org-1" }];
+  const origin = { ...wish().origin, assurance: OriginAssurance.ENTRY_ASSERTED, clientId: "ct-1", listenerId: "" };
+  const spiffe = formatSpiffe({ trustDomain: "weft.test", clusterId: "cl-a", kind: "client", id: "ct-1" });
+
+  it.each<[string, () => void]>([
+    [
+      "its identity is revoked",
+      () => {
+        far.revoked = (subject) => subject.spiffe === spiffe;
+        far.revokedChanged();
+      },
+    ],
+    ["it is no client any more", () => far.show(egressSnapshot())],
+  ])("loses its channels at the egress, and nobody else's, when %s", async (_what, change) => {
+    far.show(egressSnapshot({ clients }));
+    const [own, other] = [await opened({ origin }), await opened()];
+    change();
+    await eventually(() => own.errored !== null, { what: "the end" });
+    expect(own.errored).toMatchObject({ detail: "REVOKED", metadata: { stage: "EGRESS" } });
+    expect(other.destroyed).toBe(false);
+    expect((await failureOf(opened({ origin }))).stage).toBe("EGRESS");
+    expect(far.counters.channelsLive).toBe(1);
+    other.destroy();
   });
 });
 

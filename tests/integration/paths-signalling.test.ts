@@ -167,6 +167,17 @@ it("LAW-I4 a revoked relay is cut out of live paths and links by a feed that cam
   await expect(open()).rejects.toMatchObject({ detail: "PATH_NEXT_HOP_UNREACHABLE" });
 });
 
+it("LAW-I4 THR-C3 a leaf that is revoked takes the paths agreed on with it, at the neighbours of whoever showed it", async () => {
+  const path = await open();
+  const end = await eventually(() => cluster.node("eg-1").ends.at(-1));
+  const over = [closed(path.raw), closed(end.raw)];
+  cluster.revokeLeaves(["re-1"], "eg-1");
+  await Promise.all(over);
+  await eventually(() => cluster.node("re-2").plane.links.transportTo("re-1") === undefined, { what: "its links cut" });
+  await eventually(() => live().every((count) => count === 0), { what: "no path left anywhere" });
+  await expect(open()).rejects.toMatchObject({ detail: "PATH_NEXT_HOP_UNREACHABLE" });
+});
+
 it("a neighbour that left the snapshot is cut, and comes back with it", async () => {
   const path = await open();
   cluster.publish(["re-1"]);
