@@ -1,18 +1,23 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createInstallationKey } from "../../../certs/installation.ts";
+import { signSnapshotPayload } from "../../../fabric/snapshot/sign.ts";
 import { NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
 import { NodeSelfSchema, type Snapshot, SnapshotEnvelopeSchema } from "../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../../lib/limits.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "../../../node/snapshot-holder.ts";
 import {
+  clusterId,
   envelopeWith,
   identity,
   installation,
   nowMs,
+  selfId,
   signer,
+  snapshotSigner,
   stateFolder,
   type TestPorts,
   testPorts,
@@ -38,6 +43,15 @@ function open(stateDir: string, limit = (snapshot: Snapshot): Snapshot => snapsh
   };
   return { ports, holder: openSnapshotHolder(deps) };
 }
+
+const endedSigner = signer("snapshot", "cl-a", installation, nowMs - limits.signingKeyStatementLifeMs - 1);
+const nextSigner = signer("snapshot", "cl-a", installation, nowMs + limits.signingKeyStatementLifeMs);
+/** Field 1999, a varint. */
+const unknownField = Buffer.from([0xf8, 0x7c, 0x01]);
+
+/** These bytes, rightly signed for this node, whatever they are. */
+const signedBytes = (payload: Uint8Array) =>
+  signSnapshotPayload(snapshotSigner, { clusterId, nodeId: selfId }, Uint8Array.from(payload));
 
 describe("the snapshot a node acts on", () => {
   it("THR-S1 never goes back: not while running, not after a restart", () => {
@@ -82,6 +96,13 @@ describe("the snapshot a node acts on", () => {
     ["one of another installation", () => envelopeWith({}, signer("snapshot", "cl-a", createInstallationKey()))],
     ["one with a byte changed", () => ({ ...envelopeWith(), payload: envelopeWith({ version: 9n }).payload })],
     ["an empty", () => create(SnapshotEnvelopeSchema, {})],
+    ["THR-S5 one by a key whose statement has ended", () => envelopeWith({}, endedSigner)],
+    ["THR-S5 one by a key that may not sign yet", () => envelopeWith({}, nextSigner)],
+    ["THR-S5 a truncated", () => ({ ...envelopeWith(), payload: envelopeWith().payload.subarray(0, -1) })],
+    ["THR-S5 a rightly signed one that is cut", () => signedBytes(envelopeWith().payload.subarray(0, -1))],
+    ["THR-S5 one with a field nobody knows", () => signedBytes(Buffer.concat([envelopeWith().payload, unknownField]))],
+    ["THR-S5 one of 100 MB", () => ({ ...envelopeWith(), payload: new Uint8Array(100 * 1_048_576) })],
+    ["THR-S5 a compressed", () => signedBytes(gzipSync(Buffer.alloc(32 * 1_048_576)))],
   ])("%s envelope is refused and leaves no trace", (_what, make) => {
     using folder = stateFolder();
     const { holder, ports } = open(folder.dir);
@@ -89,6 +110,17 @@ describe("the snapshot a node acts on", () => {
     expect(holder.current()).toBeUndefined();
     expect(ports.kinds()).toEqual(["snapshot_refused"]);
     expect(readdirSync(folder.dir)).toEqual([]);
+  });
+
+  it("THR-S6 one of a lower epoch is older, whatever its version, its date and its signer say", () => {
+    using folder = stateFolder();
+    const { holder, ports } = open(folder.dir);
+    expect(holder.offer(envelopeWith({ epoch: 3n, version: 1n }))).toBe("applied");
+    const minority = { epoch: 2n, version: 900n, issuedAtMs: BigInt(nowMs + 60_000) };
+    expect(holder.offer(envelopeWith(minority))).toBe("refused");
+    expect(open(folder.dir).holder.offer(envelopeWith(minority))).toBe("refused");
+    expect(holder.current()).toMatchObject({ epoch: 3n, version: 1n });
+    expect(ports.kinds()).toEqual(["snapshot_applied", "snapshot_refused"]);
   });
 
   it("a damaged file is left as it is; the next good snapshot replaces it", () => {

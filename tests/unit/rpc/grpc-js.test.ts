@@ -1,6 +1,10 @@
 /** A stock gRPC client and the grpc-js transport against a surface, over real TLS. */
 
-import { connect, createServer, type Socket } from "node:net";
+import { once } from "node:events";
+import { createSecureServer, type ServerHttp2Stream } from "node:http2";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { createGzip } from "node:zlib";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -17,6 +21,7 @@ import { ChannelService } from "../../../gen/weft/channel/v1/channel_pb.ts";
 import { LeaseService } from "../../../gen/weft/lease/v1/lease_pb.ts";
 import { type Clock, ManualClock, systemClock } from "../../../lib/clock.ts";
 import { WeftError } from "../../../lib/errors.ts";
+import { limits } from "../../../lib/limits.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { kCaller } from "../../../rpc/caller.ts";
 import { rpcClient } from "../../../rpc/client.ts";
@@ -257,6 +262,37 @@ describe("controlTransport", () => {
     expect(control.connected()).toBe(false);
     await eventually(() => made?.session.closed === true);
     control.close();
+  });
+
+  test("THR-S5 a message that would unfold to more than it may is refused, and never unfolds", async () => {
+    const gzip = createGzip();
+    const packed = buffer(gzip);
+    const block = Buffer.alloc(1_048_576);
+    for (let at = 0; at < 100; at += 1) gzip.write(block);
+    gzip.end();
+    const bomb = await packed;
+    expect(bomb.length).toBeLessThan(limits.snapshotMaxBytes);
+    const head = Buffer.alloc(5, 1);
+    head.writeUInt32BE(bomb.length, 1);
+    const control = await trust.leaf("control", "ct-1");
+    const [key, cert] = [control.keyPem, control.certificatePem];
+    const server = createSecureServer({ key, cert, ca: trust.ca("node").root.pem, requestCert: true });
+    server.on("stream", (stream: ServerHttp2Stream) => {
+      stream.on("error", () => {});
+      stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-encoding": "gzip" });
+      stream.write(head);
+      stream.write(bomb);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const calling = transport([`127.0.0.1:${(server.address() as AddressInfo).port}`]);
+    const before = process.memoryUsage().arrayBuffers;
+    await expect(rpcClient(LeaseService, calling).get({ name: "a" })).rejects.toMatchObject({
+      reason: "resource_exhausted",
+    });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(32 * 1_048_576);
+    calling.close();
+    server.close();
   });
 
   test("a server that is not the expected control is not called", async () => {

@@ -486,7 +486,7 @@ export type WatchEventsResponse = Message<"weft.node.v1.WatchEventsResponse"> & 
    * "path_opened", "path_closed", "trunk_opened", "trunk_moved", "trunk_ended", "link_up", "link_down",
    * "snapshot_applied", "snapshot_refused", "feed_applied", "feed_refused", "feed_forked", "audit_contradicted",
    * "clock_skew", "listener_up", "listener_failed", "certificate_renewed", "draining", "undrained", "ceiling_refused",
-   * "workload_state", "contract_refused", "contract_ended".
+   * "workload_state", "contract_refused", "contract_ended", "offline", "online".
    *
    * @generated from field: string kind = 2;
    */
