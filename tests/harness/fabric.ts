@@ -185,5 +185,21 @@ export async function startTestFabric(options: FabricOptions = {}): Promise<Test
   };
 }
 
+let shared: Promise<TestFabric> | undefined;
+
+/**
+ * The one fabric of a test file, for parts that take turns with it (tests/integration/on-fabric/): whoever asks first waits
+ * for its start. A part has names of its own for what it adds, takes away what others would notice, and brings back what it
+ * kills; one that leaves something dead or revoked comes last. The file ends with `stopSharedFabric`.
+ */
+export function sharedFabric(): Promise<TestFabric> {
+  shared ??= startTestFabric();
+  return shared;
+}
+
+export async function stopSharedFabric(): Promise<void> {
+  await (await shared)?.stop();
+}
+
 /** What a hook that starts a fabric may take. */
 export const fabricWithinMs = 90_000;

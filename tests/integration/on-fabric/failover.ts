@@ -2,17 +2,16 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { connect } from "node:net";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { pathInUse } from "../../cli/up/smoke.ts";
-import { MiB } from "../../lib/limits.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
-import { standbyReady } from "../harness/trunks.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { pathInUse } from "../../../cli/up/smoke.ts";
+import { MiB } from "../../../lib/limits.ts";
+import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { standbyReady } from "../../harness/trunks.ts";
 
 let world: TestFabric;
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
 }, fabricWithinMs);
-afterAll(async () => await world?.stop(), fabricWithinMs);
 
 /** Sends `bytes` through the echo while `atHalf` happens; resolves when all came back. */
 async function hashedEcho(bytes: number, atHalf: () => void): Promise<boolean> {
@@ -68,5 +67,6 @@ describe("a relay that carries a connection", () => {
     const { pid } = world.fabric.process(relay);
     expect(await hashedEcho(64 * MiB, () => void process.kill(pid, "SIGKILL"))).toBe(true);
     expect(await relayInUse()).not.toBe(relay);
+    await world.fabric.restart(relay);
   }, 60_000);
 });

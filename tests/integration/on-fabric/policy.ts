@@ -4,16 +4,13 @@
  */
 
 import { connect, type Socket } from "node:net";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
 let world: TestFabric;
 beforeAll(async () => {
-  world = await startTestFabric();
-}, fabricWithinMs);
-afterAll(async () => {
-  await world?.stop();
+  world = await sharedFabric();
 }, fabricWithinMs);
 
 async function json<T>(...args: readonly string[]): Promise<T> {

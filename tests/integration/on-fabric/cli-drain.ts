@@ -1,11 +1,11 @@
 /** Draining, looking at and revoking nodes from the command line while bytes flow through them. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { NodeLine } from "../../cli/top-view.ts";
-import { type Failover, watchFailovers } from "../../cli/up/failovers.ts";
-import { VerifiedStream } from "../../cli/up/stream.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import type { NodeLine } from "../../../cli/top-view.ts";
+import { type Failover, watchFailovers } from "../../../cli/up/failovers.ts";
+import { VerifiedStream } from "../../../cli/up/stream.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
 let world: TestFabric;
 let stream: VerifiedStream;
@@ -13,14 +13,13 @@ const failovers: Failover[] = [];
 const watching = new AbortController();
 
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   void watchFailovers(world.fabric, (failover) => failovers.push(failover), watching.signal);
   stream = new VerifiedStream(world.fabric.listenerPort("echo-entry-1"), 1_000_000);
 }, fabricWithinMs);
 afterAll(async () => {
   watching.abort();
   await stream?.finish(2_000);
-  await world?.stop();
 }, fabricWithinMs);
 
 const weft = async (...args: readonly string[]): Promise<{ code: number | null; out: Record<string, unknown> }> => {

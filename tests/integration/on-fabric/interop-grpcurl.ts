@@ -3,9 +3,9 @@
  * IP, with ordinary verification, on the port meant for the caller.
  */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fabricWithinMs, type Ran, run, type StockFiles, startTestFabric, type TestFabric } from "../harness/fabric.ts";
-import { requirePeer } from "../harness/peers.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { fabricWithinMs, type Ran, run, type StockFiles, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { requirePeer } from "../../harness/peers.ts";
 
 const grpcurl = requirePeer("grpcurl", "grpcurl lists, describes and calls every service of every process");
 
@@ -160,7 +160,7 @@ describe.skipIf(grpcurl.missing)("grpcurl", () => {
   let facts: Facts;
 
   beforeAll(async () => {
-    world = await startTestFabric();
+    world = await sharedFabric();
     const organizations = await world.weft("organization", "list", "--json");
     const { organizations: rows } = JSON.parse(organizations.stdout) as {
       organizations: { id: string; clusterId: string }[];
@@ -169,7 +169,6 @@ describe.skipIf(grpcurl.missing)("grpcurl", () => {
     if (demo === undefined) throw new Error(`no organization: ${organizations.stdout}`);
     facts = { clusterId: demo.clusterId, organizationId: demo.id };
   }, fabricWithinMs);
-  afterAll(async () => await world?.stop(), fabricWithinMs);
 
   async function holds(door: Door, calls: Readonly<Record<string, Call>>): Promise<void> {
     expect(await listServices(door, false)).toEqual(Object.keys(calls).sort());

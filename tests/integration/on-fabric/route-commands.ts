@@ -5,16 +5,16 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { withNodePort } from "../../cli/node-port.ts";
-import { withSession } from "../../cli/session.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, repository, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { withNodePort } from "../../../cli/node-port.ts";
+import { withSession } from "../../../cli/session.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, repository, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
 let stage: TestFabric;
 let held: Socket;
 
 beforeAll(async () => {
-  stage = await startTestFabric();
+  stage = await sharedFabric();
   // A connection that stays, through the first listener: its trunk is there to be explained.
   const port = stage.fabric.plan.listeners[0]?.port ?? 0;
   held = connect({ host: "127.0.0.1", port });
@@ -23,7 +23,6 @@ beforeAll(async () => {
 }, fabricWithinMs);
 afterAll(async () => {
   held?.destroy();
-  await stage?.stop();
 }, fabricWithinMs);
 
 interface Simulated {
@@ -177,4 +176,5 @@ it("what simulate said is what watch then shows", async () => {
     watch.kill("SIGINT");
     await once(watch, "exit");
   }
+  await stage.fabric.restart(relay);
 }, 90_000);

@@ -8,20 +8,19 @@ import { createHash, type Hash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Client, type ClientEvent, connect } from "../../client/connect.ts";
-import { MiB } from "../../lib/limits.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, repository, run, startTestFabric, type TestFabric } from "../harness/fabric.ts";
-import { trunksOf } from "../harness/trunks.ts";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type Client, type ClientEvent, connect } from "../../../client/connect.ts";
+import { MiB } from "../../../lib/limits.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, repository, run, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { trunksOf } from "../../harness/trunks.ts";
 
 let world: TestFabric;
 let folder: string;
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   folder = dirname((await world.addClient("laptop")).cert);
 }, fabricWithinMs);
-afterAll(async () => await world?.stop(), fabricWithinMs);
 
 const clients: Client[] = [];
 const children: ChildProcess[] = [];

@@ -7,22 +7,22 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { certificatePem } from "../../certs/material.ts";
-import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
-import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
-import { loadIdentity } from "../../node/identity-store.ts";
-import { eventually } from "../harness/eventually.ts";
+import { certificatePem } from "../../../certs/material.ts";
+import { HeartbeatService } from "../../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { LeaseService } from "../../../gen/weft/lease/v1/lease_pb.ts";
+import { loadIdentity } from "../../../node/identity-store.ts";
+import { eventually } from "../../harness/eventually.ts";
 import {
   fabricWithinMs,
   repository,
   run,
   type StockFiles,
-  startTestFabric,
+  sharedFabric,
   type TestFabric,
-} from "../harness/fabric.ts";
-import { freePort } from "../harness/loopback.ts";
-import { type ServerProcess, startServer } from "../harness/server-process.ts";
-import { callUnary, connectOutcome, dialStock } from "../harness/stock-grpc.ts";
+} from "../../harness/fabric.ts";
+import { freePort } from "../../harness/loopback.ts";
+import { type ServerProcess, startServer } from "../../harness/server-process.ts";
+import { callUnary, connectOutcome, dialStock } from "../../harness/stock-grpc.ts";
 
 const clusters = ["default", "second"] as const;
 type Cluster = (typeof clusters)[number];
@@ -114,14 +114,13 @@ async function enroll(cluster: Cluster): Promise<Membership> {
 }
 
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   await weft("cluster", "create", "second");
   for (const cluster of clusters) memberships.set(cluster, await enroll(cluster));
   writeFileSync(bothRoots(), clusters.map((cluster) => controlRoots(cluster)).join(""));
 }, fabricWithinMs * 2);
 afterAll(async () => {
   for (const { agent } of memberships.values()) await agent.stop();
-  await world?.stop();
 }, fabricWithinMs);
 
 describe("one host in two clusters", () => {

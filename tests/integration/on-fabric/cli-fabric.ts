@@ -2,19 +2,18 @@
 
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { withLivingLeaf } from "../../cli/operator-leaf.ts";
-import { systemClock } from "../../lib/clock.ts";
-import { loadOperatorContext } from "../../rpc/operator-context.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, type Ran, repository, run, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { withLivingLeaf } from "../../../cli/operator-leaf.ts";
+import { systemClock } from "../../../lib/clock.ts";
+import { loadOperatorContext } from "../../../rpc/operator-context.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, type Ran, repository, run, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
 let world: TestFabric;
 
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
 }, fabricWithinMs);
-afterAll(() => world?.stop(), fabricWithinMs);
 
 /** Runs a command that must succeed; its standard output. */
 async function ok(...args: readonly string[]): Promise<string> {

@@ -8,22 +8,22 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ChannelService, EchoRequestSchema, type EchoResponse } from "../../gen/weft/channel/v1/channel_pb.ts";
-import { ProbeService } from "../../gen/weft/probe/v1/probe_pb.ts";
-import { RelayService } from "../../gen/weft/relay/v1/relay_pb.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { ChannelService, EchoRequestSchema, type EchoResponse } from "../../../gen/weft/channel/v1/channel_pb.ts";
+import { ProbeService } from "../../../gen/weft/probe/v1/probe_pb.ts";
+import { RelayService } from "../../../gen/weft/relay/v1/relay_pb.ts";
 import {
   fabricWithinMs,
   type Ran,
   repository,
   run,
   type StockFiles,
-  startTestFabric,
+  sharedFabric,
   type TestFabric,
-} from "../harness/fabric.ts";
-import { findOlderNode } from "../harness/older-node.ts";
-import { requirePeer } from "../harness/peers.ts";
-import { callUnary, dialStock, openDuplex, statusOf, writeAll } from "../harness/stock-grpc.ts";
+} from "../../harness/fabric.ts";
+import { findOlderNode } from "../../harness/older-node.ts";
+import { requirePeer } from "../../harness/peers.ts";
+import { callUnary, dialStock, openDuplex, statusOf, writeAll } from "../../harness/stock-grpc.ts";
 
 const grpcurl = requirePeer("grpcurl", "grpcurl calls what a node serves to its neighbours");
 const python = requirePeer("python", "a Python client calls what a node serves to its neighbours");
@@ -36,12 +36,11 @@ let files: StockFiles;
 /** The name the relay's link surface answers to; its certificate carries it. */
 let linkName: string;
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   files = world.nodeFiles("entry-1");
   const names = new X509Certificate(readFileSync(world.nodeFiles("relay-1").cert)).subjectAltName ?? "";
   linkName = /DNS:(link-[a-z0-9.-]+)/.exec(names)?.[1] ?? "";
 }, fabricWithinMs);
-afterAll(async () => await world?.stop(), fabricWithinMs);
 
 const relayAt = (host: string): string => `${host}:${world.publicAddress("relay-1").split(":").at(-1)}`;
 

@@ -4,17 +4,16 @@
  */
 
 import { connect, type Socket } from "node:net";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { echoOnce } from "../../cli/up/fabric.ts";
-import { pathInUse } from "../../cli/up/smoke.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { echoOnce } from "../../../cli/up/fabric.ts";
+import { pathInUse } from "../../../cli/up/smoke.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
 let world: TestFabric;
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
 }, fabricWithinMs);
-afterAll(async () => await world?.stop(), fabricWithinMs);
 
 const relays = ["relay-1", "relay-2", "relay-3"];
 let lost = "";

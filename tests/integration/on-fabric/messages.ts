@@ -6,12 +6,12 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MessageDeframer, writeMessageHead } from "../../fabric/trunk/message-frames.ts";
-import { AccessService, type ConnectResponse } from "../../gen/weft/access/v1/access_pb.ts";
-import { limits } from "../../lib/limits.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, type StockFiles, startTestFabric, type TestFabric } from "../harness/fabric.ts";
-import { freePort } from "../harness/loopback.ts";
+import { MessageDeframer, writeMessageHead } from "../../../fabric/trunk/message-frames.ts";
+import { AccessService, type ConnectResponse } from "../../../gen/weft/access/v1/access_pb.ts";
+import { limits } from "../../../lib/limits.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, type StockFiles, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { freePort } from "../../harness/loopback.ts";
 import {
   connectOutcome,
   dataMessage,
@@ -20,7 +20,7 @@ import {
   openMessage,
   statusOf,
   writeAll,
-} from "../harness/stock-grpc.ts";
+} from "../../harness/stock-grpc.ts";
 
 const framed = (message: Uint8Array): Buffer => {
   const out = Buffer.alloc(4 + message.length);
@@ -40,8 +40,8 @@ const servers: Record<"tcp" | "unix" | "droppable" | "oversize" | "truncated", S
 let world: TestFabric;
 let client: StockFiles;
 beforeAll(async () => {
-  world = await startTestFabric();
-  client = await world.addClient("laptop");
+  world = await sharedFabric();
+  client = await world.addClient("messenger");
   const sockets = join(world.fabric.root, "sockets");
   mkdirSync(sockets);
   for (const [name, server] of Object.entries(servers)) {
@@ -57,7 +57,6 @@ beforeAll(async () => {
 }, fabricWithinMs);
 afterAll(async () => {
   for (const server of Object.values(servers)) server.close();
-  await world?.stop();
 }, fabricWithinMs);
 
 const targetOf = (server: Server): string => `127.0.0.1:${(server.address() as AddressInfo).port}`;

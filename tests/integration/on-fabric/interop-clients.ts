@@ -7,19 +7,19 @@ import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { AccessService, type ConnectResponse } from "../../gen/weft/access/v1/access_pb.ts";
-import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { ChannelService, EchoRequestSchema, type EchoResponse } from "../../gen/weft/channel/v1/channel_pb.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { AccessService, type ConnectResponse } from "../../../gen/weft/access/v1/access_pb.ts";
+import { NodeAdminService } from "../../../gen/weft/admin/v1/node_pb.ts";
+import { ChannelService, EchoRequestSchema, type EchoResponse } from "../../../gen/weft/channel/v1/channel_pb.ts";
 import {
   fabricWithinMs,
   repository,
   run,
   type StockFiles,
-  startTestFabric,
+  sharedFabric,
   type TestFabric,
-} from "../harness/fabric.ts";
-import { requirePeer } from "../harness/peers.ts";
+} from "../../harness/fabric.ts";
+import { requirePeer } from "../../harness/peers.ts";
 import {
   callUnary,
   connectOutcome,
@@ -29,7 +29,7 @@ import {
   openMessage,
   statusOf,
   writeAll,
-} from "../harness/stock-grpc.ts";
+} from "../../harness/stock-grpc.ts";
 
 const python = requirePeer("python", "a Python client generated from proto/ sends bytes through an entry");
 
@@ -39,10 +39,9 @@ const MiB = 1_024 * KiB;
 let world: TestFabric;
 let client: StockFiles;
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   client = await world.addClient("stock");
 }, fabricWithinMs);
-afterAll(async () => await world?.stop(), fabricWithinMs);
 
 describe("@grpc/grpc-js", () => {
   it.each(["127.0.0.1", "localhost"])("carries 16 MiB through %s and an entry, both ways", async (host) => {

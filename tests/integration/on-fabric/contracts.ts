@@ -7,26 +7,26 @@ import { readFileSync, statSync } from "node:fs";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Client, connect } from "../../client/connect.ts";
-import { leaseOfText } from "../../client/lease.ts";
-import type { OpenOptions } from "../../client/open-options.ts";
-import type { EdgeChannel } from "../../edge/channel.ts";
-import { encodeContract, signContract } from "../../fabric/contract.ts";
-import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
-import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
-import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
-import { ServiceChannelService, ServiceLeaseState } from "../../gen/weft/admin/v1/service_channel_pb.ts";
-import { ChannelClass } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { systemClock } from "../../lib/clock.ts";
-import { rpcClient } from "../../rpc/client.ts";
-import { loadOperatorContext } from "../../rpc/operator-context.ts";
-import { Call, data } from "../harness/access-call.ts";
-import { operatorOf } from "../harness/control-process.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, type StockFiles, startTestFabric, type TestFabric } from "../harness/fabric.ts";
-import { trunksOf } from "../harness/trunks.ts";
-import { signer } from "../unit/fabric/snapshot/stage.ts";
+import { type Client, connect } from "../../../client/connect.ts";
+import { leaseOfText } from "../../../client/lease.ts";
+import type { OpenOptions } from "../../../client/open-options.ts";
+import type { EdgeChannel } from "../../../edge/channel.ts";
+import { encodeContract, signContract } from "../../../fabric/contract.ts";
+import { IdentityService } from "../../../gen/weft/admin/v1/identity_pb.ts";
+import { NodeAdminService } from "../../../gen/weft/admin/v1/node_pb.ts";
+import { PoolService } from "../../../gen/weft/admin/v1/pool_pb.ts";
+import { ResourceService } from "../../../gen/weft/admin/v1/resource_pb.ts";
+import { ServiceChannelService, ServiceLeaseState } from "../../../gen/weft/admin/v1/service_channel_pb.ts";
+import { ChannelClass } from "../../../gen/weft/fabric/v1/role_pb.ts";
+import { systemClock } from "../../../lib/clock.ts";
+import { rpcClient } from "../../../rpc/client.ts";
+import { loadOperatorContext } from "../../../rpc/operator-context.ts";
+import { Call, data } from "../../harness/access-call.ts";
+import { operatorOf } from "../../harness/control-process.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, type StockFiles, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { trunksOf } from "../../harness/trunks.ts";
+import { signer } from "../../unit/fabric/snapshot/stage.ts";
 
 let world: TestFabric;
 let transport: ReturnType<typeof operatorOf>;
@@ -48,7 +48,7 @@ async function issue(over: object = {}): Promise<{ readonly id: string; readonly
 }
 
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   const { contextDir, plan } = world.fabric;
   transport = operatorOf(contextDir, loadOperatorContext(contextDir).operatorAddress);
   clusterId = await world.fabric.withSession((session) => session.clusterId());
@@ -77,7 +77,6 @@ beforeAll(async () => {
 }, 2 * fabricWithinMs);
 afterAll(async () => {
   transport?.close();
-  await world?.stop();
 }, fabricWithinMs);
 
 const clients: Client[] = [];

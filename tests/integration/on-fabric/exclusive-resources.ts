@@ -7,18 +7,18 @@ import { readFileSync } from "node:fs";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { LeaseAdminService, LeaseState } from "../../gen/weft/admin/v1/lease_pb.ts";
-import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
-import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
-import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
-import { rpcClient } from "../../rpc/client.ts";
-import { loadOperatorContext } from "../../rpc/operator-context.ts";
-import { Call, data } from "../harness/access-call.ts";
-import { operatorOf } from "../harness/control-process.ts";
-import { runs } from "../harness/counts.ts";
-import { eventually } from "../harness/eventually.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { LeaseAdminService, LeaseState } from "../../../gen/weft/admin/v1/lease_pb.ts";
+import { ListenerService } from "../../../gen/weft/admin/v1/listener_pb.ts";
+import { NodeAdminService } from "../../../gen/weft/admin/v1/node_pb.ts";
+import { PoolService } from "../../../gen/weft/admin/v1/pool_pb.ts";
+import { ResourceService } from "../../../gen/weft/admin/v1/resource_pb.ts";
+import { rpcClient } from "../../../rpc/client.ts";
+import { loadOperatorContext } from "../../../rpc/operator-context.ts";
+import { Call, data } from "../../harness/access-call.ts";
+import { operatorOf } from "../../harness/control-process.ts";
+import { runs } from "../../harness/counts.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
 const leaseMs = 4_000;
 /** Resources that are paused together: each is one run. */
@@ -146,7 +146,7 @@ async function addExclusives(count: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  world = await startTestFabric();
+  world = await sharedFabric();
   const { contextDir } = world.fabric;
   const context = loadOperatorContext(contextDir);
   clusterId = context.defaultCluster;
@@ -158,7 +158,6 @@ afterAll(async () => {
   for (const session of sessions) session.destroy();
   for (const { target } of resources) target.server.close();
   transport?.close();
-  await world?.stop();
 }, fabricWithinMs);
 
 /** Connects through an entry again and again until the target answers. */

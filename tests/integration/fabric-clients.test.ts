@@ -1,0 +1,12 @@
+/** Whoever speaks to a fabric from outside, stock clients and the SDK, on one fabric. */
+
+import { afterAll, describe } from "vitest";
+import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
+
+afterAll(stopSharedFabric, fabricWithinMs);
+
+describe("grpcurl", async () => void (await import("./on-fabric/interop-grpcurl.ts")));
+describe("stock clients", async () => void (await import("./on-fabric/interop-clients.ts")));
+describe("stock clients on links", async () => void (await import("./on-fabric/interop-links.ts")));
+describe("messages", async () => void (await import("./on-fabric/messages.ts")));
+describe("clients that are edges", async () => void (await import("./on-fabric/client-edge.ts")));

@@ -1,0 +1,9 @@
+/** Routes as operators see and change them from the command line, on one fabric. */
+
+import { afterAll, describe } from "vitest";
+import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
+
+afterAll(stopSharedFabric, fabricWithinMs);
+
+describe("weft route", async () => void (await import("./on-fabric/route-commands.ts")));
+describe("weft node drain", async () => void (await import("./on-fabric/cli-drain.ts")));
