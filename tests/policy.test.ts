@@ -139,7 +139,7 @@ function callerAs(kind: CallerKind, arrivedBy: ArrivedBy, over: Partial<Caller> 
   };
 }
 
-describe("LAW-C1 the table, as everybody through every door", () => {
+describe("LAW-C1 THR-A3 THR-C7 REVIEW-12 the table, as everybody through every door", () => {
   test("has exactly one row per RPC and none besides", () => {
     expect(Object.keys(controlPolicy).sort()).toEqual(every.map(rpcName).sort());
   });
@@ -248,7 +248,7 @@ describe("LAW-C1 the table of nodes, as everybody through every door", () => {
 
 const SUBJECT_FIELDS = ["cluster_id", "node_id", "from_node_id", "organization_id", "client_id", "holder_node_id"];
 
-describe("LAW-C2 subjects", () => {
+describe("LAW-C2 REVIEW-20 subjects", () => {
   const nodeMethods = every.filter((method) => expectedOf(method).includes(node));
 
   test.each(nodeMethods.map((method) => [rpcName(method), method] as const))(
@@ -394,7 +394,7 @@ describe("over real TLS doors", () => {
     expect(surface?.sessionCount()).toBe(before);
   });
 
-  test("nobody without a certificate gets past the doors that ask for one", async () => {
+  test("THR-A7 nobody without a certificate gets past the doors that ask for one", async () => {
     for (const door of ["control", "operator"] as const) {
       const session = await dialHttp2(trust, portOf(door), undefined).catch(() => undefined);
       if (session === undefined) continue;

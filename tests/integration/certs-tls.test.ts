@@ -113,7 +113,7 @@ const dialAs = (port: number, kind: ClientKind, cert: string, over: ConnectionOp
     ...over,
   });
 
-describe("CA kind x path prefix x server", () => {
+describe("REVIEW-3 CA kind x path prefix x server", () => {
   it.each(judgingKinds("server"))("LAW-C1 a %s server accepts the diagonal only", async (kind) => {
     const trusted = trustedBy(kind);
     const server = await serve(serverOptions(kind), pki.expect(trusted));
@@ -149,7 +149,7 @@ describe("CA kind x path prefix x server", () => {
   });
 });
 
-describe("profiles TLS lets pass (THR-C8, C9, C11)", async () => {
+describe("profiles TLS lets pass (THR-C8, THR-C9, THR-C11, REVIEW-10)", async () => {
   const node = pki.cas.node;
   const san = subjectAltName(uriName(uriOf("node")));
   const shaped = (...extensions: Uint8Array[]) => crossed("node", "node", { extensions });
@@ -227,7 +227,7 @@ describe("profiles TLS lets pass (THR-C8, C9, C11)", async () => {
   });
 });
 
-describe("resumption and protocol (THR-C1, LAW-I4)", () => {
+describe("resumption and protocol (THR-C1, REVIEW-4, LAW-I4)", () => {
   const judged = judgingKinds("server") as ServerKind[];
   const dialOf: Record<string, ClientKind> = {
     node: "dial-node-link",

@@ -104,7 +104,7 @@ describe("LAW-R3 strangers", () => {
     for (const socket of [...idle, beyond]) socket.destroy();
   });
 
-  test("one source that stalls its handshakes takes no more than its part of the line", async () => {
+  test("REVIEW-6 THR-C18 one source that stalls its handshakes takes no more than its part of the line", async () => {
     const hello = await clientHello(joinServerName("default"));
     const most = limits.handshakesWaitingPerSourceMaxCount;
     const stalled = await Promise.all(Array.from({ length: most + 60 }, () => connect()));
@@ -240,7 +240,7 @@ describe("hostile peers with a certificate", () => {
     await stillServing();
   });
 
-  test("a killed peer is noticed at once: its session is gone when its socket is", async () => {
+  test("REVIEW-5 a killed peer is noticed at once: its session is gone when its socket is", async () => {
     const session = await operatorSession();
     expect((await rawRequest(session, "/grpc.health.v1.Health/Check")).status).toBe("0");
     const before = control.running.surfaces.operator.sessionCount();

@@ -30,8 +30,8 @@ import { type FenceJudgeDeps, type OwnFenceJudge, openFenceJudge } from "../../n
 import type { Caller } from "../../rpc/caller.ts";
 import { dialPath, type Identities, listenForPaths, makeIdentities } from "../harness/edge-paths.ts";
 import { eventually } from "../harness/eventually.ts";
-import { clusterId, installation, nowMs, selfId, signer, snapshotWith, testPorts } from "../unit/node/stage.ts";
 import { offlineJudge } from "../harness/offline-judge.ts";
+import { clusterId, installation, nowMs, selfId, signer, snapshotWith, testPorts } from "../unit/node/stage.ts";
 
 const { ceiling: defaults } = loadNodeConfig({ env: {}, flags: { stateDir: "s", control: "c:1" } });
 const ceiling = createCeilingJudge({ ...defaults, targets: [{ cidr: "127.0.0.1/32", fromPort: 1, toPort: 65_535 }] });
@@ -193,7 +193,7 @@ const endOf = (channel: EdgeChannel): Promise<string> =>
     what: "the channel's end",
   });
 
-describe("an egress of an exclusive resource", () => {
+describe("THR-L1 REVIEW-21 an egress of an exclusive resource", () => {
   it("LAW-F3 ends a live channel under an older fence with FENCED before the newer one's target hears a byte", async () => {
     const [odd, even] = [entryPool(entryOf(1)), entryPool(entryOf(2))];
     const old = await open(odd, 1, contract(1));

@@ -97,7 +97,7 @@ function expectTyped(outcome: Outcome, stage: string): void {
   expect(JSON.stringify(outcome)).not.toMatch(/nd-[a-z2-7]{16}|entry-1|relay-|egress-|127\.0\.0\.1/);
 }
 
-describe("LAW-C3 a client that cannot be served", () => {
+describe("LAW-C3 REVIEW-23 a client that cannot be served", () => {
   it("is told that the resource does not exist", async () => {
     const outcome = await connectOutcome(world.publicAddress("entry-1"), client, "no-such-name");
     expect([outcome.code, outcome.reason]).toEqual([status.NOT_FOUND, "UNKNOWN_RESOURCE"]);

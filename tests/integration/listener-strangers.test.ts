@@ -66,7 +66,7 @@ it("LAW-R3 first bytes that never complete are closed at the deadline", async ()
   await back(base);
 });
 
-it("LAW-R3 one source prefix is not looked at more often than its share", async () => {
+it("LAW-R3 REVIEW-24 one source prefix is not looked at more often than its share", async () => {
   const base = handles();
   const before = relay.ports.counters.peeksRefused;
   const sockets = await Promise.all(
@@ -77,7 +77,7 @@ it("LAW-R3 one source prefix is not looked at more often than its share", async 
   await back(base);
 });
 
-it("LAW-R3 a stranger without a name reaches no TLS: no server answers one byte", async () => {
+it("LAW-R3 REVIEW-6 a stranger without a name reaches no TLS: no server answers one byte", async () => {
   const names = [
     undefined,
     "localhost",
@@ -107,7 +107,7 @@ it("LAW-R3 the five bytes of a reverse link open no door without the link name",
   expect(answered).toBe(0);
 });
 
-it("LAW-R3 2 000 x (own ClientHello, FIN): handles back to baseline, memory bounded", async () => {
+it("LAW-R3 REVIEW-5 2 000 x (own ClientHello, FIN): handles back to baseline, memory bounded", async () => {
   const hello = await clientHello(linkServerName(relay.linkLabel, "default"));
   const base = handles();
   const rssBefore = process.memoryUsage.rss();

@@ -78,7 +78,7 @@ async function ask(from: string, to: string, request: OpenPathRequest) {
   return { token: first.value.event.value.legToken, answers, stop: () => abort.abort() };
 }
 
-it("LAW-R1 a token works once, at its own hop, whoever dials first", async () => {
+it("LAW-R1 REVIEW-1 a token works once, at its own hop, whoever dials first", async () => {
   const base = live();
   const { token } = await ask("en-1", "re-1", offerOf(hops));
   const preamble = encodeLegPreamble(token);
@@ -126,7 +126,7 @@ it("LAW-R1 a neighbour in front of no path may not ask at all", async () => {
   });
 });
 
-it("LAW-R2 one initiator's pending paths are bounded, and another's are served", async () => {
+it("LAW-R2 REVIEW-24 one initiator's pending paths are bounded, and another's are served", async () => {
   const tokens: Awaited<ReturnType<typeof ask>>[] = [];
   let refused: unknown;
   for (let i = 0; i < 60 && refused === undefined; i++) {

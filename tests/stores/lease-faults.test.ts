@@ -77,7 +77,7 @@ describeStores("leases among faults", (store) => {
       }),
     );
 
-  it("LAW-F2 L2 gives no fence again after yesterday's rows are back and the epoch is raised", async () => {
+  it("LAW-F2 THR-L2 gives no fence again after yesterday's rows are back and the epoch is raised", async () => {
     const given = new Set<string>();
     const names = ["restored-1", "restored-2"];
     const take = async (round: number): Promise<void> => {
@@ -107,7 +107,7 @@ describeStores("leases among faults", (store) => {
     expect(given.size).toBe(names.length * (4 + 2 * rounds));
   });
 
-  it("L4 judges expiry by the clock, not by when the transaction around it began", async () => {
+  it("THR-L4 judges expiry by the clock, not by when the transaction around it began", async () => {
     await sql.tx(async (tx) => {
       await tx.query("select now() as began");
       const first = await acquired(tx, "long", "nd-1", 50);
@@ -120,7 +120,7 @@ describeStores("leases among faults", (store) => {
     });
   });
 
-  it("L3 gives no fence twice when the store's own clock steps by an hour, either way", async () => {
+  it("THR-L3 gives no fence twice when the store's own clock steps by an hour, either way", async () => {
     const define = (offsetMs: number) =>
       sql.script(`create or replace function now_ms() returns bigint language sql volatile parallel safe
         as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint + ${offsetMs} $$`);
@@ -141,7 +141,7 @@ describeStores("leases among faults", (store) => {
     }
   });
 
-  it("L6 refuses renewal after expiry, and release with an old fence or as somebody else", async () => {
+  it("THR-L6 refuses renewal after expiry, and release with an old fence or as somebody else", async () => {
     const first = await acquired(sql, "late", "nd-1");
     await expire("late");
     expect(await renewLease(sql, holdOf("late", "nd-1", first), ttlMs)).toBeUndefined();
@@ -157,7 +157,7 @@ describeStores("leases among faults", (store) => {
     expect(await getLease(sql, clusterId, "late")).toMatchObject({ holderNodeId: "nd-2", counter: second.counter });
   });
 
-  it("L7 holds nothing by a session: statements may each go their own way, as through a transaction pooler", async () => {
+  it("THR-L7 holds nothing by a session: statements may each go their own way, as through a transaction pooler", async () => {
     const { sql: watched, statements } = recordingSql(sql);
     const row = await acquired(watched, "pooled", "nd-1");
     await renewLease(watched, holdOf("pooled", "nd-1", row), ttlMs);
@@ -168,7 +168,7 @@ describeStores("leases among faults", (store) => {
 
   // An embedded store has no sessions to kill.
   if (store.driver === "postgres") {
-    it("L7 a killed session leaves its holder without, or with what it may ask for again", async () => {
+    it("THR-L7 a killed session leaves its holder without, or with what it may ask for again", async () => {
       const killed = sql.tx(async (tx) => {
         const row = await acquired(tx, "killed", "nd-1");
         return { row, ended: await tx.query("select pg_terminate_backend(pg_backend_pid())") };
@@ -179,7 +179,7 @@ describeStores("leases among faults", (store) => {
     });
   }
 
-  it("L9 goes on without Redis: acquiring, renewing, releasing and fencing need the store alone", async () => {
+  it("THR-L9 goes on without Redis: acquiring, renewing, releasing and fencing need the store alone", async () => {
     const gone = redisHints({ url: "redis://127.0.0.1:1", clock: systemClock, log: silentLog });
     try {
       const name = `resource/rs-${"x".repeat(16)}`;

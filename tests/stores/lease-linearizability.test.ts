@@ -45,7 +45,7 @@ async function prepared(sql: Sql): Promise<void> {
   await sql.query("insert into cluster (id, slug, name) values ($1, $1, $1)", [clusterId]);
 }
 
-describe("L5 leases contended for on PostgreSQL", () => {
+describe("THR-L5 leases contended for on PostgreSQL", () => {
   let server: Databases;
   const pools: Sql[] = [];
   let killer: Sql;
@@ -82,7 +82,7 @@ describe("L5 leases contended for on PostgreSQL", () => {
     ...over,
   });
 
-  it("LAW-F1 LAW-F2 L3 L5 200 contenders, pauses, stepped clocks and killed sessions leave a legal history", async () => {
+  it("LAW-F1 LAW-F2 THR-L3 200 contenders, pauses, stepped clocks and killed sessions leave a legal history", async () => {
     const rounds = runs(1, 40);
     for (let seed = 1; seed <= rounds; seed += 1) {
       const prefix = `contended-${seed}`;
@@ -157,7 +157,7 @@ describe("L5 leases contended for on PostgreSQL", () => {
   }, 60_000);
 });
 
-describe("L5 leases contended for on PGlite", () => {
+describe("THR-L5 leases contended for on PGlite", () => {
   it("LAW-F1 LAW-F2 200 contenders leave a legal history", async () => {
     const sql = await migratedPglite();
     try {

@@ -154,7 +154,7 @@ describe("certificate requests", () => {
     expect(refusalOf(await asking({})).detail).toBe("ACCEPTED");
   });
 
-  it.each(table)("THR-E5..E8 %s: %s, within 50 ms", (_what, detail, der) => {
+  it.each(table)("THR-E5 THR-E6 THR-E7 THR-E8 %s: %s, within 50 ms", (_what, detail, der) => {
     const refusal = refusalOf(der);
     expect(refusal.detail).toBe(detail);
     expect(refusal.tookMs).toBeLessThan(50);

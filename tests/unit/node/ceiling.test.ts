@@ -34,7 +34,7 @@ const guarded = [
   ["64:ff9b::169.254.169.254", "metadata behind NAT64"],
 ] as const;
 
-describe("LAW-C6 what an egress may ever dial", () => {
+describe("LAW-C6 REVIEW-17 what an egress may ever dial", () => {
   it.each(guarded)("%s (%s) is refused by default and by rules for everything", (address) => {
     expect(judge().allowsTarget(address, 80)).toBe(false);
     expect(rules("0.0.0.0/0", "::/0").allowsTarget(address, 80)).toBe(false);

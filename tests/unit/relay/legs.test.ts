@@ -31,7 +31,7 @@ it("LAW-R1 a leg token is nothing after 5 s", () => {
   expect(unused).toEqual(["p1 expired"]);
 });
 
-it("LAW-R1 a leg token of another hop is unknown, and near misses are", () => {
+it("LAW-R1 REVIEW-1 a leg token of another hop is unknown, and near misses are", () => {
   const { legs, mint } = table();
   const other = table();
   const { token } = mint("p1");

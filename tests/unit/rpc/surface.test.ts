@@ -108,7 +108,7 @@ describe("every protocol on one port", () => {
   });
 });
 
-describe("A4 paths are matched byte for byte", () => {
+describe("THR-A4 paths are matched byte for byte", () => {
   test.each([
     "//weft.lease.v1.LeaseService/Get",
     "/weft.lease.v1.LeaseService%2FGet",
@@ -148,7 +148,7 @@ describe("A4 paths are matched byte for byte", () => {
   });
 });
 
-describe("A8 errors tell nothing", () => {
+describe("THR-A8 errors tell nothing", () => {
   test("an unexpected exception leaves as internal with a request id only", async () => {
     const session = await dialHttp2(trust, served.port, operator);
     const answer = await rawRequest(session, leaseGet, getRequest("bug"));

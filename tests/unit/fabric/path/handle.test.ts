@@ -19,7 +19,7 @@ const known = [egress("nd-e1"), egress("nd-e2"), egress("nd-e3")];
 const scope = { clientId: "ct-a", poolId: "pl-a" };
 const handleTo = (at: number): Uint8Array => makeHandle(known[at] as EgressLocators, scope, bytes(HANDLE_SALT_BYTES));
 
-describe("a resume handle", () => {
+describe("REVIEW-14 a resume handle", () => {
   it("leads back to its egress at every entry that knows the locators", () => {
     for (const at of [0, 1, 2])
       expect(readHandle(handleTo(at), scope, [...known].reverse())).toBe(known[at]?.egressNodeId);

@@ -77,7 +77,7 @@ const lies: Record<keyof OfferFields, { readonly to: Partial<OfferFields>; reado
   rateBytesPerSecond: { to: { rateBytesPerSecond: 1n }, refused: "never" },
 };
 
-describe("LAW-R1 every field of an offer is bound", () => {
+describe("LAW-R1 REVIEW-2 every field of an offer is bound", () => {
   const good = signed();
 
   it.each(Object.entries(lies))("%s altered on the way breaks the signature", (_name, { to }) => {

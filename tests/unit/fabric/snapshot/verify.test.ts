@@ -29,7 +29,7 @@ function sealed(payload: Uint8Array) {
   return { ...envelope, payload, signature };
 }
 
-describe("A12 a snapshot is believed", () => {
+describe("M-A12 THR-S3 REVIEW-15 a snapshot is believed", () => {
   it("by the node it is for, with a key the pinned installation certified for snapshots of this cluster, now", () => {
     expect(verifySnapshot(envelope, expected)).toMatchObject({ nodeId: "nd-1", version: 5n });
     const refused = (change: object) => detailOf(() => verifySnapshot(envelope, { ...expected, ...change }));

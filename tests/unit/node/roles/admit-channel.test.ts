@@ -261,7 +261,7 @@ const lies: Record<string, readonly [Case, ChannelEnd, string]> = {
   ],
 };
 
-describe("the egress refuses", () => {
+describe("REVIEW-13 the egress refuses", () => {
   it.each(Object.entries(lies))("%s", (_what, [question, end, why]) => {
     expect(ask(question)).toEqual({ ok: false, end, why });
   });

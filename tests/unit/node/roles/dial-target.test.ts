@@ -105,7 +105,7 @@ describe("a target is dialled", () => {
   });
 });
 
-describe("LAW-C6 the ceiling judges addresses, not names", () => {
+describe("LAW-C6 REVIEW-17 the ceiling judges addresses, not names", () => {
   it("a name that is never resolved ends in time, without the resolver's help", async () => {
     const clock = new ManualClock();
     const dialling = dialTarget(
