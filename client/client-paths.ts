@@ -100,10 +100,17 @@ export class ClientPaths {
   readonly #options: ClientPathsOptions;
   readonly #settled = new Map<string, Settled>();
   readonly #restUntilMs = new Map<EntryConnection, number>();
+  /** How to leave each live path for another, make before break. */
+  readonly #leaves = new Set<() => void>();
   #paths = 0;
 
   constructor(options: ClientPathsOptions) {
     this.#options = options;
+  }
+
+  /** Every path is left for another one: the leaf they were made with is about to count no more. */
+  replaceAll(): void {
+    for (const leave of [...this.#leaves]) leave();
   }
 
   /** A trunk is over: what was settled for it is forgotten. */
@@ -269,7 +276,10 @@ export class ClientPaths {
       hops: [identity.clientId, entryId, `path-${this.#paths}`, ready.poolId],
       ask,
       expiresAtMs,
-      onEvent: follow(events, entryId),
+      onEvent: follow(events, entryId, (leave) => {
+        this.#leaves.add(leave);
+        raw.once("close", () => this.#leaves.delete(leave));
+      }),
       close: () => {
         over.abort();
         resetSocket(raw, tls);
@@ -300,14 +310,20 @@ function hexOf(trunkId: Uint8Array): string {
 function follow(
   events: AsyncIterable<OpenClientPathResponse["event"]>,
   entryId: string,
+  onLeave: (leave: () => void) => void,
 ): NonNullable<EdgePath["onEvent"]> {
   const listeners = new Set<(event: EdgePathEvent) => void>();
   let last: EdgePathEvent | undefined;
+  const tell = (event: EdgePathEvent): void => {
+    last = event;
+    for (const listener of [...listeners]) listener(event);
+  };
+  // Of nobody: the path is to be left, and no entry to be shunned.
+  onLeave(() => tell({ kind: "draining" }));
   void (async () => {
     for await (const event of events) {
       if (event.case === undefined || event.case === "ready") continue;
-      last = { kind: event.case, ...(event.value.reason === "entry" ? { nodeId: entryId } : {}) };
-      for (const listener of [...listeners]) listener(last);
+      tell({ kind: event.case, ...(event.value.reason === "entry" ? { nodeId: entryId } : {}) });
     }
   })();
   return (listener) => {

@@ -17,7 +17,7 @@ import type { TrunkRunnerStats } from "../edge/trunk-runner-stats.ts";
 import { isId } from "../fabric/signed-bytes.ts";
 import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import { ChannelClass, OriginAssurance } from "../gen/weft/fabric/v1/role_pb.ts";
-import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { type Log, silentLog } from "../lib/log.ts";
@@ -121,7 +121,6 @@ class SdkClient implements Client {
   /** By resource and lease: how often their trunk was left behind without a path. */
   readonly #generations = new Map<string, number>();
   readonly #forwards = new Set<Forward>();
-  readonly #learning: Timer;
   readonly #renewal: ClientRenewal | undefined;
   #isClosed = false;
 
@@ -139,19 +138,23 @@ class SdkClient implements Client {
     if (addresses.length === 0)
       throw new WeftError("invalid_argument", "no entry is known: name one or more", { detail: "NO_ENTRY" });
     const folder = typeof options.identity === "string" ? options.identity : undefined;
-    const trust = new ClientTrust({ read: () => sameClient(source.read(), first), folder, log });
+    const read = (): ClientIdentity => sameClient(source.read(), first);
+    const onNews = (): void => {
+      // Everybody hears of it at once.
+      if (!trust.isTainted(source.read().leaf)) return;
+      clock.after(random.float() * limits.taintedRenewSpreadMs, () => this.#renewal?.look());
+    };
+    const trust = new ClientTrust({ read, folder, onNews, clock, log });
     const identity = (): ClientIdentity => trust.identity();
-    const learn = (entry: Parameters<ClientTrust["learn"]>[0]): Promise<void> => trust.learn(entry);
-    const onConnected = (entry: Parameters<ClientTrust["learn"]>[0]): void => void learn(entry);
+    const onConnected = (...entry: Parameters<ClientTrust["follow"]>): void => void trust.follow(...entry);
     this.#entries = addresses.map((address) => new EntryConnection({ address, identity, clock, onConnected }));
-    this.#learning = clock.every(limits.clientTrustEveryMs, () => {
-      for (const entry of this.#entries) void entry.whileConnected(learn);
-    });
     this.#renewal = startRenewal(source, this.#entries, {
       ...{ clock, random, log },
-      read: () => sameClient(source.read(), first),
+      read,
       isTainted: ({ leaf }) => trust.isTainted(leaf),
-      onRenewed: () => {},
+      onRenewed: (before) => {
+        if (trust.isTainted(before.leaf)) this.#paths.replaceAll();
+      },
     });
     const paths = new ClientPaths({
       entries: this.#entries,
@@ -306,7 +309,6 @@ class SdkClient implements Client {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#learning.cancel();
     await this.#renewal?.close();
     await Promise.all([...this.#forwards].map((forward) => forward.close()));
     await this.#pool.close();

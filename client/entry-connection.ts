@@ -39,8 +39,8 @@ export interface EntryConnectionOptions {
   /** Read for every connection: a renewed certificate is used from the next one on. */
   readonly identity: () => ClientIdentity;
   readonly clock: Clock;
-  /** A connection is made: a moment to learn what else there is to trust. */
-  readonly onConnected?: (entry: Client<typeof PathService>) => void;
+  /** A connection is made; `signal` aborts when it is over. */
+  readonly onConnected?: (entry: Client<typeof PathService>, signal: AbortSignal) => void;
 }
 
 interface Connected {
@@ -49,6 +49,8 @@ interface Connected {
   readonly tls: TLSSocket;
   readonly raw: Socket;
   readonly paths: Client<typeof PathService>;
+  /** Ends the calls that wait for news. */
+  readonly over: AbortController;
   /** Of the leaves on it, the end of the one that ends first. */
   readonly endsMs: number;
   /** Whether it ever answered anything. */
@@ -119,12 +121,6 @@ export class EntryConnection {
     }
   }
 
-  /** Asks the entry something while it is connected; nothing happens while it is not. */
-  async whileConnected(ask: (entry: Client<typeof PathService>) => Promise<void>): Promise<void> {
-    const connected = await this.#connecting?.catch(() => undefined);
-    if (connected !== undefined && !this.#closed) await ask(connected.paths);
-  }
-
   /** Asks the entry something, connecting first when that is not done. Rejects as `entryId` does, and as `ask` does. */
   async ask<T>(ask: (entry: Client<typeof PathService>) => Promise<T>): Promise<T> {
     return await ask((await this.#connected()).paths);
@@ -134,7 +130,12 @@ export class EntryConnection {
   renew(): void {
     const before = this.#connecting;
     this.#connecting = undefined;
-    before?.then(({ session }) => session.close()).catch(() => {});
+    before
+      ?.then(({ session, over }) => {
+        over.abort();
+        session.close();
+      })
+      .catch(() => {});
   }
 
   /** Ends the connection and every call on it; a later use fails. */
@@ -196,9 +197,12 @@ export class EntryConnection {
     }
     const session = openClientSession(tls, rpcHttp2);
     const paths = rpcClient(PathService, http2Transport(session));
-    this.#options.onConnected?.(paths);
+    const over = new AbortController();
+    raw.once("close", () => over.abort());
+    session.once("goaway", () => over.abort());
+    this.#options.onConnected?.(paths, over.signal);
     const endsMs = Math.min(identity.leaf.notAfterMs, verdict.notAfterMs);
-    return { entryId: verdict.id.id, session, tls, raw, paths, endsMs, hasAnswered: false };
+    return { entryId: verdict.id.id, session, tls, raw, paths, over, endsMs, hasAnswered: false };
   }
 
   /** EC2. `gone` rejects when the entry did not answer a ping; it never resolves. */

@@ -177,7 +177,10 @@ export interface RenewingEntry {
 export function startRenewal(
   source: IdentitySource,
   entries: readonly RenewingEntry[],
-  deps: Pick<ClientRenewalOptions, "read" | "isTainted" | "onRenewed" | "clock" | "random" | "log">,
+  deps: Pick<ClientRenewalOptions, "read" | "isTainted" | "clock" | "random" | "log"> & {
+    /** Beside new connections to the entries. */
+    readonly onRenewed?: ClientRenewalOptions["onRenewed"];
+  },
 ): ClientRenewal | undefined {
   const { keeper } = source;
   if (keeper === undefined) return undefined;
@@ -187,7 +190,7 @@ export function startRenewal(
     ask: (question) => askEntries(entries, question),
     onRenewed: (before) => {
       for (const entry of entries) entry.renew();
-      deps.onRenewed(before);
+      deps.onRenewed?.(before);
     },
   });
 }

@@ -12,6 +12,7 @@ import { issuerIn, rootsOf, taintedIssuers, verifyTrustBundle } from "../certs/b
 import type { LeafOf, RootsOf } from "../certs/material.ts";
 import type { PathService } from "../gen/weft/access/v1/access_pb.ts";
 import type { TrustBundle } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../lib/files.ts";
 import { limits } from "../lib/limits.ts";
@@ -22,6 +23,9 @@ export interface ClientTrustOptions {
   readonly read: () => ClientIdentity;
   /** The client folder, if that is where the identity is. */
   readonly folder: string | undefined;
+  /** There is another bundle: own leaves may be from a root that is about to go. */
+  readonly onNews?: () => void;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -55,27 +59,36 @@ export class ClientTrust {
     return tainted.size > 0 && tainted.has(issuerIn(this.#newer.bundle, leaf.certificateDer) ?? "");
   }
 
-  /** Asks an entry for a newer bundle. Never rejects: what is held stays. */
-  async learn(entry: Pick<Client<typeof PathService>, "getClientTrust">): Promise<void> {
-    const held = this.identity();
-    if (held.installationKeyHash === undefined) return;
-    try {
-      const heldVersion = BigInt(held.bundleVersion);
-      const answer = await entry.getClientTrust({ heldVersion }, { timeoutMs: limits.clientTrustWithinMs });
-      if (answer.bundle.length === 0) return;
-      const wire = { bytes: answer.bundle, signature: answer.signature };
-      this.#take(verifyTrustBundle(wire, answer.installationPublicKey, held.installationKeyHash), held);
-    } catch (thrown) {
-      this.#options.log.warn("newer roots could not be learnt", { error: messageOf(thrown) });
+  /** Hears of every newer bundle from an entry until `signal` aborts. Never rejects: what is held stays. */
+  async follow(entry: Pick<Client<typeof PathService>, "getClientTrust">, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    // At once for the first time, and whatever is held: roots are kept without what a rotation makes of them.
+    for (let wait = false; !signal.aborted; wait = true) {
+      try {
+        const { installationKeyHash, bundleVersion } = this.identity();
+        if (installationKeyHash === undefined) return;
+        const request = { heldVersion: wait ? BigInt(bundleVersion) : 0n, wait };
+        const answer = await entry.getClientTrust(request, { signal, timeoutMs: limits.clientTrustWithinMs });
+        if (answer.bundle.length === 0) continue;
+        const wire = { bytes: answer.bundle, signature: answer.signature };
+        this.#take(verifyTrustBundle(wire, answer.installationPublicKey, installationKeyHash));
+      } catch (thrown) {
+        if (signal.aborted) return;
+        log.warn("newer roots could not be learnt", { error: messageOf(thrown) });
+        await sleep(clock, limits.clientTrustRetryMs, signal);
+      }
     }
   }
 
-  #take(bundle: TrustBundle, held: ClientIdentity): void {
+  #take(bundle: TrustBundle): void {
+    const held = this.identity();
     const version = Number(bundle.version);
     const isOurs = bundle.clusterId === held.clusterId && bundle.trustDomain === held.trustDomain;
-    if (!isOurs || version <= held.bundleVersion) return;
+    if (!isOurs || version < held.bundleVersion || version === this.#newer?.version) return;
     this.#newer = { version, entryRoots: rootsOf(bundle, "node"), poolRoots: rootsOf(bundle, "pool"), bundle };
-    if (this.#options.folder !== undefined) writeTrust(this.#options.folder, bundle);
+    const { folder, onNews } = this.#options;
+    if (folder !== undefined && version > held.bundleVersion) writeTrust(folder, bundle);
+    onNews?.();
   }
 }
 
