@@ -13,13 +13,13 @@ export interface BundleAck {
   readonly version: number;
   /** SHA-256 of the bundle's exact bytes. */
   readonly hash: Uint8Array;
-  /** Connections that live at the node under leaves of a tainted root. */
-  readonly taintedConnections: number;
+  /** Key ids (hex, in order) of tainted roots that connections at the node still rely on. */
+  readonly taintedInUse: readonly string[];
 }
 
 function covered(ack: BundleAck): Uint8Array {
-  const { clusterId, nodeId, version, taintedConnections, hash } = ack;
-  const text = `weft/bundle-ack/v1\0${clusterId}\0${nodeId}\0${version}\0${taintedConnections}\0`;
+  const { clusterId, nodeId, version, taintedInUse, hash } = ack;
+  const text = `weft/bundle-ack/v1\0${clusterId}\0${nodeId}\0${version}\0${taintedInUse.join(" ")}\0`;
   return Buffer.concat([Buffer.from(text, "utf8"), hash]);
 }
 

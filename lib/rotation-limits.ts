@@ -9,6 +9,7 @@ export const rotationLimits = {
   rotationStalledAfterMs: 60 * secondMs,
   // A replica that has not said for so long which roots it believes is not waited for: it looks every doorsRefreshMs.
   replicaLiveMs: 75 * secondMs,
+  taintedInUseMaxCount: 16,
   rotationStragglersMaxCount: 100,
   rotationsListedMaxCount: 100,
   rotationReasonMaxCount: 500,

@@ -36,7 +36,7 @@ export class BundleKeeper {
   readonly #deps: BundleKeeperDeps;
   readonly #stop: Unsubscribe;
   /** What control is known to have. */
-  #heard: Pick<SentAck, "version" | "taintedConnections"> | undefined;
+  #heard: SentAck | undefined;
 
   constructor(deps: BundleKeeperDeps) {
     this.#deps = deps;
@@ -69,16 +69,16 @@ export class BundleKeeper {
     }
   }
 
-  /** What the next beat says; undefined while control has it. `taintedConnections`: as they are now. */
-  ack(taintedConnections: number): SentAck | undefined {
+  /** What the next beat says; undefined while control has it. `taintedInUse`: as of now. */
+  ack(taintedInUse: string[]): SentAck | undefined {
     const held = this.#deps.identity.current();
     const { version } = held.bundle;
-    if (this.#heard?.version === version && this.#heard.taintedConnections === taintedConnections) return undefined;
+    if (this.#heard?.version === version && this.#heard.taintedInUse.join() === taintedInUse.join()) return undefined;
     const hash = bundleHash(bundleBytes(held));
     const { clusterId, nodeId } = held;
-    const said = { clusterId, nodeId, version: Number(version), hash, taintedConnections };
+    const said = { clusterId, nodeId, version: Number(version), hash, taintedInUse };
     const signature = signBundleAck(keyPairFromPem(held.leaf.keyPem).privateKey, said);
-    return { version, hash, signature, taintedConnections };
+    return { version, hash, signature, taintedInUse };
   }
 
   /** Control answered a beat: `sent` went with it, and it has the acknowledgement of `version`. */
@@ -122,11 +122,9 @@ export function isLeafTrusted({ leaf, bundle }: NodeIdentity): boolean {
   return issuerIn(bundle, leaf.certificateDer) !== undefined;
 }
 
-/** How many of these issuers are about to go: issuers of the leaves that connections live under, one for each. */
-export function countTainted(bundle: TrustBundle, issuers: Iterable<string>): number {
+/** Which of these issuers are about to go, in order: issuers of the leaves that connections live under. */
+export function taintedAmong(bundle: TrustBundle, issuers: Iterable<string>): string[] {
   const tainted = taintedIssuers(bundle);
-  if (tainted.size === 0) return 0;
-  let count = 0;
-  for (const issuer of issuers) if (tainted.has(issuer)) count += 1;
-  return count;
+  if (tainted.size === 0) return [];
+  return [...new Set(issuers)].filter((issuer) => tainted.has(issuer)).sort();
 }

@@ -8,8 +8,9 @@ import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { AuditWitness } from "./audit-witness.ts";
 import { BeatPace } from "./beat-pace.ts";
-import { type BundleKeeper, countTainted, isLeafTrusted } from "./bundle-keeper.ts";
+import { type BundleKeeper, isLeafTrusted, taintedAmong } from "./bundle-keeper.ts";
 import { defaultCapabilities } from "./capabilities.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import type { NodeConfig } from "./config.ts";
 import type { ControlSession } from "./control-session.ts";
 import { FeedReceipts } from "./feed-receipts.ts";
@@ -86,7 +87,7 @@ function auditHead(audit: AuditWitness): Pick<BeatFacts, "auditHead"> {
 
 /** This node's word about the trust bundle it believes by, while control has not heard it. */
 function bundleAck({ bundle, identity, issuersInUse }: TaskDeps): Pick<BeatFacts, "bundleAck"> {
-  const ack = bundle.ack(countTainted(identity.current().bundle, issuersInUse()));
+  const ack = bundle.ack(taintedAmong(identity.current().bundle, issuersInUse()));
   return ack === undefined ? {} : { bundleAck: create(BundleAcknowledgementSchema, ack) };
 }
 
@@ -150,6 +151,7 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       log,
       facts: () => beatFacts(deps, receipts),
       pace,
+      clockWatch: new ClockWatch({ log, events }),
       links: () => deps.links.measurements(),
       proofs: () => deps.links.proofs(),
       control: () => session.control,

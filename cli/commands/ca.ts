@@ -86,10 +86,10 @@ async function showStatus(options: GlobalOptions & { all?: boolean; evidence?: b
         : [
             "",
             table(
-              ["NODE", "ACKNOWLEDGED", "HASH", "TAINTED CONNECTIONS", "RECEIVED"],
+              ["NODE", "ACKNOWLEDGED", "HASH", "CONNECTIONS RELY ON", "RECEIVED"],
               answer.evidence.map((row) => [
                 ...[row.name || row.nodeId, String(row.version), Buffer.from(row.hash).toString("hex").slice(0, 16)],
-                ...[String(row.taintedConnections), when(row.receivedAtMs)],
+                ...[row.taintedInUse.map((keyId) => keyId.slice(0, 16)).join(", ") || "-", when(row.receivedAtMs)],
               ]),
             ),
           ]),

@@ -8,6 +8,7 @@ import { type BundleAck, verifyBundleAck } from "../../certs/bundle-ack.ts";
 import { readCertificate } from "../../certs/certificate.ts";
 import { sameBytes } from "../../certs/keys.ts";
 import type { BundleAcknowledgement } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
+import { limits } from "../../lib/limits.ts";
 import { keepAck } from "../store/bundle-acks.ts";
 import { liveCertificates } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -28,7 +29,7 @@ export class BundleAcks {
   readonly #deps: AckDeps;
   readonly #published = new Map<string, Published>();
   /** By node id: what is in the store, as far as this process has heard. */
-  readonly #kept = new Map<string, { readonly version: number; readonly connections: number }>();
+  readonly #kept = new Map<string, { readonly version: number; readonly inUse: string }>();
 
   constructor(deps: AckDeps) {
     this.#deps = deps;
@@ -46,9 +47,12 @@ export class BundleAcks {
   async take(clusterId: string, nodeId: string, said: BundleAcknowledgement): Promise<number> {
     const version = Number(said.version);
     const before = this.#kept.get(nodeId);
-    const connections = said.taintedConnections;
-    if (before !== undefined && before.version === version && before.connections === connections) return version;
-    const ack: BundleAck = { clusterId, nodeId, version, hash: said.hash, taintedConnections: connections };
+    const inUse = said.taintedInUse;
+    // Of each kind of root there are two at most.
+    if (inUse.length > limits.taintedInUseMaxCount || inUse.some((keyId) => !/^[0-9a-f]{64}$/.test(keyId)))
+      return this.versionOf(nodeId);
+    if (before !== undefined && before.version === version && before.inUse === inUse.join()) return version;
+    const ack: BundleAck = { clusterId, nodeId, version, hash: said.hash, taintedInUse: inUse };
     const published = await this.#current(clusterId, version);
     if (published.version !== version) return this.versionOf(nodeId);
     if (!sameBytes(published.hash, said.hash)) {
@@ -62,9 +66,9 @@ export class BundleAcks {
     }
     await keepAck(this.#deps.sql, this.#deps.seal, {
       ...{ clusterId, nodeId, bundleVersion: version, bundleHash: said.hash, signature: said.signature },
-      ...{ certificateDer, taintedConnections: connections },
+      ...{ certificateDer, taintedInUse: inUse },
     });
-    this.#kept.set(nodeId, { version, connections });
+    this.#kept.set(nodeId, { version, inUse: inUse.join() });
     return version;
   }
 

@@ -71,14 +71,14 @@ async function holdersOf(
       holders.push({
         ...{ kind: "node", id: member.nodeId, name: member.nodeName, ...needed, issuers: issuersOf(member.nodeId) },
         ...(ack === undefined ? {} : { acknowledged: ack.bundleVersion }),
-        taintedConnections: ack?.taintedConnections ?? 0,
+        taintedInUse: ack?.taintedInUse ?? [],
       });
     }
     for (const replica of await liveReplicas(q, clusterId)) {
       const { replicaId: id, bundleVersion, controlIssuerKeyId } = replica;
       const issuers = row.kind === "control" ? [controlIssuerKeyId] : [];
       holders.push({
-        ...{ kind: "control", id, name: id, ...needed, acknowledged: bundleVersion, issuers, taintedConnections: 0 },
+        ...{ kind: "control", id, name: id, ...needed, acknowledged: bundleVersion, issuers, taintedInUse: [] },
       });
     }
   }
@@ -86,7 +86,7 @@ async function holdersOf(
   for (const identity of await listIdentities(q, seal, [row.scope])) {
     if (identity.status !== "active" || identity.kind !== row.kind) continue;
     const { kind, id, name } = identity;
-    holders.push({ kind, id, name, issuers: issuersOf(id), taintedConnections: 0 });
+    holders.push({ kind, id, name, issuers: issuersOf(id), taintedInUse: [] });
   }
   return holders;
 }

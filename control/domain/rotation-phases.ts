@@ -54,8 +54,8 @@ export interface Holder {
   readonly required?: number;
   /** Issuers of the leaves of the rotation's kind that may act now. */
   readonly issuers: readonly string[];
-  /** Connections they keep under tainted leaves. */
-  readonly taintedConnections: number;
+  /** Nodes: tainted roots that connections there still rely on. */
+  readonly taintedInUse: readonly string[];
 }
 
 export interface Straggler extends Pick<Holder, "kind" | "id" | "name"> {
@@ -81,6 +81,6 @@ export function stragglersOf(gate: Gate, holders: readonly Holder[]): readonly S
       return [{ kind, id, name, waitsFor: "acknowledgement" }];
     if (taintedKeyId === undefined) return [];
     if (holder.issuers.includes(taintedKeyId)) return [{ kind, id, name, waitsFor: "leaf" }];
-    return holder.taintedConnections > 0 ? [{ kind, id, name, waitsFor: "connections" }] : [];
+    return holder.taintedInUse.includes(taintedKeyId) ? [{ kind, id, name, waitsFor: "connections" }] : [];
   });
 }

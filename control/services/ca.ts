@@ -154,7 +154,7 @@ async function evidenceOf({ sql, seal }: ServiceDeps, clusterId: string) {
     hash: Uint8Array.from(row.bundleHash),
     signature: Uint8Array.from(row.signature),
     certificateDer: Uint8Array.from(row.certificateDer),
-    taintedConnections: row.taintedConnections,
+    taintedInUse: [...row.taintedInUse],
     receivedAtMs: BigInt(row.receivedAtMs),
   }));
 }

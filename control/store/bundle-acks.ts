@@ -15,7 +15,7 @@ export interface BundleAckRow {
   readonly bundleHash: Uint8Array;
   readonly signature: Uint8Array;
   readonly certificateDer: Uint8Array;
-  readonly taintedConnections: number;
+  readonly taintedInUse: readonly string[];
   readonly receivedAtMs: number;
   readonly mac: Uint8Array;
 }
@@ -23,22 +23,22 @@ export interface BundleAckRow {
 type Said = Omit<BundleAckRow, "receivedAtMs" | "mac">;
 
 export function ackFields(row: Said): MacField[] {
-  const { clusterId, nodeId, bundleVersion, bundleHash, signature, certificateDer, taintedConnections } = row;
-  return [clusterId, nodeId, bundleVersion, bundleHash, signature, certificateDer, taintedConnections];
+  const { clusterId, nodeId, bundleVersion, bundleHash, signature, certificateDer, taintedInUse } = row;
+  return [clusterId, nodeId, bundleVersion, bundleHash, signature, certificateDer, taintedInUse.join(" ")];
 }
 
 const columns = `cluster_id as "clusterId", node_id as "nodeId", bundle_version as "bundleVersion", bundle_hash as "bundleHash",
-  signature, certificate_der as "certificateDer", tainted_connections as "taintedConnections",
+  signature, certificate_der as "certificateDer", tainted_in_use as "taintedInUse",
   received_at_ms as "receivedAtMs", mac`;
 
 /** Keeps a verified acknowledgement, unless a newer bundle's is there. */
 export async function keepAck(q: Queryable, seal: TrustSeal, row: Said): Promise<void> {
   await q.query(
     `insert into bundle_ack (cluster_id, node_id, bundle_version, bundle_hash, signature, certificate_der,
-       tainted_connections, mac) values ($1, $2, $3, $4, $5, $6, $7, $8)
+       tainted_in_use, mac) values ($1, $2, $3, $4, $5, $6, $7, $8)
      on conflict (cluster_id, node_id) do update set bundle_version = excluded.bundle_version,
        bundle_hash = excluded.bundle_hash, signature = excluded.signature, certificate_der = excluded.certificate_der,
-       tainted_connections = excluded.tainted_connections, received_at_ms = now_ms(), mac = excluded.mac
+       tainted_in_use = excluded.tainted_in_use, received_at_ms = now_ms(), mac = excluded.mac
      where bundle_ack.bundle_version <= excluded.bundle_version`,
     [
       row.clusterId,
@@ -47,7 +47,7 @@ export async function keepAck(q: Queryable, seal: TrustSeal, row: Said): Promise
       row.bundleHash,
       row.signature,
       row.certificateDer,
-      row.taintedConnections,
+      row.taintedInUse,
       seal.mac("bundle_ack", ackFields(row)),
     ],
   );

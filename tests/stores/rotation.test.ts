@@ -54,7 +54,7 @@ async function ackOf(node: AddedNode, over: { readonly hash?: Uint8Array; readon
   const version = Number(bundle.message.version);
   const hash = over.hash ?? bundleHash(bundle.bytes);
   const { clusterId } = cluster;
-  const said = { clusterId, nodeId: node.id, version, hash, taintedConnections: 0 };
+  const said = { clusterId, nodeId: node.id, version, hash, taintedInUse: [] };
   const signature = signBundleAck((over.signer ?? node).keys.privateKey, said);
   const message = create(BundleAcknowledgementSchema, { version: BigInt(version), hash, signature });
   return await new BundleAcks(deps()).take(clusterId, node.id, message);

@@ -42,7 +42,8 @@ create table bundle_ack (
   signature bytea not null,
   -- The leaf whose key signed.
   certificate_der bytea not null,
-  tainted_connections bigint not null,
+  -- Key ids of tainted roots that connections there still rely on.
+  tainted_in_use text[] not null,
   received_at_ms bigint not null default now_ms(),
   mac bytea not null,
   primary key (cluster_id, node_id)

@@ -80,7 +80,7 @@ class Model {
     if (!isPhase(this.phase)) return [];
     const holders = this.nodes.map(
       ({ id, acknowledged, leaf }): Holder => ({
-        ...{ kind: "node", id, name: id, acknowledged, required: this.version, taintedConnections: 0 },
+        ...{ kind: "node", id, name: id, acknowledged, required: this.version, taintedInUse: [] },
         issuers: [leaf],
       }),
     );

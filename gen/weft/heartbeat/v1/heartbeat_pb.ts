@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/heartbeat/v1/heartbeat.proto.
  */
 export const file_weft_heartbeat_v1_heartbeat: GenFile = /*@__PURE__*/
-  fileDesc("CiF3ZWZ0L2hlYXJ0YmVhdC92MS9oZWFydGJlYXQucHJvdG8SEXdlZnQuaGVhcnRiZWF0LnYxIooECgtCZWF0UmVxdWVzdBIPCgdib290X2lkGAEgASgJEgsKA3NlcRgCIAEoBBISCgpzZW50X2F0X21zGAMgASgDEgwKBGxvYWQYBCABKAESEAoIZHJhaW5pbmcYBSABKAgSFgoOc25hcHNob3RfZXBvY2gYBiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgHIAEoBBISCgpmZWVkX2Vwb2NoGAggASgEEhAKCGZlZWRfc2VxGAkgASgEEjQKDGNhcGFiaWxpdGllcxgKIAMoDjIeLndlZnQuZmFicmljLnYxLk5vZGVDYXBhYmlsaXR5Eg8KB3ZlcnNpb24YCyABKAkSGgoSbGFzdF9yb3VuZF90cmlwX21zGAwgASgBEi0KCmF1ZGl0X2hlYWQYDSABKAsyGS53ZWZ0LmZhYnJpYy52MS5BdWRpdEhlYWQSGAoQb3BlcmF0b3JfYWRkcmVzcxgOIAEoCRI0CglsaXN0ZW5lcnMYDyADKAsyIS53ZWZ0LmhlYXJ0YmVhdC52MS5MaXN0ZW5lclJlcG9ydBI8CgpidW5kbGVfYWNrGBAgASgLMigud2VmdC5oZWFydGJlYXQudjEuQnVuZGxlQWNrbm93bGVkZ2VtZW50EjEKDGZlZWRfcmVjZWlwdBgRIAEoCzIbLndlZnQuZmFicmljLnYxLkZlZWRSZWNlaXB0ImYKFUJ1bmRsZUFja25vd2xlZGdlbWVudBIPCgd2ZXJzaW9uGAEgASgEEgwKBGhhc2gYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEhsKE3RhaW50ZWRfY29ubmVjdGlvbnMYBCABKA0iSwoOTGlzdGVuZXJSZXBvcnQSEwoLbGlzdGVuZXJfaWQYASABKAkSFQoNYm91bmRfYWRkcmVzcxgCIAEoCRINCgVlcnJvchgDIAEoCSLmAQoMQmVhdFJlc3BvbnNlEhQKDG5leHRfYmVhdF9tcxgBIAEoAxIWCg5yZWNlaXZlZF9hdF9tcxgCIAEoAxIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEEioKBmhlYWx0aBgFIAEoDjIaLndlZnQuZmFicmljLnYxLk5vZGVIZWFsdGgSDwoHc2tld19tcxgGIAEoARIUCgxyZXR1cm5fZmVlZHMYByABKAgSIwobYWNrbm93bGVkZ2VkX2J1bmRsZV92ZXJzaW9uGAggASgEMlsKEEhlYXJ0YmVhdFNlcnZpY2USRwoEQmVhdBIeLndlZnQuaGVhcnRiZWF0LnYxLkJlYXRSZXF1ZXN0Gh8ud2VmdC5oZWFydGJlYXQudjEuQmVhdFJlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
+  fileDesc("CiF3ZWZ0L2hlYXJ0YmVhdC92MS9oZWFydGJlYXQucHJvdG8SEXdlZnQuaGVhcnRiZWF0LnYxIrwECgtCZWF0UmVxdWVzdBIPCgdib290X2lkGAEgASgJEgsKA3NlcRgCIAEoBBISCgpzZW50X2F0X21zGAMgASgDEgwKBGxvYWQYBCABKAESEAoIZHJhaW5pbmcYBSABKAgSFgoOc25hcHNob3RfZXBvY2gYBiABKAQSGAoQc25hcHNob3RfdmVyc2lvbhgHIAEoBBISCgpmZWVkX2Vwb2NoGAggASgEEhAKCGZlZWRfc2VxGAkgASgEEjQKDGNhcGFiaWxpdGllcxgKIAMoDjIeLndlZnQuZmFicmljLnYxLk5vZGVDYXBhYmlsaXR5Eg8KB3ZlcnNpb24YCyABKAkSGgoSbGFzdF9yb3VuZF90cmlwX21zGAwgASgBEi0KCmF1ZGl0X2hlYWQYDSABKAsyGS53ZWZ0LmZhYnJpYy52MS5BdWRpdEhlYWQSGAoQb3BlcmF0b3JfYWRkcmVzcxgOIAEoCRI0CglsaXN0ZW5lcnMYDyADKAsyIS53ZWZ0LmhlYXJ0YmVhdC52MS5MaXN0ZW5lclJlcG9ydBI8CgpidW5kbGVfYWNrGBAgASgLMigud2VmdC5oZWFydGJlYXQudjEuQnVuZGxlQWNrbm93bGVkZ2VtZW50EjEKDGZlZWRfcmVjZWlwdBgRIAEoCzIbLndlZnQuZmFicmljLnYxLkZlZWRSZWNlaXB0EhwKD2Nsb2NrX2RyaWZ0X3BwbRgSIAEoAUgAiAEBQhIKEF9jbG9ja19kcmlmdF9wcG0iYQoVQnVuZGxlQWNrbm93bGVkZ2VtZW50Eg8KB3ZlcnNpb24YASABKAQSDAoEaGFzaBgCIAEoDBIRCglzaWduYXR1cmUYAyABKAwSFgoOdGFpbnRlZF9pbl91c2UYBCADKAkiSwoOTGlzdGVuZXJSZXBvcnQSEwoLbGlzdGVuZXJfaWQYASABKAkSFQoNYm91bmRfYWRkcmVzcxgCIAEoCRINCgVlcnJvchgDIAEoCSLmAQoMQmVhdFJlc3BvbnNlEhQKDG5leHRfYmVhdF9tcxgBIAEoAxIWCg5yZWNlaXZlZF9hdF9tcxgCIAEoAxIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEEioKBmhlYWx0aBgFIAEoDjIaLndlZnQuZmFicmljLnYxLk5vZGVIZWFsdGgSDwoHc2tld19tcxgGIAEoARIUCgxyZXR1cm5fZmVlZHMYByABKAgSIwobYWNrbm93bGVkZ2VkX2J1bmRsZV92ZXJzaW9uGAggASgEMlsKEEhlYXJ0YmVhdFNlcnZpY2USRwoEQmVhdBIeLndlZnQuaGVhcnRiZWF0LnYxLkJlYXRSZXF1ZXN0Gh8ud2VmdC5oZWFydGJlYXQudjEuQmVhdFJlc3BvbnNlYgZwcm90bzM", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot]);
 
 /**
  * @generated from message weft.heartbeat.v1.BeatRequest
@@ -122,6 +122,13 @@ export type BeatRequest = Message<"weft.heartbeat.v1.BeatRequest"> & {
    * @generated from field: weft.fabric.v1.FeedReceipt feed_receipt = 17;
    */
   feedReceipt?: FeedReceipt | undefined;
+
+  /**
+   * How much faster this node's clock goes than control's, parts per million; absent until it is measured.
+   *
+   * @generated from field: optional double clock_drift_ppm = 18;
+   */
+  clockDriftPpm?: number | undefined;
 };
 
 /**
@@ -151,18 +158,19 @@ export type BundleAcknowledgement = Message<"weft.heartbeat.v1.BundleAcknowledge
 
   /**
    * ES256 (P1363) by the leaf key over
-   * "weft/bundle-ack/v1\0" + cluster id + "\0" + node id + "\0" + version in decimal + "\0" + connections in decimal + "\0" + hash.
+   * "weft/bundle-ack/v1\0" + cluster id + "\0" + node id + "\0" + version in decimal + "\0" + tainted_in_use joined by spaces +
+   * "\0" + hash.
    *
    * @generated from field: bytes signature = 3;
    */
   signature: Uint8Array;
 
   /**
-   * Connections of others that live here under leaves of a root the bundle calls tainted.
+   * Key ids (hex, in order) of the roots the bundle calls tainted whose leaves connections at this node still live under.
    *
-   * @generated from field: uint32 tainted_connections = 4;
+   * @generated from field: repeated string tainted_in_use = 4;
    */
-  taintedConnections: number;
+  taintedInUse: string[];
 };
 
 /**
