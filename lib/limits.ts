@@ -213,8 +213,11 @@ export const limits = {
   /** Watchers of snapshots that are served by one statement. */
   watchersPerStatementMaxCount: 500,
   payloadsPerStatementMaxCount: 50,
-  /** How much longer than its snapshots took nobody reads the next view, and how long at most. */
+  /** How often a replica that others disagree with makes a new version of a cluster's snapshots. */
+  snapshotLeaveEveryMs: 60 * secondMs,
+  /** How many times as long as its snapshots took a cluster waits for the next ones, once they took so much; and how long at most. */
   snapshotRestShare: 2,
+  snapshotDebtMaxMs: 1 * secondMs,
   snapshotRestMaxMs: 2 * secondMs,
   /** Beats recorded by one statement; those that wait for the next one. */
   beatsPerStatementMaxCount: 250,

@@ -11,8 +11,14 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { retiredSigningKeys } from "../certs/bundle.ts";
+import { applyDelta } from "../fabric/snapshot/delta.ts";
 import { admitSnapshot, verifySnapshot } from "../fabric/snapshot/verify.ts";
-import { type Snapshot, type SnapshotEnvelope, SnapshotEnvelopeSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import {
+  type Snapshot,
+  type SnapshotDelta,
+  type SnapshotEnvelope,
+  SnapshotEnvelopeSchema,
+} from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../lib/files.ts";
@@ -38,6 +44,11 @@ export interface SnapshotHolderDeps {
 export interface OwnSnapshotHolder extends SnapshotHolder {
   /** Verifies an envelope and applies it when it is newer. */
   offer(envelope: SnapshotEnvelope): "applied" | "known" | "refused";
+  /**
+   * Puts an envelope together from what is held and offers it. A delta of anything else is a gap: nothing of it is taken, and
+   * the whole snapshot has to be asked for.
+   */
+  offerDelta(delta: SnapshotDelta): "applied" | "known" | "refused" | "gap";
   /**
    * Another verified statement carried this date: raises the floor under the wall clock. Returns false, and says so once,
    * when the date is too far ahead to count.
@@ -110,6 +121,8 @@ class DiskSnapshotHolder implements OwnSnapshotHolder {
   readonly #listeners: Listeners<Snapshot>;
   readonly #time: KeptFloor;
   #held: Snapshot | undefined;
+  /** The bytes of what is held, for deltas. */
+  #payload: Uint8Array | undefined;
   #mark: HighWater | undefined;
 
   constructor(deps: SnapshotHolderDeps) {
@@ -166,10 +179,22 @@ class DiskSnapshotHolder implements OwnSnapshotHolder {
     if (verdict === "older") return this.#refuse("older than what this node holds");
     // The snapshot before its mark: a crash between the two finds a newer snapshot than the mark, which is taken.
     replaceFile(this.#path, toBinary(SnapshotEnvelopeSchema, envelope));
+    this.#payload = envelope.payload;
     this.#keep(snapshot, payloadHash);
     this.#deps.events.emit("snapshot_applied", { epoch: String(epoch), version: String(version) });
     if (this.#held !== undefined) this.#listeners.notify(this.#held);
     return "applied";
+  }
+
+  offerDelta(delta: SnapshotDelta): "applied" | "known" | "refused" | "gap" {
+    let envelope: SnapshotEnvelope;
+    try {
+      envelope = applyDelta(this.#payload, delta);
+    } catch (thrown) {
+      this.#deps.log.info("snapshot delta not taken", { error: messageOf(thrown) });
+      return "gap";
+    }
+    return this.offer(envelope);
   }
 
   /** What an incoming snapshot is compared with; undefined before the first. */
@@ -205,6 +230,7 @@ class DiskSnapshotHolder implements OwnSnapshotHolder {
       const snapshot = verify(this.#deps, envelope, this.#time.floor.judgedMs());
       const { epoch, version } = snapshot;
       const verdict = admitSnapshot(this.#place(), { epoch, version, payloadHash });
+      if (verdict === "newer" || verdict === "same") this.#payload = envelope.payload;
       if (verdict === "newer") this.#keep(snapshot, payloadHash);
       else if (verdict === "same") this.#held = this.#deps.limit(snapshot);
       else this.#refuse("the stored snapshot is not the newest this node held");

@@ -3,7 +3,7 @@
 import type { Client } from "@connectrpc/connect";
 import type { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import type { SignedFeed } from "../gen/weft/fabric/v1/feed_pb.ts";
-import type { SnapshotEnvelope } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { SnapshotDelta, SnapshotEnvelope } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { Backoff, linkBackoff } from "../lib/backoff.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -19,6 +19,8 @@ export interface SnapshotWatchDeps {
   /** What this node holds, so that control sends nothing older. */
   readonly held: () => { readonly epoch: bigint; readonly version: bigint };
   readonly onSnapshot: (envelope: SnapshotEnvelope) => void;
+  /** Whether it fits what is held. Where it does not, the whole snapshot is asked for. */
+  readonly onDelta: (delta: SnapshotDelta) => boolean;
   readonly onFeed: (feed: SignedFeed) => void;
   /** Called for every message: control is alive. */
   readonly onHeard: () => void;
@@ -26,19 +28,30 @@ export interface SnapshotWatchDeps {
   readonly onIdentity: (listener: () => void) => Unsubscribe;
 }
 
+/** What a node says that it holds when it wants all of what there is. */
+const nothing = { epoch: 0n, version: 0n };
+
 /** Watches until `signal` aborts. */
 export async function runSnapshotWatch(deps: SnapshotWatchDeps, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff(linkBackoff, deps.random);
+  let hasGap = false;
   while (!signal.aborted) {
     const startedMs = deps.clock.monoMs();
     const renewed = new AbortController();
     const unsubscribe = deps.onIdentity(() => renewed.abort());
     const either = AbortSignal.any([signal, renewed.signal]);
     try {
-      for await (const { message } of deps.client().watchSnapshot(deps.held(), { signal: either, timeoutMs: 0 })) {
+      const request: { epoch: bigint; version: bigint; takesDeltas: boolean } = {
+        ...(hasGap ? nothing : deps.held()),
+        takesDeltas: true,
+      };
+      hasGap = false;
+      for await (const { message } of deps.client().watchSnapshot(request, { signal: either, timeoutMs: 0 })) {
         deps.onHeard();
         if (message.case === "snapshot") deps.onSnapshot(message.value);
         else if (message.case === "feed") deps.onFeed(message.value);
+        else if (message.case === "delta") hasGap = !deps.onDelta(message.value);
+        if (hasGap) break;
       }
     } catch (thrown) {
       if (signal.aborted) return;

@@ -178,6 +178,7 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       log,
       held: () => ({ epoch: deps.snapshot.current()?.epoch ?? 0n, version: deps.snapshot.current()?.version ?? 0n }),
       onSnapshot: (envelope) => void deps.snapshot.offer(envelope),
+      onDelta: (delta) => deps.snapshot.offerDelta(delta) !== "gap",
       onFeed: (feed) => void deps.feed.offer(feed),
       onHeard: deps.heard,
       onIdentity: (listener) => deps.identity.onChange(listener),

@@ -5,12 +5,14 @@
 
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { rootsOf } from "../../certs/bundle.ts";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256, signEs256 } from "../../certs/keys.ts";
 import { leafOfKind } from "../../certs/material.ts";
 import { type ClientTlsOptions, tlsOptions } from "../../certs/tls-options.ts";
 import { controlServerName, joinServerName } from "../../fabric/server-names.ts";
+import { applyDelta } from "../../fabric/snapshot/delta.ts";
 import { WatchSnapshotRequestSchema, WatchSnapshotResponseSchema } from "../../gen/weft/control/v1/control_pb.ts";
 import {
   EnrollRequestSchema,
@@ -34,8 +36,8 @@ interface Connected {
 let fleet: Connected[] = [];
 let bundle: TrustBundle;
 let address = "";
-/** By node: the version it was sent last, and when. */
-const arrivals = new Map<string, { version: bigint; atMs: number }>();
+/** By node: the snapshot it was sent last, and when. */
+const arrivals = new Map<string, { version: bigint; atMs: number; payload: Uint8Array }>();
 
 const expectControl = () => ({
   kind: "control" as const,
@@ -126,18 +128,30 @@ async function beats(perSecond: number, seconds: number): Promise<BeatReport> {
 
 const watches: ClientHttp2Stream[] = [];
 
-/** Watches snapshots as every connected node. */
+/** The version a snapshot says it has. What else is in it every node reads on its own host. */
+function versionOf(payload: Uint8Array): bigint {
+  const reader = new BinaryReader(payload);
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === SnapshotSchema.field.version.number) return BigInt(reader.uint64());
+    reader.skip(wireType);
+  }
+  throw new Error("a snapshot without a version");
+}
+
+/** Watches snapshots as every connected node, and puts them together as nodes do. */
 function watch(): void {
-  const request = toBinary(WatchSnapshotRequestSchema, create(WatchSnapshotRequestSchema));
+  const request = toBinary(WatchSnapshotRequestSchema, create(WatchSnapshotRequestSchema, { takesDeltas: true }));
   for (const { node, session } of fleet) {
     const stream = startCall(session, "weft.control.v1.ControlService/WatchSnapshot", request);
     watches.push(stream);
     readMessages(stream, (bytes) => {
       const atMs = Date.now();
       const { message } = fromBinary(WatchSnapshotResponseSchema, bytes);
-      if (message.case !== "snapshot") return;
-      const { version } = fromBinary(SnapshotSchema, message.value.payload);
-      arrivals.set(node.id, { version, atMs });
+      if (message.case === undefined || message.case === "feed") return;
+      const held = arrivals.get(node.id)?.payload;
+      const { payload } = message.case === "delta" ? applyDelta(held, message.value) : message.value;
+      arrivals.set(node.id, { version: versionOf(payload), atMs, payload });
     });
   }
 }

@@ -3,31 +3,32 @@
  *
  * D1. One (node, epoch, version) has one payload, whichever replica builds it. A view is read at one position, the issue
  *     time is the time that position was reached, and measurements change only together with a position; what still differs
- *     between two readers (the audit head) is settled by keeping the first payload (`snapshot_payload`).
+ *     between two readers (the audit head) is settled by keeping the head of the first one, with the hash of what it built
+ *     (`snapshot_payload`). Whoever does not come to that hash (another release, or somebody edited rows that no position
+ *     covers) sends nothing for the position and makes a new one.
  * D2. A snapshot grants what the rows granted when its version was reached, never more: a reader that is late builds for
  *     the position it read, not for the newest.
  * D3. Nothing is signed from an unauthentic row (control/store/trust.ts).
  */
 
-import { joinSections } from "../../fabric/snapshot/encode.ts";
-import { encodeSnapshot } from "../../fabric/snapshot/scope.ts";
+import type { EncodedPayload } from "../../fabric/snapshot/delta.ts";
 import { signSnapshotPayload } from "../../fabric/snapshot/sign.ts";
 import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { Batch, sharedRead } from "../../lib/batch.ts";
-import { sleep } from "../../lib/clock.ts";
+import { sharedRead } from "../../lib/batch.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { limits } from "../../lib/limits.ts";
 import type { StoreContext } from "../store/context.ts";
-import { comparePositions, keepPayloads, type SnapshotPosition, snapshotPosition } from "../store/snapshots.ts";
+import { comparePositions, type SnapshotPosition, snapshotPosition } from "../store/snapshots.ts";
 import type { Authority } from "./authority.ts";
 import { type DatedView, ViewReader } from "./cluster-view.ts";
+import { SnapshotPace } from "./snapshot-pace.ts";
+import { Disagreements, payloadBatch, positionOf } from "./snapshot-payloads.ts";
 
-export interface SnapshotDeps extends Pick<StoreContext, "sql" | "seal" | "clock"> {
+export interface SnapshotDeps extends Pick<StoreContext, "sql" | "seal" | "clock" | "hints"> {
   readonly authority: Pick<Authority, "bundle" | "signingKey">;
 }
 
-/** An envelope and the position it is for. */
-export interface BuiltSnapshot extends SnapshotPosition {
+/** An envelope, the position it is for, and what its payload is made of. */
+export interface BuiltSnapshot extends SnapshotPosition, EncodedPayload {
   readonly envelope: SnapshotEnvelope;
 }
 
@@ -44,30 +45,14 @@ export interface SnapshotSource {
 /**
  * One source per process: it keeps the newest view of each cluster, so that a change is read once and not per node.
  *
- * D4. Changes that come faster than snapshots can be made are taken together: after a view has cost so much time, the next
- *     one waits (`rest`) until a multiple of that has gone by, `limits.snapshotRestMaxMs` at most. The first change is not
- *     kept waiting.
+ * D4. Changes that come faster than snapshots can be made are taken together (control/domain/snapshot-pace.ts).
  */
 export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
   const reader = new ViewReader(deps);
-  const views = new Map<string, KeptView>();
-  const resting = new Map<string, Promise<void>>();
-  // In runs of so many, so that a thousand watchers do not keep everything else of this process waiting.
-  const payloads = new Batch<Wanted, Uint8Array>({
-    async run(wanted) {
-      const startedMs = deps.clock.monoMs();
-      const built = wanted.map(({ view, clusterId, nodeId }) => ({
-        key: { clusterId, nodeId, ...positionOf(view.dated) },
-        payload: payloadOf(view.dated, nodeId),
-      }));
-      const kept = await keepPayloads(deps.sql, deps.seal, built);
-      const newest = wanted.at(-1);
-      if (newest !== undefined) newest.view.costMs += deps.clock.monoMs() - startedMs;
-      return kept;
-    },
-    maxCount: limits.payloadsPerStatementMaxCount,
-    queueMaxCount: limits.publicSocketsMaxCount,
-  });
+  const views = new Map<string, DatedView>();
+  const paces = new Map<string, SnapshotPace>();
+  const disagreements = new Disagreements(deps);
+  const payloads = payloadBatch(deps, paceOf);
   const position = sharedRead(async (clusterId) => {
     const found = await snapshotPosition(deps.sql, clusterId);
     if (found === undefined) throw clusterNotFound();
@@ -78,62 +63,45 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
     const startedMs = deps.clock.monoMs();
     const dated = await reader.read(clusterId);
     if (dated === undefined) throw clusterNotFound();
+    paceOf(clusterId).spent(deps.clock.monoMs() - startedMs);
     const newest = views.get(clusterId);
-    const loaded: KeptView = { dated, startedMs, costMs: deps.clock.monoMs() - startedMs };
-    if (newest !== undefined && reaches(newest.dated, positionOf(dated))) return newest;
-    views.set(clusterId, loaded);
-    return loaded;
+    if (newest !== undefined && reaches(newest, positionOf(dated))) return newest;
+    views.set(clusterId, dated);
+    return dated;
   });
 
-  async function kept(clusterId: string): Promise<KeptView> {
+  async function view(clusterId: string): Promise<DatedView> {
     const at = await position(clusterId);
     const newest = views.get(clusterId);
-    return newest !== undefined && reaches(newest.dated, at) ? newest : await load(clusterId);
+    return newest !== undefined && reaches(newest, at) ? newest : await load(clusterId);
   }
 
-  /** Everybody who waits for the next view of a cluster waits for the same moment (D4). */
-  function rest(clusterId: string): Promise<void> | undefined {
-    const newest = views.get(clusterId);
-    if (newest === undefined) return undefined;
-    const { startedMs, costMs } = newest;
-    const restMs = Math.min(limits.snapshotRestMaxMs, costMs * limits.snapshotRestShare);
-    const leftMs = startedMs + costMs + restMs - deps.clock.monoMs();
-    if (leftMs <= 0) return undefined;
-    const running = resting.get(clusterId) ?? sleep(deps.clock, leftMs).finally(() => resting.delete(clusterId));
-    resting.set(clusterId, running);
-    return running;
+  function paceOf(clusterId: string): SnapshotPace {
+    const pace = paces.get(clusterId) ?? new SnapshotPace(deps.clock);
+    paces.set(clusterId, pace);
+    return pace;
   }
 
   return {
     position,
-    rest,
-    view: async (clusterId) => (await kept(clusterId)).dated,
+    rest: (clusterId) => paceOf(clusterId).rest(),
+    view,
     async build(clusterId, nodeId) {
-      const view = await kept(clusterId);
-      const at = positionOf(view.dated);
-      const payload = await payloads.ask({ view, clusterId, nodeId });
+      const dated = await view(clusterId);
+      const at = positionOf(dated);
+      const payload = await payloads.ask({ dated, clusterId, nodeId });
+      if (payload === undefined) {
+        await disagreements.leave(clusterId, at);
+        const options = { detail: "SNAPSHOT_DISAGREED", retry: "now" } as const;
+        throw new WeftError("unavailable", "another replica made something else of this version", options);
+      }
+      const { sections, payloadHash, bytes } = payload;
       const { keyId, privateKey, signed } = await signingKey(clusterId);
       const signer = { keyId, privateKey, statement: signed };
-      return { ...at, envelope: signSnapshotPayload(signer, { clusterId, nodeId }, payload) };
+      const envelope = paceOf(clusterId).timed(() => signSnapshotPayload(signer, { clusterId, nodeId }, bytes));
+      return { ...at, sections, payloadHash, envelope };
     },
   };
-}
-
-interface Wanted {
-  readonly view: KeptView;
-  readonly clusterId: string;
-  readonly nodeId: string;
-}
-
-/** A view, since when this process has been at it, and how long so far. */
-interface KeptView {
-  readonly dated: DatedView;
-  readonly startedMs: number;
-  costMs: number;
-}
-
-function positionOf({ view }: DatedView): SnapshotPosition {
-  return { epoch: Number(view.epoch), version: Number(view.version) };
 }
 
 function reaches(dated: DatedView, at: SnapshotPosition): boolean {
@@ -142,14 +110,4 @@ function reaches(dated: DatedView, at: SnapshotPosition): boolean {
 
 function clusterNotFound(): WeftError {
   return new WeftError("not_found", "no such cluster", { detail: "CLUSTER_NOT_FOUND" });
-}
-
-/** The payload of a node's snapshot of a view. Throws `resource_exhausted` (SNAPSHOT_SIZE). */
-function payloadOf({ view, changedAtMs }: DatedView, nodeId: string): Uint8Array {
-  const dates = { issuedAtMs: changedAtMs, notAfterMs: changedAtMs + limits.snapshotLifeMs };
-  const payload = joinSections(encodeSnapshot(view, nodeId, dates));
-  if (payload.length > limits.snapshotMaxBytes) {
-    throw new WeftError("resource_exhausted", "the snapshot is too large", { detail: "SNAPSHOT_SIZE", retry: "never" });
-  }
-  return payload;
 }

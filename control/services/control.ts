@@ -5,16 +5,24 @@
  * W2. A slow reader gets the newest snapshot behind the one it is still reading, never the ones between.
  * W3. The feed goes first, on every change and every `limits.feedEveryMs`: what may no longer act is known before what may.
  * W4. A disabled member is sent the snapshot that grants nothing, once, and the stream ends saying so.
+ * W5. A node that takes deltas is sent what has changed since the snapshot before it in its stream, whenever that is less
+ *     than the whole. A stream begins with a whole snapshot: what a node holds from before is not this process's to know.
  */
 
+import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { type EncodedPayload, partsOf } from "../../fabric/snapshot/delta.ts";
 import type {
   ControlService,
   ReportWorkloadsRequest,
   WatchSnapshotRequest,
 } from "../../gen/weft/control/v1/control_pb.ts";
 import type { SignedFeed } from "../../gen/weft/fabric/v1/feed_pb.ts";
-import type { SnapshotEnvelope } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import {
+  type SnapshotDelta,
+  SnapshotDeltaSchema,
+  type SnapshotEnvelope,
+} from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { Batch } from "../../lib/batch.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeOf } from "../../rpc/caller.ts";
@@ -22,7 +30,7 @@ import type { Authority } from "../domain/authority.ts";
 import type { FeedSource, IssuedFeed } from "../domain/feed.ts";
 import type { RestoreHold } from "../domain/restore-hold.ts";
 import { learnFrom } from "../domain/restore-learn.ts";
-import type { SnapshotSource } from "../domain/snapshot.ts";
+import type { BuiltSnapshot, SnapshotSource } from "../domain/snapshot.ts";
 import { judgeHeld, takeFork } from "../domain/snapshot-evidence.ts";
 import { Wake } from "../domain/wake.ts";
 import { alertWorkloads } from "../domain/workload-alerts.ts";
@@ -93,6 +101,7 @@ export function controlService(deps: ControlServiceDeps): ServiceImpl<typeof Con
 
 type Sent =
   | { readonly message: { readonly case: "snapshot"; readonly value: SnapshotEnvelope } }
+  | { readonly message: { readonly case: "delta"; readonly value: SnapshotDelta } }
   | { readonly message: { readonly case: "feed"; readonly value: SignedFeed } };
 
 type Members = Batch<{ readonly clusterId: string; readonly nodeId: string }, MembershipRow | undefined>;
@@ -114,6 +123,7 @@ async function* watchSnapshot(
     };
     await judgeHeld(deps, { clusterId, nodeId }, held);
     let told: IssuedFeed | undefined;
+    let sent: EncodedPayload | undefined;
     while (!context.signal.aborted) {
       const { status } = requireUnrevoked(await members.ask({ clusterId, nodeId }));
       const feed = await deps.feeds.current(clusterId);
@@ -133,8 +143,9 @@ async function* watchSnapshot(
       }
       if (isBehind) {
         const built = await deps.snapshots.build(clusterId, nodeId);
-        yield { message: { case: "snapshot", value: built.envelope } };
-        held = built;
+        yield messageOf(request.takesDeltas ? sent : undefined, built);
+        sent = { sections: built.sections, payloadHash: built.payloadHash };
+        held = { epoch: built.epoch, version: built.version };
       }
       if (status !== "active") throw membershipDisabled();
       await wake.wait(deps.clock, limits.watchPollMs, context.signal);
@@ -142,6 +153,16 @@ async function* watchSnapshot(
   } finally {
     for (const unsubscribe of undo) unsubscribe();
   }
+}
+
+/** A snapshot as a delta to the one sent before (W5), or as a whole. */
+function messageOf(before: EncodedPayload | undefined, { envelope, sections, payloadHash }: BuiltSnapshot): Sent {
+  const parts = before === undefined ? undefined : partsOf(before.sections, sections);
+  if (before === undefined || parts === undefined) return { message: { case: "snapshot", value: envelope } };
+  const { keyId, signature, signingKey } = envelope;
+  const fields = { baseHash: before.payloadHash, payloadHash, parts, keyId, signature };
+  const value = create(SnapshotDeltaSchema, signingKey === undefined ? fields : { ...fields, signingKey });
+  return { message: { case: "delta", value } };
 }
 
 /** Whether a feed says something new, or says it again after a feed period (W3). */

@@ -22,7 +22,7 @@ import { readRows, type TextRow } from "./rows.ts";
 import type { Sql, Tx } from "./sql.ts";
 import type { TrustSeal } from "./trust.ts";
 
-/** What can be made again from the rest: built snapshots, and the log of beats behind the newest of each node. */
+/** What can be made again from the rest: which snapshots were built, and the log of beats behind the newest of each node. */
 export const leftOut: ReadonlySet<string> = new Set(["snapshot_payload", "beat_log"]);
 
 const count = z.number().int().nonnegative();

@@ -6,7 +6,7 @@ import { one, type Queryable } from "./sql.ts";
 /** SHA-256 of the payload this installation keeps for a place, while it keeps one. */
 export async function keptPayloadHash(q: Queryable, key: PayloadKey): Promise<Uint8Array | undefined> {
   const rows = await q.query<{ hash: Uint8Array }>(
-    `select sha256(payload) as hash from snapshot_payload
+    `select payload_hash as hash from snapshot_payload
      where cluster_id = $1 and node_id = $2 and epoch = $3 and version = $4`,
     [key.clusterId, key.nodeId, key.epoch, key.version],
   );

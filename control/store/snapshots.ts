@@ -3,10 +3,12 @@
  *
  * V1. Whatever changes what some node sees calls `bumpSnapshot` in its own transaction, so a read that finds
  *     (epoch, version) in a repeatable-read transaction finds exactly the changes up to it.
- * V2. One payload for one (node, epoch, version), installation-wide: the first one kept wins, everybody sends that one.
+ * V2. One payload for one (node, epoch, version), installation-wide: the first one kept wins, everybody sends that one or
+ *     none. Payloads are functions of a position's rows and of the audit head in them, so a hash and that head are kept.
  * V3. (epoch, version) never goes back: the epoch follows the installation's, which a restore raises.
  */
 
+import type { AuditHead } from "../../fabric/audit/chain.ts";
 import { assert } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Hints } from "../hints/hints.ts";
@@ -89,14 +91,27 @@ export interface PayloadKey extends SnapshotPosition {
   readonly nodeId: string;
 }
 
-export function macFields(key: PayloadKey, payload: Uint8Array): MacField[] {
-  return [key.clusterId, key.nodeId, key.epoch, key.version, payload];
+/** What is kept of a payload: enough for every replica to make the same one, and to see that it did. */
+export interface KeptPayload {
+  /** SHA-256 of the payload. */
+  readonly payloadHash: Uint8Array;
+  readonly auditHead: AuditHead;
+}
+
+/** A row of what is kept. */
+export interface PayloadRow extends PayloadKey {
+  readonly payloadHash: Uint8Array;
+  readonly auditSeq: number;
+  readonly auditHash: Uint8Array;
+}
+
+export function macFields(row: PayloadRow): MacField[] {
+  return [row.clusterId, row.nodeId, row.epoch, row.version, row.payloadHash, row.auditSeq, row.auditHash];
 }
 
 /** A payload, and what it is for. */
-interface NewPayload {
+export interface NewPayload extends KeptPayload {
   readonly key: PayloadKey;
-  readonly payload: Uint8Array;
 }
 
 /** Keeps payloads unless another replica was first; returns those that count (V2), authenticated, in the order given. */
@@ -104,38 +119,47 @@ export async function keepPayloads(
   q: Queryable,
   seal: TrustSeal,
   payloads: readonly NewPayload[],
-): Promise<readonly Uint8Array[]> {
+): Promise<readonly KeptPayload[]> {
+  const rows = payloads.map(({ key, payloadHash, auditHead }): PayloadRow => {
+    return { ...key, payloadHash, auditSeq: auditHead.seq, auditHash: auditHead.hash };
+  });
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-  const rows = await q.query<{ at: number; payload: Uint8Array; mac: Uint8Array }>(
+  const kept = await q.query<PayloadRow & { readonly at: number; readonly mac: Uint8Array }>(
     `with built as materialized (
-       select at, cluster_id, node_id, epoch, version, decode(payload, 'hex') as payload, decode(mac, 'hex') as mac
-       from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
-         with ordinality as r (cluster_id, node_id, epoch, version, payload, mac, at)
+       select at, cluster_id, node_id, epoch, version, decode(payload_hash, 'hex') as payload_hash, audit_seq,
+         decode(audit_hash, 'hex') as audit_hash, decode(mac, 'hex') as mac
+       from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[])
+         with ordinality as r (cluster_id, node_id, epoch, version, payload_hash, audit_seq, audit_hash, mac, at)
      ), kept as (
-       insert into snapshot_payload (cluster_id, node_id, epoch, version, payload, mac)
+       insert into snapshot_payload (cluster_id, node_id, epoch, version, payload_hash, audit_seq, audit_hash, mac)
        -- A node that asks twice at once is one row.
-       select distinct on (cluster_id, node_id, epoch, version) cluster_id, node_id, epoch, version, payload, mac
+       select distinct on (cluster_id, node_id, epoch, version) cluster_id, node_id, epoch, version, payload_hash,
+         audit_seq, audit_hash, mac
        from built order by cluster_id, node_id, epoch, version, at
        -- Changes nothing, but waits for whoever is first and returns what it kept.
        on conflict (cluster_id, node_id, epoch, version) do update set epoch = excluded.epoch
-       returning cluster_id, node_id, epoch, version, payload, mac
+       returning cluster_id, node_id, epoch, version, payload_hash, audit_seq, audit_hash, mac
      )
-     select b.at, k.payload, k.mac from built b join kept k using (cluster_id, node_id, epoch, version)`,
+     select b.at, k.cluster_id as "clusterId", k.node_id as "nodeId", k.epoch, k.version, k.payload_hash as "payloadHash",
+       k.audit_seq as "auditSeq", k.audit_hash as "auditHash", k.mac
+     from built b join kept k using (cluster_id, node_id, epoch, version)`,
     [
-      payloads.map(({ key }) => key.clusterId),
-      payloads.map(({ key }) => key.nodeId),
-      payloads.map(({ key }) => key.epoch),
-      payloads.map(({ key }) => key.version),
-      payloads.map(({ payload }) => hex(payload)),
-      payloads.map(({ key, payload }) => hex(seal.mac("snapshot_payload", macFields(key, payload)))),
+      rows.map(({ clusterId }) => clusterId),
+      rows.map(({ nodeId }) => nodeId),
+      rows.map(({ epoch }) => epoch),
+      rows.map(({ version }) => version),
+      rows.map(({ payloadHash }) => hex(payloadHash)),
+      rows.map(({ auditSeq }) => auditSeq),
+      rows.map(({ auditHash }) => hex(auditHash)),
+      rows.map((row) => hex(seal.mac("snapshot_payload", macFields(row)))),
     ],
   );
-  const kept = new Map(rows.map((row) => [row.at, row]));
-  return payloads.map(({ key }, index) => {
-    const row = kept.get(index + 1);
+  const byPlace = new Map(kept.map((row) => [row.at, row]));
+  return payloads.map((_, index) => {
+    const row = byPlace.get(index + 1);
     assert(row !== undefined, "a payload that was just kept is there");
-    requireAuthentic(seal, "snapshot_payload", macFields(key, row.payload), row.mac);
-    return row.payload;
+    requireAuthentic(seal, "snapshot_payload", macFields(row), row.mac);
+    return { payloadHash: row.payloadHash, auditHead: { seq: row.auditSeq, hash: row.auditHash } };
   });
 }
 

@@ -5,8 +5,8 @@
 
 import { type AuditVerdict, verifyAudit } from "./audit.ts";
 import { type AuthorityRow, authorityFields, type SigningKeyRow, signingFields } from "./authorities.ts";
-import { tableShapes } from "./catalog.ts";
 import { ackFields, type BundleAckRow } from "./bundle-acks.ts";
+import { tableShapes } from "./catalog.ts";
 import { type CertificateRow, macFields as certificateFields } from "./certificates.ts";
 import { type NewWorkload, macFields as workloadFields } from "./desired-workloads.ts";
 import { type IdentityRow, macFields as identityFields } from "./identities.ts";
@@ -30,7 +30,7 @@ import {
 } from "./rotations.ts";
 import { macFields as intentFields, type NewRouteIntent } from "./route-intents.ts";
 import { macFields as leaseFields, type ServiceLeaseRow } from "./service-leases.ts";
-import { type PayloadKey, macFields as payloadFields } from "./snapshots.ts";
+import { type PayloadRow, macFields as payloadFields } from "./snapshots.ts";
 import type { Queryable } from "./sql.ts";
 import { type TermRow, macFields as termFields } from "./terms.ts";
 import { type TokenRow, macFields as tokenFields } from "./tokens.ts";
@@ -70,7 +70,7 @@ export const trustTables: Readonly<Record<string, (row: Row) => readonly MacFiel
   workload: rule<NewWorkload>(workloadFields),
   term: rule<TermRow>(termFields),
   join_token: rule<TokenRow & { readonly secretHash: string }>((row) => tokenFields(row, row.secretHash)),
-  snapshot_payload: rule<PayloadKey & { readonly payload: Uint8Array }>((row) => payloadFields(row, row.payload)),
+  snapshot_payload: rule<PayloadRow>(payloadFields),
 };
 
 export interface StoreVerdict {

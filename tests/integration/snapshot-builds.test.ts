@@ -5,7 +5,7 @@ import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../con
 import { refreshMeasurements, sweep } from "../../control/domain/upkeep.ts";
 import { recordSamples } from "../../control/store/links.ts";
 import { openPostgres } from "../../control/store/pg.ts";
-import { keepPayloads, refreshAgedSnapshots } from "../../control/store/snapshots.ts";
+import { bumpSnapshot, keepPayloads, refreshAgedSnapshots } from "../../control/store/snapshots.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { indexRevocations, isRevoked, verifyFeed } from "../../fabric/feed.ts";
 import { verifySnapshot } from "../../fabric/snapshot/verify.ts";
@@ -99,15 +99,34 @@ describe("one version, one content", () => {
     expect(second.version).toBe(first.version);
   });
 
+  it("a replica that makes something else of a version sends nothing for it, and makes another version, once", async () => {
+    const { ctx, clusterId } = cluster;
+    const before = await snapshotOf(entry);
+    // Published without a version of its own: only somebody who edits the database does that.
+    const edit = "insert into published_node (node_id, cluster_id, load, health) values ($1, $2, $3, 'online')";
+    await ctx.sql.query(`${edit} on conflict (node_id) do update set load = $3`, [relay.id, clusterId, 0.625]);
+    const other = await openCluster(replica.ctx, clusterId, "op");
+    const refused = () => other.snapshots.build(clusterId, entry.id);
+    await expect(refused()).rejects.toMatchObject({ reason: "unavailable", detail: "SNAPSHOT_DISAGREED" });
+    const after = await snapshotOf(entry, other);
+    expect(after.version).toBe(before.version + 1n);
+    expect(after.graph?.nodes.find(({ nodeId }) => nodeId === relay.id)?.load).toBe(0.625);
+    expect(await snapshotOf(entry)).toEqual(after);
+    await ctx.sql.query("delete from published_node where node_id = $1", [relay.id]);
+    await ctx.sql.tx((tx) => bumpSnapshot(tx, ctx.hints, clusterId));
+  });
+
   it("a node that asks twice at once gets the same payload twice, in the statement of everybody else", async () => {
     const { clusterId, ctx } = cluster;
+    const auditHead = { seq: 1, hash: new Uint8Array(32) };
     const payload = (nodeId: string, text: string) => ({
       key: { clusterId, nodeId, epoch: 1, version: 0 },
-      payload: new TextEncoder().encode(text),
+      payloadHash: new TextEncoder().encode(text),
+      auditHead,
     });
     const asked = [payload(relay.id, "first"), payload(relay.id, "second"), payload(entry.id, "other")];
     const kept = await keepPayloads(ctx.sql, ctx.seal, asked);
-    expect(kept.map((bytes) => new TextDecoder().decode(bytes))).toEqual(["first", "first", "other"]);
+    expect(kept.map(({ payloadHash }) => new TextDecoder().decode(payloadHash))).toEqual(["first", "first", "other"]);
   });
 });
 
@@ -288,14 +307,18 @@ describe("the revocation feed", () => {
   });
 
   it("LAW-C1 a payload somebody wrote into the database is not signed", async () => {
-    const { payload } = (await cluster.snapshots.build(cluster.clusterId, relay.id)).envelope;
-    const forged = Buffer.from(payload);
-    forged.writeUInt8(forged.readUInt8(forged.length - 1) ^ 1, forged.length - 1);
-    const plant = `update snapshot_payload set payload = $1 where node_id = $2`;
-    await cluster.ctx.sql.query(plant, [forged, relay.id]);
+    const { payloadHash } = await cluster.snapshots.build(cluster.clusterId, relay.id);
+    const plant = `update snapshot_payload set payload_hash = $1 where node_id = $2`;
+    await cluster.ctx.sql.query(plant, [payloadHash.map((byte) => byte ^ 1), relay.id]);
     const refused = cluster.snapshots.build(cluster.clusterId, relay.id);
     await expect(refused).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
-    await cluster.ctx.sql.query(plant, [payload, relay.id]);
+    await cluster.ctx.sql.query(plant, [payloadHash, relay.id]);
+    // An audit head is as much part of it.
+    const change = "update snapshot_payload set audit_seq = audit_seq + $1 where node_id = $2";
+    await cluster.ctx.sql.query(change, [1, relay.id]);
+    const otherHead = cluster.snapshots.build(cluster.clusterId, relay.id);
+    await expect(otherHead).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
+    await cluster.ctx.sql.query(change, [-1, relay.id]);
     // A payload of another version or node is authentic only where it belongs.
     await cluster.ctx.sql.query("update snapshot_payload set node_id = $1 where node_id = $2", [egress.id, relay.id]);
     const moved = cluster.snapshots.build(cluster.clusterId, egress.id);

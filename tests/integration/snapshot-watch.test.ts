@@ -1,6 +1,6 @@
 /** WatchSnapshot as a node sees it: hints wake it, polling finds what hints lost, a slow reader skips what is stale. */
 
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { changeMembership, revokeNode } from "../../control/domain/node-changes.ts";
 import { startUpkeep } from "../../control/domain/upkeep.ts";
@@ -9,10 +9,11 @@ import type { Hints } from "../../control/hints/hints.ts";
 import { controlService } from "../../control/services/control.ts";
 import { bumpSnapshot } from "../../control/store/snapshots.ts";
 import { listClusterWorkloads } from "../../control/store/workloads.ts";
+import { applyDelta } from "../../fabric/snapshot/delta.ts";
 import { ControlService, WorkloadState } from "../../gen/weft/control/v1/control_pb.ts";
 import { RevocationFeedSchema } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { SnapshotEnvelopeSchema, SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ManualClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import { silentLog } from "../../lib/log.ts";
@@ -113,6 +114,31 @@ describe("WatchSnapshot", () => {
     await bump();
     await watch.until("the newer one", () => watch.snapshots().length > 0);
     expect(watch.snapshots()).toEqual([await version()]);
+  });
+
+  it("sends a node that takes deltas what has changed, which makes the very envelope others are sent whole", async () => {
+    const abort = new AbortController();
+    const { feeds, authority, hold, snapshots, ctx } = cluster;
+    const services = { ...ctx, snapshots, feeds, authority, hold };
+    const client = rpcClient(
+      ControlService,
+      callAs(node.caller, (router) => router.service(ControlService, controlService(services))),
+    );
+    const stream = client.watchSnapshot({ takesDeltas: true }, { signal: abort.signal });
+    let held: Uint8Array | undefined;
+    const kinds: string[] = [];
+    for await (const { message } of stream) {
+      if (message.case === "feed" || message.case === undefined) continue;
+      kinds.push(String(message.case));
+      const envelope = message.case === "delta" ? applyDelta(held, message.value) : message.value;
+      const built = await snapshots.build(cluster.clusterId, node.id);
+      expect(toBinary(SnapshotEnvelopeSchema, envelope)).toEqual(toBinary(SnapshotEnvelopeSchema, built.envelope));
+      held = built.envelope.payload;
+      if (kinds.length === 3) break;
+      await bump();
+    }
+    abort.abort();
+    expect(kinds).toEqual(["snapshot", "delta", "delta"]);
   });
 
   it("finds a change whose hint was lost at the next poll", async () => {

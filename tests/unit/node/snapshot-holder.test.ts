@@ -4,9 +4,17 @@ import { gzipSync } from "node:zlib";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createInstallationKey } from "../../../certs/installation.ts";
+import { payloadHashOf } from "../../../fabric/snapshot/delta.ts";
 import { signSnapshotPayload } from "../../../fabric/snapshot/sign.ts";
 import { NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
-import { NodeSelfSchema, type Snapshot, SnapshotEnvelopeSchema } from "../../../gen/weft/fabric/v1/snapshot_pb.ts";
+import {
+  NodeSelfSchema,
+  type Snapshot,
+  type SnapshotDelta,
+  SnapshotDeltaSchema,
+  type SnapshotEnvelope,
+  SnapshotEnvelopeSchema,
+} from "../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { limits } from "../../../lib/limits.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "../../../node/snapshot-holder.ts";
 import {
@@ -52,6 +60,44 @@ const unknownField = Buffer.from([0xf8, 0x7c, 0x01]);
 /** These bytes, rightly signed for this node, whatever they are. */
 const signedBytes = (payload: Uint8Array) =>
   signSnapshotPayload(snapshotSigner, { clusterId, nodeId: selfId }, Uint8Array.from(payload));
+
+/** A delta that says everything anew but the first byte. */
+function deltaTo(envelope: SnapshotEnvelope, base: Uint8Array): SnapshotDelta {
+  const { payload, keyId, signature, signingKey } = envelope;
+  return create(SnapshotDeltaSchema, {
+    baseHash: payloadHashOf(base),
+    payloadHash: payloadHashOf(payload),
+    parts: [
+      { part: { case: "copy", value: { offset: 0, length: 1 } } },
+      { part: { case: "literal", value: payload.slice(1) } },
+    ],
+    keyId,
+    signature,
+    ...(signingKey === undefined ? {} : { signingKey }),
+  });
+}
+
+describe("deltas", () => {
+  it("are put together with what is held, also after a restart, and believed for nothing but the signature", () => {
+    using folder = stateFolder();
+    const first = envelopeWith({ version: 5n });
+    const second = envelopeWith({ version: 6n });
+    const opened = open(folder.dir);
+    expect(opened.holder.offerDelta(deltaTo(second, first.payload))).toBe("gap");
+    opened.holder.offer(first);
+    const { holder, ports } = open(folder.dir);
+    const forged = deltaTo(second, first.payload);
+    forged.signature = forged.signature.map((byte) => byte ^ 1);
+    expect(holder.offerDelta(forged)).toBe("refused");
+    expect(holder.offerDelta(deltaTo(second, second.payload))).toBe("gap");
+    expect(holder.current()?.version).toBe(5n);
+    expect(holder.offerDelta(deltaTo(second, first.payload))).toBe("applied");
+    expect(holder.current()?.version).toBe(6n);
+    expect(holder.offerDelta(deltaTo(first, second.payload))).toBe("refused");
+    expect(ports.kinds()).toEqual(["snapshot_refused", "snapshot_applied", "snapshot_refused"]);
+    expect(open(folder.dir).holder.current()?.version).toBe(6n);
+  });
+});
 
 describe("the snapshot a node acts on", () => {
   it("THR-S1 never goes back: not while running, not after a restart", () => {

@@ -7,13 +7,13 @@ import { runSnapshotWatch, type SnapshotWatchDeps } from "../../../node/snapshot
 import { eventually } from "../../harness/eventually.ts";
 import { envelopeWith, feedWith } from "./stage.ts";
 
-type Sent = { case: "snapshot" | "feed"; value: unknown } | { case: undefined };
+type Sent = { case: "snapshot" | "feed" | "delta"; value: unknown } | { case: undefined };
 type Script = (signal: AbortSignal) => AsyncIterable<{ message: Sent }>;
 
 /** A control that plays one script per connection; the last one again and again. */
 function stage(scripts: Script[], onSnapshot: (at: number) => void = () => {}) {
   const clock = new ManualClock();
-  const asked: { epoch: bigint; version: bigint }[] = [];
+  const asked: { epoch: bigint; version: bigint; takesDeltas?: boolean }[] = [];
   const heard: string[] = [];
   const identity = new Set<() => void>();
   let version = 0n;
@@ -33,6 +33,11 @@ function stage(scripts: Script[], onSnapshot: (at: number) => void = () => {}) {
       heard.push("snapshot");
       version += 1n;
       onSnapshot(heard.length);
+    },
+    // A delta says itself whether it fits.
+    onDelta: (fits: unknown) => {
+      heard.push(`delta ${String(fits)}`);
+      return fits === true;
     },
     onFeed: () => heard.push("feed"),
     onHeard: () => heard.push("heard"),
@@ -93,6 +98,24 @@ describe("the watch of snapshots", () => {
     const loop = stage([staysOpen(snapshot, feed, { case: undefined })]);
     await eventually(() => loop.heard.length === 5, { everyMs: 1 });
     expect(loop.heard).toEqual(["heard", "snapshot", "heard", "feed", "heard"]);
+    await loop.stop();
+  });
+
+  it("takes deltas, and asks for the whole once after one that does not fit", async () => {
+    const delta = (fits: boolean): Sent => ({ case: "delta", value: fits });
+    const loop = stage([staysOpen(snapshot, delta(true), delta(false), snapshot), staysOpen(snapshot), staysOpen()]);
+    loop.clock.advance(await loop.waiting());
+    await eventually(() => loop.asked.length === 2 && loop.heard.length === 8, { everyMs: 1 });
+    expect(loop.heard.filter((each) => each !== "heard")).toEqual([
+      "snapshot",
+      "delta true",
+      "delta false",
+      "snapshot",
+    ]);
+    expect(loop.asked.at(-1)).toEqual({ epoch: 0n, version: 0n, takesDeltas: true });
+    loop.renewed();
+    await eventually(() => loop.asked.length === 3, { everyMs: 1 });
+    expect(loop.asked.at(-1)).toEqual({ epoch: 1n, version: 2n, takesDeltas: true });
     await loop.stop();
   });
 

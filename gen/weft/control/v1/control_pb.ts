@@ -10,7 +10,7 @@ import type { SignedFeed } from "../../fabric/v1/feed_pb.ts";
 import { file_weft_fabric_v1_feed } from "../../fabric/v1/feed_pb.ts";
 import type { NodeRole } from "../../fabric/v1/role_pb.ts";
 import { file_weft_fabric_v1_role } from "../../fabric/v1/role_pb.ts";
-import type { AuditHead, SnapshotEnvelope } from "../../fabric/v1/snapshot_pb.ts";
+import type { AuditHead, SnapshotDelta, SnapshotEnvelope } from "../../fabric/v1/snapshot_pb.ts";
 import { file_weft_fabric_v1_snapshot } from "../../fabric/v1/snapshot_pb.ts";
 import type { WorkloadKind } from "../../fabric/v1/workload_pb.ts";
 import { file_weft_fabric_v1_workload } from "../../fabric/v1/workload_pb.ts";
@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/control/v1/control.proto.
  */
 export const file_weft_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIjYKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQihAEKFVdhdGNoU25hcHNob3RSZXNwb25zZRI0CghzbmFwc2hvdBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGVIABIqCgRmZWVkGAIgASgLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZEgAQgkKB21lc3NhZ2UiTAoWUmVwb3J0V29ya2xvYWRzUmVxdWVzdBIyCgl3b3JrbG9hZHMYASADKAsyHy53ZWZ0LmNvbnRyb2wudjEuV29ya2xvYWRSZXBvcnQi6QEKDldvcmtsb2FkUmVwb3J0EgwKBG5hbWUYASABKAkSJgoEcm9sZRgCIAEoDjIYLndlZnQuZmFicmljLnYxLk5vZGVSb2xlEi0KBXN0YXRlGAMgASgOMh4ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkU3RhdGUSDgoGcmVhc29uGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKgoEa2luZBgGIAEoDjIcLndlZnQuZmFicmljLnYxLldvcmtsb2FkS2luZBIQCghyZXN0YXJ0cxgHIAEoBBITCgtmaW5nZXJwcmludBgIIAEoCSIZChdSZXBvcnRXb3JrbG9hZHNSZXNwb25zZSKgAQoSUmV0dXJuRmVlZHNSZXF1ZXN0EikKBWZlZWRzGAEgAygLMhoud2VmdC5mYWJyaWMudjEuU2lnbmVkRmVlZBItCgphdWRpdF9oZWFkGAIgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEhYKDnNuYXBzaG90X2Vwb2NoGAMgASgEEhgKEHNuYXBzaG90X3ZlcnNpb24YBCABKAQiJgoTUmV0dXJuRmVlZHNSZXNwb25zZRIPCgdsZWFybmVkGAEgASgNImkKGVJlcG9ydFNuYXBzaG90Rm9ya1JlcXVlc3QSMQoHcmVmdXNlZBgBIAEoCzIgLndlZnQuZmFicmljLnYxLlNuYXBzaG90RW52ZWxvcGUSGQoRaGVsZF9wYXlsb2FkX2hhc2gYAiABKAwiHAoaUmVwb3J0U25hcHNob3RGb3JrUmVzcG9uc2UqkwIKDVdvcmtsb2FkU3RhdGUSHgoaV09SS0xPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZXT1JLTE9BRF9TVEFURV9SVU5OSU5HEAESGgoWV09SS0xPQURfU1RBVEVfU1RPUFBFRBACEhsKF1dPUktMT0FEX1NUQVRFX0RFR1JBREVEEAMSGQoVV09SS0xPQURfU1RBVEVfRkFJTEVEEAQSGwoXV09SS0xPQURfU1RBVEVfU1RBUlRJTkcQBRIcChhXT1JLTE9BRF9TVEFURV9VTkhFQUxUSFkQBhIaChZXT1JLTE9BRF9TVEFURV9CQUNLT0ZGEAcSGwoXV09SS0xPQURfU1RBVEVfU1RPUFBJTkcQCDKhAwoOQ29udHJvbFNlcnZpY2USYAoNV2F0Y2hTbmFwc2hvdBIlLndlZnQuY29udHJvbC52MS5XYXRjaFNuYXBzaG90UmVxdWVzdBomLndlZnQuY29udHJvbC52MS5XYXRjaFNuYXBzaG90UmVzcG9uc2UwARJkCg9SZXBvcnRXb3JrbG9hZHMSJy53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0V29ya2xvYWRzUmVxdWVzdBooLndlZnQuY29udHJvbC52MS5SZXBvcnRXb3JrbG9hZHNSZXNwb25zZRJYCgtSZXR1cm5GZWVkcxIjLndlZnQuY29udHJvbC52MS5SZXR1cm5GZWVkc1JlcXVlc3QaJC53ZWZ0LmNvbnRyb2wudjEuUmV0dXJuRmVlZHNSZXNwb25zZRJtChJSZXBvcnRTbmFwc2hvdEZvcmsSKi53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0U25hcHNob3RGb3JrUmVxdWVzdBorLndlZnQuY29udHJvbC52MS5SZXBvcnRTbmFwc2hvdEZvcmtSZXNwb25zZWIGcHJvdG8z", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
+  fileDesc("Ch13ZWZ0L2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIPd2VmdC5jb250cm9sLnYxIkwKFFdhdGNoU25hcHNob3RSZXF1ZXN0Eg0KBWVwb2NoGAEgASgEEg8KB3ZlcnNpb24YAiABKAQSFAoMdGFrZXNfZGVsdGFzGAMgASgIIrQBChVXYXRjaFNuYXBzaG90UmVzcG9uc2USNAoIc25hcHNob3QYASABKAsyIC53ZWZ0LmZhYnJpYy52MS5TbmFwc2hvdEVudmVsb3BlSAASKgoEZmVlZBgCIAEoCzIaLndlZnQuZmFicmljLnYxLlNpZ25lZEZlZWRIABIuCgVkZWx0YRgDIAEoCzIdLndlZnQuZmFicmljLnYxLlNuYXBzaG90RGVsdGFIAEIJCgdtZXNzYWdlIkwKFlJlcG9ydFdvcmtsb2Fkc1JlcXVlc3QSMgoJd29ya2xvYWRzGAEgAygLMh8ud2VmdC5jb250cm9sLnYxLldvcmtsb2FkUmVwb3J0IukBCg5Xb3JrbG9hZFJlcG9ydBIMCgRuYW1lGAEgASgJEiYKBHJvbGUYAiABKA4yGC53ZWZ0LmZhYnJpYy52MS5Ob2RlUm9sZRItCgVzdGF0ZRgDIAEoDjIeLndlZnQuY29udHJvbC52MS5Xb3JrbG9hZFN0YXRlEg4KBnJlYXNvbhgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJEioKBGtpbmQYBiABKA4yHC53ZWZ0LmZhYnJpYy52MS5Xb3JrbG9hZEtpbmQSEAoIcmVzdGFydHMYByABKAQSEwoLZmluZ2VycHJpbnQYCCABKAkiGQoXUmVwb3J0V29ya2xvYWRzUmVzcG9uc2UioAEKElJldHVybkZlZWRzUmVxdWVzdBIpCgVmZWVkcxgBIAMoCzIaLndlZnQuZmFicmljLnYxLlNpZ25lZEZlZWQSLQoKYXVkaXRfaGVhZBgCIAEoCzIZLndlZnQuZmFicmljLnYxLkF1ZGl0SGVhZBIWCg5zbmFwc2hvdF9lcG9jaBgDIAEoBBIYChBzbmFwc2hvdF92ZXJzaW9uGAQgASgEIiYKE1JldHVybkZlZWRzUmVzcG9uc2USDwoHbGVhcm5lZBgBIAEoDSJpChlSZXBvcnRTbmFwc2hvdEZvcmtSZXF1ZXN0EjEKB3JlZnVzZWQYASABKAsyIC53ZWZ0LmZhYnJpYy52MS5TbmFwc2hvdEVudmVsb3BlEhkKEWhlbGRfcGF5bG9hZF9oYXNoGAIgASgMIhwKGlJlcG9ydFNuYXBzaG90Rm9ya1Jlc3BvbnNlKpMCCg1Xb3JrbG9hZFN0YXRlEh4KGldPUktMT0FEX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWV09SS0xPQURfU1RBVEVfUlVOTklORxABEhoKFldPUktMT0FEX1NUQVRFX1NUT1BQRUQQAhIbChdXT1JLTE9BRF9TVEFURV9ERUdSQURFRBADEhkKFVdPUktMT0FEX1NUQVRFX0ZBSUxFRBAEEhsKF1dPUktMT0FEX1NUQVRFX1NUQVJUSU5HEAUSHAoYV09SS0xPQURfU1RBVEVfVU5IRUFMVEhZEAYSGgoWV09SS0xPQURfU1RBVEVfQkFDS09GRhAHEhsKF1dPUktMT0FEX1NUQVRFX1NUT1BQSU5HEAgyoQMKDkNvbnRyb2xTZXJ2aWNlEmAKDVdhdGNoU25hcHNob3QSJS53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlcXVlc3QaJi53ZWZ0LmNvbnRyb2wudjEuV2F0Y2hTbmFwc2hvdFJlc3BvbnNlMAESZAoPUmVwb3J0V29ya2xvYWRzEicud2VmdC5jb250cm9sLnYxLlJlcG9ydFdvcmtsb2Fkc1JlcXVlc3QaKC53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0V29ya2xvYWRzUmVzcG9uc2USWAoLUmV0dXJuRmVlZHMSIy53ZWZ0LmNvbnRyb2wudjEuUmV0dXJuRmVlZHNSZXF1ZXN0GiQud2VmdC5jb250cm9sLnYxLlJldHVybkZlZWRzUmVzcG9uc2USbQoSUmVwb3J0U25hcHNob3RGb3JrEioud2VmdC5jb250cm9sLnYxLlJlcG9ydFNuYXBzaG90Rm9ya1JlcXVlc3QaKy53ZWZ0LmNvbnRyb2wudjEuUmVwb3J0U25hcHNob3RGb3JrUmVzcG9uc2ViBnByb3RvMw", [file_weft_fabric_v1_feed, file_weft_fabric_v1_role, file_weft_fabric_v1_snapshot, file_weft_fabric_v1_workload]);
 
 /**
  * @generated from message weft.control.v1.WatchSnapshotRequest
@@ -37,6 +37,13 @@ export type WatchSnapshotRequest = Message<"weft.control.v1.WatchSnapshotRequest
    * @generated from field: uint64 version = 2;
    */
   version: bigint;
+
+  /**
+   * The node can put a snapshot together from the one before it. Without, every snapshot is sent as a whole.
+   *
+   * @generated from field: bool takes_deltas = 3;
+   */
+  takesDeltas: boolean;
 };
 
 /**
@@ -55,6 +62,8 @@ export type WatchSnapshotResponse = Message<"weft.control.v1.WatchSnapshotRespon
    */
   message: {
     /**
+     * As a whole: the first one of a stream, and any later one.
+     *
      * @generated from field: weft.fabric.v1.SnapshotEnvelope snapshot = 1;
      */
     value: SnapshotEnvelope;
@@ -65,6 +74,15 @@ export type WatchSnapshotResponse = Message<"weft.control.v1.WatchSnapshotRespon
      */
     value: SignedFeed;
     case: "feed";
+  } | {
+    /**
+     * What has changed since the snapshot before it in this stream. A node that holds another one has a gap: it takes nothing
+     * from the delta and watches again with epoch and version 0, which brings the whole snapshot.
+     *
+     * @generated from field: weft.fabric.v1.SnapshotDelta delta = 3;
+     */
+    value: SnapshotDelta;
+    case: "delta";
   } | { case: undefined; value?: undefined };
 };
 

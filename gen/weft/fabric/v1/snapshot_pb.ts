@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/fabric/v1/snapshot.proto.
  */
 export const file_weft_fabric_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEieAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwSKgoGc3RhdHVzGAMgASgOMhoud2VmdC5mYWJyaWMudjEuUm9vdFN0YXR1cyI8ChFSZXRpcmVkU2lnbmluZ0tleRIOCgZrZXlfaWQYASABKAkSFwoPcmVmdXNlZF9mcm9tX21zGAIgASgDIt8BCgtUcnVzdEJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSKAoFcm9vdHMYBCADKAsyGS53ZWZ0LmZhYnJpYy52MS5UcnVzdFJvb3QSDwoHdmVyc2lvbhgFIAEoBBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSPwoUcmV0aXJlZF9zaWduaW5nX2tleXMYByADKAsyIS53ZWZ0LmZhYnJpYy52MS5SZXRpcmVkU2lnbmluZ0tleSI2ChFTaWduZWRUcnVzdEJ1bmRsZRIOCgZidW5kbGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIrABChNTaWduaW5nS2V5U3RhdGVtZW50EhIKCmNsdXN0ZXJfaWQYASABKAkSDgoGa2V5X2lkGAIgASgJEhcKD3B1YmxpY19rZXlfc3BraRgDIAEoDBIvCgdwdXJwb3NlGAQgASgOMh4ud2VmdC5mYWJyaWMudjEuU2lnbmluZ1B1cnBvc2USFQoNbm90X2JlZm9yZV9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMiOAoQU2lnbmVkU2lnbmluZ0tleRIRCglzdGF0ZW1lbnQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIn0KEFNuYXBzaG90RW52ZWxvcGUSDwoHcGF5bG9hZBgBIAEoDBIOCgZrZXlfaWQYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgMEjUKC3NpZ25pbmdfa2V5GAQgASgLMiAud2VmdC5mYWJyaWMudjEuU2lnbmVkU2lnbmluZ0tleSImCglBdWRpdEhlYWQSCwoDc2VxGAEgASgEEgwKBGhhc2gYAiABKAwigwkKCFNuYXBzaG90EhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIPCgdub2RlX2lkGAQgASgJEg0KBWVwb2NoGAUgASgEEg8KB3ZlcnNpb24YBiABKAQSFAoMaXNzdWVkX2F0X21zGAcgASgDEhQKDG5vdF9hZnRlcl9tcxgIIAEoAxItCgphdWRpdF9oZWFkGAkgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEisKBmJ1bmRsZRgKIAEoCzIbLndlZnQuZmFicmljLnYxLlRydXN0QnVuZGxlEi4KB29mZmxpbmUYCyABKAsyHS53ZWZ0LmZhYnJpYy52MS5PZmZsaW5lUG9saWN5EiYKBHNlbGYYDCABKAsyGC53ZWZ0LmZhYnJpYy52MS5Ob2RlU2VsZhItCgpuZWlnaGJvdXJzGA0gAygLMhkud2VmdC5mYWJyaWMudjEuTmVpZ2hib3VyEicKB21lbWJlcnMYDiADKAsyFi53ZWZ0LmZhYnJpYy52MS5NZW1iZXISKQoFZ3JhcGgYDyABKAsyGi53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUdyYXBoEjYKD3Jlc291cmNlX3JvdXRlcxgQIAMoCzIdLndlZnQuZmFicmljLnYxLlJlc291cmNlUm91dGUSKwoJbGlzdGVuZXJzGBEgAygLMhgud2VmdC5mYWJyaWMudjEuTGlzdGVuZXISOAoQcmVzb3VyY2VfdGFyZ2V0cxgSIAMoCzIeLndlZnQuZmFicmljLnYxLlJlc291cmNlVGFyZ2V0EiwKB2NsaWVudHMYEyADKAsyGy53ZWZ0LmZhYnJpYy52MS5DbGllbnRHcmFudBI2Cg9saXN0ZW5lcl9ncmFudHMYFCADKAsyHS53ZWZ0LmZhYnJpYy52MS5MaXN0ZW5lckdyYW50EiMKBXBvb2xzGBUgAygLMhQud2VmdC5mYWJyaWMudjEuUG9vbBImCgNxb3MYFiADKAsyGS53ZWZ0LmZhYnJpYy52MS5Rb3NQb2xpY3kSLwoMcmVzb3VyY2VfcW9zGBcgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5EjIKDXJvdXRlX2ludGVudHMYGCADKAsyGy53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUludGVudBIXCg9lbmRlZF9sZWFzZV9pZHMYICADKAkSKwoJd29ya2xvYWRzGB4gAygLMhgud2VmdC5mYWJyaWMudjEuV29ya2xvYWQSMQoMcGF0aF9vZmZsaW5lGCEgAygLMhsud2VmdC5mYWJyaWMudjEuUGF0aE9mZmxpbmUSOQoQcmVzb3VyY2Vfb2ZmbGluZRgiIAMoCzIfLndlZnQuZmFicmljLnYxLlJlc291cmNlT2ZmbGluZRI4Cg1zaWduZWRfYnVuZGxlGCQgASgLMiEud2VmdC5mYWJyaWMudjEuU2lnbmVkVHJ1c3RCdW5kbGUiZQoNT2ZmbGluZVBvbGljeRIpCgRtb2RlGAEgASgOMhsud2VmdC5mYWJyaWMudjEuT2ZmbGluZU1vZGUSFwoPY29udGludWVfZm9yX21zGAIgASgDEhAKCGdyYWNlX21zGAMgASgDIlMKC1BhdGhPZmZsaW5lEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRISCgpuZXdfZm9yX21zGAIgASgDEhcKD2V4aXN0aW5nX2Zvcl9tcxgDIAEoAyJVCg9SZXNvdXJjZU9mZmxpbmUSEwoLcmVzb3VyY2VfaWQYASABKAkSLQoGcG9saWN5GAIgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeSKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIu4BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCBIfChdkaXJlY3Rfb3JnYW5pemF0aW9uX2lkcxgJIAMoCSJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKZAwoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USMwoNc2VydmljZV9jbGFzcxgJIAEoDjIcLndlZnQuZmFicmljLnYxLlNlcnZpY2VDbGFzcxIaChJleGNsdXNpdmVfbGVhc2VfbXMYCiABKAMSFgoOcmVxdWlyZXNfbGVhc2UYCyABKAgi9QMKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJEhoKEmV4Y2x1c2l2ZV9sZWFzZV9tcxgMIAEoAxIqCgtsZWFzdF9mZW5jZRgNIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlEhYKDnJlcXVpcmVzX2xlYXNlGA4gASgIEjMKDXNlcnZpY2VfY2xhc3MYDyABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MinAEKCExpc3RlbmVyEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkSEQoJYmluZF9ob3N0GAUgASgJEhEKCWJpbmRfcG9ydBgGIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYByADKAkiawoNTGlzdGVuZXJHcmFudBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1lbnRyeV9ub2RlX2lkGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJIjkKC0NsaWVudEdyYW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkihgEKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkSLQoIbG9jYXRvcnMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Qb29sTG9jYXRvciJWCgtQb29sTG9jYXRvchIWCg5lZ3Jlc3Nfbm9kZV9pZBgBIAEoCRIQCghwcmV2aW91cxgCIAEoDBIPCgdjdXJyZW50GAMgASgMEgwKBG5leHQYBCABKAwirAEKCVFvc1BvbGljeRIrCgVjbGFzcxgBIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghwcmlvcml0eRgCIAEoDRIdChVyYXRlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSEwoLYnVyc3RfYnl0ZXMYBCABKAQSFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJIqACCgtSb3V0ZUludGVudBIRCglpbnRlbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFgoOc291cmNlX25vZGVfaWQYBCABKAkSDwoHcG9vbF9pZBgFIAEoCRITCgtyZXNvdXJjZV9pZBgGIAEoCRIzCg1zZXJ2aWNlX2NsYXNzGAcgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzEiwKBmFjdGlvbhgIIAEoDjIcLndlZnQuZmFicmljLnYxLkludGVudEFjdGlvbhIPCgdub2RlX2lkGAkgASgJEg4KBnJlZ2lvbhgKIAEoCRIVCg1leHBpcmVzX2F0X21zGAsgASgDKpIBCghSb290S2luZBIZChVST09UX0tJTkRfVU5TUEVDSUZJRUQQABISCg5ST09UX0tJTkRfTk9ERRABEhUKEVJPT1RfS0lORF9DT05UUk9MEAISFAoQUk9PVF9LSU5EX0NMSUVOVBADEhIKDlJPT1RfS0lORF9QT09MEAQSFgoSUk9PVF9LSU5EX09QRVJBVE9SEAUqhQEKClJvb3RTdGF0dXMSGwoXUk9PVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBST09UX1NUQVRVU19ORVhUEAESFgoSUk9PVF9TVEFUVVNfQUNUSVZFEAISEwoPUk9PVF9TVEFUVVNfT0xEEAMSFwoTUk9PVF9TVEFUVVNfVEFJTlRFRBAEKocBCg5TaWduaW5nUHVycG9zZRIfChtTSUdOSU5HX1BVUlBPU0VfVU5TUEVDSUZJRUQQABIcChhTSUdOSU5HX1BVUlBPU0VfU05BUFNIT1QQARIYChRTSUdOSU5HX1BVUlBPU0VfRkVFRBACEhwKGFNJR05JTkdfUFVSUE9TRV9DT05UUkFDVBADYgZwcm90bzM", [file_weft_fabric_v1_role, file_weft_fabric_v1_workload]);
+  fileDesc("Ch13ZWZ0L2ZhYnJpYy92MS9zbmFwc2hvdC5wcm90bxIOd2VmdC5mYWJyaWMudjEieAoJVHJ1c3RSb290EiYKBGtpbmQYASABKA4yGC53ZWZ0LmZhYnJpYy52MS5Sb290S2luZBIXCg9jZXJ0aWZpY2F0ZV9kZXIYAiABKAwSKgoGc3RhdHVzGAMgASgOMhoud2VmdC5mYWJyaWMudjEuUm9vdFN0YXR1cyI8ChFSZXRpcmVkU2lnbmluZ0tleRIOCgZrZXlfaWQYASABKAkSFwoPcmVmdXNlZF9mcm9tX21zGAIgASgDIt8BCgtUcnVzdEJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSEgoKY2x1c3Rlcl9pZBgCIAEoCRIUCgxjbHVzdGVyX3NsdWcYAyABKAkSKAoFcm9vdHMYBCADKAsyGS53ZWZ0LmZhYnJpYy52MS5UcnVzdFJvb3QSDwoHdmVyc2lvbhgFIAEoBBIUCgxpc3N1ZWRfYXRfbXMYBiABKAMSPwoUcmV0aXJlZF9zaWduaW5nX2tleXMYByADKAsyIS53ZWZ0LmZhYnJpYy52MS5SZXRpcmVkU2lnbmluZ0tleSI2ChFTaWduZWRUcnVzdEJ1bmRsZRIOCgZidW5kbGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIrABChNTaWduaW5nS2V5U3RhdGVtZW50EhIKCmNsdXN0ZXJfaWQYASABKAkSDgoGa2V5X2lkGAIgASgJEhcKD3B1YmxpY19rZXlfc3BraRgDIAEoDBIvCgdwdXJwb3NlGAQgASgOMh4ud2VmdC5mYWJyaWMudjEuU2lnbmluZ1B1cnBvc2USFQoNbm90X2JlZm9yZV9tcxgFIAEoAxIUCgxub3RfYWZ0ZXJfbXMYBiABKAMiOAoQU2lnbmVkU2lnbmluZ0tleRIRCglzdGF0ZW1lbnQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIn0KEFNuYXBzaG90RW52ZWxvcGUSDwoHcGF5bG9hZBgBIAEoDBIOCgZrZXlfaWQYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgMEjUKC3NpZ25pbmdfa2V5GAQgASgLMiAud2VmdC5mYWJyaWMudjEuU2lnbmVkU2lnbmluZ0tleSLEAQoNU25hcHNob3REZWx0YRIRCgliYXNlX2hhc2gYASABKAwSMAoFcGFydHMYAiADKAsyIS53ZWZ0LmZhYnJpYy52MS5TbmFwc2hvdERlbHRhUGFydBIUCgxwYXlsb2FkX2hhc2gYAyABKAwSDgoGa2V5X2lkGAQgASgJEhEKCXNpZ25hdHVyZRgFIAEoDBI1CgtzaWduaW5nX2tleRgGIAEoCzIgLndlZnQuZmFicmljLnYxLlNpZ25lZFNpZ25pbmdLZXkiYQoRU25hcHNob3REZWx0YVBhcnQSEQoHbGl0ZXJhbBgBIAEoDEgAEjEKBGNvcHkYAiABKAsyIS53ZWZ0LmZhYnJpYy52MS5TbmFwc2hvdERlbHRhQ29weUgAQgYKBHBhcnQiMwoRU25hcHNob3REZWx0YUNvcHkSDgoGb2Zmc2V0GAEgASgNEg4KBmxlbmd0aBgCIAEoDSImCglBdWRpdEhlYWQSCwoDc2VxGAEgASgEEgwKBGhhc2gYAiABKAwigwkKCFNuYXBzaG90EhQKDHRydXN0X2RvbWFpbhgBIAEoCRISCgpjbHVzdGVyX2lkGAIgASgJEhQKDGNsdXN0ZXJfc2x1ZxgDIAEoCRIPCgdub2RlX2lkGAQgASgJEg0KBWVwb2NoGAUgASgEEg8KB3ZlcnNpb24YBiABKAQSFAoMaXNzdWVkX2F0X21zGAcgASgDEhQKDG5vdF9hZnRlcl9tcxgIIAEoAxItCgphdWRpdF9oZWFkGAkgASgLMhkud2VmdC5mYWJyaWMudjEuQXVkaXRIZWFkEisKBmJ1bmRsZRgKIAEoCzIbLndlZnQuZmFicmljLnYxLlRydXN0QnVuZGxlEi4KB29mZmxpbmUYCyABKAsyHS53ZWZ0LmZhYnJpYy52MS5PZmZsaW5lUG9saWN5EiYKBHNlbGYYDCABKAsyGC53ZWZ0LmZhYnJpYy52MS5Ob2RlU2VsZhItCgpuZWlnaGJvdXJzGA0gAygLMhkud2VmdC5mYWJyaWMudjEuTmVpZ2hib3VyEicKB21lbWJlcnMYDiADKAsyFi53ZWZ0LmZhYnJpYy52MS5NZW1iZXISKQoFZ3JhcGgYDyABKAsyGi53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUdyYXBoEjYKD3Jlc291cmNlX3JvdXRlcxgQIAMoCzIdLndlZnQuZmFicmljLnYxLlJlc291cmNlUm91dGUSKwoJbGlzdGVuZXJzGBEgAygLMhgud2VmdC5mYWJyaWMudjEuTGlzdGVuZXISOAoQcmVzb3VyY2VfdGFyZ2V0cxgSIAMoCzIeLndlZnQuZmFicmljLnYxLlJlc291cmNlVGFyZ2V0EiwKB2NsaWVudHMYEyADKAsyGy53ZWZ0LmZhYnJpYy52MS5DbGllbnRHcmFudBI2Cg9saXN0ZW5lcl9ncmFudHMYFCADKAsyHS53ZWZ0LmZhYnJpYy52MS5MaXN0ZW5lckdyYW50EiMKBXBvb2xzGBUgAygLMhQud2VmdC5mYWJyaWMudjEuUG9vbBImCgNxb3MYFiADKAsyGS53ZWZ0LmZhYnJpYy52MS5Rb3NQb2xpY3kSLwoMcmVzb3VyY2VfcW9zGBcgAygLMhkud2VmdC5mYWJyaWMudjEuUW9zUG9saWN5EjIKDXJvdXRlX2ludGVudHMYGCADKAsyGy53ZWZ0LmZhYnJpYy52MS5Sb3V0ZUludGVudBIXCg9lbmRlZF9sZWFzZV9pZHMYICADKAkSKwoJd29ya2xvYWRzGB4gAygLMhgud2VmdC5mYWJyaWMudjEuV29ya2xvYWQSMQoMcGF0aF9vZmZsaW5lGCEgAygLMhsud2VmdC5mYWJyaWMudjEuUGF0aE9mZmxpbmUSOQoQcmVzb3VyY2Vfb2ZmbGluZRgiIAMoCzIfLndlZnQuZmFicmljLnYxLlJlc291cmNlT2ZmbGluZRI4Cg1zaWduZWRfYnVuZGxlGCQgASgLMiEud2VmdC5mYWJyaWMudjEuU2lnbmVkVHJ1c3RCdW5kbGUiZQoNT2ZmbGluZVBvbGljeRIpCgRtb2RlGAEgASgOMhsud2VmdC5mYWJyaWMudjEuT2ZmbGluZU1vZGUSFwoPY29udGludWVfZm9yX21zGAIgASgDEhAKCGdyYWNlX21zGAMgASgDIlMKC1BhdGhPZmZsaW5lEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRISCgpuZXdfZm9yX21zGAIgASgDEhcKD2V4aXN0aW5nX2Zvcl9tcxgDIAEoAyJVCg9SZXNvdXJjZU9mZmxpbmUSEwoLcmVzb3VyY2VfaWQYASABKAkSLQoGcG9saWN5GAIgASgLMh0ud2VmdC5mYWJyaWMudjEuT2ZmbGluZVBvbGljeSKtAQoITm9kZVNlbGYSDAoEbmFtZRgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudBIOCgZyZWdpb24YAyABKAkSLgoJYWRkcmVzc2VzGAQgAygLMhsud2VmdC5mYWJyaWMudjEuTm9kZUFkZHJlc3MSEgoKbGlua19sYWJlbBgFIAEoCRIVCg1kaWFsX291dF9vbmx5GAYgASgIIu4BCglOZWlnaGJvdXISDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRIuCglhZGRyZXNzZXMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Ob2RlQWRkcmVzcxISCgpsaW5rX2xhYmVsGAYgASgJEhUKDWRpYWxfb3V0X29ubHkYByABKAgSDAoEZGlhbBgIIAEoCBIfChdkaXJlY3Rfb3JnYW5pemF0aW9uX2lkcxgJIAMoCSJDCgZNZW1iZXISDwoHbm9kZV9pZBgBIAEoCRIoCgVyb2xlcxgCIAMoCzIZLndlZnQuZmFicmljLnYxLlJvbGVHcmFudCJgCgpSb3V0ZUdyYXBoEigKBW5vZGVzGAEgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVOb2RlEigKBWxpbmtzGAIgAygLMhkud2VmdC5mYWJyaWMudjEuUm91dGVMaW5rIsEBCglSb3V0ZU5vZGUSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEigKBXJvbGVzGAMgAygLMhkud2VmdC5mYWJyaWMudjEuUm9sZUdyYW50Eg4KBnJlZ2lvbhgEIAEoCRITCgt0cnVzdF9sZXZlbBgFIAEoDRIRCgRsb2FkGAYgASgBSACIAQESKgoGaGVhbHRoGAcgASgOMhoud2VmdC5mYWJyaWMudjEuTm9kZUhlYWx0aEIHCgVfbG9hZCLrAgoJUm91dGVMaW5rEhQKDGZyb21fbm9kZV9pZBgBIAEoCRISCgp0b19ub2RlX2lkGAIgASgJEhMKBnJ0dF9tcxgDIAEoAUgAiAEBEhYKCWppdHRlcl9tcxgEIAEoAUgBiAEBEhcKCmxvc3Nfc2hhcmUYBSABKAFIAogBARIeChFyZWxpYWJpbGl0eV9zaGFyZRgGIAEoAUgDiAEBEicKGmJhbmR3aWR0aF9ieXRlc19wZXJfc2Vjb25kGAcgASgBSASIAQESHAoPcmVjZW50X2ZhaWx1cmVzGAggASgBSAWIAQESFgoObWVhc3VyZWRfYXRfbXMYCSABKANCCQoHX3J0dF9tc0IMCgpfaml0dGVyX21zQg0KC19sb3NzX3NoYXJlQhQKEl9yZWxpYWJpbGl0eV9zaGFyZUIdChtfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmRCEgoQX3JlY2VudF9mYWlsdXJlcyKZAwoNUmVzb3VyY2VSb3V0ZRITCgtyZXNvdXJjZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIPCgdwb29sX2lkGAQgASgJEioKBGtpbmQYBSABKA4yHC53ZWZ0LmZhYnJpYy52MS5SZXNvdXJjZUtpbmQSMwoNZGVmYXVsdF9jbGFzcxgGIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI1Cg9hbGxvd2VkX2NsYXNzZXMYByADKA4yHC53ZWZ0LmZhYnJpYy52MS5DaGFubmVsQ2xhc3MSOgoRbWluaW11bV9hc3N1cmFuY2UYCCABKA4yHy53ZWZ0LmZhYnJpYy52MS5PcmlnaW5Bc3N1cmFuY2USMwoNc2VydmljZV9jbGFzcxgJIAEoDjIcLndlZnQuZmFicmljLnYxLlNlcnZpY2VDbGFzcxIaChJleGNsdXNpdmVfbGVhc2VfbXMYCiABKAMSFgoOcmVxdWlyZXNfbGVhc2UYCyABKAgi9QMKDlJlc291cmNlVGFyZ2V0EhMKC3Jlc291cmNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEg8KB3Bvb2xfaWQYBCABKAkSKgoEa2luZBgFIAEoDjIcLndlZnQuZmFicmljLnYxLlJlc291cmNlS2luZBIzCg1kZWZhdWx0X2NsYXNzGAYgASgOMhwud2VmdC5mYWJyaWMudjEuQ2hhbm5lbENsYXNzEjUKD2FsbG93ZWRfY2xhc3NlcxgHIAMoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxI6ChFtaW5pbXVtX2Fzc3VyYW5jZRgIIAEoDjIfLndlZnQuZmFicmljLnYxLk9yaWdpbkFzc3VyYW5jZRIMCgRob3N0GAkgASgJEgwKBHBvcnQYCiABKA0SEQoJdW5peF9wYXRoGAsgASgJEhoKEmV4Y2x1c2l2ZV9sZWFzZV9tcxgMIAEoAxIqCgtsZWFzdF9mZW5jZRgNIAEoCzIVLndlZnQuZmFicmljLnYxLkZlbmNlEhYKDnJlcXVpcmVzX2xlYXNlGA4gASgIEjMKDXNlcnZpY2VfY2xhc3MYDyABKA4yHC53ZWZ0LmZhYnJpYy52MS5TZXJ2aWNlQ2xhc3MinAEKCExpc3RlbmVyEhMKC2xpc3RlbmVyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAMgASgJEhUKDXJlc291cmNlX25hbWUYBCABKAkSEQoJYmluZF9ob3N0GAUgASgJEhEKCWJpbmRfcG9ydBgGIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYByADKAkiawoNTGlzdGVuZXJHcmFudBITCgtsaXN0ZW5lcl9pZBgBIAEoCRIVCg1lbnRyeV9ub2RlX2lkGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAQgASgJIjkKC0NsaWVudEdyYW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkihgEKBFBvb2wSDwoHcG9vbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRIXCg9lZ3Jlc3Nfbm9kZV9pZHMYBCADKAkSLQoIbG9jYXRvcnMYBSADKAsyGy53ZWZ0LmZhYnJpYy52MS5Qb29sTG9jYXRvciJWCgtQb29sTG9jYXRvchIWCg5lZ3Jlc3Nfbm9kZV9pZBgBIAEoCRIQCghwcmV2aW91cxgCIAEoDBIPCgdjdXJyZW50GAMgASgMEgwKBG5leHQYBCABKAwirAEKCVFvc1BvbGljeRIrCgVjbGFzcxgBIAEoDjIcLndlZnQuZmFicmljLnYxLkNoYW5uZWxDbGFzcxIQCghwcmlvcml0eRgCIAEoDRIdChVyYXRlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSEwoLYnVyc3RfYnl0ZXMYBCABKAQSFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJEhMKC3Jlc291cmNlX2lkGAYgASgJIqACCgtSb3V0ZUludGVudBIRCglpbnRlbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSFgoOc291cmNlX25vZGVfaWQYBCABKAkSDwoHcG9vbF9pZBgFIAEoCRITCgtyZXNvdXJjZV9pZBgGIAEoCRIzCg1zZXJ2aWNlX2NsYXNzGAcgASgOMhwud2VmdC5mYWJyaWMudjEuU2VydmljZUNsYXNzEiwKBmFjdGlvbhgIIAEoDjIcLndlZnQuZmFicmljLnYxLkludGVudEFjdGlvbhIPCgdub2RlX2lkGAkgASgJEg4KBnJlZ2lvbhgKIAEoCRIVCg1leHBpcmVzX2F0X21zGAsgASgDKpIBCghSb290S2luZBIZChVST09UX0tJTkRfVU5TUEVDSUZJRUQQABISCg5ST09UX0tJTkRfTk9ERRABEhUKEVJPT1RfS0lORF9DT05UUk9MEAISFAoQUk9PVF9LSU5EX0NMSUVOVBADEhIKDlJPT1RfS0lORF9QT09MEAQSFgoSUk9PVF9LSU5EX09QRVJBVE9SEAUqhQEKClJvb3RTdGF0dXMSGwoXUk9PVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBST09UX1NUQVRVU19ORVhUEAESFgoSUk9PVF9TVEFUVVNfQUNUSVZFEAISEwoPUk9PVF9TVEFUVVNfT0xEEAMSFwoTUk9PVF9TVEFUVVNfVEFJTlRFRBAEKocBCg5TaWduaW5nUHVycG9zZRIfChtTSUdOSU5HX1BVUlBPU0VfVU5TUEVDSUZJRUQQABIcChhTSUdOSU5HX1BVUlBPU0VfU05BUFNIT1QQARIYChRTSUdOSU5HX1BVUlBPU0VfRkVFRBACEhwKGFNJR05JTkdfUFVSUE9TRV9DT05UUkFDVBADYgZwcm90bzM", [file_weft_fabric_v1_role, file_weft_fabric_v1_workload]);
 
 /**
  * A root certificate. Several of one kind exist only while one replaces another.
@@ -260,6 +260,114 @@ export const SnapshotEnvelopeSchema: GenMessage<SnapshotEnvelope> = /*@__PURE__*
   messageDesc(file_weft_fabric_v1_snapshot, 6);
 
 /**
+ * A SnapshotEnvelope told by what its payload has in common with the payload of another one. Nothing is believed for
+ * being in a delta: what was signed is the whole payload, and it is verified when it has been put together.
+ *
+ * @generated from message weft.fabric.v1.SnapshotDelta
+ */
+export type SnapshotDelta = Message<"weft.fabric.v1.SnapshotDelta"> & {
+  /**
+   * SHA-256 of the payload that parts are copied from. Whoever holds another one has a gap and asks for the whole.
+   *
+   * @generated from field: bytes base_hash = 1;
+   */
+  baseHash: Uint8Array;
+
+  /**
+   * One after the other they are the payload.
+   *
+   * @generated from field: repeated weft.fabric.v1.SnapshotDeltaPart parts = 2;
+   */
+  parts: SnapshotDeltaPart[];
+
+  /**
+   * SHA-256 of the payload put together.
+   *
+   * @generated from field: bytes payload_hash = 3;
+   */
+  payloadHash: Uint8Array;
+
+  /**
+   * The rest of the envelope.
+   *
+   * @generated from field: string key_id = 4;
+   */
+  keyId: string;
+
+  /**
+   * @generated from field: bytes signature = 5;
+   */
+  signature: Uint8Array;
+
+  /**
+   * @generated from field: weft.fabric.v1.SignedSigningKey signing_key = 6;
+   */
+  signingKey?: SignedSigningKey | undefined;
+};
+
+/**
+ * Describes the message weft.fabric.v1.SnapshotDelta.
+ * Use `create(SnapshotDeltaSchema)` to create a new message.
+ */
+export const SnapshotDeltaSchema: GenMessage<SnapshotDelta> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 7);
+
+/**
+ * @generated from message weft.fabric.v1.SnapshotDeltaPart
+ */
+export type SnapshotDeltaPart = Message<"weft.fabric.v1.SnapshotDeltaPart"> & {
+  /**
+   * @generated from oneof weft.fabric.v1.SnapshotDeltaPart.part
+   */
+  part: {
+    /**
+     * Bytes that are in no other place.
+     *
+     * @generated from field: bytes literal = 1;
+     */
+    value: Uint8Array;
+    case: "literal";
+  } | {
+    /**
+     * @generated from field: weft.fabric.v1.SnapshotDeltaCopy copy = 2;
+     */
+    value: SnapshotDeltaCopy;
+    case: "copy";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message weft.fabric.v1.SnapshotDeltaPart.
+ * Use `create(SnapshotDeltaPartSchema)` to create a new message.
+ */
+export const SnapshotDeltaPartSchema: GenMessage<SnapshotDeltaPart> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 8);
+
+/**
+ * Bytes of the other payload.
+ *
+ * @generated from message weft.fabric.v1.SnapshotDeltaCopy
+ */
+export type SnapshotDeltaCopy = Message<"weft.fabric.v1.SnapshotDeltaCopy"> & {
+  /**
+   * @generated from field: uint32 offset = 1;
+   */
+  offset: number;
+
+  /**
+   * @generated from field: uint32 length = 2;
+   */
+  length: number;
+};
+
+/**
+ * Describes the message weft.fabric.v1.SnapshotDeltaCopy.
+ * Use `create(SnapshotDeltaCopySchema)` to create a new message.
+ */
+export const SnapshotDeltaCopySchema: GenMessage<SnapshotDeltaCopy> = /*@__PURE__*/
+  messageDesc(file_weft_fabric_v1_snapshot, 9);
+
+/**
  * The newest entry of the audit chain, which nodes keep as witnesses.
  *
  * @generated from message weft.fabric.v1.AuditHead
@@ -281,7 +389,7 @@ export type AuditHead = Message<"weft.fabric.v1.AuditHead"> & {
  * Use `create(AuditHeadSchema)` to create a new message.
  */
 export const AuditHeadSchema: GenMessage<AuditHead> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 7);
+  messageDesc(file_weft_fabric_v1_snapshot, 10);
 
 /**
  * One node's view of its cluster. Every field belongs to a data class; the scope table says which roles receive it.
@@ -476,7 +584,7 @@ export type Snapshot = Message<"weft.fabric.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 8);
+  messageDesc(file_weft_fabric_v1_snapshot, 11);
 
 /**
  * What goes on while control cannot be heard. Counted from the newest revocation feed; nothing outlives leaf and snapshot.
@@ -509,7 +617,7 @@ export type OfflinePolicy = Message<"weft.fabric.v1.OfflinePolicy"> & {
  * Use `create(OfflinePolicySchema)` to create a new message.
  */
 export const OfflinePolicySchema: GenMessage<OfflinePolicy> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 9);
+  messageDesc(file_weft_fabric_v1_snapshot, 12);
 
 /**
  * How long paths of one organization go on: as long as the policy of any of its resources needs them.
@@ -542,7 +650,7 @@ export type PathOffline = Message<"weft.fabric.v1.PathOffline"> & {
  * Use `create(PathOfflineSchema)` to create a new message.
  */
 export const PathOfflineSchema: GenMessage<PathOffline> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 10);
+  messageDesc(file_weft_fabric_v1_snapshot, 13);
 
 /**
  * @generated from message weft.fabric.v1.ResourceOffline
@@ -564,7 +672,7 @@ export type ResourceOffline = Message<"weft.fabric.v1.ResourceOffline"> & {
  * Use `create(ResourceOfflineSchema)` to create a new message.
  */
 export const ResourceOfflineSchema: GenMessage<ResourceOffline> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 11);
+  messageDesc(file_weft_fabric_v1_snapshot, 14);
 
 /**
  * @generated from message weft.fabric.v1.NodeSelf
@@ -610,7 +718,7 @@ export type NodeSelf = Message<"weft.fabric.v1.NodeSelf"> & {
  * Use `create(NodeSelfSchema)` to create a new message.
  */
 export const NodeSelfSchema: GenMessage<NodeSelf> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 12);
+  messageDesc(file_weft_fabric_v1_snapshot, 15);
 
 /**
  * @generated from message weft.fabric.v1.Neighbour
@@ -673,7 +781,7 @@ export type Neighbour = Message<"weft.fabric.v1.Neighbour"> & {
  * Use `create(NeighbourSchema)` to create a new message.
  */
 export const NeighbourSchema: GenMessage<Neighbour> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 13);
+  messageDesc(file_weft_fabric_v1_snapshot, 16);
 
 /**
  * @generated from message weft.fabric.v1.Member
@@ -695,7 +803,7 @@ export type Member = Message<"weft.fabric.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 14);
+  messageDesc(file_weft_fabric_v1_snapshot, 17);
 
 /**
  * @generated from message weft.fabric.v1.RouteGraph
@@ -717,7 +825,7 @@ export type RouteGraph = Message<"weft.fabric.v1.RouteGraph"> & {
  * Use `create(RouteGraphSchema)` to create a new message.
  */
 export const RouteGraphSchema: GenMessage<RouteGraph> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 15);
+  messageDesc(file_weft_fabric_v1_snapshot, 18);
 
 /**
  * @generated from message weft.fabric.v1.RouteNode
@@ -768,7 +876,7 @@ export type RouteNode = Message<"weft.fabric.v1.RouteNode"> & {
  * Use `create(RouteNodeSchema)` to create a new message.
  */
 export const RouteNodeSchema: GenMessage<RouteNode> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 16);
+  messageDesc(file_weft_fabric_v1_snapshot, 19);
 
 /**
  * One direction of a link, as measured by `from_node_id`. Absent values were not measured.
@@ -833,7 +941,7 @@ export type RouteLink = Message<"weft.fabric.v1.RouteLink"> & {
  * Use `create(RouteLinkSchema)` to create a new message.
  */
 export const RouteLinkSchema: GenMessage<RouteLink> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 17);
+  messageDesc(file_weft_fabric_v1_snapshot, 20);
 
 /**
  * @generated from message weft.fabric.v1.ResourceRoute
@@ -906,7 +1014,7 @@ export type ResourceRoute = Message<"weft.fabric.v1.ResourceRoute"> & {
  * Use `create(ResourceRouteSchema)` to create a new message.
  */
 export const ResourceRouteSchema: GenMessage<ResourceRoute> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 18);
+  messageDesc(file_weft_fabric_v1_snapshot, 21);
 
 /**
  * @generated from message weft.fabric.v1.ResourceTarget
@@ -1005,7 +1113,7 @@ export type ResourceTarget = Message<"weft.fabric.v1.ResourceTarget"> & {
  * Use `create(ResourceTargetSchema)` to create a new message.
  */
 export const ResourceTargetSchema: GenMessage<ResourceTarget> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 19);
+  messageDesc(file_weft_fabric_v1_snapshot, 22);
 
 /**
  * @generated from message weft.fabric.v1.Listener
@@ -1058,7 +1166,7 @@ export type Listener = Message<"weft.fabric.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 20);
+  messageDesc(file_weft_fabric_v1_snapshot, 23);
 
 /**
  * @generated from message weft.fabric.v1.ListenerGrant
@@ -1090,7 +1198,7 @@ export type ListenerGrant = Message<"weft.fabric.v1.ListenerGrant"> & {
  * Use `create(ListenerGrantSchema)` to create a new message.
  */
 export const ListenerGrantSchema: GenMessage<ListenerGrant> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 21);
+  messageDesc(file_weft_fabric_v1_snapshot, 24);
 
 /**
  * @generated from message weft.fabric.v1.ClientGrant
@@ -1112,7 +1220,7 @@ export type ClientGrant = Message<"weft.fabric.v1.ClientGrant"> & {
  * Use `create(ClientGrantSchema)` to create a new message.
  */
 export const ClientGrantSchema: GenMessage<ClientGrant> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 22);
+  messageDesc(file_weft_fabric_v1_snapshot, 25);
 
 /**
  * @generated from message weft.fabric.v1.Pool
@@ -1151,7 +1259,7 @@ export type Pool = Message<"weft.fabric.v1.Pool"> & {
  * Use `create(PoolSchema)` to create a new message.
  */
 export const PoolSchema: GenMessage<Pool> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 23);
+  messageDesc(file_weft_fabric_v1_snapshot, 26);
 
 /**
  * Random values that stand for one egress in one pool, the same at every entry. They change every day; the one before and
@@ -1186,7 +1294,7 @@ export type PoolLocator = Message<"weft.fabric.v1.PoolLocator"> & {
  * Use `create(PoolLocatorSchema)` to create a new message.
  */
 export const PoolLocatorSchema: GenMessage<PoolLocator> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 24);
+  messageDesc(file_weft_fabric_v1_snapshot, 27);
 
 /**
  * What a class of traffic may use. Of the policies that fit, the most specific one counts, whole: a resource's before its
@@ -1242,7 +1350,7 @@ export type QosPolicy = Message<"weft.fabric.v1.QosPolicy"> & {
  * Use `create(QosPolicySchema)` to create a new message.
  */
 export const QosPolicySchema: GenMessage<QosPolicy> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 25);
+  messageDesc(file_weft_fabric_v1_snapshot, 28);
 
 /**
  * What an operator wants of routes. It holds for the paths of an organization that lead to what it names; resources behind
@@ -1324,7 +1432,7 @@ export type RouteIntent = Message<"weft.fabric.v1.RouteIntent"> & {
  * Use `create(RouteIntentSchema)` to create a new message.
  */
 export const RouteIntentSchema: GenMessage<RouteIntent> = /*@__PURE__*/
-  messageDesc(file_weft_fabric_v1_snapshot, 26);
+  messageDesc(file_weft_fabric_v1_snapshot, 29);
 
 /**
  * A kind of peer. Each kind has a root of its own; a TLS server trusts exactly one.
