@@ -187,6 +187,13 @@ export const limits = {
   rpcPingsPerSecond: 100,
   rpcSettingsBurstCount: 100,
   rpcSettingsPerSecond: 10,
+  rpcInvalidFramesMaxCount: 20,
+  joiningSessionMaxBytes: 1 * MiB,
+  rpcBytesLookMs: 50,
+  // Of one caller, forgotten one by one: a flood keeps it out for ten seconds.
+  rpcFaultsMaxCount: 10,
+  rpcFloodFaultsCount: 20,
+  rpcFaultsPerSecond: 1,
   rpcIdleSessionMaxMs: 300 * secondMs,
   rpcErrorFlushMs: 1 * secondMs,
   doorsRefreshMs: 30 * secondMs,

@@ -18,6 +18,8 @@ export interface Http2Profile {
   /** Calls of one session, served or refused (rpc/flood-guard.ts). */
   readonly callsBurstCount: number;
   readonly callsPerSecond: number;
+  /** Bytes a peer may send in one session; no bound when absent. */
+  readonly sessionMaxBytes?: number;
 }
 
 /** Control and operator surfaces. */
@@ -44,6 +46,7 @@ export const joinHttp2: Http2Profile = {
   streamResetPerSecond: limits.joiningResetPerSecond,
   callsBurstCount: limits.joiningCallsBurstCount,
   callsPerSecond: limits.joiningCallsPerSecond,
+  sessionMaxBytes: limits.joiningSessionMaxBytes,
 };
 
 /** Between neighbours: signalling, probes, Echo. */
@@ -67,6 +70,7 @@ function sessionOptions(profile: Http2Profile): http2.SecureServerOptions {
     maxSettings: limits.rpcSettingsMaxCount,
     streamResetBurst: profile.streamResetBurstCount,
     streamResetRate: profile.streamResetPerSecond,
+    maxSessionInvalidFrames: limits.rpcInvalidFramesMaxCount,
   };
 }
 

@@ -26,7 +26,7 @@ import { admit, identityRefused, type RefusedCall } from "./admission.ts";
 import { type ArrivedBy, type Caller, isRefusal, type Judge, kCaller, kRequestId } from "./caller.ts";
 import { respondError, toConnectError } from "./errors.ts";
 import { isGrpc, startExchange } from "./exchange.ts";
-import { guardFloods } from "./flood-guard.ts";
+import { FloodGuard } from "./flood-guard.ts";
 import { type HealthState, healthService } from "./health.ts";
 import { type Http2Profile, openServerSession } from "./http2-profile.ts";
 import { errorInterceptor, logInterceptor, refusalInterceptor, subjectInterceptor } from "./interceptors.ts";
@@ -94,7 +94,8 @@ interface Held extends ServedSession {
 const kHeld = createContextKey<Held | undefined>(undefined, { description: "connection" });
 
 export interface Surface {
-  accept(socket: TLSSocket, caller: Caller): ServerHttp2Session;
+  /** Undefined when a caller that floods is turned away; the socket is gone then. */
+  accept(socket: TLSSocket, caller: Caller): ServerHttp2Session | undefined;
   readonly services: readonly DescService[];
   /** Full names of every RPC served here. */
   readonly rpcs: readonly string[];
@@ -115,6 +116,7 @@ class OpenSurface implements Surface {
   readonly rpcs: readonly string[];
   readonly #options: SurfaceOptions;
   readonly #buckets: RateLimits;
+  readonly #guard: FloodGuard;
   readonly #handlers = new Map<string, UniversalHandler>();
   readonly #raw = new Map<string, RawRoute>();
   readonly #held = new Set<Held>();
@@ -126,6 +128,7 @@ class OpenSurface implements Surface {
   constructor(options: SurfaceOptions) {
     this.#options = options;
     this.#buckets = options.buckets ?? new RateLimits(options.clock);
+    this.#guard = new FloodGuard(options.http2, options.clock);
     for (const route of options.raw ?? []) this.#raw.set(`/${rpcName(route.method)}`, route);
     this.services = this.#route();
     const served = [
@@ -178,10 +181,11 @@ class OpenSurface implements Surface {
     return [...services];
   }
 
-  accept(socket: TLSSocket, caller: Caller): ServerHttp2Session {
+  accept(socket: TLSSocket, caller: Caller): ServerHttp2Session | undefined {
     const { clock, http2 } = this.#options;
+    if (!this.#guard.admits(caller)) return void socket.destroy();
     const session = openServerSession(socket, http2);
-    guardFloods(session, http2, clock);
+    this.#guard.watch(session, socket, caller);
     const nowMs = clock.monoMs();
     const held: Held = { session, socket, caller, calls: new Set(), startedMs: nowMs, idleSinceMs: nowMs };
     this.#held.add(held);

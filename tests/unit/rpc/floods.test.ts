@@ -12,9 +12,11 @@ import {
   grpcCall,
   headers,
   hello,
+  MAX_31,
   ping,
   reset,
   settings,
+  windowUpdate,
 } from "../../../conformance/attack/frames.ts";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { ManualClock } from "../../../lib/clock.ts";
@@ -52,8 +54,8 @@ beforeAll(async () => {
 });
 afterAll(async () => await served[Symbol.asyncDispose]());
 
-function dialTls(): ReturnType<typeof tlsOptions> {
-  return tlsOptions("dial-operator-port", { identity: operator, expect: trust.expect("control") });
+function dialTls(identity = operator): ReturnType<typeof tlsOptions> {
+  return tlsOptions("dial-operator-port", { identity, expect: trust.expect("control") });
 }
 
 interface Attacker {
@@ -61,8 +63,8 @@ interface Attacker {
   readonly answered: Set<number>;
 }
 
-async function attack(): Promise<Attacker> {
-  const socket = tls.connect({ host: "127.0.0.1", port: served.port, ...dialTls() });
+async function attack(identity = operator): Promise<Attacker> {
+  const socket = tls.connect({ host: "127.0.0.1", port: served.port, ...dialTls(identity) });
   await once(socket, "secureConnect");
   socket.on("error", () => {});
   const answered = new Set<number>();
@@ -76,6 +78,10 @@ async function attack(): Promise<Attacker> {
   return { socket, answered };
 }
 
+async function ended(socket: tls.TLSSocket, what = "the end of the connection"): Promise<void> {
+  await eventually(() => socket.destroyed, { what, withinMs: 3_000 });
+}
+
 describe("a session is ended when it floods with", () => {
   it.each([
     ["pings", () => ping(), limits.rpcPingsBurstCount],
@@ -85,11 +91,11 @@ describe("a session is ended when it floods with", () => {
       (nth: number) => headers(stream(nth), call, FLAG.endHeaders | FLAG.endStream),
       limits.rpcSessionCallsBurstCount,
     ],
-  ] as const)("%s", async (_what, make, burstCount) => {
-    const { socket } = await attack();
+  ] as const)("%s", async (what, make, burstCount) => {
+    const { socket } = await attack(await trust.leaf("operator", `op-${what}`));
     const frames = Array.from({ length: burstCount * 2 }, (_, nth) => make(nth));
     socket.write(Buffer.concat(frames));
-    await once(socket, "close");
+    await ended(socket);
     await eventually(() => served.surface.sessionCount() === 0);
   });
 });
@@ -104,6 +110,32 @@ it("CVE-2023-44487 calls that are reset with the bytes that made them reach neit
   await eventually(() => answered.has(last), { what: "an answer to the call that was not reset" });
   expect(judged - before).toBe(1);
   socket.destroy();
+});
+
+it("who flooded gets no session for a while, nor who makes one protocol error after the other", async () => {
+  const flooder = await trust.leaf("operator", "op-flooder");
+  const first = await attack(flooder);
+  first.socket.write(Buffer.concat(Array.from({ length: limits.rpcPingsBurstCount * 2 }, ping)));
+  await ended(first.socket, "the end of a flood");
+  await eventually(() => served.surface.sessionCount() === 0);
+  const second = await attack(flooder);
+  second.socket.write(headers(1, call, FLAG.endHeaders | FLAG.endStream));
+  await ended(second.socket, "the end of the next session");
+  expect(second.answered.size).toBe(0);
+
+  const faulty = await trust.leaf("operator", "op-faulty");
+  let answered = 0;
+  for (let at = 0; at < limits.rpcFaultsMaxCount * 2; at += 1) {
+    const { socket, answered: ids } = await attack(faulty);
+    // A call that is served if there is a session, and a window that overflows.
+    socket.write(headers(1, call, FLAG.endHeaders | FLAG.endStream));
+    await eventually(() => ids.has(1) || socket.destroyed);
+    answered += ids.size;
+    socket.write(windowUpdate(0, MAX_31));
+    await ended(socket);
+  }
+  expect(answered).toBeGreaterThanOrEqual(limits.rpcFaultsMaxCount);
+  expect(answered).toBeLessThan(limits.rpcFaultsMaxCount * 2);
 });
 
 it("and everybody else is served as ever", async () => {
