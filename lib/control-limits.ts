@@ -15,6 +15,12 @@ export const controlLimits = {
   nodeWatchMs: 5 * secondMs,
   // Further off, and a node's offers and proofs begin to be refused (offerSkewMaxMs); an alert closes at half of it.
   clockSkewAlertMs: 2 * secondMs,
+  // A clock that goes this much faster or slower than the store's gets an alert before it is far off; it closes at half of it.
+  clockDriftAlertPpm: 1_000,
+  // Node side (node/clock-watch.ts): beats kept, and how many of them, over what time, say how fast a clock goes.
+  clockSamplesMaxCount: 120,
+  clockSamplesMinCount: 8,
+  clockDriftSpanMinMs: 60 * secondMs,
   loadAlertShare: 0.95,
   loadAlertEndShare: 0.8,
   loadAlertOverMs: 60 * secondMs,

@@ -18,9 +18,13 @@ import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import type { BeatPace } from "./beat-pace.ts";
+import type { ClockWatch } from "./clock-watch.ts";
 
 /** The facts of a beat that others own; timing and sequence are added here. */
-export type BeatFacts = Omit<BeatRequest, "$typeName" | "$unknown" | "seq" | "sentAtMs" | "lastRoundTripMs">;
+export type BeatFacts = Omit<
+  BeatRequest,
+  "$typeName" | "$unknown" | "seq" | "sentAtMs" | "lastRoundTripMs" | "clockDriftPpm"
+>;
 
 export interface HeartbeatDeps {
   readonly client: () => Client<typeof HeartbeatService>;
@@ -36,6 +40,8 @@ export interface HeartbeatDeps {
   /** `facts` are those that were answered. */
   readonly onAnswer: (answer: BeatResponse, facts: BeatFacts) => void;
   readonly pace: Pick<BeatPace, "rest">;
+  /** What answers say of this host's clock. */
+  readonly clockWatch: Pick<ClockWatch, "read" | "driftPpm">;
   /** What this node holds, for a control that was restored from a backup. */
   readonly held: () => MessageInitShape<typeof ReturnFeedsRequestSchema>;
 }
@@ -52,13 +58,18 @@ export async function runHeartbeat(deps: HeartbeatDeps, signal: AbortSignal): Pr
     try {
       seq += 1n;
       const facts = deps.facts();
+      const sent = { sentWallMs: deps.clock.nowMs(), sentMonoMs: deps.clock.monoMs() };
+      const clockDriftPpm = deps.clockWatch.driftPpm();
+      const timing = { seq, sentAtMs: BigInt(Math.floor(sent.sentWallMs)), lastRoundTripMs };
       const answer = await deps
         .client()
         .beat(
-          { ...facts, seq, sentAtMs: BigInt(deps.clock.nowMs()), lastRoundTripMs },
+          { ...facts, ...timing, ...(clockDriftPpm === undefined ? {} : { clockDriftPpm }) },
           { signal, timeoutMs: limits.beatEveryMs },
         );
-      lastRoundTripMs = deps.clock.monoMs() - startedMs;
+      const answeredMonoMs = deps.clock.monoMs();
+      lastRoundTripMs = answeredMonoMs - startedMs;
+      deps.clockWatch.read({ ...sent, answeredMonoMs, controlMs: Number(answer.receivedAtMs) });
       // Zero is what a control that says nothing about it sends.
       const askedMs = answer.nextBeatMs > 0n ? Number(answer.nextBeatMs) : limits.beatEveryMs;
       waitMs = Math.min(limits.beatEveryMs, Math.max(200, askedMs));

@@ -34,10 +34,15 @@ export function ageText(ageMs: bigint | undefined): string {
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} d`;
 }
 
+/** How much faster a clock goes than control's; "-" before it was measured. */
+export function driftText(driftPpm: number | undefined): string {
+  return driftPpm === undefined ? "-" : `${driftPpm.toFixed(0)} ppm`;
+}
+
 function healthTable(nodes: readonly Node[], groups: readonly Group[]): string {
   const groupName = namer(groups);
   return table(
-    ["NAME", "HEALTH", "LAST BEAT", "LOAD", "SKEW", "DRAINING", "GROUP", "PLACEMENTS", "ALERTS"],
+    ["NAME", "HEALTH", "LAST BEAT", "LOAD", "SKEW", "DRIFT", "DRAINING", "GROUP", "PLACEMENTS", "ALERTS"],
     nodes.map((row) => {
       const beaten = row.beatAgeMs !== undefined;
       return [
@@ -46,6 +51,7 @@ function healthTable(nodes: readonly Node[], groups: readonly Group[]): string {
         ageText(row.beatAgeMs),
         beaten ? row.load.toFixed(2) : "-",
         beaten ? `${row.skewMs.toFixed(0)} ms` : "-",
+        driftText(row.driftPpm),
         row.draining ? "yes" : "no",
         row.groupId === "" ? "-" : groupName(row.groupId),
         row.placementState || "kept",
@@ -86,7 +92,7 @@ export function addNodeList(node: Command): void {
     .description("list nodes with their health")
     .option(
       "--health",
-      "how each is: last beat, load, clock skew, draining, group, what became of its placements, alerts",
+      "how each is: last beat, load, clock skew and drift, draining, group, what became of its placements, alerts",
     )
     .addHelpText("after", "\nExamples:\n  weft node list --json\n  weft node list --health")
     .action(action(listNodes));

@@ -11,7 +11,7 @@ import { offlineRows } from "../offline-text.ts";
 import { enumName, groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
 import { addDrainCommands } from "./node-drain.ts";
-import { addNodeList, addressesText, ageText, rolesText } from "./node-list.ts";
+import { addNodeList, addressesText, ageText, driftText, rolesText } from "./node-list.ts";
 
 interface Shown {
   readonly node: Node;
@@ -66,6 +66,7 @@ function nodeRows(node: Node): string[][] {
     ["alerts", node.alerts.join(",") || "none"],
     ["load", node.load.toFixed(2)],
     ["clock skew", `${node.skewMs.toFixed(1)} ms`],
+    ["clock drift", driftText(node.driftPpm)],
   ];
 }
 

@@ -5,10 +5,12 @@
  *
  * CA1. Only a new connection under the older certificate counts: calls on one that was open when the other came are its
  *      holder's own, and are cut.
- * CA2. So does nothing within `limits.leafReuseGraceMs` of the change: the rightful host may have been dialling.
+ * CA2. Nor does what comes within `limits.leafReuseGraceMs` of the change, or a sixth of the certificate's life: the rightful
+ *      host may have been dialling.
  * CA3. An alarm is recorded once per certificate and place it is used from, so that whoever knocks on writes no log.
  */
 
+import { withinLife } from "../../certs/leaf-life.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { openAlert } from "../store/alerts.ts";
@@ -44,7 +46,7 @@ export class CloneAlarm {
   async look(leaf: LeafName, source: string): Promise<boolean> {
     return await this.#ctx.sql.tx(async (tx) => {
       const found = await findSuperseded(tx, leaf);
-      if (found === undefined || found.supersededForMs < limits.leafReuseGraceMs) {
+      if (found === undefined || found.supersededForMs < withinLife(found, limits.leafReuseGraceMs, 1 / 6)) {
         // Within the grace it may be looked at again soon.
         this.#seen.delete(`${leaf.issuerKeyId}/${leaf.serial} ${source}`);
         return false;

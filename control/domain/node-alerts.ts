@@ -26,6 +26,8 @@ export interface NodeFacts {
   readonly load: number | null;
   /** Store's clock minus node's, milliseconds; null before a first beat. */
   readonly skewMs: number | null;
+  /** How much faster its clock goes than the store's, as it says; null before it has measured that. */
+  readonly driftPpm: number | null;
   /** Whether these alerts are open now. */
   readonly skewOpen: boolean;
   readonly loadOpen: boolean;
@@ -51,6 +53,13 @@ function roughly(ms: number): string {
   return seconds < 100_000 ? `${seconds} s` : "more than a day";
 }
 
+/** How fast a clock goes, where that is worth a word. */
+function speed(driftPpm: number): string {
+  if (Math.abs(driftPpm) < limits.clockDriftAlertPpm / 10) return "";
+  const ppm = Number(Math.abs(driftPpm).toPrecision(1));
+  return ` and goes ${ppm} ppm too ${driftPpm > 0 ? "fast" : "slow"}`;
+}
+
 /** The alerts that should be open about one node. At most one of them is about silence, and then it is the only one. */
 export function alertsOfNode(facts: NodeFacts): readonly Wanted[] {
   const object = `node/${facts.nodeId}`;
@@ -59,8 +68,12 @@ export function alertsOfNode(facts: NodeFacts): readonly Wanted[] {
   if (silent !== undefined) return [{ object, ...silent }];
   const alerts: Wanted[] = [];
   const skewMs = facts.skewMs ?? 0;
-  if (Math.abs(skewMs) > limits.clockSkewAlertMs * (facts.skewOpen ? 0.5 : 1)) {
-    const detail = `its clock is ${roughly(skewMs)} ${skewMs > 0 ? "behind" : "ahead of"} control's: look at its time service`;
+  const driftPpm = facts.driftPpm ?? 0;
+  const isOpen = facts.skewOpen ? 0.5 : 1;
+  const isOff = Math.abs(skewMs) > limits.clockSkewAlertMs * isOpen;
+  if (isOff || Math.abs(driftPpm) > limits.clockDriftAlertPpm * isOpen) {
+    const where = `is ${roughly(skewMs)} ${skewMs > 0 ? "behind" : "ahead of"} control's`;
+    const detail = `its clock ${where}${speed(driftPpm)}: look at its time service`;
     alerts.push({ kind: "node-clock-skew", object, detail });
   }
   if ((facts.load ?? 0) >= (facts.loadOpen ? limits.loadAlertEndShare : limits.loadAlertShare)) {

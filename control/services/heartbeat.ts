@@ -109,6 +109,7 @@ function beatFromWire(request: BeatRequest): Said {
     seq: counter("seq", request.seq),
     sentAtMs: counter("sent_at_ms", request.sentAtMs),
     halfTripMs: halfTripMs(request.lastRoundTripMs),
+    driftPpm: request.clockDriftPpm === undefined ? null : within("clock_drift_ppm", request.clockDriftPpm, -1e6, 1e6),
     load: within("load", request.load, 0, 1),
     draining: request.draining,
     snapshotEpoch: counter("snapshot_epoch", request.snapshotEpoch),

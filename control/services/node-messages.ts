@@ -54,6 +54,7 @@ function nodeMessage(node: NodeRow, status: NodeStatusRow | undefined, grants: r
     lastSeenAtMs: BigInt(status?.lastSeenAtMs ?? 0),
     load: status?.load ?? 0,
     skewMs: status?.skewMs ?? 0,
+    ...(typeof status?.driftPpm === "number" ? { driftPpm: status.driftPpm } : {}),
     snapshotEpoch: BigInt(status?.snapshotEpoch ?? 0),
     snapshotVersion: BigInt(status?.snapshotVersion ?? 0),
     certificateSerial: status?.certificateSerial ?? "",

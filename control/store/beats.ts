@@ -19,6 +19,8 @@ export interface BeatReport {
   readonly sentAtMs: number;
   /** What the beat took to get here, as far as it is believed, ms. */
   readonly halfTripMs: number;
+  /** As the node measures it; null while it has not. */
+  readonly driftPpm: number | null;
   readonly load: number;
   readonly draining: boolean;
   readonly snapshotEpoch: number;
@@ -70,16 +72,17 @@ export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): P
        from clock c, jsonb_to_recordset($1::jsonb) as r ("clusterId" text, "nodeId" text, "bootId" text, seq bigint,
          "sentAtMs" bigint, "halfTripMs" double precision, load double precision, draining boolean,
          "snapshotEpoch" bigint, "snapshotVersion" bigint, "feedEpoch" bigint, "feedSeq" bigint, capabilities jsonb,
-         version text, "operatorAddress" text, "auditSeq" bigint, "auditHash" text, listeners jsonb)
+         version text, "operatorAddress" text, "auditSeq" bigint, "auditHash" text, listeners jsonb,
+         "driftPpm" double precision)
        join membership m on m.cluster_id = r."clusterId" and m.node_id = r."nodeId" and m.status = 'active'
        join node n on n.id = r."nodeId" and n.cluster_id = r."clusterId" and n.identity_status = 'active'
      ), newest as (
        insert into beat_latest (node_id, cluster_id, boot_id, seq, sent_at_ms, received_at_ms, load, draining, skew_ms,
          snapshot_epoch, snapshot_version, feed_epoch, feed_seq, capabilities, version, operator_address, audit_seq,
-         audit_hash, listeners)
+         audit_hash, listeners, drift_ppm)
        select "nodeId", "clusterId", "bootId", seq, "sentAtMs", at_ms, load, draining, skew_ms, "snapshotEpoch",
          "snapshotVersion", "feedEpoch", "feedSeq", capable, version, "operatorAddress", "auditSeq",
-         decode("auditHash", 'hex'), listeners
+         decode("auditHash", 'hex'), listeners, "driftPpm"
        from beat order by "nodeId"
        on conflict (node_id) do update set boot_id = excluded.boot_id, seq = excluded.seq,
          sent_at_ms = excluded.sent_at_ms, received_at_ms = excluded.received_at_ms, load = excluded.load,
@@ -87,7 +90,7 @@ export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): P
          snapshot_version = excluded.snapshot_version, feed_epoch = excluded.feed_epoch, feed_seq = excluded.feed_seq,
          capabilities = excluded.capabilities, version = excluded.version,
          operator_address = excluded.operator_address, audit_seq = excluded.audit_seq,
-         audit_hash = excluded.audit_hash, listeners = excluded.listeners
+         audit_hash = excluded.audit_hash, listeners = excluded.listeners, drift_ppm = excluded.drift_ppm
        where beat_latest.boot_id <> excluded.boot_id or beat_latest.seq < excluded.seq
        returning node_id
      ), logged as (

@@ -14,6 +14,7 @@ export interface Superseded {
   readonly clusterId: string;
   readonly subjectKind: SpiffeKind;
   readonly subjectId: string;
+  readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly supersededAtMs: number;
   /** For how long it had been superseded, by the store's clock. */
@@ -28,7 +29,8 @@ export async function findSuperseded(q: Queryable, { issuerKeyId, serial }: Leaf
   return one(
     await q.query<Superseded>(
       `select case when c.scope = 'installation' then '' else c.scope end as "clusterId", c.subject_kind as "subjectKind",
-         c.subject_id as "subjectId", c.not_after_ms as "notAfterMs", c.superseded_at_ms as "supersededAtMs",
+         c.subject_id as "subjectId", c.not_before_ms as "notBeforeMs", c.not_after_ms as "notAfterMs",
+         c.superseded_at_ms as "supersededAtMs",
          now_ms() - c.superseded_at_ms as "supersededForMs", s.serial as successor, s.first_used_from as "successorUsedFrom",
          s.first_used_at_ms as "successorUsedAtMs"
        from certificate c left join certificate s on s.scope = c.scope and s.subject_kind = c.subject_kind

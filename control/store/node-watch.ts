@@ -32,7 +32,7 @@ export async function troubledNodes(q: Queryable, clusterId: string): Promise<re
     `exists (select 1 from alert a where a.cluster_id = n.cluster_id and a.kind = '${kind}'
        and a.object = 'node/' || n.id and a.closed_at_ms is null)`;
   return await q.query<NodeFacts>(
-    `select n.id as "nodeId", p.health, b.skew_ms as "skewMs",
+    `select n.id as "nodeId", p.health, b.skew_ms as "skewMs", b.drift_ppm as "driftPpm",
        (select min(l.load) from beat_log l where l.node_id = n.id and l.received_at_ms > now_ms() - $4::bigint
         having count(*) >= $5) as load,
        ${open("node-clock-skew")} as "skewOpen", ${open("node-overloaded")} as "loadOpen"
@@ -40,11 +40,12 @@ export async function troubledNodes(q: Queryable, clusterId: string): Promise<re
      join published_node p on p.node_id = n.id
      left join beat_latest b on b.node_id = n.id
      where n.cluster_id = $1 and n.identity_status = 'active' and (p.health in ('stale', 'offline', 'missing')
-       or abs(b.skew_ms) > $2::float8 or b.load >= $3::float8) order by n.id`,
+       or abs(b.skew_ms) > $2::float8 or abs(b.drift_ppm) > $6::float8 or b.load >= $3::float8) order by n.id`,
     [
       ...[clusterId, limits.clockSkewAlertMs * 0.5, limits.loadAlertEndShare, limits.loadAlertOverMs],
       // Half of the beats a node sends in that time.
       Math.floor(limits.loadAlertOverMs / limits.beatEveryMs / 2),
+      limits.clockDriftAlertPpm * 0.5,
     ],
   );
 }

@@ -214,6 +214,7 @@ export interface NodeStatusRow {
   readonly draining: boolean | null;
   readonly load: number | null;
   readonly skewMs: number | null;
+  readonly driftPpm: number | null;
   readonly snapshotEpoch: number | null;
   readonly snapshotVersion: number | null;
   readonly operatorAddress: string | null;
@@ -246,7 +247,7 @@ export async function nodeStatuses(
   const rows = await q.query<NodeStatusRow>(
     `select m.node_id as "nodeId", m.status as "membershipStatus", m.joined_at_ms as "joinedAtMs",
        m.last_seen_at_ms as "lastSeenAtMs", now_ms() - b.received_at_ms as "beatAgeMs", b.draining, b.load,
-       b.skew_ms as "skewMs", b.snapshot_epoch as "snapshotEpoch", b.snapshot_version as "snapshotVersion",
+       b.skew_ms as "skewMs", b.drift_ppm as "driftPpm", b.snapshot_epoch as "snapshotEpoch", b.snapshot_version as "snapshotVersion",
        b.operator_address as "operatorAddress", b.version, b.listeners,
        p.health_since_ms as "healthSinceMs", s.state as "placementState", g.group_id as "groupId",
        coalesce((select array_agg(a.kind order by a.kind) from alert a where a.cluster_id = m.cluster_id

@@ -109,7 +109,17 @@ it("M-L6 what nodes only report waits for no standby", async () => {
     );
   await pair.stopStandby();
   const beat = {
-    ...{ clusterId, nodeId: from, bootId: "b", seq: 1, sentAtMs: Date.now(), halfTripMs: 0, load: 0, draining: false },
+    ...{
+      clusterId,
+      nodeId: from,
+      bootId: "b",
+      seq: 1,
+      sentAtMs: Date.now(),
+      halfTripMs: 0,
+      driftPpm: null,
+      load: 0,
+      draining: false,
+    },
     ...{ snapshotEpoch: 1, snapshotVersion: 1, feedEpoch: 1, feedSeq: 0, capabilities: [], version: "", listeners: [] },
     ...{ operatorAddress: "", auditSeq: 0, auditHash: null },
   };

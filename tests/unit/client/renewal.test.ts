@@ -52,7 +52,9 @@ function entryAt(clock: ManualClock) {
     failWith: undefined as Error | undefined,
     questions: [] as RenewalQuestion[],
     renewals: 0,
-    renew: () => void (entry.renewals += 1),
+    renew: () => {
+      entry.renewals += 1;
+    },
     ask: <T>(ask: (paths: never) => Promise<T>): Promise<T> => ask({ renewIdentity } as never),
   };
   async function renewIdentity(question: RenewalQuestion) {
@@ -134,7 +136,9 @@ describe("a client's certificate", () => {
   it("is found whole by whoever starts after a renewal that was cut between key and certificate", async () => {
     const dir = folder();
     const next = await trust.leaf("client", "ct-1");
-    writeFileSync(join(dir, renewedFile), `${next.keyPem.trimEnd()}\n${certificatePem(next.certificateDer)}`, { mode: 0o600 });
+    writeFileSync(join(dir, renewedFile), `${next.keyPem.trimEnd()}\n${certificatePem(next.certificateDer)}`, {
+      mode: 0o600,
+    });
     writeFileSync(join(dir, "client.key"), next.keyPem, { mode: 0o600 });
     const clock = new ManualClock(Date.now());
     expect(identitySource({ identity: dir, clock }).read().leaf.serialHex).toBe(next.serialHex);

@@ -5,7 +5,16 @@ import { alertsOfNode, type NodeFacts, nodeAlertKinds } from "../../../control/d
 import { limits } from "../../../lib/limits.ts";
 
 const facts = (fields: Partial<NodeFacts> = {}): NodeFacts => {
-  return { nodeId: "nd-1", health: "online", load: 0.1, skewMs: 3, skewOpen: false, loadOpen: false, ...fields };
+  return {
+    nodeId: "nd-1",
+    health: "online",
+    load: 0.1,
+    skewMs: 3,
+    driftPpm: 20,
+    skewOpen: false,
+    loadOpen: false,
+    ...fields,
+  };
 };
 const kinds = (fields: Partial<NodeFacts>) => alertsOfNode(facts(fields)).map(({ kind }) => kind);
 
@@ -32,6 +41,15 @@ describe("M-A6 alerts of a node", () => {
     expect(kinds({ load: limits.loadAlertEndShare })).toEqual([]);
     expect(kinds({ load: limits.loadAlertEndShare, loadOpen: true })).toEqual(["node-overloaded"]);
     expect(kinds({ load: limits.loadAlertEndShare - 0.01, loadOpen: true })).toEqual([]);
+  });
+
+  it("say how fast a clock goes before it is far off", () => {
+    const driftPpm = limits.clockDriftAlertPpm + 1;
+    expect(kinds({ driftPpm })).toEqual(["node-clock-skew"]);
+    expect(kinds({ driftPpm: driftPpm - 2 })).toEqual([]);
+    expect(kinds({ driftPpm: -driftPpm + 2, skewOpen: true })).toEqual(["node-clock-skew"]);
+    expect(kinds({ driftPpm: driftPpm / 3, skewOpen: true })).toEqual([]);
+    expect(alertsOfNode(facts({ skewMs: 500, driftPpm: -100_000 }))[0]?.detail).toContain("goes 100000 ppm too slow");
   });
 
   it("say which way a clock is off, roughly, however wild its lie", () => {

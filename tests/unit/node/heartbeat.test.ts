@@ -43,6 +43,7 @@ function stage(answer: (seq: bigint, clock: ManualClock) => bigint) {
     }),
     clock,
     pace,
+    clockWatch: { read: () => {}, driftPpm: () => undefined },
     log: {
       ...silentLog,
       warn: (message: string) => void warnings.push(message),
