@@ -96,6 +96,7 @@ const bans: readonly Ban[] = [
     planted: "process.exit(1);",
   },
   {
+    // REVIEW-11: a HelloRetryRequest lets the second hello carry another name than the one that chose the server.
     name: "a weak judge of peers",
     pattern:
       /\b(checkIssued|issuerCertificate|fingerprint(256|512))\b|\.check(Host|Email|IP)\b|\.servername\b(?!\s*=[^=])/g,

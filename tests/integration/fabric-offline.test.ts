@@ -164,7 +164,7 @@ async function endEverythingBehind(): Promise<void> {
 }
 
 describe("control, PostgreSQL and Redis are gone", () => {
-  it("M-A13 and every resource goes on as its own policy says, while a relay dies, past half a leaf's life", async () => {
+  it("M-A13 REVIEW-7 and every resource goes on as its own policy says, while a relay dies, past half a leaf's life", async () => {
     const kept = new Map(places.map(({ name }) => [name, new Kept(ports.get(name) ?? 0)]));
     for (const [name, connection] of kept) expect(await connection.echoes(), name).toBe(true);
     await standbyReady(world, "entry-1");

@@ -62,7 +62,7 @@ describeStores("tokens that approve by themselves", (store) => {
     expect(await world.sql.query("select used_count from join_token")).toEqual([{ used_count: 1 }]);
   });
 
-  it("THR-E12 a token made wider by a writer of the database gives nothing", async () => {
+  it("REVIEW-16 a token made wider by a writer of the database gives nothing", async () => {
     const wish = { nodeName: "edge-1", requestedRoles: [{ role: NodeRole.RELAY }] };
     for (const change of [
       "auto_approve = true, name_prefix = ''",
