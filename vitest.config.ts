@@ -1,19 +1,40 @@
 // The one test runner. `node scripts/check.mjs` runs it last; `vitest run tests/unit/x.test.ts` runs one file.
 // WEFT_SOAK=1 raises the counts (tests/harness/counts.ts) and the time a test may take.
+//
+// Two projects run in processes that serve file after file, which saves starting one for each and loading everything anew:
+// their files may not change what others see (prototypes, globals, the environment). The rest has a process per file.
 
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./tests/harness/longest-first.ts";
 
 const soak = process.env["WEFT_SOAK"] === "1";
 
-export default defineConfig({
+const units = ["tests/unit/**/*.test.ts"];
+const stores = ["tests/stores/**/*.test.ts"];
+
+/** Files of a project; projects run in the order of their names. */
+const project = (name: string, include: readonly string[], isolate: boolean, exclude: readonly string[] = []) => ({
   test: {
-    include: ["tests/**/*.test.ts"],
-    exclude: ["node_modules/**", "console/**"],
-    globalSetup: ["tests/harness/global-setup.ts"],
-    pool: "forks",
-    maxWorkers: 2,
+    name,
+    include: [...include],
+    exclude: ["node_modules/**", "console/**", ...exclude],
+    isolate,
+    pool: "forks" as const,
     testTimeout: soak ? 900_000 : 20_000,
     hookTimeout: 60_000,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project("alone", ["tests/**/*.test.ts"], true, [...units, ...stores]),
+      project("stores", stores, false),
+      project("units", units, false),
+    ],
+    globalSetup: ["tests/harness/global-setup.ts"],
+    sequence: { sequencer: LongestFirst },
+    maxWorkers: 2,
     allowOnly: false,
     passWithNoTests: false,
     reporters: ["default", ["json", { outputFile: "node_modules/.cache/weft/vitest.json" }]],

@@ -33,18 +33,27 @@ const SCHEMA_QUERY = `select md5(string_agg(line, E'\\n' order by line)) as sche
 export class EmptiedPglite {
   readonly sql: Sql;
   #pristine: Pristine | undefined;
+  /** Nobody has had it yet. */
+  #untouched = true;
 
+  /** `sql` is migrated and has nothing else in it. */
   constructor(sql: Sql) {
     this.sql = sql;
   }
 
   async empty(): Promise<Sql> {
+    this.#untouched = false;
     await this.sql.script("drop schema public cascade; create schema public");
     return this.sql;
   }
 
   async migrated(): Promise<Sql> {
     const { sql } = this;
+    if (this.#untouched) {
+      this.#untouched = false;
+      this.#pristine = await this.#look();
+      return sql;
+    }
     const pristine = this.#pristine;
     if (pristine === undefined || pristine.schema !== (await this.#schema())) {
       await this.empty();

@@ -1,6 +1,6 @@
 /**
  * The stores every contract runs over: PGlite in memory and real PostgreSQL, each test with an empty one, or a
- * migrated one. Of PGlite there is one for a file, emptied again and again.
+ * migrated one. Of PGlite there is one for a process, emptied again and again.
  *
  * PostgreSQL is the newest, and where SQL itself is what is tested (the port, migrations, leases, backups: `describeEveryStore`) also the
  * oldest that is supported, 15. In a soak every contract runs over all three.
@@ -16,7 +16,7 @@ import { EmptiedPglite } from "./emptied-pglite.ts";
 
 export interface StoreUnderTest {
   readonly driver: Sql["driver"];
-  /** Opens an empty store. Everything opened is closed after the file. */
+  /** Opens an empty store. The tests leave it open. */
   empty(): Promise<Sql>;
   /** Opens a store with every migration in it and nothing else; a copy of one, which is much cheaper than to migrate. */
   migrated(): Promise<Sql>;
@@ -36,17 +36,20 @@ export function describeEveryStore(title: string, contract: Contract): void {
   declare(title, contract, true);
 }
 
+let embedded: Promise<EmptiedPglite> | undefined;
+
+/** The embedded store of this process. It goes with it: the next file may want it. */
+function embeddedStore(): Promise<EmptiedPglite> {
+  embedded ??= migratedPglite().then((sql) => new EmptiedPglite(sql));
+  return embedded;
+}
+
 function declare(title: string, contract: Contract, oldest: boolean): void {
   describe(`${title} on PGlite`, () => {
-    let emptied: EmptiedPglite;
-    beforeAll(async () => {
-      emptied = new EmptiedPglite(await migratedPglite());
-    });
-    afterAll(() => emptied.sql.close());
     contract({
       driver: "pglite",
-      empty: () => emptied.empty(),
-      migrated: () => emptied.migrated(),
+      empty: async () => await (await embeddedStore()).empty(),
+      migrated: async () => await (await embeddedStore()).migrated(),
     });
   });
   describe(`${title} on PostgreSQL`, () => onServer(contract, undefined));
