@@ -13,7 +13,7 @@ import { certificatePem } from "../../certs/material.ts";
 import { type Fabric, type FabricOptions, startFabric } from "../../cli/up/fabric.ts";
 import { loadIdentity } from "../../node/identity-store.ts";
 import { eventually } from "./eventually.ts";
-import { putMadeStore } from "./made-store.ts";
+import { migratedDirectory } from "./shared-stores.ts";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -147,7 +147,7 @@ async function leftovers(fabric: Fabric): Promise<string[]> {
 
 /** Starts a fabric; resolves once bytes come back through every entry. Give the hook at least `fabricWithinMs`. */
 export async function startTestFabric(options: FabricOptions = {}): Promise<TestFabric> {
-  const fabric = await startFabric({ logLevel: "warn", putStore: putMadeStore, ...options });
+  const fabric = await startFabric({ logLevel: "warn", putStore: migratedDirectory, ...options });
   const scratch = mkdtempSync(join(tmpdir(), "weft-test-"));
   chmodSync(scratch, 0o700);
   const operatorFile = (file: string): string => join(fabric.contextDir, file);

@@ -253,7 +253,8 @@ describe("as a process", () => {
     exit: Promise<[number | null]>;
     err: () => string;
   } {
-    const child = spawn(process.execPath, [bin, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { PATH: "" } });
+    const env = { PATH: "", NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] };
+    const child = spawn(process.execPath, [bin, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
     let [out, err] = ["", ""];
     child.stdout?.on("data", (chunk) => (out += chunk));
     child.stderr?.on("data", (chunk) => (err += chunk));
@@ -284,7 +285,7 @@ describe("as a process", () => {
     expect(wrong.err()).toContain("SEALING_KEY_WRONG");
   }, 60_000);
 
-  test("a start that would leak secrets, or an unknown flag, exits 78 with the reason", async () => {
+  test("REVIEW-25 a start that would leak secrets, or an unknown flag, exits 78 with the reason", async () => {
     const unknown = run("run", "--no-such-setting=1");
     expect((await unknown.exit)[0]).toBe(78);
     const child = spawn(process.execPath, [

@@ -19,7 +19,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import { type Ran, repository, run } from "../harness/fabric.ts";
 import { freePort } from "../harness/loopback.ts";
-import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
+import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-stores-"));
 const planted = "hunter2-and-more";
@@ -256,6 +256,7 @@ describe("weft db on an embedded store", () => {
 
   it("says what is there, backs it up and restores it; with --json one line each", async () => {
     const config = loadControlConfig({ env: {}, flags: { dataDir: at("data"), sealingKeyFile: key } });
+    await migratedDirectory(at("data"));
     await initControl(config, { operatorName: "admin", contextDir: at("operator") }, { log: silentLog });
     expect(await json("db", "backup", ...flags, "--file", at("one.weft"))).toMatchObject({
       code: 0,

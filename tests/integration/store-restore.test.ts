@@ -29,7 +29,7 @@ import { controlFlags, operatorOf } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
 import { type JoinedNode, joinNode } from "../harness/joined-node.ts";
 import { freePort } from "../harness/loopback.ts";
-import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
+import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-restore-"));
 const contextDir = join(dir, "context");
@@ -93,6 +93,7 @@ beforeAll(async () => {
   server = await sharedPostgres();
   const ports = { publicPort: await freePort(), operatorPort: await freePort() };
   config = loadControlConfig({ env: {}, flags: { ...controlFlags(dir), ...ports } });
+  await migratedDirectory(join(dir, "data"));
   const outcome = await initControl(config, { operatorName: "admin", contextDir }, { log: silentLog });
   clusterId = outcome.cluster.id;
   await start();

@@ -19,7 +19,7 @@ import { verifyStore } from "../../control/store/verify.ts";
 import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, controlCluster } from "../harness/control-cluster.ts";
-import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
+import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-move-"));
 const directory = join(folder, "data");
@@ -92,6 +92,7 @@ function moveAndDie(at: MoveStage | "copying"): Promise<string> {
 
 beforeAll(async () => {
   server = await sharedPostgres();
+  await migratedDirectory(directory);
   const sql = await openPglite({ directory });
   const cluster = await controlCluster(sql);
   await addOrganization(cluster, "acme");

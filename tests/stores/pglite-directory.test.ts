@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, it } from "vitest";
 import { openPglite } from "../../control/store/pglite.ts";
+import { migratedDirectory } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-pglite-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -27,6 +28,7 @@ it("keeps what it was given, in a directory nobody else can read, for one proces
 
 it("can be opened again after its process was killed", async () => {
   const directory = join(folder, "killed");
+  await migratedDirectory(directory);
   const module = new URL("../../control/store/pglite.ts", import.meta.url).href;
   const script = `const { openPglite } = await import(${JSON.stringify(module)});
     const sql = await openPglite({ directory: ${JSON.stringify(directory)} });
