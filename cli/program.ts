@@ -3,6 +3,7 @@
 import { Command, Option } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
 import { addAlertCommands } from "./commands/alert.ts";
+import { addAttackCommand } from "./commands/attack.ts";
 import { addAuditCommands } from "./commands/audit.ts";
 import { addCaCommands } from "./commands/ca.ts";
 import { addCertCommands } from "./commands/cert.ts";
@@ -82,6 +83,7 @@ export function buildProgram(): Command {
     addAuditCommands,
     addDbCommands,
     addConfigCommands,
+    addAttackCommand,
     addConformanceCommand,
   ]) {
     add(program);
