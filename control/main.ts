@@ -17,6 +17,7 @@ import { createTrustAlarm } from "./domain/trust-alarm.ts";
 import { CERTIFICATES_TOPIC } from "./hints/hints.ts";
 import { hostPort } from "./init.ts";
 import { startAuditWatch } from "./jobs/audit-watch.ts";
+import { watchReplicaClock } from "./jobs/replica-clock.ts";
 import { type ControlOverrides, openContext, openOutside, openSeal, openStore } from "./open-context.ts";
 import { ControlDoors } from "./rpc/doors.ts";
 import { judgeCaller } from "./rpc/judge.ts";
@@ -95,7 +96,9 @@ export async function startControl(
   });
   undo.add("operator port", () => operatorPort.close());
   undo.add("health", () => health.setAll(false));
-  const storeWatch = watchStore(ctx, health);
+  const replicaClock = watchReplicaClock(ctx, doors.replicaId);
+  undo.add("replica clock", () => replicaClock.stop());
+  const storeWatch = watchStore(ctx, health, () => replicaClock.isClose());
   undo.add("store watch", () => storeWatch.stop());
 
   const owned = undo.move();

@@ -77,8 +77,8 @@ export interface StoreWatch {
   stop(): Promise<void>;
 }
 
-/** Looks every `limits.storeLookEveryMs` and tells `health` (W2). */
-export function watchStore(deps: StoreWatchDeps, health: HealthState): StoreWatch {
+/** Looks every `limits.storeLookEveryMs` and tells `health` (W2); `isFine` has a say in what is told. */
+export function watchStore(deps: StoreWatchDeps, health: HealthState, isFine: () => boolean = () => true): StoreWatch {
   let looking: Promise<void> | undefined;
   let said = "";
   const look = async (): Promise<void> => {
@@ -86,7 +86,7 @@ export function watchStore(deps: StoreWatchDeps, health: HealthState): StoreWatc
       await deps.sql.look();
       if (said !== "") deps.log.info("the control store answers again");
       said = "";
-      health.setAll(true);
+      health.setAll(isFine());
     } catch (thrown) {
       const error = withCause(thrown);
       if (error !== said)

@@ -15,6 +15,10 @@ export const controlLimits = {
   nodeWatchMs: 5 * secondMs,
   // Further off, and a node's offers and proofs begin to be refused (offerSkewMaxMs); an alert closes at half of it.
   clockSkewAlertMs: 2 * secondMs,
+  // A replica of control compares its clock with the store's this often; further off, it says that it does not serve: half of
+  // what certificates are backdated by (leafBackdateMs).
+  replicaClockEveryMs: 10 * secondMs,
+  replicaClockStopMs: 30 * secondMs,
   // A clock that goes this much faster or slower than the store's gets an alert before it is far off; it closes at half of it.
   clockDriftAlertPpm: 1_000,
   // Node side (node/clock-watch.ts): beats kept, and how many of them, over what time, say how fast a clock goes.

@@ -88,6 +88,10 @@ export class ControlDoors {
     this.#failures = new FailedHandshakes(options.ctx.clock);
   }
 
+  get replicaId(): string {
+    return this.#options.replicaId;
+  }
+
   /** Opens the doors of every cluster. Rejects when the store or its keys say no. */
   async open(): Promise<void> {
     const { clock, hints, log } = this.#options.ctx;

@@ -1,6 +1,7 @@
 /** Alerts on both stores: rows that open and close, and do not multiply. */
 
 import { beforeAll, expect, it } from "vitest";
+import { watchReplicaClock } from "../../control/jobs/replica-clock.ts";
 import {
   type Alert,
   closeAlert,
@@ -10,8 +11,12 @@ import {
   sweepAlerts,
   syncAlerts,
 } from "../../control/store/alerts.ts";
+import type { StoreContext } from "../../control/store/context.ts";
 import type { Sql } from "../../control/store/sql.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
+import { silentLog } from "../../lib/log.ts";
+import { eventually } from "../harness/eventually.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("M-A6 alerts", (store) => {
@@ -92,6 +97,30 @@ describeStores("M-A6 alerts", (store) => {
     expect(rounds.flat()).toHaveLength(50);
     const ends = await Promise.all([0, 1, 2, 3].map(() => syncAlerts(sql, clusterId, ["node-stale"], [])));
     expect(ends.flatMap((each) => each.closed)).toHaveLength(50);
+  });
+
+  it("THR-C12 tell of a replica of control whose clock is off, which then serves nothing, and close when it is right", async () => {
+    const open = async () => (await list("cl-any")).filter(({ kind }) => kind === "control-clock-skew");
+    const watch = (byMs: number) => {
+      const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + byMs };
+      return watchReplicaClock({ sql, clock, log: silentLog } as unknown as StoreContext, "cp-1");
+    };
+    for (const [byMs, serves] of [
+      [-9_000, true],
+      [600_000, false],
+      [-600_000, false],
+    ] as const) {
+      const off = watch(byMs);
+      await eventually(async () => (await open())[0]?.detail.includes(byMs < 0 ? "behind" : "ahead") === true);
+      expect((await open())[0]).toMatchObject({ object: "replica/cp-1", clusterId: "" });
+      expect((await open())[0]?.detail).toContain(`${Math.abs(byMs) / 1_000} s`);
+      await off.stop();
+      expect(off.isClose()).toBe(serves);
+    }
+    const right = watch(0);
+    await eventually(async () => (await open()).length === 0);
+    expect(right.isClose()).toBe(true);
+    await right.stop();
   });
 
   it("of the installation show in every cluster; a long detail is cut, not refused", async () => {
