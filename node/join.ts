@@ -103,9 +103,9 @@ async function withControl<T>(
   );
 }
 
-/** Control is there and busy, or far away: asking the same again can help. */
+/** Control is there and busy, or far away, or has ended a call that took long: asking the same again can help. */
 function isSilence(thrown: unknown): boolean {
-  return thrown instanceof WeftError && thrown.reason === "deadline_exceeded";
+  return thrown instanceof WeftError && (thrown.reason === "deadline_exceeded" || thrown.reason === "canceled");
 }
 
 /** First contact: the only unverified call; its answer proves itself (J1). */
