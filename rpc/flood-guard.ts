@@ -16,6 +16,9 @@ import { sourcePrefix } from "../lib/source-prefix.ts";
 import type { Caller } from "./caller.ts";
 import type { Http2Profile } from "./http2-profile.ts";
 
+/** What the peer did wrong; a GOAWAY of its own, whatever its code, or a connection that is lost is nothing wrong. */
+const protocolErrors: ReadonlySet<string> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
+
 export class FloodGuard {
   readonly #profile: Http2Profile;
   readonly #clock: Clock;
@@ -41,7 +44,7 @@ export class FloodGuard {
       session.destroy();
     };
     session.on("error", (error) => {
-      if (errnoOf(error)?.startsWith("ERR_HTTP2_") === true) this.#fault(key, 1);
+      if (protocolErrors.has(errnoOf(error) ?? "")) this.#fault(key, 1);
     });
     const { callsBurstCount, callsPerSecond, sessionMaxBytes } = this.#profile;
     session.on("stream", this.#within(callsBurstCount, callsPerSecond, flooded));

@@ -9,10 +9,12 @@ import {
   FLAG,
   FRAME,
   FrameReader,
+  frame,
   grpcCall,
   headers,
   hello,
   MAX_31,
+  number32,
   ping,
   reset,
   settings,
@@ -136,6 +138,17 @@ it("who flooded gets no session for a while, nor who makes one protocol error af
   }
   expect(answered).toBeGreaterThanOrEqual(limits.rpcFaultsMaxCount);
   expect(answered).toBeLessThan(limits.rpcFaultsMaxCount * 2);
+});
+
+it("who says goodbye with an error code, or hangs up, has done nothing wrong", async () => {
+  const leaving = await trust.leaf("operator", "op-leaving");
+  for (let at = 0; at < limits.rpcFaultsMaxCount * 2; at += 1) {
+    const { socket, answered } = await attack(leaving);
+    socket.write(headers(1, call, FLAG.endHeaders | FLAG.endStream));
+    await eventually(() => answered.has(1), { what: `an answer in session ${at}` });
+    if (at % 2 === 0) socket.write(frame(FRAME.goaway, 0, 0, Buffer.concat([number32(0), number32(8)])));
+    socket.destroy();
+  }
 });
 
 it("and everybody else is served as ever", async () => {
