@@ -17,6 +17,7 @@ export const rotationLimits = {
   bundleAckSpreadMs: 500,
   taintedRenewSpreadMs: 3 * secondMs,
   taintedLinkSpreadMs: 2 * secondMs,
+  taintedLinkGraceMs: 8 * secondMs,
   // How often a path or link under a tainted root is replaced until both ends show another.
   taintedPathEveryMs: 5 * secondMs,
   // How long the key before is still taken. Contracts live for up to a day; snapshots are renewed every hour.

@@ -88,6 +88,8 @@ const renewalGapMs = 500;
 export class Link {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
+  /** Connections that were replaced, by when: they end with their calls. */
+  readonly #leaving = new Map<LinkConnection, number>();
   #phase: LinkPhase = { at: "gone" };
 
   constructor(options: LinkOptions) {
@@ -111,14 +113,24 @@ export class Link {
     resetSocket(raw, tls);
   }
 
-  /** As long as it is up: the roots that both ends' leaves on its connection are from, and how to make another. */
+  /** Its connections: the roots that both ends' leaves on each are from, and how to do without it. */
   rollable(): Rollable[] {
-    if (this.#phase.at !== "up") return [];
-    const { tls, issuerKeyId } = this.#phase.connection;
     const { nodeId: peerId } = this.#options.neighbour();
-    const verdict = judgePeer(tls, this.#options.judge.neighbour(peerId));
-    const issuers = verdict.ok ? [verdict.issuerKeyId, issuerKeyId] : [issuerKeyId];
-    return [{ peerId, issuers, roll: () => this.renew() }];
+    const issuersOf = ({ tls, issuerKeyId }: LinkConnection): string[] => {
+      const verdict = judgePeer(tls, this.#options.judge.neighbour(peerId));
+      return verdict.ok ? [verdict.issuerKeyId, issuerKeyId] : [issuerKeyId];
+    };
+    // One that was replaced goes when its calls have ended: those that tell of paths may take as long as the paths do.
+    const leaving = [...this.#leaving].map(([connection, sinceMonoMs]) => ({
+      peerId,
+      issuers: issuersOf(connection),
+      roll: () => {
+        const agoMs = this.#options.ports.clock.monoMs() - sinceMonoMs;
+        if (agoMs >= limits.taintedLinkGraceMs) resetSocket(connection.raw, connection.tls);
+      },
+    }));
+    if (this.#phase.at !== "up") return leaving;
+    return [{ peerId, issuers: issuersOf(this.#phase.connection), roll: () => this.renew() }, ...leaving];
   }
 
   /** Makes a second connection and moves to it (LN2). Does nothing unless the link is up. */
@@ -135,6 +147,8 @@ export class Link {
         if (this.#phase.at !== "up" || this.#phase.connection !== connection)
           return void resetSocket(dialled.raw, dialled.tls);
         this.#up(dialled);
+        this.#leaving.set(connection, this.#options.ports.clock.monoMs());
+        connection.raw.once("close", () => this.#leaving.delete(connection));
         connection.use.close();
       },
       (error: unknown) => {
@@ -147,6 +161,7 @@ export class Link {
   close(): void {
     const phase = this.#phase;
     this.#phase = { at: "gone" };
+    for (const { raw, tls } of this.#leaving.keys()) resetSocket(raw, tls);
     if (phase.at === "dialing") phase.abort.abort();
     if (phase.at === "waiting") phase.timer.cancel();
     if (phase.at === "up") {

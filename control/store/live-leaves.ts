@@ -9,7 +9,8 @@ export type LiveLeaf = Omit<CertificateRow, "certificateDer" | "issuedAtMs">;
 
 /**
  * Leaves of a kind and one issuer that may act now or at their next use, authenticated. Of pools only those whose holder
- * is still in the pool.
+ * is still in the pool. A client's is left out once it has been given another one: entries, not control, see that one used,
+ * and say for how long connections rely on the one before.
  */
 export async function liveLeavesOf(
   q: Queryable,
@@ -20,8 +21,10 @@ export async function liveLeavesOf(
     `select issuer_key_id as "issuerKeyId", serial, scope, subject_kind as "subjectKind", subject_id as "subjectId",
        holder_id as "holderId", spiffe, key_hash as "keyHash", status, not_before_ms as "notBeforeMs",
        not_after_ms as "notAfterMs", mac
-     from certificate where issuer_key_id = $3 and scope = $1 and subject_kind = $2 and status in ('current', 'next')
+     from certificate c where issuer_key_id = $3 and scope = $1 and subject_kind = $2 and status in ('current', 'next')
        and not_after_ms > now_ms()
+       and ($2 <> 'client' or status = 'next' or not exists (select 1 from certificate n where n.scope = $1
+         and n.subject_kind = $2 and n.subject_id = c.subject_id and n.status = 'next' and n.issuer_key_id <> $3))
        and ($2 <> 'pool' or exists (select 1 from pool_node p where p.pool_id = subject_id and p.node_id = holder_id))
      order by serial`,
     [about.scope, about.kind, about.issuerKeyId],
