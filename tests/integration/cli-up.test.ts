@@ -26,7 +26,7 @@ interface Up {
 /** Starts `weft up --json`; resolves once it says that it stands. Temporary files go to a folder of the test's own. */
 async function up(temporary: string, ...args: readonly string[]): Promise<Up> {
   mkdirSync(temporary, { recursive: true });
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(dir, "cache"), TMPDIR: temporary };
+  const env = { ...process.env, TMPDIR: temporary };
   const child = spawn(process.execPath, [bin, "up", "--json", ...args], { stdio: ["ignore", "pipe", "pipe"], env });
   children.add(child);
   let out = "";
