@@ -11,8 +11,8 @@ import { exclusiveLeaseName, exclusiveLeasePrefix } from "../../fabric/lease.ts"
 import { hasRole } from "../../fabric/members.ts";
 import type {
   ClusterView,
+  LastingNode,
   ViewListener,
-  ViewNode,
   ViewResource,
   ViewWorkload,
 } from "../../fabric/snapshot/cluster-view.ts";
@@ -49,7 +49,7 @@ import {
 } from "../store/vocabulary.ts";
 import type { Authority } from "./authority.ts";
 import { serviceClassOf } from "./service-class.ts";
-import { isActiveMember, viewClients, viewLinks, viewNodes, viewPools } from "./view-lists.ts";
+import { isActiveMember, lastingNodes, viewClients, viewLinks, viewNodes, viewPools } from "./view-lists.ts";
 import { specFingerprint, specMessage } from "./workload-spec.ts";
 
 /** A view, and when its version was reached: the issue time of all its snapshots. */
@@ -91,6 +91,7 @@ class ViewMemory {
   readonly #deps: ViewDeps;
   readonly #clusterId: string;
   readonly #rows: ReturnType<typeof remembered>;
+  readonly #lasting = lastingNodes();
   readonly #nodes = viewNodes();
   readonly #links = viewLinks();
   readonly #clients = viewClients();
@@ -109,12 +110,12 @@ class ViewMemory {
     const rows = this.#rows;
     const folded = await foldAll(tx, this.#clusterId, Object.values(rows));
     const members = await rows.members.refresh(tx, seal, folded);
-    const nodes = this.#nodes(
+    const lasting = this.#lasting(
       await rows.nodes.refresh(tx, seal, folded),
       members,
       await rows.grants.refresh(tx, seal, folded),
-      await rows.states.refresh(tx, seal, folded),
     );
+    const nodes = this.#nodes(lasting, await rows.states.refresh(tx, seal, folded));
     const poolNodes = await rows.poolNodes.refresh(tx, seal, folded);
     const links = this.#links(await rows.links.refresh(tx, seal, folded));
     const clients = this.#clients(await rows.identities.refresh(tx, seal, folded));
@@ -129,16 +130,17 @@ class ViewMemory {
       version: BigInt(frame.version),
       auditHead: { seq: BigInt(head.seq), hash: head.hash },
       nodes,
+      lasting,
       links,
       clients,
       pools: this.#pools(poolRows, poolNodes, frame.changedAtMs),
-      listeners: this.#served(nodes, listeners),
+      listeners: this.#served(lasting, listeners),
       ...rest,
     };
   }
 
   /** Listeners at nodes that are entries for their organization. */
-  readonly #served = keepLast((nodes: readonly ViewNode[], listeners: readonly ViewListener[]) => {
+  readonly #served = keepLast((nodes: readonly LastingNode[], listeners: readonly ViewListener[]) => {
     const entries = new Map(nodes.map((node) => [node.nodeId, node]));
     return listeners.filter(({ entryNodeId, organizationId }) =>
       hasRole(entries.get(entryNodeId)?.roles ?? [], NodeRole.ENTRY, organizationId),

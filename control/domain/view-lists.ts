@@ -6,7 +6,7 @@
  *   else's contains it.
  */
 
-import type { ViewClient, ViewLink, ViewNode, ViewPool } from "../../fabric/snapshot/cluster-view.ts";
+import type { LastingNode, ViewClient, ViewLink, ViewNode, ViewPool } from "../../fabric/snapshot/cluster-view.ts";
 import { NodeHealth } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { keepLast } from "../../lib/share-equal.ts";
@@ -31,44 +31,54 @@ export function isActiveMember(members: OwnedRows<TrustedMembership>, nodeId: st
   return members.get(nodeId)?.[0]?.status === "active";
 }
 
-interface NodeParts {
-  readonly grants: readonly TrustedRole[];
-  readonly state: PublishedNodeRow | undefined;
-}
-
 const noGrants: readonly TrustedRole[] = [];
 
 /** Makes the list of a cluster's unrevoked nodes with the roles they may use now, by name. */
-export function viewNodes(): (
+export function lastingNodes(): (
   nodes: OwnedRows<TrustedNode>,
   members: OwnedRows<TrustedMembership>,
   grants: OwnedRows<TrustedRole>,
-  states: OwnedRows<PublishedNodeRow>,
-) => readonly ViewNode[] {
-  const made = new WeakMap<TrustedNode, { readonly parts: NodeParts; readonly node: ViewNode }>();
+) => readonly LastingNode[] {
+  const made = new WeakMap<TrustedNode, { readonly grants: readonly TrustedRole[]; readonly node: LastingNode }>();
   const sorted = keepLast((nodes: OwnedRows<TrustedNode>) =>
     [...nodes.values()]
       .flat()
       .filter((row) => row.identityStatus === "active")
       .sort((a, b) => byText(a.name, b.name) || byText(a.id, b.id)),
   );
-  const nodeOf = (row: TrustedNode, parts: NodeParts): ViewNode => {
+  const nodeOf = (row: TrustedNode, grants: readonly TrustedRole[]): LastingNode => {
     const known = made.get(row);
-    if (known?.parts.grants === parts.grants && known.parts.state === parts.state) return known.node;
-    const node = viewNode(row, parts);
-    made.set(row, { parts, node });
+    if (known?.grants === grants) return known.node;
+    const node = lastingNode(row, grants);
+    made.set(row, { grants, node });
     return node;
   };
-  return keepLast((nodes, members, grants, states) =>
-    sorted(nodes).map((row) => {
-      const active = isActiveMember(members, row.id);
-      const parts = { grants: (active ? grants.get(row.id) : undefined) ?? noGrants, state: states.get(row.id)?.[0] };
-      return nodeOf(row, parts);
+  return keepLast((nodes, members, grants) =>
+    sorted(nodes).map((row) =>
+      nodeOf(row, (isActiveMember(members, row.id) ? grants.get(row.id) : undefined) ?? noGrants),
+    ),
+  );
+}
+
+/** Makes the same list with what the nodes said last of how they are. */
+export function viewNodes(): (
+  nodes: readonly LastingNode[],
+  states: OwnedRows<PublishedNodeRow>,
+) => readonly ViewNode[] {
+  const made = new WeakMap<LastingNode, { readonly state: PublishedNodeRow | undefined; readonly node: ViewNode }>();
+  return keepLast((nodes, states) =>
+    nodes.map((lasting) => {
+      const state = states.get(lasting.nodeId)?.[0];
+      const known = made.get(lasting);
+      if (known !== undefined && known.state === state) return known.node;
+      const node = viewNode(lasting, state);
+      made.set(lasting, { state, node });
+      return node;
     }),
   );
 }
 
-function viewNode(row: TrustedNode, { grants, state }: NodeParts): ViewNode {
+function lastingNode(row: TrustedNode, grants: readonly TrustedRole[]): LastingNode {
   return {
     nodeId: row.id,
     name: row.name,
@@ -78,6 +88,12 @@ function viewNode(row: TrustedNode, { grants, state }: NodeParts): ViewNode {
     linkLabel: row.linkLabel,
     dialOutOnly: row.dialOutOnly,
     trustLevel: row.trustLevel,
+  };
+}
+
+function viewNode(lasting: LastingNode, state: PublishedNodeRow | undefined): ViewNode {
+  return {
+    ...lasting,
     // Not known yet is not missing: a node just approved may be tried.
     health: state?.health == null ? NodeHealth.UNSPECIFIED : healths.value(state.health),
     ...(state?.load == null ? {} : { load: state.load }),

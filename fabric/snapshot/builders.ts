@@ -8,10 +8,10 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { hasRole } from "../members.ts";
 import type {
-  ClusterView,
+  FullView,
+  LastingNode,
   ViewIntent,
   ViewListener,
-  ViewNode,
   ViewPool,
   ViewQos,
   ViewResource,
@@ -27,12 +27,12 @@ import { covers, type OrganizationScope, pathGrants, scopeKey, scopeOfRoles } fr
 export type Fields = MessageInitShape<typeof SnapshotSchema>;
 
 /** The parts of a view that a class may be made from. */
-type Part = keyof ClusterView;
+type Part = keyof FullView;
 
 /** What building one node's snapshot needs to know about that node, and the parts of the view it is built from. */
 export interface Subject<Parts extends Part = Part> {
-  readonly view: Pick<ClusterView, Parts>;
-  readonly node: ViewNode;
+  readonly view: Pick<FullView, Parts>;
+  readonly node: LastingNode;
   /** Organizations covered for the given data class: those of the roles that have it (C3a, C3b). */
   scope(dataClass: DataClass): OrganizationScope;
   /** Whether every member holds the given data class, of itself alone (C3c). */
@@ -51,12 +51,12 @@ function from<Parts extends Part>(parts: readonly Parts[], build: (subject: Subj
 
 /** One builder per data class. */
 export const builders: Readonly<Record<DataClass, Builder>> = {
-  neighbours: from(["nodes", "intents", "pools", "resources"], ({ view, node, scope }) => ({
+  neighbours: from(["lasting", "intents", "pools", "resources"], ({ view, node, scope }) => ({
     neighbours: neighboursOf(view, node).map((other) =>
       neighbourFields(other, scope("neighbours"), directOrganizations(view, node, other)),
     ),
   })),
-  members: from(["nodes"], ({ view, node }) => {
+  members: from(["lasting"], ({ view, node }) => {
     const carried = scopeOfRoles(node.roles, [NodeRole.RELAY, NodeRole.EGRESS]);
     return {
       members: indexOf(view)
@@ -65,7 +65,7 @@ export const builders: Readonly<Record<DataClass, Builder>> = {
         .filter((member) => member.roles.length > 0),
     };
   }),
-  graph: from(["nodes", "links", "intents", "pools", "resources"], ({ view, node, scope }) => {
+  graph: from(["nodes", "lasting", "links", "intents", "pools", "resources"], ({ view, node, scope }) => {
     const within = scope("graph");
     return nothing(within) ? {} : { graph: scopeGraph(view, node, within) };
   }),
@@ -115,7 +115,7 @@ export const builders: Readonly<Record<DataClass, Builder>> = {
       .filter((client) => covers(scope("clients"), client.organizationId))
       .map(({ clientId, organizationId }) => ({ clientId, organizationId })),
   })),
-  listenerGrants: from(["nodes", "listeners", "pools", "resources"], (subject) => {
+  listenerGrants: from(["lasting", "listeners", "pools", "resources"], (subject) => {
     const served = new Set(servedResources(subject, "listenerGrants").map((resource) => resource.resourceId));
     return {
       listenerGrants: subject.view.listeners
@@ -128,7 +128,7 @@ export const builders: Readonly<Record<DataClass, Builder>> = {
         }),
     };
   }),
-  pools: from(["nodes", "pools"], ({ view, node }) => ({
+  pools: from(["lasting", "pools"], ({ view, node }) => ({
     pools: view.pools.flatMap((pool) => poolFor(view, node, pool)),
   })),
   qos: from(["qos"], ({ view, scope }) => ({
@@ -147,7 +147,7 @@ export const builders: Readonly<Record<DataClass, Builder>> = {
         .map(qosFields),
     };
   }),
-  routeIntents: from(["nodes", "intents"], ({ view, node, scope }) => ({
+  routeIntents: from(["lasting", "intents"], ({ view, node, scope }) => ({
     routeIntents: nothing(scope("routeIntents"))
       ? []
       : view.intents
@@ -184,7 +184,7 @@ function own<Row extends { readonly nodeId: string }>(
 }
 
 /** Another node as one that keeps a link to it may know it: one object for all of the same scope. */
-function neighbourFields(other: ViewNode, scope: OrganizationScope, directOrganizationIds: string[]) {
+function neighbourFields(other: LastingNode, scope: OrganizationScope, directOrganizationIds: string[]) {
   return keptOfNode(other, `neighbour ${scopeKey(scope)} | ${directOrganizationIds.join(" ")}`, () => ({
     nodeId: other.nodeId,
     name: other.name,
@@ -199,7 +199,7 @@ function neighbourFields(other: ViewNode, scope: OrganizationScope, directOrgani
 }
 
 /** An entry as a node that carries for `carried` may know it. */
-function memberFields(other: ViewNode, carried: OrganizationScope) {
+function memberFields(other: LastingNode, carried: OrganizationScope) {
   return keptOfNode(other, `member ${nothing(carried) ? "" : scopeKey(carried)}`, () => ({
     nodeId: other.nodeId,
     roles: entryGrants(carried, other),
@@ -215,7 +215,7 @@ function coversRow(scope: OrganizationScope, organizationId: string): boolean {
   return organizationId === "" || covers(scope, organizationId);
 }
 
-function isKnown(view: Pick<ClusterView, "nodes">, nodeId: string, scope: OrganizationScope): boolean {
+function isKnown(view: Pick<FullView, "lasting">, nodeId: string, scope: OrganizationScope): boolean {
   const node = indexOf(view).byId.get(nodeId);
   return node !== undefined && pathGrants(scope, node.roles).length > 0;
 }
@@ -239,12 +239,12 @@ function enteredResources({ view, node }: Subject<"resources">): ViewResource[] 
 }
 
 /** The addresses of a node, in its order. */
-export function addressesOf(node: ViewNode): { host: string; port: number }[] {
+export function addressesOf(node: LastingNode): { host: string; port: number }[] {
   return node.addresses.map(({ host, port }) => ({ host, port }));
 }
 
 /** The grants by which `other` may start paths through a node that carries for `carried`. */
-function entryGrants(carried: OrganizationScope, other: ViewNode): { role: NodeRole; organizationId: string }[] {
+function entryGrants(carried: OrganizationScope, other: LastingNode): { role: NodeRole; organizationId: string }[] {
   return nothing(carried) ? [] : pathGrants(carried, other.roles).filter((grant) => grant.role === NodeRole.ENTRY);
 }
 
@@ -266,13 +266,13 @@ function servedResources({ view, node, scope }: Subject<"pools" | "resources">, 
 }
 
 /** Whether a listener's node may enter for its organization: a listener alone gives no right. */
-function entersFor(view: Pick<ClusterView, "nodes">, { entryNodeId, organizationId }: ViewListener): boolean {
+function entersFor(view: Pick<FullView, "lasting">, { entryNodeId, organizationId }: ViewListener): boolean {
   const roles = indexOf(view).byId.get(entryNodeId)?.roles ?? [];
   return hasRole(roles, NodeRole.ENTRY, organizationId);
 }
 
 function resourceNameOf(
-  view: Pick<ClusterView, "resources">,
+  view: Pick<FullView, "resources">,
   resourceId: string,
   organizationId: string,
 ): string | undefined {
@@ -280,7 +280,7 @@ function resourceNameOf(
 }
 
 /** An entry learns a pool's usable egresses and their locators; an egress learns that it is in the pool, not who else is. */
-function poolFor(view: Pick<ClusterView, "nodes">, node: ViewNode, pool: ViewPool) {
+function poolFor(view: Pick<FullView, "lasting">, node: LastingNode, pool: ViewPool) {
   const { byId } = indexOf(view);
   const usable = pool.egressNodeIds.filter((id) =>
     hasRole(byId.get(id)?.roles ?? [], NodeRole.EGRESS, pool.organizationId),

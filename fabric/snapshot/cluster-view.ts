@@ -1,7 +1,7 @@
 /** Everything of one cluster that snapshots are made of: what control loads in one transaction. Plain records. */
 
-import type { SignedBundle } from "../../certs/bundle.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { SignedBundle } from "../../certs/bundle.ts";
 import type {
   ChannelClass,
   IntentAction,
@@ -21,7 +21,8 @@ export interface ViewAddress {
   readonly port: number;
 }
 
-export interface ViewNode {
+/** What an operator gave a node and it keeps until it is changed: all that matters to most snapshots. */
+export interface LastingNode {
   readonly nodeId: string;
   readonly name: string;
   readonly roles: readonly Grant[];
@@ -31,6 +32,10 @@ export interface ViewNode {
   readonly dialOutOnly: boolean;
   /** 0..100; 0: not set. */
   readonly trustLevel: number;
+}
+
+/** A node with its state, which changes all the time. */
+export interface ViewNode extends LastingNode {
   /** Share of capacity in use, 0..1; absent until reported. */
   readonly load?: number;
   readonly health: NodeHealth;
@@ -153,6 +158,8 @@ export interface ClusterView {
   /** Offline policies as set; where there is none, the default counts. */
   readonly offline: readonly OfflineRule[];
   readonly nodes: readonly ViewNode[];
+  /** The same nodes in the same order without their state: the same objects while only that changes. Default: `nodes`. */
+  readonly lasting?: readonly LastingNode[];
   readonly links: readonly ViewLink[];
   readonly pools: readonly ViewPool[];
   readonly resources: readonly ViewResource[];
@@ -164,3 +171,6 @@ export interface ClusterView {
   /** Of active members only. */
   readonly workloads: readonly ViewWorkload[];
 }
+
+/** A view that says what of its nodes lasts. */
+export type FullView = ClusterView & Required<Pick<ClusterView, "lasting">>;

@@ -7,14 +7,14 @@
 
 import { IntentAction, NodeRole, ServiceClass } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { hasRole } from "../members.ts";
-import type { ClusterView, ViewIntent, ViewNode } from "./cluster-view.ts";
+import type { ClusterView, LastingNode, ViewIntent } from "./cluster-view.ts";
 import { areNeighbours } from "./visibility.ts";
 
 /** What direct links depend on. */
 export type DirectView = Pick<ClusterView, "intents" | "pools" | "resources">;
 
 /** Organizations whose paths may lead between two nodes without a relay, sorted; in either order of the nodes. */
-export function directOrganizations(view: DirectView, a: ViewNode, b: ViewNode): string[] {
+export function directOrganizations(view: DirectView, a: LastingNode, b: LastingNode): string[] {
   const found = new Set<string>();
   for (const intent of view.intents) {
     if (intent.action !== IntentAction.DIRECT) continue;
@@ -26,11 +26,11 @@ export function directOrganizations(view: DirectView, a: ViewNode, b: ViewNode):
 }
 
 /** Whether two nodes keep a link: as relays make it, or because they may meet directly. */
-export function keepLink(view: DirectView, a: ViewNode, b: ViewNode): boolean {
+export function keepLink(view: DirectView, a: LastingNode, b: LastingNode): boolean {
   return areNeighbours(a, b) || (a.nodeId !== b.nodeId && directOrganizations(view, a, b).length > 0);
 }
 
-function pairFor(view: DirectView, intent: ViewIntent, entry: ViewNode, egress: ViewNode): string[] {
+function pairFor(view: DirectView, intent: ViewIntent, entry: LastingNode, egress: LastingNode): string[] {
   if (intent.sourceNodeId !== "" && intent.sourceNodeId !== entry.nodeId) return [];
   return view.pools
     .filter((pool) => pool.egressNodeIds.includes(egress.nodeId))

@@ -11,7 +11,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Snapshot, SnapshotSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { addressesOf, type Builder, builders, type Fields, type Subject } from "./builders.ts";
-import type { ClusterView, ViewNode } from "./cluster-view.ts";
+import type { ClusterView, FullView, LastingNode } from "./cluster-view.ts";
 import { classesOfMember, classesOfRole, type DataClass, dataClasses } from "./data-classes.ts";
 import { encodeFields, type Section } from "./encode.ts";
 import { clusterPolicy } from "./offline-scope.ts";
@@ -25,9 +25,10 @@ export interface SnapshotDates {
 
 /** The snapshot of one node. Throws `not_found` (NODE_UNKNOWN) when the view has no such node. */
 export function scopeSnapshot(view: ClusterView, nodeId: string, dates: SnapshotDates): Snapshot {
-  const node = requireNode(view, nodeId);
+  const full = fullView(view);
+  const node = requireNode(full, nodeId);
   const fields: Fields = core(view, node, dates);
-  for (const dataClass of dataClasses) Object.assign(fields, builders[dataClass].build(subjectOf(view, node)));
+  for (const dataClass of dataClasses) Object.assign(fields, builders[dataClass].build(subjectOf(full, node)));
   return create(SnapshotSchema, fields);
 }
 
@@ -36,13 +37,14 @@ export function scopeSnapshot(view: ClusterView, nodeId: string, dates: Snapshot
  * nothing it is made from is another object. Throws `not_found` (NODE_UNKNOWN) when the view has no such node.
  */
 export function encodeSnapshot(view: ClusterView, nodeId: string, dates: SnapshotDates): readonly Section[] {
-  const node = requireNode(view, nodeId);
-  const subject = subjectOf(view, node);
+  const full = fullView(view);
+  const node = requireNode(full, nodeId);
+  const subject = subjectOf(full, node);
   const given = givenSections.get(node) ?? new Map<DataClass, GivenSection>();
   givenSections.set(node, given);
   const sections = dataClasses.map((dataClass) => {
     const builder: Builder = builders[dataClass];
-    const from = builder.parts.map((part) => view[part]);
+    const from = builder.parts.map((part) => full[part]);
     const last = given.get(dataClass);
     if (last?.from.every((list, at) => list === from[at]) === true) return last.section;
     const section = encodeFields(SnapshotSchema, builder.build(subject));
@@ -52,15 +54,24 @@ export function encodeSnapshot(view: ClusterView, nodeId: string, dates: Snapsho
   return [encodeFields(SnapshotSchema, core(view, node, dates)), ...sections];
 }
 
+const fullViews = new WeakMap<ClusterView, FullView>();
+
+/** The same view; one object for one. */
+function fullView(view: ClusterView): FullView {
+  const made = fullViews.get(view) ?? { ...view, lasting: view.lasting ?? view.nodes };
+  fullViews.set(view, made);
+  return made;
+}
+
 interface GivenSection {
   /** The parts of the view that it was made from. */
   readonly from: readonly unknown[];
   readonly section: Section;
 }
 
-const givenSections = new WeakMap<ViewNode, Map<DataClass, GivenSection>>();
+const givenSections = new WeakMap<LastingNode, Map<DataClass, GivenSection>>();
 
-function requireNode(view: ClusterView, nodeId: string): ViewNode {
+function requireNode(view: FullView, nodeId: string): LastingNode {
   const node = indexOf(view).byId.get(nodeId);
   if (node === undefined) throw new WeftError("not_found", "no such node", { detail: "NODE_UNKNOWN" });
   return node;
@@ -68,7 +79,7 @@ function requireNode(view: ClusterView, nodeId: string): ViewNode {
 
 const noScope: OrganizationScope = { all: false, ids: new Set() };
 
-function subjectOf(view: ClusterView, node: ViewNode): Subject {
+function subjectOf(view: FullView, node: LastingNode): Subject {
   const scopes = scopesOf(node);
   return {
     view,
@@ -78,10 +89,10 @@ function subjectOf(view: ClusterView, node: ViewNode): Subject {
   };
 }
 
-const scopesOfNodes = new WeakMap<ViewNode, ReadonlyMap<DataClass, OrganizationScope>>();
+const scopesOfNodes = new WeakMap<LastingNode, ReadonlyMap<DataClass, OrganizationScope>>();
 
 /** The organizations a node's roles cover, by data class. */
-function scopesOf(node: ViewNode): ReadonlyMap<DataClass, OrganizationScope> {
+function scopesOf(node: LastingNode): ReadonlyMap<DataClass, OrganizationScope> {
   const known = scopesOfNodes.get(node);
   if (known !== undefined) return known;
   const made = new Map(dataClasses.map((each) => [each, scopeOfRoles(node.roles, rolesWith.get(each) ?? [])]));
@@ -96,7 +107,7 @@ const rolesWith: ReadonlyMap<DataClass, readonly NodeRole[]> = new Map(
   }),
 );
 
-function core(view: ClusterView, node: ViewNode, dates: SnapshotDates): Fields {
+function core(view: ClusterView, node: LastingNode, dates: SnapshotDates): Fields {
   return {
     trustDomain: view.trustDomain,
     clusterId: view.clusterId,

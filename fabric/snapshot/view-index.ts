@@ -4,23 +4,23 @@
  */
 
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import type { ClusterView, ViewLink, ViewNode } from "./cluster-view.ts";
+import type { ClusterView, FullView, LastingNode, ViewLink } from "./cluster-view.ts";
 import { type DirectView, keepLink } from "./direct.ts";
 
 interface NodeIndex {
-  readonly byId: ReadonlyMap<string, ViewNode>;
+  readonly byId: ReadonlyMap<string, LastingNode>;
   /** Nodes that may start paths. */
-  readonly entries: readonly ViewNode[];
+  readonly entries: readonly LastingNode[];
   /** Nodes that start or carry paths: one end of every link there is. */
-  readonly makers: readonly ViewNode[];
+  readonly makers: readonly LastingNode[];
   /** As far as asked for, by node, for these intents, pools and resources. */
-  neighbours: { readonly of: readonly unknown[]; readonly byNode: Map<string, readonly ViewNode[]> };
+  neighbours: { readonly of: readonly unknown[]; readonly byNode: Map<string, readonly LastingNode[]> };
 }
 
-const indexes = new WeakMap<readonly ViewNode[], NodeIndex>();
+const indexes = new WeakMap<readonly LastingNode[], NodeIndex>();
 
 /** The index of a view's nodes. */
-export function indexOf({ nodes }: Pick<ClusterView, "nodes">): NodeIndex {
+export function indexOf({ lasting: nodes }: Pick<FullView, "lasting">): NodeIndex {
   const known = indexes.get(nodes);
   if (known !== undefined) return known;
   const made: NodeIndex = {
@@ -34,17 +34,17 @@ export function indexOf({ nodes }: Pick<ClusterView, "nodes">): NodeIndex {
 }
 
 /** What who links to whom depends on. */
-export type LinkView = DirectView & Pick<ClusterView, "nodes">;
+export type LinkView = DirectView & Pick<FullView, "lasting">;
 
 /** The nodes that `node` keeps links with. Of two neighbours one starts or carries paths, so most need not be looked at. */
-export function neighboursOf(view: LinkView, node: ViewNode): readonly ViewNode[] {
+export function neighboursOf(view: LinkView, node: LastingNode): readonly LastingNode[] {
   const index = indexOf(view);
   const of = [view.intents, view.pools, view.resources];
   if (of.some((list, at) => list !== index.neighbours.of[at])) index.neighbours = { of, byNode: new Map() };
   const { byNode } = index.neighbours;
   const known = byNode.get(node.nodeId);
   if (known !== undefined) return known;
-  const found = (makesPaths(node) ? view.nodes : index.makers).filter((other) => keepLink(view, node, other));
+  const found = (makesPaths(node) ? view.lasting : index.makers).filter((other) => keepLink(view, node, other));
   byNode.set(node.nodeId, found);
   return found;
 }
@@ -66,13 +66,13 @@ export function linksFrom({ links }: Pick<ClusterView, "links">): LinkIndex {
   return made;
 }
 
-const perNode = new WeakMap<ViewNode, Map<string, unknown>>();
+const perNode = new WeakMap<LastingNode, Map<string, unknown>>();
 
 /** How many answers about one node are kept: there are few different ones, and a cluster that has more works them out again. */
 const keptPerNodeMaxCount = 64;
 
 /** What `make` says of a node, kept under `key` for as long as the node is the same. `make` depends on nothing else. */
-export function keptOfNode<T>(node: ViewNode, key: string, make: () => T): T {
+export function keptOfNode<T>(node: LastingNode, key: string, make: () => T): T {
   const answers = perNode.get(node) ?? new Map<string, unknown>();
   const known = answers.get(key) as T | undefined;
   if (known !== undefined) return known;
@@ -82,10 +82,10 @@ export function keptOfNode<T>(node: ViewNode, key: string, make: () => T): T {
   return made;
 }
 
-function makesPaths(node: ViewNode): boolean {
+function makesPaths(node: LastingNode): boolean {
   return has(node, NodeRole.ENTRY) || has(node, NodeRole.RELAY);
 }
 
-function has(node: ViewNode, role: NodeRole): boolean {
+function has(node: LastingNode, role: NodeRole): boolean {
   return node.roles.some((grant) => grant.role === role);
 }

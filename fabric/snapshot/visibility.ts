@@ -8,7 +8,7 @@
 
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { Grant } from "../members.ts";
-import type { ViewNode } from "./cluster-view.ts";
+import type { LastingNode } from "./cluster-view.ts";
 
 /** Organizations some grants cover: all of the cluster, or exactly these. */
 export interface OrganizationScope {
@@ -59,7 +59,7 @@ function meets(a: OrganizationScope, b: OrganizationScope): boolean {
 }
 
 /** Whether `node` keeps a link to `other` (V2): one of them relays for an organization the other takes part in. */
-export function areNeighbours(node: ViewNode, other: ViewNode): boolean {
+export function areNeighbours(node: LastingNode, other: LastingNode): boolean {
   if (node.nodeId === other.nodeId) return false;
   const a = linkScopes(node);
   const b = linkScopes(other);
@@ -71,10 +71,10 @@ interface LinkScopes {
   readonly takesPart: OrganizationScope;
 }
 
-const scopesOfNodes = new WeakMap<ViewNode, LinkScopes>();
+const scopesOfNodes = new WeakMap<LastingNode, LinkScopes>();
 
 /** Every node is compared with thousands of others. */
-function linkScopes(node: ViewNode): LinkScopes {
+function linkScopes(node: LastingNode): LinkScopes {
   const known = scopesOfNodes.get(node);
   if (known !== undefined) return known;
   const made = { relays: scopeOfRoles(node.roles, [NodeRole.RELAY]), takesPart: scopeOfRoles(node.roles, pathRoles) };

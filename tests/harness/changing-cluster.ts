@@ -1,7 +1,7 @@
 /** A cluster as snapshots see it that changes at random and shares with its past what has not changed, as control's views do. */
 
 import { create } from "@bufbuild/protobuf";
-import type { ClusterView, ViewNode } from "../../fabric/snapshot/cluster-view.ts";
+import type { ClusterView, LastingNode, ViewNode } from "../../fabric/snapshot/cluster-view.ts";
 import {
   ChannelClass,
   IntentAction,
@@ -21,6 +21,8 @@ const pathRoles = [NodeRole.ENTRY, NodeRole.RELAY, NodeRole.EGRESS];
 /** Changes one list at a time. */
 export class ChangingCluster {
   readonly #random: ReturnType<typeof seededRandom>;
+  /** No node is changed without getting another id. */
+  readonly #lasting = new Map<string, LastingNode>();
   #made = 0;
   view: ClusterView;
 
@@ -51,7 +53,21 @@ export class ChangingCluster {
 
   change(): void {
     const change = this.#pick(Object.values(this.#changes));
-    this.view = { ...this.view, ...change(), version: this.view.version + 1n };
+    const view: ClusterView = { ...this.view, ...change(), version: this.view.version + 1n };
+    const { nodes } = view;
+    const isSame = nodes.length === this.view.nodes.length && nodes.every((node, at) => this.#isState(node, at));
+    this.view = { ...view, lasting: isSame ? (this.view.lasting ?? []) : nodes.map((node) => this.#lastingOf(node)) };
+  }
+
+  /** Whether at most its state tells a node from the one that was in its place. */
+  #isState(node: ViewNode, at: number): boolean {
+    return node.nodeId === this.view.nodes[at]?.nodeId;
+  }
+
+  #lastingOf({ health: _health, load: _load, ...node }: ViewNode): LastingNode {
+    const known = this.#lasting.get(node.nodeId) ?? node;
+    this.#lasting.set(node.nodeId, known);
+    return known;
   }
 
   #pick<T>(of: readonly T[]): T {
@@ -96,6 +112,11 @@ export class ChangingCluster {
 
   readonly #changes = {
     nodes: () => ({ nodes: this.#vary(this.view.nodes, () => this.#node()) }),
+    states: () => ({
+      nodes: this.view.nodes.map((node) =>
+        this.#random.float() < 0.2 ? { ...node, load: Math.round(this.#random.float() * 8) / 8 } : node,
+      ),
+    }),
     links: () => ({
       links: this.#vary(this.view.links, () => ({
         fromNodeId: this.#anyNode(),

@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import type { ClusterView } from "../../../../fabric/snapshot/cluster-view.ts";
+import { dataClasses } from "../../../../fabric/snapshot/data-classes.ts";
 import { encodeFields, joinSections } from "../../../../fabric/snapshot/encode.ts";
 import { encodeSnapshot, scopeSnapshot } from "../../../../fabric/snapshot/scope.ts";
 import { SnapshotSchema, TrustBundleSchema } from "../../../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -47,6 +48,18 @@ describe("encoding what snapshots have in common once", () => {
       const [, ...old] = encodeSnapshot(before, nodeId, dates);
       const [, ...young] = encodeSnapshot(after, nodeId, dates);
       expect(young.every((section, at) => section === old[at])).toBe(true);
+    }
+  });
+
+  it("works nothing out anew but routes when only the state of nodes has changed", () => {
+    const cluster = new ChangingCluster(6);
+    const before = cluster.view;
+    const after = { ...before, nodes: before.nodes.map((node) => ({ ...node, load: 0.5 })) };
+    for (const { nodeId } of before.nodes) {
+      const old = encodeSnapshot(before, nodeId, dates);
+      const changed = encodeSnapshot(after, nodeId, dates).flatMap((section, at) => (section === old[at] ? [] : [at]));
+      // The core says the version; the graph is what routes are found on.
+      expect(changed.filter((at) => at !== 0 && at !== 1 + dataClasses.indexOf("graph"))).toEqual([]);
     }
   });
 
