@@ -219,7 +219,7 @@ export const limits = {
   callersPerStatementMaxCount: 250,
   /** Watchers of snapshots that are served by one statement. */
   watchersPerStatementMaxCount: 500,
-  payloadsPerStatementMaxCount: 50,
+  payloadsPerStatementMaxCount: 200,
   /** How often a replica that others disagree with makes a new version of a cluster's snapshots. */
   snapshotLeaveEveryMs: 60 * secondMs,
   /** How many times as long as its snapshots took a cluster waits for the next ones, once they took so much; and how long at most. */

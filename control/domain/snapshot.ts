@@ -59,9 +59,12 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
     return found;
   });
   const signingKey = sharedRead((clusterId) => deps.authority.signingKey(clusterId, "snapshot"));
+  const loading = new Map<string, Promise<DatedView | undefined>>();
   const load = sharedRead(async (clusterId) => {
     const startedMs = deps.clock.monoMs();
-    const dated = await reader.read(clusterId);
+    const reading = reader.read(clusterId);
+    loading.set(clusterId, reading);
+    const dated = await reading;
     if (dated === undefined) throw clusterNotFound();
     paceOf(clusterId).spent(deps.clock.monoMs() - startedMs);
     const newest = views.get(clusterId);
@@ -72,8 +75,16 @@ export function snapshotSource(deps: SnapshotDeps): SnapshotSource {
 
   async function view(clusterId: string): Promise<DatedView> {
     const at = await position(clusterId);
+    const found = reaching(clusterId, at);
+    if (found !== undefined) return found;
+    // A reading under way may be of this position already: half of a thousand watchers ask while it runs.
+    await loading.get(clusterId)?.catch(() => {});
+    return reaching(clusterId, at) ?? (await load(clusterId));
+  }
+
+  function reaching(clusterId: string, at: SnapshotPosition): DatedView | undefined {
     const newest = views.get(clusterId);
-    return newest !== undefined && reaches(newest, at) ? newest : await load(clusterId);
+    return newest !== undefined && reaches(newest, at) ? newest : undefined;
   }
 
   function paceOf(clusterId: string): SnapshotPace {
