@@ -97,21 +97,23 @@ async function withOneLink<T>(standing: Standing, gate: Gate, work: (node: NodeH
 }
 
 async function run(options: Options): Promise<object> {
-  let gate: Gate | undefined;
-  const standing = await Standing.start({
-    onProgress: say,
-    placeOf: async ({ name }, plan) => {
-      if (name !== blockedName) return {};
-      gate = await Gate.listen("127.0.0.1", plan.control.publicPort);
-      return { control: `${gate.host}:${gate.port}` };
-    },
-  });
-  exitOnSignals();
+  const undo: (() => void | Promise<void>)[] = [];
   try {
+    let gate: Gate | undefined;
+    const standing = await Standing.start({
+      onProgress: say,
+      placeOf: async ({ name }, plan) => {
+        if (name !== blockedName) return {};
+        gate = await Gate.listen("127.0.0.1", plan.control.publicPort);
+        undo.push(gate.stop.bind(gate));
+        return { control: `${gate.host}:${gate.port}` };
+      },
+    });
+    undo.push(() => standing.stop());
+    if (gate === undefined) throw new Error(`there is no ${blockedName}`);
     const all = await measure(standing, standing.nodes, options.samples, "fleet");
     tell("refused at the replica told", all.localMs);
     tell("effective at a node", all.nodesMs);
-    if (gate === undefined) throw new Error(`there is no ${blockedName}`);
     const blocked = await withOneLink(standing, gate, (node) =>
       measure(standing, [node], options.blockedSamples, "blocked"),
     );
@@ -126,13 +128,13 @@ async function run(options: Options): Promise<object> {
       fail_closed_ms: p99(closed),
     };
   } finally {
-    gate?.stop();
-    await standing.stop();
+    for (const step of undo.reverse()) await step();
   }
 }
 
 const options = readCommandLine(usage, optionsOf);
 if (options !== undefined) {
+  exitOnSignals();
   try {
     process.stdout.write(`${JSON.stringify(await run(options))}\n`);
   } catch (thrown) {

@@ -4,8 +4,11 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { withLivingLeaf } from "../../../cli/operator-leaf.ts";
+import { NodeService } from "../../../gen/weft/node/v1/node_pb.ts";
 import { systemClock } from "../../../lib/clock.ts";
-import { loadOperatorContext } from "../../../rpc/operator-context.ts";
+import { rpcClient } from "../../../rpc/client.ts";
+import { loadOperatorContext, nodePortTls } from "../../../rpc/operator-context.ts";
+import { operatorTransport } from "../../../rpc/operator-transport.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { fabricWithinMs, type Ran, repository, run, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 
@@ -187,7 +190,7 @@ describe("nodes", () => {
 });
 
 describe("identities", () => {
-  it("LAW-I1 are made with keys that stay in their folder, and work until they are revoked", async () => {
+  it("LAW-I1 LAW-I4 THR-C3 are made with keys that stay in their folder, and work until they are revoked", async () => {
     const dir = join(world.scratch, "alice");
     await ok("identity", "add", "operator", "alice", "--out", dir);
     expect(statSync(join(dir, "operator.key")).mode & 0o777).toBe(0o600);
@@ -196,7 +199,25 @@ describe("identities", () => {
     await refused(2, "CLI_ORGANIZATION_MISSING", "identity", "add", "client", "laptop", "--out", dir);
     const { identities } = await json<{ identities: Row[] }>("identity", "list");
     expect(identities.map(({ name }) => name)).toEqual(expect.arrayContaining(["admin", "alice"]));
+    // With a stream open at control and at a node, as `weft top` and `weft route watch` keep them.
+    const context = loadOperatorContext(dir);
+    const { facts } = world.fabric.process("relay-1");
+    const [clusterId, nodeId] = [context.clusters[0]?.id ?? "", String(facts.nodeId)];
+    const tls = nodePortTls(context, clusterId, nodeId, () => Date.now());
+    const transport = operatorTransport({ address: String(facts.operator), tls });
+    const node = rpcClient(NodeService, transport);
+    await node.getStatus({});
+    const events = node.watchEvents({}, { timeoutMs: 0 })[Symbol.asyncIterator]();
+    const over = (async () => {
+      while ((await events.next()).done !== true);
+    })().catch((thrown: unknown) => thrown);
     expect(await json("identity", "revoke", "alice", "--wait")).toMatchObject({ wait: { stragglers: [] } });
+    // Whoever signed that it applied it has ended the stream, and lets nobody in any more.
+    expect(await over).toMatchObject({
+      reason: expect.stringMatching(/^(unauthenticated|permission_denied|canceled|unavailable)$/),
+    });
+    await expect(node.getStatus({})).rejects.toThrow();
+    transport.close();
     expect((await world.weft("--context", dir, "cluster", "list")).code).not.toBe(0);
     await refused(1, "LAST_OPERATOR", "identity", "revoke", "admin");
   });
