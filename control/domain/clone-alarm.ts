@@ -1,23 +1,28 @@
 /**
  * Tells when a certificate is used although another has taken its place: two hosts hold the key of one identity, or a disk
- * was rolled back. Which of the two is the rightful one cannot be seen from here, so nothing more is done than what has been
- * done already: the older one does not act (control/domain/allowlist.ts). The alarm names both.
+ * was rolled back. Which of the two is the rightful one cannot be seen from here: the older one, which does not act at control
+ * (control/domain/allowlist.ts), enters the revocation feed, so that it acts nowhere, and the newer one goes on. The alarm names
+ * both.
  *
  * CA1. Only a new connection under the older certificate counts: calls on one that was open when the other came are its
  *      holder's own, and are cut.
  * CA2. Nor does what comes within `limits.leafReuseGraceMs` of the change, or a sixth of the certificate's life: the rightful
  *      host may have been dialling.
+ * CA4. Only what was used so enters the feed: every certificate that was ever replaced, of thousands of nodes, would fill it
+ *      (docs/decisions/0023).
  * CA3. An alarm is recorded once per certificate and place it is used from, so that whoever knocks on writes no log.
  */
 
+import { INSTALLATION } from "../../certs/spiffe.ts";
 import { withinLife } from "../../certs/leaf-life.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { openAlert } from "../store/alerts.ts";
 import { appendAudit } from "../store/audit.ts";
-import type { LeafName } from "../store/certificates.ts";
+import { findCertificate, type LeafName } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
 import { findSuperseded, noteReuse, type Superseded } from "../store/leaf-reuse.ts";
+import { addRevocations, addRevocationsEverywhere } from "../store/revocations.ts";
 
 export class CloneAlarm {
   readonly #ctx: StoreContext;
@@ -44,18 +49,24 @@ export class CloneAlarm {
 
   /** As `reused`, waiting. True when an alarm was raised or added to. */
   async look(leaf: LeafName, source: string): Promise<boolean> {
+    const told = await this.#tell(leaf, source);
+    if (told === "new") await this.#refuseEverywhere(leaf);
+    return told !== undefined;
+  }
+
+  async #tell(leaf: LeafName, source: string): Promise<"new" | "known" | undefined> {
     return await this.#ctx.sql.tx(async (tx) => {
       const found = await findSuperseded(tx, leaf);
       if (found === undefined || found.supersededForMs < withinLife(found, limits.leafReuseGraceMs, 1 / 6)) {
         // Within the grace it may be looked at again soon.
         this.#seen.delete(`${leaf.issuerKeyId}/${leaf.serial} ${source}`);
-        return false;
+        return undefined;
       }
       const isNew = await noteReuse(tx, leaf, found, source);
       const { clusterId, subjectKind, subjectId } = found;
       const object = `${subjectKind}/${subjectId}`;
       await openAlert(tx, { clusterId, kind: "identity-cloned", object, detail: detailOf(leaf, found, source) });
-      if (!isNew) return true;
+      if (!isNew) return "known";
       this.#ctx.log.error("a superseded certificate was used: two hosts hold one identity", {
         caller: object,
         address: source,
@@ -68,7 +79,20 @@ export class CloneAlarm {
         before: { serial: leaf.serial, supersededAtMs: found.supersededAtMs, usedFrom: source },
         after: { serial: found.successor, usedFrom: found.successorUsedFrom, firstUsedAtMs: found.successorUsedAtMs },
       });
-      return true;
+      return "new";
+    });
+  }
+
+  /** Nodes, which know of no renewals, refuse the older certificate from now on, on connections that live too (LAW-I4). */
+  async #refuseEverywhere({ issuerKeyId, serial }: LeafName): Promise<void> {
+    const { sql, seal, hints, clock } = this.#ctx;
+    await sql.tx(async (tx) => {
+      const row = await findCertificate(tx, seal, issuerKeyId, serial);
+      if (row?.status !== "superseded" || row.notAfterMs <= clock.nowMs()) return;
+      const { spiffe: spiffeId, notAfterMs, scope } = row;
+      const entry = { issuerKeyId, serial, spiffeId, notAfterMs, reason: "used after it was replaced", revokedBy: "system" };
+      if (scope === INSTALLATION) await addRevocationsEverywhere(tx, { seal, hints }, [entry]);
+      else await addRevocations(tx, { seal, hints }, scope, [entry]);
     });
   }
 }

@@ -6,6 +6,7 @@ import { CERTIFICATES_TOPIC } from "../../control/hints/hints.ts";
 import { listAlerts } from "../../control/store/alerts.ts";
 import { revokeCertificates } from "../../control/store/certificates.ts";
 import { quietReuses, sweepReuses } from "../../control/store/leaf-reuse.ts";
+import { listRevocations } from "../../control/store/revocations.ts";
 import { markNodeRevoked } from "../../control/store/nodes.ts";
 import { insertPool, insertPoolNode } from "../../control/store/pools.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
@@ -114,6 +115,9 @@ describeStores("M-A4 renewal and recovery", (store) => {
       ["10.0.0.2", "10.0.0.1"],
       ["10.0.0.3", "10.0.0.1"],
     ]);
+    // Nodes know of no renewals: what was reused, and nothing else, is in the feed.
+    const feed = await listRevocations(world.sql, world.replica.deps.seal, world.clusterId);
+    expect(feed).toMatchObject([{ issuerKeyId, serial, keyHash: "", spiffeId: joined.spiffe }]);
     expect(await quietReuses(world.sql, world.clusterId)).toEqual([]);
     await world.sql.query("update leaf_reuse set not_after_ms = 0, last_at_ms = 0");
     expect(await quietReuses(world.sql, world.clusterId)).toEqual([object]);
