@@ -1,11 +1,20 @@
 /** Every port of a standing fabric as targets: as strangers meet them, and as those meet them who have an identity there. */
 
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeCsr } from "../../certs/csr.ts";
+import { generateP256Async, privateKeyPem } from "../../certs/keys.ts";
+import { certificatePem } from "../../certs/material.ts";
+import { createSecretFile } from "../../certs/secret-file.ts";
+import { findOrganization } from "../../cli/session.ts";
 import type { Fabric } from "../../cli/up/fabric.ts";
-import { runChild } from "../../cli/up/processes.ts";
 import { pathInUse } from "../../cli/up/smoke.ts";
 import { joinServerName } from "../../fabric/server-names.ts";
+import { type AddIdentityResponse, IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
+import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { replaceFile } from "../../lib/files.ts";
+import { saveOperatorContext } from "../../rpc/operator-context.ts";
 import type { AttackTarget, Credentials, Endpoint, Healthy } from "./target.ts";
 
 /** Targets of one process: they are attacked one after the other, those of different processes beside each other. */
@@ -22,21 +31,43 @@ function endpointOf(address: string, credentials: Credentials, serverName?: stri
   return { host: address.slice(0, at), port: Number(address.slice(at + 1)), credentials, ...named };
 }
 
-/** Identities of the attacker's own, made as an operator makes them: healthy callers are held to limits apart from them. */
-async function identityFolder(fabric: Fabric, kind: "client" | "operator"): Promise<string> {
-  const dir = join(fabric.root, `attack-${kind}`);
-  const belongs = kind === "client" ? ["--organization", "demo"] : [];
-  await runChild(
-    {
-      name: `attack-${kind}`,
-      role: kind,
-      script: "cli/bin.ts",
-      args: ["identity", "add", kind, "attacker", ...belongs, "--out", dir, "--context", fabric.contextDir, "--json"],
-      logs: join(fabric.root, "logs"),
-    },
-    () => {},
-  );
-  return dir;
+/** Identities of the attacker's own: healthy callers are held to limits apart from them. */
+async function identities(fabric: Fabric, kind: "client" | "operator"): Promise<string[]> {
+  return await fabric.withSession(async (session) => {
+    const clusterId = await session.clusterId();
+    const organizationId = kind === "client" ? (await findOrganization(session, "demo")).id : "";
+    const add = async (nth: number): Promise<string> => {
+      const keys = await generateP256Async();
+      const added = await session.client(IdentityService).addIdentity({
+        kind: kind === "client" ? IdentityKind.CLIENT : IdentityKind.OPERATOR,
+        name: `attacker-${nth}`,
+        csr: await makeCsr(keys),
+        clusterId,
+        organizationId,
+      });
+      const dir = join(fabric.root, `attack-${kind}-${nth}`);
+      const leaf = { keyPem: privateKeyPem(keys.privateKey), certificatePem: certificatePem(added.certificateDer) };
+      if (kind === "client") saveClient(dir, added, leaf);
+      else saveOperatorContext(dir, session.context, leaf);
+      return dir;
+    };
+    return await Promise.all(Array.from({ length: attackersCount }, (_, nth) => add(nth)));
+  });
+}
+
+/** More than are turned away at a time, when classes take seconds. */
+const attackersCount = 6;
+
+function saveClient(dir: string, added: AddIdentityResponse, leaf: { keyPem: string; certificatePem: string }): void {
+  const roots = (kind: RootKind): string =>
+    added.roots.flatMap((root) => (root.kind === kind ? [certificatePem(root.certificateDer)] : [])).join("");
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  createSecretFile(join(dir, "client.key"), leaf.keyPem);
+  replaceFile(join(dir, "client.crt"), leaf.certificatePem, 0o644);
+  replaceFile(join(dir, "servers.pem"), roots(RootKind.NODE), 0o644);
+  replaceFile(join(dir, "pools.pem"), roots(RootKind.POOL), 0o644);
+  const facts = { clusterSlug: added.clusterSlug, organizationId: added.identity?.organizationId };
+  replaceFile(join(dir, "client.json"), JSON.stringify(facts), 0o644);
 }
 
 /** The ports of control, of an entry, and of the relay its bytes go through. */
@@ -45,8 +76,10 @@ export async function fabricFronts(fabric: Fabric): Promise<Front[]> {
   const hops = await pathInUse(fabric, "entry-1");
   const relay = fabric.processes.find(({ name, role }) => role === "relay" && hops.includes(name));
   if (relay === undefined) throw new WeftError("unavailable", "no bytes go through a relay", { detail: "ATTACK_PATH" });
-  const client: Credentials = { kind: "client", dir: await identityFolder(fabric, "client") };
-  const dir = await identityFolder(fabric, "operator");
+  const clients = (await identities(fabric, "client")).map((dir): Credentials => ({ kind: "client", dir }));
+  const operatorDirs = await identities(fabric, "operator");
+  const operators = (port: "control" | "node"): Credentials[] =>
+    operatorDirs.map((dir) => ({ kind: "operator", dir, port }));
   const echo: Healthy = { kind: "echo", host: "127.0.0.1", port: fabric.listenerPort("echo-entry-1") };
   const asked = (name: string, port: "control" | "node"): Healthy => {
     const credentials: Credentials = { kind: "operator", dir: fabric.contextDir, port };
@@ -54,32 +87,38 @@ export async function fabricFronts(fabric: Fabric): Promise<Front[]> {
   };
   return [
     front(fabric, "control", asked("control", "control"), [
-      ["public", stranger, true, joinServerName(slug)],
-      ["public", stranger, false],
-      ["operator", stranger, false],
-      ["operator", { kind: "operator", dir, port: "control" }, true],
+      ["public", [stranger], true, joinServerName(slug)],
+      ["public", [stranger], false],
+      ["operator", [stranger], false],
+      ["operator", operators("control"), true],
     ]),
     front(fabric, "entry-1", echo, [
-      ["public", stranger, false],
-      ["public", client, true],
-      ["operator", stranger, false],
-      ["operator", { kind: "operator", dir, port: "node" }, true],
+      ["public", [stranger], false],
+      ["public", clients, true],
+      ["operator", [stranger], false],
+      ["operator", operators("node"), true],
     ]),
     front(fabric, relay.name, asked(relay.name, "node"), [
-      ["public", stranger, false],
-      ["operator", stranger, false],
-      ["operator", { kind: "operator", dir, port: "node" }, true],
+      ["public", [stranger], false],
+      ["operator", [stranger], false],
+      ["operator", operators("node"), true],
     ]),
   ];
 }
 
-type Port = readonly [port: "public" | "operator", as: Credentials, speaksHttp2: boolean, serverName?: string];
+type Port = readonly [
+  port: "public" | "operator",
+  as: readonly Credentials[],
+  speaksHttp2: boolean,
+  serverName?: string,
+];
 
 function front(fabric: Fabric, name: string, healthy: Healthy, ports: readonly Port[]): Front {
   const { pid, facts } = fabric.process(name);
   const targets = ports.map(([port, as, speaksHttp2, serverName]) => ({
     name: `${name} ${port}${serverName === undefined ? "" : ` (${serverName.split(".")[0]})`}`,
-    endpoint: endpointOf(String(facts[port]), as, serverName),
+    endpoint: endpointOf(String(facts[port]), as[0] ?? stranger, serverName),
+    attackers: as,
     healthy,
     pid,
     speaksHttp2,

@@ -35,6 +35,7 @@ export class Siege {
   readonly #healthy: HealthyClient;
   readonly #clock: Clock;
   #quiet: Phase[] = [];
+  #attacks = 0;
 
   private constructor(target: AttackTarget, options: AttackOptions, healthy: HealthyClient) {
     this.#target = target;
@@ -54,16 +55,25 @@ export class Siege {
   /** One class; stops early, and judges what there was, when the signal aborts. */
   async attack(attackClass: AttackClass, signal?: AbortSignal): Promise<ClassVerdict> {
     const { bounds, failovers, allowed = tolerances } = this.#options;
-    const { endpoint, speaksHttp2, pid, name } = this.#target;
+    const { endpoint, attackers, speaksHttp2, pid, name } = this.#target;
     await this.#rest();
     const before = viewOf(pid);
+    const fromMs = this.#clock.monoMs();
     const movedBefore = failovers?.() ?? 0;
     const stop = (): void => this.#attacker.stop();
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted === true) stop();
     let sent: Promise<Phase> | undefined;
     const from = attackerAddress(endpoint.host, this.#options.random ?? systemRandom);
-    const order = { classId: attackClass.id, endpoint, speaksHttp2, bounds, ...(from === undefined ? {} : { from }) };
+    const credentials = attackers?.[this.#attacks % attackers.length] ?? endpoint.credentials;
+    this.#attacks += 1;
+    const order = {
+      classId: attackClass.id,
+      endpoint: { ...endpoint, credentials },
+      speaksHttp2,
+      bounds,
+      ...(from === undefined ? {} : { from }),
+    };
     const tally = await this.#attacker.run(order, () => {
       sent = this.#healthy.phase();
     });
@@ -82,6 +92,7 @@ export class Siege {
         attack,
         before,
         after: viewOf(pid),
+        watchedMs: this.#clock.monoMs() - fromMs,
         falseFailovers: failovers === undefined ? null : failovers() - movedBefore,
       },
       allowed,

@@ -44,6 +44,11 @@ export interface AttackTarget {
   /** For reports: "relay-1 public". */
   readonly name: string;
   readonly endpoint: Endpoint;
+  /**
+   * Identities of the endpoint's kind that attack in turns, when there are several: who has misbehaved in one class is turned
+   * away in the next.
+   */
+  readonly attackers?: readonly Credentials[];
   readonly healthy: Healthy;
   /** Of the process behind the port, when it runs here. */
   readonly pid?: number;

@@ -5,6 +5,8 @@
  *      those it is compared with: the quiet times between attacks, and an echo of this process while the attack goes on. One
  *      stall of a busy machine says nothing, and what slows the echo as much is the machine's.
  * VD2. What could not be known is null and decides nothing.
+ * VD3. A target that had to wait for a processor is slow for the machine's sake: then times, and moves of trunks, which are
+ *      judgements of time too, are told and decide nothing.
  */
 
 import { MiB } from "../../lib/limits.ts";
@@ -21,6 +23,8 @@ export interface Tolerances {
   readonly floorMs: number;
   readonly loopDelayMaxMs: number;
   readonly newcomersMinShare: number;
+  /** Of its time a target may wait for a processor before times decide nothing (VD3). */
+  readonly starvedMaxShare: number;
 }
 
 export const tolerances: Tolerances = {
@@ -29,6 +33,7 @@ export const tolerances: Tolerances = {
   floorMs: 20,
   loopDelayMaxMs: 100,
   newcomersMinShare: 0.9,
+  starvedMaxShare: 0.1,
 };
 
 export interface ClassVerdict {
@@ -42,6 +47,8 @@ export interface ClassVerdict {
   readonly seconds: number;
   readonly alive: boolean;
   readonly rssGrowthBytes: number | null;
+  /** Of its time, what the target waited for a processor. */
+  readonly starvedShare: number | null;
   /** p99 of a healthy client's HTTP/2 pings, which bound how long the target's event loop stood still. */
   readonly loopDelayMs: number | null;
   /** As judged (VD1), and over all. */
@@ -68,6 +75,8 @@ export interface Measured {
   readonly attack: Phase;
   readonly before: ProcessView | "gone" | undefined;
   readonly after: ProcessView | "gone" | undefined;
+  /** From `before` to `after`. */
+  readonly watchedMs: number;
   readonly falseFailovers: number | null;
 }
 
@@ -107,6 +116,11 @@ export function judgedP99Ms(phases: readonly Phase[], kinds: readonly Kind[]): n
   );
 }
 
+function waitedMsOf(before: Measured["before"], after: Measured["after"]): number | null {
+  if (typeof before !== "object" || typeof after !== "object") return null;
+  return before.waitedMs === null || after.waitedMs === null ? null : after.waitedMs - before.waitedMs;
+}
+
 function aliveOf({ before, after, attack }: Measured): boolean {
   if (before === undefined || after === undefined)
     return attack.samples.some(({ kind, tookMs }) => kind !== "reference" && tookMs !== undefined);
@@ -115,23 +129,33 @@ function aliveOf({ before, after, attack }: Measured): boolean {
 
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
 
-/** Every reason to say no. */
-function reasonsOf(verdict: Omit<ClassVerdict, "result" | "reasons">, allowed: Tolerances): string[] {
-  const { tally, p99Ms, quietP99Ms, referenceP99Ms, newcomers, loopDelayMs, rssGrowthBytes, falseFailovers } = verdict;
-  const reasons = [...tally.violations];
-  if (!verdict.alive) reasons.push("the process ended");
-  if (rssGrowthBytes !== null && rssGrowthBytes >= allowed.rssGrowthMaxBytes)
-    reasons.push(`memory grew by ${(rssGrowthBytes / MiB).toFixed(0)} MiB`);
+type Facts = Omit<ClassVerdict, "result" | "reasons">;
+
+/** What says that somebody would have noticed by the clock (VD1). */
+function timeReasons(facts: Facts, allowed: Tolerances): string[] {
+  const { p99Ms, quietP99Ms, referenceP99Ms, loopDelayMs, falseFailovers } = facts;
+  const reasons: string[] = [];
   const maxMs = Math.max(allowed.floorMs, Math.max(quietP99Ms ?? 0, referenceP99Ms ?? 0) * allowed.slowdownMax);
   if (p99Ms !== null && p99Ms > maxMs)
     reasons.push(`a healthy client waited ${ms(p99Ms)}, in quiet ${ms(quietP99Ms ?? 0)}`);
   if (loopDelayMs !== null && loopDelayMs > Math.max(allowed.loopDelayMaxMs, maxMs))
     reasons.push(`the event loop stood still for ${ms(loopDelayMs)}`);
-  if (verdict.failed > 0)
-    reasons.push(`${verdict.failed} of ${verdict.asked} healthy calls failed: ${verdict.failures.join(", ")}`);
+  if (falseFailovers !== null && falseFailovers > 0) reasons.push(`${falseFailovers} trunks moved`);
+  return reasons;
+}
+
+/** Every reason to say no. */
+function reasonsOf(facts: Facts, allowed: Tolerances): string[] {
+  const { tally, newcomers, rssGrowthBytes, starvedShare } = facts;
+  const reasons = [...tally.violations];
+  if (!facts.alive) reasons.push("the process ended");
+  if (rssGrowthBytes !== null && rssGrowthBytes >= allowed.rssGrowthMaxBytes)
+    reasons.push(`memory grew by ${(rssGrowthBytes / MiB).toFixed(0)} MiB`);
+  if (starvedShare === null || starvedShare <= allowed.starvedMaxShare) reasons.push(...timeReasons(facts, allowed));
+  if (facts.failed > 0)
+    reasons.push(`${facts.failed} of ${facts.asked} healthy calls failed: ${facts.failures.join(", ")}`);
   if (newcomers.served < newcomers.tried * allowed.newcomersMinShare)
     reasons.push(`${newcomers.tried - newcomers.served} of ${newcomers.tried} newcomers got no answer`);
-  if (falseFailovers !== null && falseFailovers > 0) reasons.push(`${falseFailovers} trunks moved`);
   if (tally.standing > 0) reasons.push(`${tally.standing} attackers stood`);
   if (tally.connections + tally.refused === 0) reasons.push("nothing was sent");
   return reasons;
@@ -145,6 +169,7 @@ export function judge(measured: Measured, allowed: Tolerances = tolerances): Cla
   const failed = calls.filter(({ tookMs }) => tookMs === undefined);
   const newcomers = attack.samples.filter(({ kind }) => kind === "newcomer");
   const grown = typeof before === "object" && typeof after === "object" ? after.rssBytes - before.rssBytes : null;
+  const waitedMs = waitedMsOf(before, after);
   const all = tookOf(attack, ["call"]).map(({ tookMs }) => tookMs);
   const facts = {
     class: measured.class.id,
@@ -153,6 +178,7 @@ export function judge(measured: Measured, allowed: Tolerances = tolerances): Cla
     seconds: measured.seconds,
     alive: aliveOf(measured),
     rssGrowthBytes: grown,
+    starvedShare: waitedMs === null ? null : waitedMs / Math.max(1, measured.watchedMs),
     loopDelayMs: judgedP99Ms([attack], ["ping"]) ?? null,
     p99Ms: judgedP99Ms([attack], ["call"]) ?? null,
     p99AllMs: quantile(all, 0.99) ?? null,
