@@ -4,7 +4,7 @@ import { CommanderError } from "commander";
 import { exitCodes, report } from "./output.ts";
 import { buildProgram } from "./program.ts";
 
-const program = buildProgram();
+const program = await buildProgram(process.argv.slice(2));
 const override = (command: typeof program): void => {
   command.exitOverride();
   for (const child of command.commands) override(child);

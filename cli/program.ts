@@ -2,42 +2,50 @@
 
 import { Command, Option } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
-import { addAlertCommands } from "./commands/alert.ts";
-import { addAttackCommand } from "./commands/attack.ts";
-import { addAuditCommands } from "./commands/audit.ts";
-import { addCaCommands } from "./commands/ca.ts";
-import { addCertCommands } from "./commands/cert.ts";
-import { addClusterCommands } from "./commands/cluster.ts";
-import { addConfigCommands } from "./commands/config.ts";
-import { addConformanceCommand } from "./commands/conformance.ts";
-import { addConnectCommand } from "./commands/connect.ts";
-import { addControlCommands } from "./commands/control.ts";
-import { addDbCommands } from "./commands/db.ts";
-import { addForwardCommand } from "./commands/forward.ts";
-import { addGroupCommands } from "./commands/group.ts";
-import { addIdentityCommands } from "./commands/identity.ts";
-import { addIntentCommands } from "./commands/intent.ts";
-import { addJoinCommand } from "./commands/join.ts";
-import { addLeaseCommands } from "./commands/lease.ts";
-import { addListenerCommands } from "./commands/listener.ts";
-import { addMembershipCommands } from "./commands/membership.ts";
-import { addNodeCommands } from "./commands/node.ts";
-import { addOrganizationCommands } from "./commands/organization.ts";
-import { addPolicyCommands } from "./commands/policy.ts";
-import { addPoolCommands } from "./commands/pool.ts";
-import { addQosCommands } from "./commands/qos.ts";
-import { addRequestCommands } from "./commands/request.ts";
-import { addResourceCommands } from "./commands/resource.ts";
-import { addRoleCommands } from "./commands/role.ts";
-import { addRouteCommands } from "./commands/route.ts";
-import { addServiceLeaseCommands } from "./commands/service-lease.ts";
-import { addSnapshotCommands } from "./commands/snapshot.ts";
-import { addTokenCommands } from "./commands/token.ts";
-import { addTopCommand } from "./commands/top.ts";
-import { addUpCommand } from "./commands/up.ts";
-import { addWorkloadCommands } from "./commands/workload.ts";
 
-export function buildProgram(): Command {
+/** What adds each group of commands, by the group's name, in the order of the help. Loaded when it is wanted. */
+const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  up: async () => (await import("./commands/up.ts")).addUpCommand,
+  control: async () => (await import("./commands/control.ts")).addControlCommands,
+  node: async () => (await import("./commands/node.ts")).addNodeCommands,
+  group: async () => (await import("./commands/group.ts")).addGroupCommands,
+  alert: async () => (await import("./commands/alert.ts")).addAlertCommands,
+  membership: async () => (await import("./commands/membership.ts")).addMembershipCommands,
+  token: async () => (await import("./commands/token.ts")).addTokenCommands,
+  join: async () => (await import("./commands/join.ts")).addJoinCommand,
+  request: async () => (await import("./commands/request.ts")).addRequestCommands,
+  role: async () => (await import("./commands/role.ts")).addRoleCommands,
+  policy: async () => (await import("./commands/policy.ts")).addPolicyCommands,
+  pool: async () => (await import("./commands/pool.ts")).addPoolCommands,
+  resource: async () => (await import("./commands/resource.ts")).addResourceCommands,
+  lease: async () => (await import("./commands/lease.ts")).addLeaseCommands,
+  "service-lease": async () => (await import("./commands/service-lease.ts")).addServiceLeaseCommands,
+  listener: async () => (await import("./commands/listener.ts")).addListenerCommands,
+  workload: async () => (await import("./commands/workload.ts")).addWorkloadCommands,
+  connect: async () => (await import("./commands/connect.ts")).addConnectCommand,
+  forward: async () => (await import("./commands/forward.ts")).addForwardCommand,
+  identity: async () => (await import("./commands/identity.ts")).addIdentityCommands,
+  cert: async () => (await import("./commands/cert.ts")).addCertCommands,
+  organization: async () => (await import("./commands/organization.ts")).addOrganizationCommands,
+  cluster: async () => (await import("./commands/cluster.ts")).addClusterCommands,
+  ca: async () => (await import("./commands/ca.ts")).addCaCommands,
+  route: async () => (await import("./commands/route.ts")).addRouteCommands,
+  intent: async () => (await import("./commands/intent.ts")).addIntentCommands,
+  qos: async () => (await import("./commands/qos.ts")).addQosCommands,
+  snapshot: async () => (await import("./commands/snapshot.ts")).addSnapshotCommands,
+  top: async () => (await import("./commands/top.ts")).addTopCommand,
+  audit: async () => (await import("./commands/audit.ts")).addAuditCommands,
+  db: async () => (await import("./commands/db.ts")).addDbCommands,
+  config: async () => (await import("./commands/config.ts")).addConfigCommands,
+  attack: async () => (await import("./commands/attack.ts")).addAttackCommand,
+  conformance: async () => (await import("./commands/conformance.ts")).addConformanceCommand,
+};
+
+/**
+ * The groups that are among `words`, or all of them when none is: a command starts sooner when nobody loads what the others
+ * need.
+ */
+export async function buildProgram(words: readonly string[] = []): Promise<Command> {
   const program = new Command("weft")
     .description("Weft: a self-hosted secure access fabric")
     .version(packageFacts.version)
@@ -50,44 +58,9 @@ export function buildProgram(): Command {
       "after",
       "\nExamples:\n  weft up                     a whole fabric on this machine\n  weft node list --json       nodes as one JSON object\n  weft route explain web      why bytes go where they go",
     );
-  for (const add of [
-    addUpCommand,
-    addControlCommands,
-    addNodeCommands,
-    addGroupCommands,
-    addAlertCommands,
-    addMembershipCommands,
-    addTokenCommands,
-    addJoinCommand,
-    addRequestCommands,
-    addRoleCommands,
-    addPolicyCommands,
-    addPoolCommands,
-    addResourceCommands,
-    addLeaseCommands,
-    addServiceLeaseCommands,
-    addListenerCommands,
-    addWorkloadCommands,
-    addConnectCommand,
-    addForwardCommand,
-    addIdentityCommands,
-    addCertCommands,
-    addOrganizationCommands,
-    addClusterCommands,
-    addCaCommands,
-    addRouteCommands,
-    addIntentCommands,
-    addQosCommands,
-    addSnapshotCommands,
-    addTopCommand,
-    addAuditCommands,
-    addDbCommands,
-    addConfigCommands,
-    addAttackCommand,
-    addConformanceCommand,
-  ]) {
-    add(program);
-  }
+  const named = Object.keys(groups).filter((name) => words.includes(name));
+  const wanted = Object.entries(groups).filter(([name]) => named.length === 0 || named.includes(name));
+  for (const add of await Promise.all(wanted.map(([, load]) => load()))) add(program);
   acceptGlobalsEverywhere(program);
   return program;
 }

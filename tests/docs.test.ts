@@ -14,6 +14,7 @@ import packageFacts from "../package.json" with { type: "json" };
 import { handWritten } from "./house/source.ts";
 
 const root = new URL("..", import.meta.url).pathname;
+const program = await buildProgram();
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
 
 const documents = [
@@ -58,7 +59,7 @@ function weftWords(words: readonly string[]): string[] | undefined {
 
 /** Why the command line is wrong, or undefined. Nothing is run. */
 function commandProblem(words: readonly string[]): string | undefined {
-  let command: Command = buildProgram();
+  let command: Command = program;
   const rest = [...words];
   for (;;) {
     const child = command.commands.find((candidate) => candidate.name() === rest[0]);
@@ -97,7 +98,7 @@ function helpOf(command: Command): string {
 
 /** Of words that begin with a command that has subcommands: why the second is none of them. */
 function missingCommand([first = "", second]: readonly string[]): string[] {
-  const command = buildProgram().commands.find((candidate) => candidate.name() === first);
+  const command = program.commands.find((candidate) => candidate.name() === first);
   if (command === undefined || command.commands.length === 0 || second === undefined) return [];
   return command.commands.some((child) => child.name() === second) ? [] : [`there is no "weft ${first} ${second}"`];
 }
@@ -140,7 +141,7 @@ describe("commands in the documents", () => {
       if (command.commands.length === 0) leaves.push(path);
       for (const child of command.commands) visit(child, `${path} ${child.name()}`);
     };
-    visit(buildProgram(), "weft");
+    visit(program, "weft");
     const readme = read("README.md");
     expect(leaves.filter((path) => !readme.includes(`\`${path}\``))).toEqual([]);
     const inTable = [...readme.matchAll(/`(weft(?: [a-z]+)+)`/g)].map((match) => match[1] ?? "");
@@ -160,7 +161,7 @@ describe("commands in the documents", () => {
       }
       for (const child of command.commands) visit(child, `${path} ${child.name()}`);
     };
-    visit(buildProgram(), "weft");
+    visit(program, "weft");
     expect(problems).toEqual([]);
   });
 
@@ -170,7 +171,7 @@ describe("commands in the documents", () => {
       .flatMap(({ path, text }) =>
         [...text.matchAll(/\(?weft ((?:[a-z]+ )*[a-z]+)/g)]
           .map((match) => (match[1] ?? "").split(" "))
-          .filter(([first = ""]) => buildProgram().commands.some((command) => command.name() === first))
+          .filter(([first = ""]) => program.commands.some((command) => command.name() === first))
           .flatMap((words) => missingCommand(words).map((why) => `${path}: ${why}`)),
       );
     expect(hints).toEqual([]);

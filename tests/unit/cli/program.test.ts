@@ -14,7 +14,7 @@ function leaves(command: Command, path: string): Leaf[] {
   return command.commands.flatMap((child) => leaves(child, `${path} ${child.name()}`));
 }
 
-const program = buildProgram();
+const program = await buildProgram();
 const all = leaves(program, "weft");
 
 /** Everything a command prints for --help. */
@@ -99,13 +99,22 @@ describe("the tree", () => {
     expect(helpAt("weft node drain")).not.toContain("default: true");
   });
 
+  it("is the same when only the group that is named was loaded", async () => {
+    const whole = new Map(program.commands.map((command) => [command.name(), helpOf(command)]));
+    for (const [name, help] of whole) {
+      const { commands } = await buildProgram(["--json", name, "list"]);
+      expect(commands.map((command) => [command.name(), helpOf(command)])).toEqual([[name, help]]);
+    }
+    expect((await buildProgram(["--help"])).commands).toHaveLength(whole.size);
+  });
+
   it("says what to set, and what has no JSON", async () => {
     const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
     for (const [words, message] of [
       [["qos", "set", "--class", "bulk"], "say what to set"],
       [["connect", "echo", "--json"], "there is no --json here"],
     ] as const) {
-      await buildProgram().parseAsync(words, { from: "user" });
+      await (await buildProgram(words)).parseAsync(words, { from: "user" });
       expect(said.mock.calls.join()).toContain(message);
       expect(process.exitCode).toBe(2);
     }
@@ -131,7 +140,7 @@ describe("the tree", () => {
       ["listener", "add", "a", "--resource", "r", "--entry", "e", "--port", "70000"],
       ["audit", "list", "--limit", "-1"],
     ]) {
-      const fresh = buildProgram();
+      const fresh = await buildProgram(words);
       const quiet = (command: Command): void => {
         command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
         for (const child of command.commands) quiet(child);

@@ -149,9 +149,8 @@ describe("weft snapshot", () => {
       return true;
     });
     vi.spyOn(process.stderr, "write").mockImplementation(() => true);
-    await buildProgram()
-      .exitOverride()
-      .parseAsync(["node", "weft", ...words]);
+    const program = await buildProgram(words);
+    await program.exitOverride().parseAsync(["node", "weft", ...words]);
     return said;
   }
 
