@@ -2,6 +2,7 @@
 
 import { encodeLegPreamble, encodeReversePreamble } from "../../fabric/preamble.ts";
 import { limits, MiB } from "../../lib/limits.ts";
+import { resetSocket } from "../../lib/reset-socket.ts";
 import type { AttackClass } from "./attack-class.ts";
 import { clientHello } from "./client-hello.ts";
 import type { Range, Wire } from "./range.ts";
@@ -132,7 +133,7 @@ const churn: AttackClass = {
   run: (range) =>
     visits(range, 16, async (wire, nth) => {
       if (nth % 3 === 0) await wire.write(Buffer.from("WEFT"));
-      if (nth % 2 === 0) wire.raw.resetAndDestroy();
+      if (nth % 2 === 0) resetSocket(wire.raw);
       wire.drop();
     }),
 };
