@@ -55,11 +55,13 @@ export type AppliedMigration = Pick<Migration, "number" | "sha256">;
  */
 export async function migrate(sql: Sql, migrations: readonly Migration[] = ownMigrations()): Promise<MigrationOutcome> {
   await requireServer(sql);
-  requireKnown(await appliedMigrations(sql), migrations);
+  const before = await appliedMigrations(sql);
+  requireKnown(before, migrations);
   await requireAtHome(sql);
   await sql.tx(createLedger);
   const applied: number[] = [];
   for (const migration of migrations) {
+    if (before.some(({ number }) => number === migration.number)) continue;
     if (await sql.tx((tx) => applyOne(tx, migration))) applied.push(migration.number);
   }
   const version = await requireSchema(sql, migrations);
