@@ -20,7 +20,7 @@ const project = (name: string, include: readonly string[], isolate: boolean, exc
     exclude: ["node_modules/**", "console/**", ...exclude],
     isolate,
     pool: "forks" as const,
-    testTimeout: soak ? 900_000 : 20_000,
+    testTimeout: soak ? 900_000 : 30_000,
     hookTimeout: 60_000,
   },
 });

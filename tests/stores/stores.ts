@@ -6,7 +6,7 @@
  * oldest that is supported, 15. In a soak every contract runs over all three.
  */
 
-import { afterAll, beforeAll, describe } from "vitest";
+import { afterAll, afterEach, beforeAll, describe } from "vitest";
 import { openPostgres } from "../../control/store/pg.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
@@ -46,6 +46,11 @@ function embeddedStore(): Promise<EmptiedPglite> {
 
 function declare(title: string, contract: Contract, oldest: boolean): void {
   describe(`${title} on PGlite`, () => {
+    beforeAll(async () => void (await embeddedStore()));
+    afterEach(({ task }) => {
+      // What ran out of time may go on in it.
+      if (task.result?.state === "fail") embedded = undefined;
+    });
     contract({
       driver: "pglite",
       empty: async () => await (await embeddedStore()).empty(),
