@@ -101,7 +101,7 @@ const pingFlood: AttackClass = {
   title: "pings, answers unread",
   seen: "CVE-2019-9512",
   layer: "http2",
-  cutAfterUnits: 4_000,
+  cutAfterUnits: 2_000,
   run: (range) =>
     flood(range, (wire) => {
       wire.stream.pause();
@@ -114,7 +114,7 @@ const readPingFlood: AttackClass = {
   title: "pings, answers read",
   seen: "CVE-2019-9512",
   layer: "http2",
-  cutAfterUnits: 4_000,
+  cutAfterUnits: 2_000,
   run: (range) => flood(range, () => ({ nth: ping })),
 };
 
@@ -123,7 +123,7 @@ const settingsFlood: AttackClass = {
   title: "settings that change back and forth",
   seen: "CVE-2019-9515",
   layer: "http2",
-  cutAfterUnits: 4_000,
+  cutAfterUnits: 1_000,
   run: (range) =>
     flood(range, () => ({
       nth: (nth) => settings([SETTING.window, 65_535 + (nth % 2)], [SETTING.headerTable, (nth % 2) * 4_096]),

@@ -29,7 +29,7 @@ beforeAll(
     const allowed = { ...tolerances, floorMs: 100, loopDelayMaxMs: 200 };
     verdicts = await attackFabric({ bounds, quietMs: 300, plan: onceEach, allowed, signal: stopped.signal });
   },
-  isSoak ? 1_800_000 : 180_000,
+  isSoak ? 1_800_000 : 300_000,
 );
 afterAll(() => stopped.abort());
 
