@@ -3,6 +3,7 @@
  * that cannot reach control but has one link, and how long anything goes on at nodes that hear nobody under fail-closed.
  */
 
+import { Code, ConnectError } from "@connectrpc/connect";
 import { messageOf } from "../lib/errors.ts";
 import { eventually } from "../tests/harness/eventually.ts";
 import { Gate } from "../tests/harness/gate.ts";
@@ -133,8 +134,18 @@ async function run(options: Options): Promise<object> {
 }
 
 const options = readCommandLine(usage, optionsOf);
+/** connect-node lets go of a session it is about to replace, and nobody is left to hear that a server has ended it. */
+function forgiveEndedSessions(): void {
+  process.on("uncaughtException", (thrown) => {
+    if (thrown instanceof ConnectError && thrown.code === Code.Canceled) return;
+    say(`a bug: ${messageOf(thrown)}`);
+    process.exit(1);
+  });
+}
+
 if (options !== undefined) {
   exitOnSignals();
+  forgiveEndedSessions();
   try {
     process.stdout.write(`${JSON.stringify(await run(options))}\n`);
   } catch (thrown) {

@@ -9,6 +9,8 @@ export const feedLimits = {
   // One statement: on the wire and parsed. Control refuses a revocation that would not fit any more.
   feedMaxBytes: 768 * KiB,
   revocationsMaxCount: 16_384,
+  // A larger feed is shown to a neighbour only once it is known to be behind (node/feed-exchange.ts).
+  feedAlongMaxBytes: 64 * KiB,
   // What a node counts, of all statements it ever verified: a whole feed of another epoch or branch besides its own.
   revocationsKeptMaxCount: 32_768,
   // Statements besides the own one that a node hands on because they revoke more.

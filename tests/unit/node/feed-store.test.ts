@@ -304,6 +304,41 @@ describe("the revocation feed of a node", () => {
     expect(heard.feed.others()).toEqual([]);
   });
 
+  it("a large feed goes over a link only to who is behind it, in position or in date", async () => {
+    using here = stateFolder();
+    using there = stateFolder();
+    const [asking, answering] = [open(here.dir).feed, open(there.dir).feed];
+    const many = Array.from({ length: 2_000 }, (_, at) => identityEntry(`n${at}`));
+    let shown: boolean[] = [];
+    const client = {
+      exchangeFeed: async (request: ExchangeFeedRequest) => {
+        shown.push(request.feed !== undefined);
+        return answerFeed(request, answering);
+      },
+    } as unknown as Parameters<typeof exchangeFeed>[0];
+    const exchange = async (): Promise<boolean[]> => {
+      shown = [];
+      await exchangeFeed(client, asking);
+      return shown;
+    };
+    asking.offer(feedWith(1n, many));
+    expect(await exchange()).toEqual([false, true]);
+    expect([answering.position().seq, answering.isRevoked(named("n1999"))]).toEqual([1n, true]);
+    expect(await exchange()).toEqual([false]);
+    // The date travels too: it is what keeps an offline clock from starting.
+    const later = (ms: number) => feedWith(1n, many, { issuedAtMs: BigInt(nowMs + ms) });
+    asking.offer(later(limits.feedEveryMs));
+    expect(await exchange()).toEqual([false, true]);
+    expect(answering.newestIssuedMs()).toBe(nowMs + limits.feedEveryMs);
+    answering.offer(later(2 * limits.feedEveryMs));
+    expect(await exchange()).toEqual([false]);
+    expect(asking.newestIssuedMs()).toBe(nowMs + 2 * limits.feedEveryMs);
+    // A small one goes along.
+    asking.offer(feedWith(2n));
+    expect(asking.others()).toHaveLength(1);
+    expect(await exchange()).toEqual([true, true]);
+  });
+
   it("THR-C3 a fork is in every receipt until somebody has taken the evidence away, across a restart too", () => {
     using folder = stateFolder();
     const { feed } = open(folder.dir);
