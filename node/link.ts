@@ -104,13 +104,15 @@ export class Link {
 
   /** Judges the peer again; a connection whose peer is no longer accepted is reset. */
   rejudge(): void {
-    if (this.#phase.at !== "up") return;
-    const { tls, raw } = this.#phase.connection;
-    const verdict = judgePeer(tls, this.#options.judge.neighbour(this.#options.neighbour().nodeId));
-    if (verdict.ok) return;
-    this.#log("link cut", verdict.why);
-    this.#options.onRefused(verdict.why);
-    resetSocket(raw, tls);
+    const current = this.#phase.at === "up" ? this.#phase.connection : undefined;
+    for (const connection of [...(current === undefined ? [] : [current]), ...this.#leaving.keys()]) {
+      const { tls, raw } = connection;
+      const verdict = judgePeer(tls, this.#options.judge.neighbour(this.#options.neighbour().nodeId));
+      if (verdict.ok) continue;
+      this.#log("link cut", verdict.why);
+      if (connection === current) this.#options.onRefused(verdict.why);
+      resetSocket(raw, tls);
+    }
   }
 
   /** Its connections: the roots that both ends' leaves on each are from, and how to do without it. */
