@@ -189,7 +189,8 @@ export const limits = {
   rpcSettingsPerSecond: 10,
   rpcInvalidFramesMaxCount: 20,
   joiningSessionMaxBytes: 1 * MiB,
-  rpcBytesLookMs: 50,
+  rpcBytesLookMs: 200,
+  rpcStrayMaxBytes: 256 * KiB,
   // Of one caller, forgotten one by one: a flood keeps it out for ten seconds.
   rpcFaultsMaxCount: 10,
   rpcFloodFaultsCount: 20,

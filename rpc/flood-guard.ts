@@ -5,11 +5,13 @@
  * FG1. Whoever made a flood, or one protocol error after the other, gets no session for a while: a new connection costs the
  *      server more than the peer. Known callers are told apart by identity, strangers by source.
  * FG2. Memory is bounded: who misbehaved longest ago is forgotten.
+ * FG3. Frames that HTTP/2 deals with itself, such as header blocks it refuses, are seen by nobody here but as bytes: many of
+ *      them while no call is open are a flood too.
  */
 
 import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock, Timer } from "../lib/clock.ts";
 import { errnoOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { sourcePrefix } from "../lib/source-prefix.ts";
@@ -19,11 +21,25 @@ import type { Http2Profile } from "./http2-profile.ts";
 /** What the peer did wrong; a GOAWAY of its own, whatever its code, or a connection that is lost is nothing wrong. */
 const protocolErrors: ReadonlySet<string> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
 
+/** A session and what it was seen to have sent. */
+interface Watched {
+  readonly socket: Socket;
+  readonly flooded: () => void;
+  openCalls: number;
+  /** Whether a call was made since the last look. */
+  hasCalled: boolean;
+  seenBytes: number;
+  /** In a row, while there was no call they could belong to. */
+  strayBytes: number;
+}
+
 export class FloodGuard {
   readonly #profile: Http2Profile;
   readonly #clock: Clock;
   /** Faults of a caller that time has not made up for; in order of the last one. */
   readonly #faults = new Map<string, { readonly count: number; readonly atMs: number }>();
+  readonly #watched = new Set<Watched>();
+  #ticker: Timer | undefined;
 
   constructor(profile: Http2Profile, clock: Clock) {
     this.#profile = profile;
@@ -46,16 +62,42 @@ export class FloodGuard {
     session.on("error", (error) => {
       if (protocolErrors.has(errnoOf(error) ?? "")) this.#fault(key, 1);
     });
-    const { callsBurstCount, callsPerSecond, sessionMaxBytes } = this.#profile;
+    const { callsBurstCount, callsPerSecond } = this.#profile;
     session.on("stream", this.#within(callsBurstCount, callsPerSecond, flooded));
     session.on("ping", this.#within(limits.rpcPingsBurstCount, limits.rpcPingsPerSecond, flooded));
     session.on("remoteSettings", this.#within(limits.rpcSettingsBurstCount, limits.rpcSettingsPerSecond, flooded));
-    if (sessionMaxBytes === undefined) return;
-    // Header blocks that are refused inside HTTP/2 are seen by nobody else.
-    const look = this.#clock.every(limits.rpcBytesLookMs, () => {
-      if (socket.bytesRead > sessionMaxBytes) flooded();
+    this.#watch(session, { socket, flooded, openCalls: 0, hasCalled: false, seenBytes: 0, strayBytes: 0 });
+  }
+
+  #watch(session: ServerHttp2Session, watched: Watched): void {
+    session.on("stream", (stream) => {
+      watched.hasCalled = true;
+      watched.openCalls += 1;
+      stream.once("close", () => {
+        watched.openCalls -= 1;
+      });
     });
-    session.once("close", () => look.cancel());
+    this.#watched.add(watched);
+    this.#ticker ??= this.#clock.every(limits.rpcBytesLookMs, () => this.#look());
+    session.once("close", () => {
+      this.#watched.delete(watched);
+      if (this.#watched.size > 0) return;
+      this.#ticker?.cancel();
+      this.#ticker = undefined;
+    });
+  }
+
+  /** FG3. */
+  #look(): void {
+    const { sessionMaxBytes = Number.POSITIVE_INFINITY } = this.#profile;
+    for (const watched of this.#watched) {
+      const { socket, openCalls, hasCalled, seenBytes } = watched;
+      const bytes = socket.bytesRead;
+      watched.strayBytes = openCalls > 0 || hasCalled ? 0 : watched.strayBytes + bytes - seenBytes;
+      watched.seenBytes = bytes;
+      watched.hasCalled = false;
+      if (bytes > sessionMaxBytes || watched.strayBytes > limits.rpcStrayMaxBytes) watched.flooded();
+    }
   }
 
   /** Counts calls of what is returned; `beyond` is called for each beyond the bound. */

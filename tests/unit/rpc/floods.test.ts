@@ -13,6 +13,8 @@ import {
   grpcCall,
   headers,
   hello,
+  indexed,
+  indexing,
   MAX_31,
   number32,
   ping,
@@ -100,6 +102,20 @@ describe("a session is ended when it floods with", () => {
     await ended(socket);
     await eventually(() => served.surface.sessionCount() === 0);
   });
+});
+
+it("header blocks that are refused before anybody sees them end the session as well", async () => {
+  const { socket } = await attack(await trust.leaf("operator", "op-bomber"));
+  const big = indexing("x-big", "b".repeat(4_000));
+  const bomb = grpcCall("/grpc.health.v1.Health/Check", big, ...Array.from({ length: 4_000 }, () => indexed(62)));
+  let sent = 0;
+  const timer = setInterval(() => {
+    socket.write(headers(stream(sent), bomb, FLAG.endHeaders | FLAG.endStream));
+    sent += 1;
+  }, 1);
+  await ended(socket);
+  clearInterval(timer);
+  expect(sent).toBeGreaterThan(limits.rpcStrayMaxBytes / bomb.length);
 });
 
 it("CVE-2023-44487 calls that are reset with the bytes that made them reach neither judge nor handler", async () => {
