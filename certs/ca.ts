@@ -13,19 +13,16 @@ import { isIP } from "node:net";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
-  ExtendedKeyUsageExtension,
-  type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
-  X509Certificate as PeculiarCertificate,
-  SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { type Random, randomLabel } from "../lib/random.ts";
-import { generateP256Async, keyHash, keyPairFromPem, p256FromSpki, privateKeyPem } from "./keys.ts";
+import { generateP256Async, keyHash, keyPairFromPem, p256FromSpki, privateKeyPem, spkiOf } from "./keys.ts";
+import { keyIdentifierOf, type LeafFields, signLeaf, subjectNameOf } from "./leaf-der.ts";
 import { certificatePem, openRoot, type TrustedRoot } from "./material.ts";
 import { leafProfiles, usageOids } from "./profiles.ts";
 import { formatSpiffe, type SpiffeId, type SpiffeKind } from "./spiffe.ts";
@@ -134,19 +131,18 @@ export async function issueLeaf(ca: IssuingCa, request: LeafRequest): Promise<Is
   const notBefore = atSecond(Math.max(nowMs - limits.leafBackdateMs, ca.root.notBeforeMs));
   const notAfter = atSecond(Math.min(nowMs + (request.lifeMs ?? profile.lifeMs), ca.root.notAfterMs));
   const serialHex = freshSerial(random);
-  const certificate = await X509CertificateGenerator.create({
-    serialNumber: serialHex,
+  const issuer = issuerOf(ca.root);
+  const der = signLeaf(ca.privateKey, {
+    ...leafNames(request),
+    ...issuer,
+    serialHex,
     // Not an identity: constant, so that no stack can take a name out of it.
-    subject: `CN=Weft ${id.kind}`,
-    issuer: subjectOf(ca.root),
-    notBefore,
-    notAfter,
-    publicKey: Buffer.from(request.spkiDer),
-    signingKey: await signingKey(ca.privateKey),
-    signingAlgorithm: ECDSA_SHA256,
-    extensions: await leafExtensions(ca, request),
+    commonName: `Weft ${id.kind}`,
+    notBeforeMs: notBefore.getTime(),
+    notAfterMs: notAfter.getTime(),
+    spkiDer: request.spkiDer,
+    usageOids: profile.usages.map((usage) => usageOids[usage]),
   });
-  const der = new Uint8Array(certificate.rawData);
   return {
     id,
     certificateDer: der,
@@ -159,30 +155,18 @@ export async function issueLeaf(ca: IssuingCa, request: LeafRequest): Promise<Is
   };
 }
 
-async function leafExtensions(ca: IssuingCa, request: LeafRequest): Promise<Extension[]> {
-  const { id, spkiDer, dnsNames = [], ipAddresses = [] } = request;
-  const profile = leafProfiles[id.kind];
+/** The names of a leaf, as far as its profile has any. */
+function leafNames({ id, dnsNames = [], ipAddresses = [] }: LeafRequest) {
   const named = dnsNames.length + ipAddresses.length;
-  if (named > 0 && !profile.hostNames) throw refuse("LEAF_NAME", `${id.kind} certificates carry no host names`);
+  if (named > 0 && !leafProfiles[id.kind].hostNames) {
+    throw refuse("LEAF_NAME", `${id.kind} certificates carry no host names`);
+  }
   if (named > limits.leafNamesMaxCount) throw refuse("LEAF_NAME", "too many host names");
   if (!dnsNames.every((name) => DNS_NAME.test(name))) throw refuse("LEAF_NAME", "not a DNS name");
   if (!ipAddresses.every((address) => isIP(address) !== 0 && !address.includes("%"))) {
     throw refuse("LEAF_NAME", "not an IP address");
   }
-  return [
-    new BasicConstraintsExtension(false, undefined, true),
-    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension(profile.usages.map((usage) => usageOids[usage])),
-    new SubjectAlternativeNameExtension([
-      { type: "url", value: formatSpiffe(id) },
-      ...dnsNames.map((value) => ({ type: "dns" as const, value })),
-      ...ipAddresses.map((value) => ({ type: "ip" as const, value })),
-    ]),
-    await SubjectKeyIdentifierExtension.create(Buffer.from(spkiDer)),
-    await AuthorityKeyIdentifierExtension.create(
-      Buffer.from(ca.root.publicKey.export({ type: "spki", format: "der" })),
-    ),
-  ];
+  return { uri: formatSpiffe(id), dnsNames, ipAddresses };
 }
 
 /** 126 random bits, positive, and always exactly 16 bytes long: one serial has one spelling. */
@@ -192,9 +176,18 @@ function freshSerial(random: Random): string {
   return bytes.toString("hex");
 }
 
-function subjectOf(root: TrustedRoot): string {
-  return new PeculiarCertificate(Buffer.from(root.der)).subject;
+/** What the leaves of a root say of it. */
+function issuerOf(root: TrustedRoot): Pick<LeafFields, "issuerName" | "issuerKeyIdentifier"> {
+  const known = issuers.get(root);
+  if (known !== undefined) return known;
+  const issuerName = subjectNameOf(root.der);
+  if (issuerName === undefined) throw refuse("CA_NAME", "the root has no subject");
+  const made = { issuerName, issuerKeyIdentifier: keyIdentifierOf(spkiOf(root.publicKey)) };
+  issuers.set(root, made);
+  return made;
 }
+
+const issuers = new WeakMap<TrustedRoot, Pick<LeafFields, "issuerName" | "issuerKeyIdentifier">>();
 
 async function signingKey(privateKey: KeyObject): Promise<webcrypto.CryptoKey> {
   const der = privateKey.export({ type: "pkcs8", format: "der" });

@@ -11,6 +11,7 @@ import { type KeyPair, keyPairFromPem, privateKeyPem } from "../../certs/keys.ts
 import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
 import { type SignedSigningKey, SignedSigningKeySchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { openedKey } from "./opened-keys.ts";
 import { one, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
@@ -155,8 +156,10 @@ export async function activeCa(q: Queryable, seal: TrustSeal, scope: string, kin
     throw new WeftError("failed_precondition", "there is no authority to issue from", { detail: "AUTHORITY_MISSING" });
   }
   requireAuthentic(seal, "authority", authorityFields(row), row.mac);
-  const pem = seal.open(caPlace(scope, kind, row.keyId, row.generation), row.sealedKey);
-  return openCa(kind, row.certificateDer, Buffer.from(pem).toString("utf8"));
+  const place = caPlace(scope, kind, row.keyId, row.generation);
+  return openedKey(seal, place, { sealed: row.sealedKey, beside: row.certificateDer }, (pem) =>
+    openCa(kind, row.certificateDer, Buffer.from(pem).toString("utf8")),
+  );
 }
 
 export interface SigningKeyRow {
@@ -283,10 +286,14 @@ export async function findSigningKey(
   );
   if (row === undefined) return undefined;
   requireAuthentic(seal, "signing_key", signingFields(row), row.mac);
-  const pem = seal.open(signingPlace(clusterId, purpose, row.keyId, row.generation), row.sealedKey);
-  const { privateKey } = keyPairFromPem(Buffer.from(pem).toString("utf8"));
+  const place = signingPlace(clusterId, purpose, row.keyId, row.generation);
+  const { privateKey } = openedKey(seal, place, { sealed: row.sealedKey }, keyPairOf);
   const signed = create(SignedSigningKeySchema, { statement: row.statement, signature: row.statementSignature });
   return { row, privateKey, signed };
+}
+
+function keyPairOf(pem: Uint8Array): KeyPair {
+  return keyPairFromPem(Buffer.from(pem).toString("utf8"));
 }
 
 /** Puts a newer statement for the same key in place of the old one. */

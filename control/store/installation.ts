@@ -9,6 +9,7 @@ import type { KeyObject } from "node:crypto";
 import { type KeyPair, keyPairFromPem, privateKeyPem } from "../../certs/keys.ts";
 import { INSTALLATION } from "../../certs/spiffe.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { openedKey } from "./opened-keys.ts";
 import { isUniqueViolation, one, type Queryable, type Tx } from "./sql.ts";
 import { type MacField, requireAuthentic, type TrustSeal } from "./trust.ts";
 
@@ -113,8 +114,12 @@ export async function loadInstallation(q: Queryable, seal: TrustSeal): Promise<I
     throw new WeftError("failed_precondition", message, { detail: "SEALING_KEY_WRONG" });
   }
   requireAuthentic(seal, "installation", macFields(row), row.mac);
-  const pem = seal.open(keyPlace(row.trustDomain), row.sealedKey);
-  const { privateKey, spkiDer, keyHash } = keyPairFromPem(Buffer.from(pem).toString("utf8"));
+  const { privateKey, spkiDer, keyHash } = openedKey(
+    seal,
+    keyPlace(row.trustDomain),
+    { sealed: row.sealedKey },
+    (pem) => keyPairFromPem(Buffer.from(pem).toString("utf8")),
+  );
   const { trustDomain, epoch, mode } = row;
   return { trustDomain, epoch, mode, publicKeySpki: spkiDer, keyHash, privateKey };
 }
