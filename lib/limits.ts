@@ -5,6 +5,7 @@
 
 import { controlLimits } from "./control-limits.ts";
 import { feedLimits } from "./feed-limits.ts";
+import { offlineLimits } from "./offline-limits.ts";
 import { rotationLimits } from "./rotation-limits.ts";
 import { workloadLimits } from "./workload-limits.ts";
 
@@ -262,33 +263,11 @@ export const limits = {
   /** Between two rounds of judging all sessions because something changed. */
   rejudgeRestMs: 100,
 
-  // Snapshots; the revocation feed is in lib/feed-limits.ts.
+  // Snapshots; the revocation feed is in lib/feed-limits.ts, what goes on without control in lib/offline-limits.ts.
   snapshotLifeMs: 24 * hourMs,
   snapshotRefreshMs: 1 * hourMs,
   snapshotMaxBytes: 4 * MiB,
   signingKeyStatementLifeMs: 7 * 24 * hourMs,
-  // A signed date further ahead of a node's own time than this does not count (node/time-floor.ts).
-  signedSkewMaxMs: 300 * secondMs,
-  forkEvidenceMaxCount: 16,
-
-  // Offline policies (fabric/offline.ts).
-  failClosedAfterMs: 60 * secondMs,
-  continueForDefaultMs: 8 * hourMs,
-  continueForMaxMs: 24 * hourMs,
-  offlineGraceMaxMs: 1 * hourMs,
-  // Shorter, and one late feed would stop what is well.
-  offlineBoundMinMs: 15 * secondMs,
-  offlinePoliciesMaxCount: 1_000,
-  offlineLookMs: 1 * secondMs,
-  offlinePathLingerMs: 2 * secondMs,
-  // Three feeds in a row are missing.
-  offlineSaidAfterMs: 30 * secondMs,
-  offlineNoteEveryMs: 10 * secondMs,
-  // Of what has been noted, when that is more.
-  offlineNoteShare: 1 / 100,
-
-  // Alerts about a node that came with an older snapshot than it had.
-  rolledBackAlertMs: 24 * hourMs,
 
   // Leases.
   leaseTtlMinMs: 5 * secondMs,
@@ -414,6 +393,7 @@ export const limits = {
   drainGraceMs: 5 * secondMs,
   ...controlLimits,
   ...feedLimits,
+  ...offlineLimits,
   ...rotationLimits,
   ...workloadLimits,
 } as const;

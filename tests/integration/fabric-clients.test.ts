@@ -10,3 +10,4 @@ describe("stock clients", async () => void (await import("./on-fabric/interop-cl
 describe("stock clients on links", async () => void (await import("./on-fabric/interop-links.ts")));
 describe("messages", async () => void (await import("./on-fabric/messages.ts")));
 describe("clients that are edges", async () => void (await import("./on-fabric/client-edge.ts")));
+describe("what clients see", async () => void (await import("./on-fabric/client-visible.ts")));

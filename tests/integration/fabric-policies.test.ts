@@ -6,5 +6,6 @@ import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
 afterAll(stopSharedFabric, fabricWithinMs);
 
 describe("policies", async () => void (await import("./on-fabric/policy.ts")));
+describe("organizations", async () => void (await import("./on-fabric/isolation.ts")));
 describe("contracts", async () => void (await import("./on-fabric/contracts.ts")));
 describe("exclusive resources", async () => void (await import("./on-fabric/exclusive-resources.ts")));

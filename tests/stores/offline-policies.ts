@@ -31,7 +31,8 @@ export interface OfflineStage {
 
 const { CONTINUE, CONTINUE_FOR, EXISTING_ONLY, FAIL_CLOSED } = OfflineMode;
 
-export function offlinePolicyTests(stage: () => OfflineStage): void {
+/** What the tests of policies do again and again. */
+function policyStage(stage: () => OfflineStage) {
   const at = () => ({ clusterId: stage().cluster.clusterId });
   const lastRecord = async () =>
     (await listAudit(stage().cluster.ctx.sql, { clusterId: "", afterSeq: 0, limit: 1 }))[0];
@@ -52,6 +53,11 @@ export function offlinePolicyTests(stage: () => OfflineStage): void {
     for (const { id } of (await client.listOfflinePolicies(at())).rules)
       await client.removeOfflinePolicy({ ...at(), ruleId: id });
   };
+  return { at, lastRecord, policies, shownTo, removeAll };
+}
+
+export function offlinePolicyTests(stage: () => OfflineStage): void {
+  const { at, lastRecord, policies, shownTo, removeAll } = policyStage(stage);
 
   it("M-A12 are set once per place, the most specific counts, and each node is told what it needs", async () => {
     const { orgX, orgY, entry, relay, desk } = stage();
@@ -103,6 +109,11 @@ export function offlinePolicyTests(stage: () => OfflineStage): void {
     await resources.removeResource({ ...at(), resourceId: resource?.id ?? "" });
     expect((await client.listOfflinePolicies(at())).rules).toEqual([]);
   });
+}
+
+/** What is refused. */
+export function offlinePolicyRefusals(stage: () => OfflineStage): void {
+  const { at, policies, removeAll } = policyStage(stage);
 
   it("name every problem, and change nothing", async () => {
     const wrong = policies().setOfflinePolicy({ ...at(), policy: { continueForMs: 1n, graceMs: 1n } });
@@ -130,8 +141,8 @@ export function offlinePolicyTests(stage: () => OfflineStage): void {
   });
 }
 
-/** THR-S1 and SV4 at control: what nodes show of snapshots that should not be. */
-export function snapshotEvidenceTests(stage: () => OfflineStage): void {
+/** What the tests of evidence do again and again. */
+function evidenceStage(stage: () => OfflineStage) {
   const as = (node: AddedNode) => {
     const { cluster } = stage();
     const deps = serviceDeps(cluster);
@@ -158,6 +169,12 @@ export function snapshotEvidenceTests(stage: () => OfflineStage): void {
     const signer = { keyId, privateKey, statement: signed };
     return { envelope, other: signSnapshotPayload(signer, { clusterId, nodeId: node.id }, payload), keyId };
   }
+  return { as, open, forked };
+}
+
+/** THR-S1 and SV4 at control: contents that contradict each other. */
+export function snapshotForkTests(stage: () => OfflineStage): void {
+  const { as, open, forked } = evidenceStage(stage);
 
   it("THR-S1 two contents of one version are an alert about the key, and only where the evidence proves itself", async () => {
     const { entry, relay, cluster } = stage();
@@ -192,6 +209,11 @@ export function snapshotEvidenceTests(stage: () => OfflineStage): void {
     expect(await open("snapshot-forked")).toEqual([]);
     await sql.query("update signing_key set status = 'active' where key_id = $1", [keyId]);
   });
+}
+
+/** THR-S1 at control: a node that holds less than it said. */
+export function rolledBackTests(stage: () => OfflineStage): void {
+  const { as, open } = evidenceStage(stage);
 
   it("THR-S1 a node that comes back with less than it had is told of: its disk was put back", async () => {
     const { entry, cluster } = stage();

@@ -19,7 +19,7 @@ import {
   controlCluster,
 } from "../harness/control-cluster.ts";
 import { addResource, createPool, serviceDeps } from "../harness/placed.ts";
-import { offlinePolicyTests, snapshotEvidenceTests } from "./offline-policies.ts";
+import { offlinePolicyRefusals, offlinePolicyTests, rolledBackTests, snapshotForkTests } from "./offline-policies.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("policies", (store) => {
@@ -194,6 +194,12 @@ describeStores("policies", (store) => {
   });
 
   const stage = () => ({ cluster, orgX, orgY, entry, relay, desk });
-  describe("offline policies", () => offlinePolicyTests(stage));
-  describe("what nodes show of snapshots", () => snapshotEvidenceTests(stage));
+  describe("offline policies", () => {
+    offlinePolicyTests(stage);
+    offlinePolicyRefusals(stage);
+  });
+  describe("what nodes show of snapshots", () => {
+    snapshotForkTests(stage);
+    rolledBackTests(stage);
+  });
 });
