@@ -21,7 +21,7 @@ const project = (name: string, include: readonly string[], isolate: boolean, exc
     isolate,
     pool: "forks" as const,
     testTimeout: soak ? 900_000 : 30_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });
 

@@ -133,6 +133,8 @@ function startPostmaster(cluster: Cluster): Promise<ServerProcess> {
     // A test's cluster need not survive a power cut.
     ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
     max_prepared_transactions: "0",
+    // In its own folder: killed, it leaves nothing behind in the system's.
+    dynamic_shared_memory_type: "mmap",
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   return startServer({

@@ -50,6 +50,8 @@ const settings = {
   // A test's cluster need not survive a power cut.
   fsync: "off",
   full_page_writes: "off",
+  // In its own folder: killed, it leaves nothing behind in the system's.
+  dynamic_shared_memory_type: "mmap",
   wal_receiver_status_interval: "1s",
   wal_retrieve_retry_interval: "100ms",
   wal_sender_timeout: "3s",
