@@ -9,8 +9,8 @@ import type { AttackerSays, AttackOrder } from "./attacker.ts";
 import { attackClass } from "./classes.ts";
 import { Range } from "./range.ts";
 
-/** What the target may still be doing when the last frame was sent. */
-const settleDefaultMs = 1_500;
+/** What the target may still be reading when the last frame was sent; a cut that comes sooner is not waited for. */
+const settleDefaultMs = 10_000;
 const niceness = 10;
 
 let stop = new AbortController();

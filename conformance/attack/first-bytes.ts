@@ -31,8 +31,8 @@ export function ownName(range: Range): { readonly serverName?: Uint8Array } {
   return serverName === undefined ? {} : { serverName: Buffer.from(serverName) };
 }
 
-/** After the look and the handshake have had their time. */
-const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs + 2_000;
+/** After the look, the wait for a turn and the handshake have had their time, on a machine that has little of it. */
+const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs * 3;
 
 const garbage: AttackClass = {
   id: "first-bytes-garbage",

@@ -10,7 +10,7 @@ import { limits } from "../../lib/limits.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { openClientSession, rpcHttp2 } from "../../rpc/http2-profile.ts";
 import { clientHello } from "./client-hello.ts";
-import type { HealthyOrder, HealthySays, ReferenceAt, Sample } from "./healthy.ts";
+import { type HealthyOrder, type HealthySays, lateAnswer, type ReferenceAt, type Sample } from "./healthy.ts";
 import { type Endpoint, type Healthy, servedPath, tlsOf } from "./target.ts";
 
 /** Well below the calls a second anybody may make. */
@@ -30,7 +30,7 @@ type Ask = () => Promise<string | undefined>;
 
 function take(kind: Sample["kind"], ask: Ask): void {
   const atMs = clock.monoMs();
-  const late = sleep(clock, answerWithinMs).then(() => "no answer in time");
+  const late = sleep(clock, answerWithinMs).then(() => lateAnswer);
   const answered = Promise.race([ask().catch(messageOf), late]);
   samples.push(
     answered.then((why) =>
@@ -65,7 +65,7 @@ async function rpcAsks(endpoint: Endpoint): Promise<{ readonly call: Ask; readon
       stream.once("close", () => resolve(status === "0" ? undefined : `status ${status}, reset ${stream.rstCode}`));
       stream.resume();
       stream.end(emptyMessage);
-      clock.after(answerWithinMs, () => stream.close(constants.NGHTTP2_CANCEL));
+      clock.after(answerWithinMs * 2, () => stream.close(constants.NGHTTP2_CANCEL));
     });
   const ping: Ask = () =>
     new Promise((resolve) => {
@@ -114,7 +114,7 @@ function knockAsk({ host, port, serverName }: Endpoint): Ask {
         socket.destroy();
       };
       socket.once("data", answered).once("end", answered).once("error", answered).once("close", answered);
-      clock.after(answerWithinMs, () => socket.destroy());
+      clock.after(answerWithinMs * 2, () => socket.destroy());
     });
 }
 

@@ -21,6 +21,9 @@ export interface Sample {
   readonly why?: string;
 }
 
+/** `why` of a sample nobody answered in time. */
+export const lateAnswer = "no answer in time";
+
 export interface HealthyOrder {
   readonly healthy: Healthy;
   /** Where newcomers knock: the port that is attacked. */

@@ -129,8 +129,10 @@ const gzipBomb: AttackClass = {
   seen: "CVE-2024-37168",
   layer: "http2",
   run: (range) => {
-    // As large as fits into what a stranger may send.
-    const bomb = message(true, gzipSync(Buffer.alloc(48 * MiB)).subarray(0, limits.joiningBodyMaxBytes - 5));
+    // As much as fits into what a stranger may send: members of a gzip follow each other.
+    const member = gzipSync(Buffer.alloc(4 * MiB));
+    const count = Math.floor((limits.joiningBodyMaxBytes - 5) / member.length);
+    const bomb = message(true, Buffer.concat(Array.from({ length: count }, () => member)));
     return call(range, () => ({ headers: { "grpc-encoding": "gzip" }, body: bomb }), succeeds);
   },
 };

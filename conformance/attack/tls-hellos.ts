@@ -10,8 +10,8 @@ import { FLAG, grpcCall, headers, hello, ping, reset } from "./frames.ts";
 import type { Range } from "./range.ts";
 import { servedPath } from "./target.ts";
 
-/** After the look and the handshake have had their time. */
-const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs + 2_000;
+/** After the look, the wait for a turn and the handshake have had their time, on a machine that has little of it. */
+const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs * 3;
 
 /** Hello after hello, each on a connection of its own that the target must close. */
 async function hellos(range: Range, beside: number, make: (nth: number) => Uint8Array): Promise<void> {

@@ -5,13 +5,13 @@
  *      those it is compared with: the quiet times between attacks, and an echo of this process while the attack goes on. One
  *      stall of a busy machine says nothing, and what slows the echo as much is the machine's.
  * VD2. What could not be known is null and decides nothing.
- * VD3. A target that had to wait for a processor is slow for the machine's sake: then times, and moves of trunks, which are
- *      judgements of time too, are told and decide nothing.
+ * VD3. A target that had to wait for a processor is slow for the machine's sake: then times, answers that are late and moves of
+ *      trunks, which are judgements of time too, are told and decide nothing.
  */
 
 import { MiB } from "../../lib/limits.ts";
 import type { AttackClass } from "./attack-class.ts";
-import type { Phase, Sample } from "./healthy.ts";
+import { lateAnswer, type Phase, type Sample } from "./healthy.ts";
 import type { ProcessView } from "./process-view.ts";
 import type { Tally } from "./range.ts";
 
@@ -58,7 +58,10 @@ export interface ClassVerdict {
   /** Of an echo in the attacker's own process, meanwhile. */
   readonly referenceP99Ms: number | null;
   readonly asked: number;
+  /** Of those: refused, broken off, answered wrongly. */
   readonly failed: number;
+  /** Not answered within five seconds. */
+  readonly late: number;
   readonly failures: readonly string[];
   readonly newcomers: { readonly tried: number; readonly served: number };
   readonly falseFailovers: number | null;
@@ -141,12 +144,15 @@ function timeReasons(facts: Facts, allowed: Tolerances): string[] {
   if (loopDelayMs !== null && loopDelayMs > Math.max(allowed.loopDelayMaxMs, maxMs))
     reasons.push(`the event loop stood still for ${ms(loopDelayMs)}`);
   if (falseFailovers !== null && falseFailovers > 0) reasons.push(`${falseFailovers} trunks moved`);
+  if (facts.late > 0) reasons.push(`${facts.late} of ${facts.asked} healthy calls were not answered in time`);
+  const { tried, served } = facts.newcomers;
+  if (served < tried * allowed.newcomersMinShare) reasons.push(`${tried - served} of ${tried} newcomers got no answer`);
   return reasons;
 }
 
 /** Every reason to say no. */
 function reasonsOf(facts: Facts, allowed: Tolerances): string[] {
-  const { tally, newcomers, rssGrowthBytes, starvedShare } = facts;
+  const { tally, rssGrowthBytes, starvedShare } = facts;
   const reasons = [...tally.violations];
   if (!facts.alive) reasons.push("the process ended");
   if (rssGrowthBytes !== null && rssGrowthBytes >= allowed.rssGrowthMaxBytes)
@@ -154,8 +160,6 @@ function reasonsOf(facts: Facts, allowed: Tolerances): string[] {
   if (starvedShare === null || starvedShare <= allowed.starvedMaxShare) reasons.push(...timeReasons(facts, allowed));
   if (facts.failed > 0)
     reasons.push(`${facts.failed} of ${facts.asked} healthy calls failed: ${facts.failures.join(", ")}`);
-  if (newcomers.served < newcomers.tried * allowed.newcomersMinShare)
-    reasons.push(`${newcomers.tried - newcomers.served} of ${newcomers.tried} newcomers got no answer`);
   if (tally.standing > 0) reasons.push(`${tally.standing} attackers stood`);
   if (tally.connections + tally.refused === 0) reasons.push("nothing was sent");
   return reasons;
@@ -166,7 +170,7 @@ export function judge(measured: Measured, allowed: Tolerances = tolerances): Cla
   const { attack, quiet, before, after, tally } = measured;
   // A ping that is not sent because others wait is no call that failed: how long they wait is judged.
   const calls = attack.samples.filter(({ kind }) => kind === "call");
-  const failed = calls.filter(({ tookMs }) => tookMs === undefined);
+  const failed = calls.filter(({ tookMs, why }) => tookMs === undefined && why !== lateAnswer);
   const newcomers = attack.samples.filter(({ kind }) => kind === "newcomer");
   const grown = typeof before === "object" && typeof after === "object" ? after.rssBytes - before.rssBytes : null;
   const waitedMs = waitedMsOf(before, after);
@@ -186,6 +190,7 @@ export function judge(measured: Measured, allowed: Tolerances = tolerances): Cla
     referenceP99Ms: judgedP99Ms([attack], ["reference"]) ?? null,
     asked: calls.length,
     failed: failed.length,
+    late: calls.filter(({ why }) => why === lateAnswer).length,
     failures: [...new Set(failed.flatMap(({ why }) => (why === undefined ? [] : [why])))].slice(0, failuresMaxCount),
     newcomers: { tried: newcomers.length, served: newcomers.filter(({ tookMs }) => tookMs !== undefined).length },
     falseFailovers: measured.falseFailovers,

@@ -9,7 +9,7 @@ import { attackReport } from "../../../conformance/attack/attack-report.ts";
 import { attackClass, attackClasses } from "../../../conformance/attack/classes.ts";
 import { clientHello } from "../../../conformance/attack/client-hello.ts";
 import type { Front } from "../../../conformance/attack/fabric-targets.ts";
-import type { Phase, Sample } from "../../../conformance/attack/healthy.ts";
+import { lateAnswer, type Phase, type Sample } from "../../../conformance/attack/healthy.ts";
 import { Range, type Tally } from "../../../conformance/attack/range.ts";
 import { runAttack } from "../../../conformance/attack/run-attack.ts";
 import { type AttackTarget, isLoopback, requireOwnTarget } from "../../../conformance/attack/target.ts";
@@ -59,6 +59,12 @@ function measured(over: Partial<Measured>): Measured {
 }
 
 const slow = phase((nth) => (nth % 8 === 0 ? 300 : 8));
+const late: Phase = {
+  ...slow,
+  samples: slow.samples.map((one, at) =>
+    at === 7 ? { ...one, tookMs: undefined, why: lateAnswer } : { ...one, tookMs: 8 },
+  ),
+};
 const newcomers: Sample[] = [1, 2, 3, 4].map((nth) => ({
   kind: "newcomer",
   atMs: 1_000 + nth,
@@ -76,6 +82,7 @@ describe("a target withstands an attack", () => {
 
   it("and is slow for want of a processor, or as slow as an echo that does nothing", () => {
     expect(judge(measured({ attack: slow, after: { ...view, waitedMs: 600 } })).result).toBe("pass");
+    expect(judge(measured({ attack: late, after: { ...view, waitedMs: 600 } })).result).toBe("pass");
     const reference = phase((nth) => (nth % 8 === 0 ? 200 : 1), ["reference"]).samples;
     expect(judge(measured({ attack: { ...slow, samples: [...slow.samples, ...reference] } })).result).toBe("pass");
   });
@@ -89,6 +96,7 @@ describe("a target does not withstand an attack", () => {
       { attack: phase((nth) => (nth === 3 ? undefined : 8)) },
       /1 of 40 healthy calls failed/,
     ],
+    ["when answers come too late", { attack: late }, /1 of 40 healthy calls were not answered in time/],
     [
       "when its event loop stands still",
       { attack: { ...slow, samples: phase((n) => (n % 8 ? 8 : 300), ["ping"]).samples } },
