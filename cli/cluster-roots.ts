@@ -63,7 +63,16 @@ export async function fetchBundle(context: OperatorContext, slug: string): Promi
 
 /** The context with the roots of these clusters as control gives them now, kept in its folder. */
 export async function learnClusters(context: OperatorContext, slugs: readonly string[]): Promise<OperatorContext> {
-  const learnt = await Promise.all(slugs.map(async (slug) => clusterOf(await fetchBundle(context, slug))));
+  return await learnBundles(context, await Promise.all(slugs.map((slug) => fetchBundle(context, slug))));
+}
+
+/** The context with the roots of these bundles, kept in its folder; `saved`: what else is to be noted in there. */
+export async function learnBundles(
+  context: OperatorContext,
+  bundles: readonly TrustBundle[],
+  saved: { readonly rootsCheckedAtMs?: number } = {},
+): Promise<OperatorContext> {
+  const learnt = bundles.map(clusterOf);
   // A bundle never goes back: an older one may be somebody's wish to have an old root believed again.
   const isOlder = (cluster: OperatorCluster, known: readonly OperatorCluster[]): boolean =>
     known.some(({ id, bundleVersion = 0 }) => id === cluster.id && bundleVersion > (cluster.bundleVersion ?? 0));
@@ -73,7 +82,7 @@ export async function learnClusters(context: OperatorContext, slugs: readonly st
   };
   await asOnlyWriter(context.dir, async () => {
     const stored = loadOperatorContext(context.dir);
-    saveOperatorClusters(stored, merged(stored.clusters));
+    saveOperatorClusters({ ...stored, ...saved }, merged(stored.clusters));
   });
   return { ...context, clusters: merged(context.clusters) };
 }

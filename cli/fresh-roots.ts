@@ -9,7 +9,7 @@ import { issuerIn, taintedIssuers } from "../certs/bundle.ts";
 import { systemClock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import { loadOperatorContext, type OperatorContext, saveRootsChecked } from "../rpc/operator-context.ts";
-import { fetchBundle, learnClusters } from "./cluster-roots.ts";
+import { fetchBundle, learnBundles } from "./cluster-roots.ts";
 import { asOnlyWriter } from "./context-lock.ts";
 
 export interface FreshContext {
@@ -26,12 +26,14 @@ export async function withFreshRoots(context: OperatorContext, now = false): Pro
   const isFresh = nowMs >= checkedMs && nowMs - checkedMs < limits.contextRootsEveryMs;
   if (isFresh && !now) return { context, isTainted: false };
   try {
-    const slugs = context.clusters.map(({ slug }) => slug);
-    const fresh = await learnClusters(context, slugs);
-    const bundle = await fetchBundle(context, context.defaultCluster);
-    const issuer = issuerIn(bundle, context.leaf.certificateDer);
-    await checked(context, nowMs);
-    return { context: fresh, isTainted: issuer === undefined || taintedIssuers(bundle).has(issuer) };
+    const bundles = await Promise.all(context.clusters.map(({ slug }) => fetchBundle(context, slug)));
+    const fresh = await learnBundles(context, bundles, { rootsCheckedAtMs: nowMs });
+    // The operator root is the same in every one.
+    const isTainted = bundles.some((bundle) => {
+      const issuer = issuerIn(bundle, context.leaf.certificateDer);
+      return issuer === undefined || taintedIssuers(bundle).has(issuer);
+    });
+    return { context: fresh, isTainted };
   } catch {
     // The public port may be out of this operator's reach: nothing is lost by that but being early.
     await checked(context, nowMs).catch(() => {});

@@ -278,6 +278,8 @@ export class ClientPaths {
       expiresAtMs,
       onEvent: follow(events, entryId, (leave) => {
         this.#leaves.add(leave);
+        // Renewed while this one was on its way: it is not what it would be now.
+        if (this.#options.identity().leaf.serialHex !== identity.leaf.serialHex) clock.after(0, leave);
         raw.once("close", () => this.#leaves.delete(leave));
       }),
       close: () => {

@@ -20,8 +20,8 @@ export interface RotationJob {
   stop(): Promise<void>;
 }
 
-/** Looking costs at most this share of the time, however many nodes there are. */
-const lookShare = 20;
+/** After a look, so many times as long as it took nobody looks: a fifth of the time at most, however many nodes there are. */
+const lookShare = 4;
 
 /** Looks every `limits.rotationLookMs`; a failed look is logged and made again at its next time. */
 export function startRotationJob(deps: RotationDeps): RotationJob {
@@ -34,7 +34,7 @@ export function startRotationJob(deps: RotationDeps): RotationJob {
     running = look()
       .catch((error: unknown) => log.warn("a look at rotations failed", { detail: name, error: messageOf(error) }))
       .finally(() => {
-        notBeforeMs = startedMs + (deps.clock.monoMs() - startedMs) * lookShare;
+        notBeforeMs = deps.clock.monoMs() + (deps.clock.monoMs() - startedMs) * lookShare;
         running = undefined;
       });
   };
