@@ -173,7 +173,7 @@ async function measure(options: Options): Promise<Record<string, unknown>> {
   const outcome = await initControl(config, { operatorName: "bench", contextDir });
   const outside = openOutside(config, {});
   const sql = await openStore(config, {}, outside.log, closers);
-  const ctx = openContext(config, {}, { sql, outside, sealingKey: openSeal(config) }, closers);
+  const ctx = await openContext(config, {}, { sql, outside, sealingKey: openSeal(config) }, closers);
   const [version] = await sql.query<{ server_version: string }>("show server_version");
   say(`PostgreSQL ${version?.server_version}; issuing ${options.nodes} identities`);
   const nodes = await seedFleet(ctx, outcome.cluster, options.nodes, (made) => {

@@ -66,7 +66,7 @@ export async function initControl(
   const made = given !== undefined ? undefined : createSealingKeyFile(config.sealingKeyFile);
   try {
     const sealingKey: SealingKey = made ?? given ?? openSeal(config);
-    const ctx = openContext(config, over, { sql, outside, sealingKey }, closers);
+    const ctx = await openContext(config, over, { sql, outside, sealingKey }, closers);
     const keys = order.csr === undefined ? generateP256() : undefined;
     const csr = keys === undefined ? order.csr : makeCsr(keys);
     const outcome = await initializeControl(ctx, {

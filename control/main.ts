@@ -54,7 +54,7 @@ export async function startControl(
   const outside = openOutside(config, over);
   const sealingKey = openSeal(config);
   const sql = await openStore(config, over, outside.log, undo);
-  const opened = openContext(config, over, { sql, outside, sealingKey }, undo);
+  const opened = await openContext(config, over, { sql, outside, sealingKey }, undo);
   const alarm = createTrustAlarm(opened);
   undo.add("trust alarm", () => alarm.settled());
   const ctx = { ...opened, seal: alarm.guard(opened.seal) };

@@ -11,10 +11,8 @@ import { type Random, systemRandom } from "../lib/random.ts";
 import type { ControlConfig } from "./config.ts";
 import type { Hints } from "./hints/hints.ts";
 import { memoryHints } from "./hints/memory.ts";
-import { type RedisHintsOptions, redisHints, requireHintsUrl } from "./hints/redis.ts";
+import type { RedisHintsOptions } from "./hints/redis.ts";
 import type { StoreContext } from "./store/context.ts";
-import { openPostgres } from "./store/pg.ts";
-import { openPglite } from "./store/pglite.ts";
 import type { Sql } from "./store/sql.ts";
 import { trustSeal } from "./store/trust.ts";
 
@@ -50,16 +48,22 @@ export async function openStore(
   closers: Closers,
 ): Promise<Sql> {
   if (over.sql !== undefined) return over.sql;
-  const { postgresCaFile, dataDir } = config;
   const url = postgresUrlOf(config);
   const redis = redisOf(config);
-  if (redis !== undefined) requireHintsUrl(redis);
-  const sql =
-    url === undefined
-      ? await openPglite(dataDir === undefined ? {} : { directory: dataDir })
-      : openPostgres({ url, log, ...(postgresCaFile === undefined ? {} : { caPem: readCaFile(postgresCaFile) }) });
+  if (redis !== undefined) (await import("./hints/redis.ts")).requireHintsUrl(redis);
+  const sql = await openSql(url, config, log);
   closers.add("store", () => sql.close());
   return sql;
+}
+
+/** A driver is loaded when it is the one: a control has one store, and starts sooner without the other's. */
+async function openSql(url: string | undefined, { dataDir, postgresCaFile }: ControlConfig, log: Log): Promise<Sql> {
+  if (url === undefined) {
+    const { openPglite } = await import("./store/pglite.ts");
+    return await openPglite(dataDir === undefined ? {} : { directory: dataDir });
+  }
+  const { openPostgres } = await import("./store/pg.ts");
+  return openPostgres({ url, log, ...(postgresCaFile === undefined ? {} : { caPem: readCaFile(postgresCaFile) }) });
 }
 
 /** The URL of the PostgreSQL store, a secret; undefined for an embedded one. Errors of `namedSecret`. */
@@ -98,14 +102,14 @@ export function openSeal(config: Pick<ControlConfig, "sealingKeyFile">): Sealing
 }
 
 /** Everything store functions need. */
-export function openContext(
+export async function openContext(
   config: ControlConfig,
   over: ControlOverrides,
   opened: { readonly sql: Sql; readonly outside: Outside; readonly sealingKey: SealingKey },
   closers: Closers,
-): StoreContext {
+): Promise<StoreContext> {
   const { sql, outside, sealingKey } = opened;
-  const hints = over.hints ?? openHints(config, outside);
+  const hints = over.hints ?? (await openHints(config, outside));
   if (over.hints === undefined) closers.add("hints", () => hints.close());
   const { leafLifeSeconds, clientLeafLifeSeconds } = config;
   const leafLives = {
@@ -115,9 +119,11 @@ export function openContext(
   return { sql, seal: trustSeal(sealingKey), hints, leafLives, ...outside };
 }
 
-function openHints(config: ControlConfig, { clock, log }: Outside): Hints {
+async function openHints(config: ControlConfig, { clock, log }: Outside): Promise<Hints> {
   const redis = redisOf(config);
-  return redis === undefined ? memoryHints(clock) : redisHints({ ...redis, clock, log });
+  if (redis === undefined) return memoryHints(clock);
+  const { redisHints } = await import("./hints/redis.ts");
+  return redisHints({ ...redis, clock, log });
 }
 
 /** The text of a file with CA certificates; "system" means the host's own store of them. */

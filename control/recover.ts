@@ -42,7 +42,7 @@ export async function recoverControl(
       detail: "INSTALLATION_MISSING",
     });
   }
-  const ctx = openContext(config, over, { sql, outside, sealingKey: given ?? openSeal(config) }, closers);
+  const ctx = await openContext(config, over, { sql, outside, sealingKey: given ?? openSeal(config) }, closers);
   const keys = generateP256();
   const issued = await recoverOperator(ctx, { name: order.operatorName, csr: makeCsr(keys) });
   const authority = new Authority(ctx);
