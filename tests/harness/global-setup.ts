@@ -22,6 +22,8 @@ export async function setup(): Promise<void> {
   process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "weft-compile-cache");
   // Short: paths of sockets in folders below it have to stay within their bound.
   temporary = mkdtempSync(join(memoryFolder() ?? tmpdir(), "wt-"));
+  // Also when the run is broken off: memory is not given back by itself.
+  process.once("exit", removeTemporary);
   // A PostgreSQL started by root runs as another user and must get through to its own folder.
   chmodSync(temporary, 0o711);
   process.env["TMPDIR"] = temporary;
@@ -41,9 +43,13 @@ function lookedForAll(): boolean {
   return peerNames.every((name) => name in found);
 }
 
+function removeTemporary(): void {
+  if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+}
+
 export async function teardown(): Promise<void> {
   await stores?.stop();
-  if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+  removeTemporary();
   if (!existsSync(skippedFile)) return;
   const lines = readFileSync(skippedFile, "utf8").trim().split("\n");
   console.error(`\n${lines.length} suite(s) SKIPPED for the lack of an outside program:`);
