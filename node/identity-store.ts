@@ -11,7 +11,7 @@ import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import type { SpiffeKind } from "../certs/spiffe.ts";
 import { TrustBundleSchema } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../lib/errors.ts";
-import { readFileIfAny } from "../lib/files.ts";
+import { readFileIfAny, removeFile } from "../lib/files.ts";
 import { limits } from "../lib/limits.ts";
 import { Listeners } from "./events.ts";
 import type { IdentityHolder, NodeIdentity } from "./ports.ts";
@@ -126,6 +126,15 @@ export interface ReplaceableIdentityHolder extends IdentityHolder {
    * older one gets the one held.
    */
   replace(identity: NodeIdentity): void;
+  /** The key a renewal was asked for with that has not been answered yet, also by an earlier run. */
+  pendingKey(): string | undefined;
+  /** Keeps such a key, durably, until there is another leaf. */
+  keepPendingKey(keyPem: string): void;
+}
+
+/** A key without a certificate yet. Its answer may be on its way, and control gives it to no other key. */
+function pendingPath(stateDir: string): string {
+  return join(stateDir, "renewal.key");
 }
 
 export function createIdentityHolder(
@@ -138,9 +147,15 @@ export function createIdentityHolder(
   return {
     current: () => identity,
     onChange: (listener) => listeners.add(listener),
+    pendingKey() {
+      const path = pendingPath(stateDir);
+      return readFileIfAny(path) === undefined ? undefined : readSecretFile(path);
+    },
+    keepPendingKey: (keyPem) => writeSecretFile(pendingPath(stateDir), keyPem),
     replace(given) {
       const next = withNewestBundle(given, identity);
       saveIdentity(stateDir, { identity: next, installationKeySpki: stored.installationKeySpki });
+      if (next.leaf.serialHex !== identity.leaf.serialHex) removeFile(pendingPath(stateDir));
       identity = next;
       listeners.notify(next);
     },

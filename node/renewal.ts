@@ -89,14 +89,26 @@ async function renewOnce(deps: RenewalDeps, keys: KeyPair, signal: AbortSignal):
   return expired ? "recovered" : "renewed";
 }
 
+/** The key that was asked for with and not answered, by this run or the one before; else a fresh one, kept first. */
+async function pendingKeys({ identity, log }: RenewalDeps): Promise<KeyPair> {
+  try {
+    const kept = identity.pendingKey();
+    if (kept !== undefined) return keyPairFromPem(kept);
+  } catch (thrown) {
+    const error = messageOf(thrown);
+    log.warn("the key of a renewal that was not answered cannot be read; another one is made", { error });
+  }
+  const keys = await generateP256Async();
+  identity.keepPendingKey(privateKeyPem(keys.privateKey));
+  return keys;
+}
+
 /** Renews until `signal` aborts. Never rejects. */
 export async function runRenewal(deps: RenewalDeps, signal: AbortSignal): Promise<void> {
   const { clock, trigger, random } = deps;
   const heldLeaf = (): NodeIdentity["leaf"] => deps.identity.current().leaf;
   const nowMs = (): number => Math.max(clock.nowMs(), deps.newestSignedMs());
   let failures = 0;
-  /** Asked for, and not answered yet. */
-  let keys: KeyPair | undefined;
   let dueMs = renewalDueMs(deps.identity.current(), random);
   // Asked once per set of pools: when control disagrees about them, the next snapshot settles it, not a loop.
   let askedForPools = [...deps.identity.current().poolLeaves.keys()].sort().join();
@@ -108,9 +120,7 @@ export async function runRenewal(deps: RenewalDeps, signal: AbortSignal): Promis
       continue;
     }
     try {
-      keys ??= await generateP256Async();
-      const how = await renewOnce(deps, keys, signal);
-      keys = undefined;
+      const how = await renewOnce(deps, await pendingKeys(deps), signal);
       trigger.fulfilled(wish);
       // A recovery brings no pool certificates: what this node serves is asked for once it can renew.
       askedForPools = how === "recovered" ? "" : pools;

@@ -54,7 +54,8 @@ export async function judgeClientRenewal(
   if (root === undefined || key === undefined || !verifyEs256(key, renewalData(request), request.signature))
     throw refusal("CLIENT_RENEWAL_REFUSED");
   const nowMs = clock.nowMs();
-  if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs) throw clockSkew(nowMs);
+  if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs)
+    throw clockSkew(nowMs, Number(request.issuedAtMs));
   const verdict = await allowlist.judge(root.keyId, facts.serialHex, request.sourceAddress);
   if (!verdict.allowed) {
     if (verdict.detail === "CERTIFICATE_SUPERSEDED")

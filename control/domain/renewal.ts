@@ -169,7 +169,8 @@ export async function recover(tx: Tx, issuer: Issuer, cluster: ClusterRow, reque
   const enrolled = p256FromSpki(facts.spkiDer);
   if (root === undefined || row === undefined || enrolled === undefined) throw refusal();
   if (!verifyEs256(enrolled, recoverData(request), request.signature)) throw refusal();
-  if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs) throw clockSkew(nowMs);
+  if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs)
+    throw clockSkew(nowMs, Number(request.issuedAtMs));
   const expected = row.scope === cluster.id && row.subjectKind === "node" && row.keyHash === facts.keyHash;
   const node = expected ? await requireNode(tx, seal, cluster.id, row.subjectId) : undefined;
   const dropped = new Set(roots.flatMap(({ keyId, each }) => (each.status === "dropped" ? [keyId] : [])));
@@ -183,7 +184,8 @@ export async function recover(tx: Tx, issuer: Issuer, cluster: ClusterRow, reque
     if (valid.keyHash !== csr.keyHash) throw refusal();
     return { node, leaf: valid };
   }
-  if (facts.keyHash !== node.keyHash) throw refusal();
+  // A renewed leaf that ended before it was ever used here is as good a proof as the one before it.
+  if (facts.keyHash !== node.keyHash && row.status !== "next") throw refusal();
   requireRecent(issuer, row);
   await requireFreshKey(tx, csr.keyHash, node.id);
   const proofHash = createHash("sha256").update(recoverData(request)).digest("hex");
@@ -216,9 +218,12 @@ function recoverData(request: RecoverRequest): Uint8Array {
 }
 
 /** The caller's clock is too far from ours for its signature to count; says how far, since nothing else would help it. */
-export function clockSkew(nowMs: number): WeftError {
-  const options = { detail: "CLOCK_SKEW", metadata: { server_time_ms: String(Math.floor(nowMs)) } };
-  return new WeftError("failed_precondition", "the clocks of this host and of control are too far apart", options);
+export function clockSkew(nowMs: number, signedMs: number): WeftError {
+  const offsetMs = Math.round(nowMs - signedMs);
+  const metadata = { server_time_ms: String(Math.floor(nowMs)), offset_ms: String(offsetMs) };
+  const seconds = Math.min(Math.abs(offsetMs) / 1_000, 1e9).toFixed(1);
+  const message = `the clock of this host is ${seconds} s ${offsetMs > 0 ? "behind" : "ahead of"} control's`;
+  return new WeftError("failed_precondition", message, { detail: "CLOCK_SKEW", metadata });
 }
 
 async function auditIssued(tx: Tx, actor: string, cluster: ClusterRow, object: string, after: unknown): Promise<void> {

@@ -244,7 +244,8 @@ async function poll(deps: ServiceDeps, request: PollEnrollmentRequest, context: 
   if (key === undefined || csr.keyHash !== row.keyHash || !verifyEs256(key, data, request.signature))
     throw pollRefused();
   const nowMs = deps.clock.nowMs();
-  if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs) throw clockSkew(nowMs);
+  if (Math.abs(nowMs - Number(request.issuedAtMs)) > limits.proofSkewMaxMs)
+    throw clockSkew(nowMs, Number(request.issuedAtMs));
   return await outcomeOf(deps, cluster, row, csr);
 }
 

@@ -5,6 +5,7 @@ import { recoverOperator } from "../../control/domain/init.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
+import type { WeftError } from "../../lib/errors.ts";
 import { callerOfSpiffe, createWorld, freshHost, joinNode, Replica, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
@@ -88,8 +89,6 @@ describeStores("M-L1 identities", (store) => {
     const good = renewal(certificateDer, host.keys, await fresh());
     const noEntry = world.replica.as({ ...caller, roles: [NodeRole.RELAY] }).enrollment;
     await expect(noEntry.renewClient(good)).rejects.toMatchObject({ detail: "ROLE_MISSING" });
-    const skewed = enrollment.renewClient(renewal(certificateDer, host.keys, await fresh(), Date.now() - 3_600_000));
-    await expect(skewed).rejects.toMatchObject({ reason: "failed_precondition", detail: "CLOCK_SKEW" });
     const { identity: node, host: nodeHost } = await joinNode(world, "relay-1");
     const forged = [
       renewal(certificateDer, other.host.keys, await fresh()),
@@ -108,6 +107,23 @@ describeStores("M-L1 identities", (store) => {
     const later = new Replica(world.sql, world.sealingKey, { clock }).as({ ...caller, roles: [NodeRole.ENTRY] });
     const late = renewal(certificateDer, host.keys, await fresh(), clock.nowMs());
     await expect(later.enrollment.renewClient(late)).rejects.toMatchObject({ detail: "CLIENT_RENEWAL_REFUSED" });
+  });
+
+  it("THR-C12 takes a client's clock that is a minute off, and tells one that is ten minutes off by how much", async () => {
+    const { host, certificateDer } = await clientOf("laptop");
+    const { enrollment } = await entryOf();
+    const at = async (offMs: number) =>
+      await enrollment.renewClient(renewal(certificateDer, host.keys, (await freshHost()).csr, Date.now() + offMs));
+    for (const offMs of [-9_000, -59_000]) expect((await at(offMs)).certificateDer.length).toBeGreaterThan(0);
+    for (const offMs of [-600_000, 600_000]) {
+      const refused = await at(offMs).then(
+        () => undefined,
+        (thrown: unknown) => thrown as WeftError,
+      );
+      expect(refused).toMatchObject({ reason: "failed_precondition", detail: "CLOCK_SKEW" });
+      expect(refused?.message).toContain(offMs < 0 ? "behind" : "ahead of");
+      expect(Math.abs(Number(refused?.metadata["offset_ms"]) + offMs)).toBeLessThan(60_000);
+    }
   });
 
   it("issues a client and an operator under their own roots, and lists them", async () => {

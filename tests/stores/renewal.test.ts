@@ -216,6 +216,20 @@ describeStores("M-A4 renewal and recovery", (store) => {
     await expect(stranger.enrollment.recover(theft)).rejects.toMatchObject({ detail: "RECOVER_REFUSED" });
   });
 
+  it("recovers a node by a renewed leaf that ended before control was there for its first use", async () => {
+    const joined = await joinNode(world, "relay-1");
+    const next = await freshHost();
+    const renewed =
+      (await joined.node.enrollment.renew({ csr: next.csr })).identity?.certificateDer ?? new Uint8Array();
+    const clock = laterClock(30 * hourMs);
+    const { enrollment } = new Replica(world.sql, world.sealingKey, { clock }).as(strangerOf(world.clusterId));
+    const again = await freshHost();
+    const { identity } = await enrollment.recover(recovery(renewed, next.keys, again.csr, clock.nowMs()));
+    expect(facts(identity?.certificateDer ?? new Uint8Array()).keyHash).toBe(again.keys.keyHash);
+    const older = recovery(joined.identity.certificateDer, joined.host.keys, (await freshHost()).csr, clock.nowMs());
+    await expect(enrollment.recover(older)).rejects.toMatchObject({ detail: "RECOVER_REFUSED" });
+  });
+
   it("recovers nobody after 30 days, after a revocation, or by another key", async () => {
     const joined = await joinNode(world, "relay-1");
     const tooLate = laterClock(limits.recoverWithinMs + 48 * hourMs);

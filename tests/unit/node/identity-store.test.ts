@@ -88,10 +88,17 @@ describe("the identity in memory", () => {
     const next = { ...(await makeIdentity(pki)), name: "renamed" };
     const holder = createIdentityHolder(folder.dir, stored, (thrown) => expect.unreachable(String(thrown)));
     const seen: unknown[] = [];
-    const stop = holder.onChange((shown) => seen.push([shown === next, loadIdentity(folder.dir)?.identity.name]));
+    const stop = holder.onChange((shown) =>
+      seen.push([shown.leaf === next.leaf, loadIdentity(folder.dir)?.identity.name]),
+    );
+    holder.keepPendingKey(next.leaf.keyPem);
+    holder.replace({ ...identity, bundle: next.bundle });
+    expect(holder.pendingKey()).toBe(next.leaf.keyPem);
+    seen.length = 0;
     holder.replace(next);
     expect(seen).toEqual([[true, "renamed"]]);
-    expect(holder.current()).toBe(next);
+    expect(holder.current().leaf).toBe(next.leaf);
+    expect(holder.pendingKey()).toBeUndefined();
     stop();
     holder.replace(identity);
     expect(seen).toHaveLength(1);

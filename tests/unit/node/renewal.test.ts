@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { issueLeaf } from "../../../certs/ca.ts";
 import { judgeCsr } from "../../../certs/csr.ts";
-import { p256FromSpki, verifyEs256 } from "../../../certs/keys.ts";
+import { generateP256, p256FromSpki, privateKeyPem, verifyEs256 } from "../../../certs/keys.ts";
 import { IssuedIdentitySchema, PoolCertificateSchema } from "../../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { ManualClock } from "../../../lib/clock.ts";
 import { WeftError } from "../../../lib/errors.ts";
@@ -81,11 +81,12 @@ function poolSwitch(first: string[]) {
   };
 }
 
-function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity } = {}) {
+function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity; readonly pending?: string } = {}) {
   const clock = new ManualClock(nowMs);
   const control: Control = { failWith: undefined, calls: [], pools: [], skewMs: 0 };
   const pools = poolSwitch(over.pools ?? []);
   let held: NodeIdentity = over.start ?? identity;
+  let pending: string | undefined = over.pending;
   const replaced: NodeIdentity[] = [];
   const { issue, serve } = issuer(clock, control);
   const trigger = new RenewalTrigger(clock, middle);
@@ -117,8 +118,13 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity 
     identity: {
       current: () => held,
       onChange: () => () => {},
+      pendingKey: () => pending,
+      keepPendingKey: (keyPem: string) => {
+        pending = keyPem;
+      },
       replace: (next: NodeIdentity) => {
         held = next;
+        pending = undefined;
         replaced.push(next);
       },
     },
@@ -228,6 +234,22 @@ describe("A11 the leaf is renewed", () => {
     await loop.calls(1);
     expect(await loop.waiting()).toBeGreaterThanOrEqual(1_000);
     expect(loop.control.calls).toHaveLength(1);
+  });
+});
+
+describe("a renewal that an earlier run has asked for", () => {
+  it("is asked for with the same key, or with a fresh one where that cannot be read", async () => {
+    const keys = generateP256();
+    for (const [pending, isSame] of [
+      [privateKeyPem(keys.privateKey), true],
+      ["no key", false],
+    ] as const) {
+      const loop = stage({ pending });
+      loop.trigger.renewNow("asked");
+      await loop.calls(1);
+      expect(loop.control.calls[0]?.keyHash === keys.keyHash).toBe(isSame);
+      expect(loop.held().leaf.keyHash).toBe(loop.control.calls[0]?.keyHash);
+    }
   });
 });
 
