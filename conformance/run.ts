@@ -9,6 +9,7 @@ import { routingChecks } from "./core/routing-checks.ts";
 import { trustCoreChecks } from "./core/trust-core-checks.ts";
 import { dataChecks } from "./fabric/data-checks.ts";
 import { outageChecks } from "./fabric/outage-checks.ts";
+import { rotationChecks } from "./fabric/rotation-checks.ts";
 import { secretsOf, trustChecks } from "./fabric/trust-checks.ts";
 import { openFabricWorld } from "./fabric/world.ts";
 import { type Report, reportOf, type StoreVersions } from "./report.ts";
@@ -92,7 +93,7 @@ async function onStores(run: Run, stores: readonly StoreServer[]): Promise<void>
   }
 }
 
-const fabricChecks = [...trustChecks, ...dataChecks, ...outageChecks];
+const fabricChecks = [...trustChecks, ...dataChecks, ...rotationChecks, ...outageChecks];
 
 /** No secret of the fabric may be in the report about it. */
 function withoutSecrets(outcomes: readonly Outcome[], secrets: readonly string[]): Outcome {

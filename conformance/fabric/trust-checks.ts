@@ -238,7 +238,8 @@ async function auditVerified(world: FabricWorld): Promise<string> {
   holds(exported.code === 0, exported.stderr);
   const good = await world.weft("audit", "verify", file);
   holds(good.code === 0, `${good.stdout} ${good.stderr}`);
-  return good.stdout.trim().split("\n")[0] ?? "";
+  // Without the name of the file.
+  return (good.stdout.trim().split("\n")[0] ?? "").replace(`${file}: `, "");
 }
 
 export const trustChecks: readonly Check<FabricWorld>[] = [
