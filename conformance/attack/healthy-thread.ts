@@ -19,6 +19,9 @@ const knockEveryMs = 500;
 /** What is not answered by then has failed. */
 const answerWithinMs = 5_000;
 
+const attemptsMaxCount = 5;
+const attemptRestMs = 500;
+
 const clock = systemClock;
 const { healthy, door, referencePort } = workerData as HealthyOrder & ReferenceAt;
 
@@ -124,10 +127,6 @@ async function first(ask: Ask): Promise<void> {
 }
 
 async function start(asked: Healthy): Promise<void> {
-  const newcomer = knockAsk(door);
-  const reference = echoAsk({ host: "127.0.0.1", port: referencePort });
-  clock.every(askEveryMs, () => take("reference", reference));
-  clock.every(knockEveryMs, () => take("newcomer", newcomer));
   switch (asked.kind) {
     case "rpc": {
       const { call, ping } = await rpcAsks(asked.endpoint);
@@ -163,7 +162,29 @@ parentPort?.on("message", () => {
   void Promise.all(taken).then((all) => say({ kind: "phase", phase: { fromMs, toMs, samples: all } }));
 });
 
-start(healthy).then(
-  () => say({ kind: "up" }),
+/** A busy machine may need more than one beginning. */
+async function begin(attemptsLeft: number): Promise<void> {
+  try {
+    await start(healthy);
+  } catch (thrown) {
+    if (attemptsLeft <= 1) throw thrown;
+    await sleep(clock, attemptRestMs);
+    await begin(attemptsLeft - 1);
+  }
+}
+
+/** What is asked whoever the healthy client is: newcomers at the door, and the echo this machine is measured by. */
+function startOthers(): void {
+  const newcomer = knockAsk(door);
+  const reference = echoAsk({ host: "127.0.0.1", port: referencePort });
+  clock.every(askEveryMs, () => take("reference", reference));
+  clock.every(knockEveryMs, () => take("newcomer", newcomer));
+}
+
+begin(attemptsMaxCount).then(
+  () => {
+    startOthers();
+    say({ kind: "up" });
+  },
   (thrown: unknown) => say({ kind: "down", why: messageOf(thrown) }),
 );
