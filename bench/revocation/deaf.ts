@@ -3,7 +3,6 @@
  * connections that are open, and ones that are tried anew.
  */
 
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { PolicyService } from "../../gen/weft/admin/v1/policy_pb.ts";
@@ -17,13 +16,16 @@ const newEveryMs = 250;
 /** The bound is 60 s after the newest feed; whatever goes on after this does not stop. */
 const givenUpMs = 80_000;
 
+const closed = (socket: Socket): Promise<number> =>
+  new Promise((resolve) => void socket.once("close", () => resolve(performance.now())));
+
 /** A connection to a listener that answers byte for byte. Rejects when it does not answer. */
 async function echoing(port: number): Promise<Socket> {
   const socket = connect({ host: "127.0.0.1", port, noDelay: true });
   socket.on("error", () => {});
   socket.write("x");
-  const answered = once(socket, "data").then(() => true);
-  const ended = once(socket, "close").then(() => false);
+  const answered = new Promise<true>((resolve) => void socket.once("data", () => resolve(true)));
+  const ended = closed(socket).then(() => false);
   if (!(await Promise.race([answered, ended, delay(8_000, false)]))) {
     socket.destroy();
     throw new Error("no answer");
@@ -35,9 +37,9 @@ async function echoing(port: number): Promise<Socket> {
 async function untilEnded(socket: Socket): Promise<number> {
   const timer = setInterval(() => void socket.write("x"), tickMs);
   socket.resume();
-  await once(socket, "close");
+  const atMs = await closed(socket);
   clearInterval(timer);
-  return performance.now();
+  return atMs;
 }
 
 /** Opens one connection after the other; resolves with when the first of an unbroken row of refusals was met. */

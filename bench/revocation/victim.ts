@@ -19,7 +19,10 @@ import { type ClosableTransport, operatorTransport } from "../../rpc/operator-tr
 import type { NodeHandle, Standing } from "../load/standing.ts";
 
 const nowMs = (): number => systemClock.nowMs();
-const askEveryMs = 5;
+const askEveryMs = 10;
+/** A call that takes longer tells nothing; the first ones, with their handshakes, are waited for. */
+const askTimeoutMs = 2_000;
+const firstTimeoutMs = 15_000;
 
 /** One place the victim is at. */
 interface Place {
@@ -78,14 +81,14 @@ export async function makeVictim(
     return transport;
   };
   const alerts = rpcClient(AlertService, dial(context.operatorAddress, controlPortTls(context, nowMs)));
-  const atControl = (): Promise<unknown> => alerts.listAlerts({ clusterId }, { timeoutMs: 2_000 });
-  await atControl();
+  const atControl = (timeoutMs = askTimeoutMs): Promise<unknown> => alerts.listAlerts({ clusterId }, { timeoutMs });
+  await atControl(firstTimeoutMs);
   const places = new Map<string, Place>();
   for (const node of nodes) {
     const tls = nodePortTls(context, clusterId, node.id, nowMs);
     const client = rpcClient(NodeService, dial(String(node.child.facts.operator), tls));
-    const ask = (): Promise<unknown> => client.getStatus({}, { timeoutMs: 2_000 });
-    await ask();
+    const ask = (timeoutMs = askTimeoutMs): Promise<unknown> => client.getStatus({}, { timeoutMs });
+    await ask(firstTimeoutMs);
     const events = client.watchEvents({}, { timeoutMs: 0 })[Symbol.asyncIterator]();
     const follow = async (): Promise<number> => {
       try {
@@ -103,12 +106,17 @@ export async function makeVictim(
       await session.client(IdentityService).revokeIdentity({ identityId: id, clusterId, reason: "bench" });
       return askedMs;
     },
-    refusedAtControl: () => untilRefused(atControl, 30_000),
+    refusedAtControl: () => untilRefused(() => atControl(), 30_000),
     async refusedAt(node) {
       const place = places.get(node.name);
       if (place === undefined) throw new Error(`the operator was never at ${node.name}`);
-      const refused = await untilRefused(place.ask, 30_000);
-      return Math.max(refused, await place.streamOver);
+      const overMs = await place.streamOver;
+      // A call after that is refused at once, or it was not the revocation that ended the stream.
+      const letIn = await place.ask().then(
+        () => true,
+        () => false,
+      );
+      return letIn ? await untilRefused(() => place.ask(), 30_000) : overMs;
     },
     close() {
       for (const transport of transports) transport.close();

@@ -69,10 +69,10 @@ export async function watchFeed(sql: Sql, feeds: FeedSource, clusterId: string):
   const wanted: Wanted[] = [
     ...fill.flatMap(fillAlerts),
     ...receiptAlerts(rows, now),
-    ...late.map(({ nodeId, nodeName, count }) => ({
+    ...late.map(({ nodeId, nodeName }) => ({
       kind: "feed-unapplied" as const,
       object: `node/${nodeId}`,
-      detail: `${nodeName} beats and has not said that it applied ${count} revocations; is its clock right, its version current?`,
+      detail: `${nodeName} beats and has not said that it applied the newest revocations; is its version current, and its disk writable?`,
     })),
   ];
   await sql.tx(async (tx) => {

@@ -38,9 +38,10 @@ const select = `select ${certificateColumns
   .join(", ")}, c.superseded_at_ms as "supersededAtMs", c.revoked_at_ms as "revokedAtMs",
   coalesce(sn.name, si.name, sp.name) as "subjectName", hn.name as "holderName",
   coalesce(hn.identity_status, si.status) as "identityStatus",
-  exists (select 1 from revocation v where ($1 = '' or v.cluster_id = $1)
-    and ((v.issuer_key_id = c.issuer_key_id and v.serial = c.serial) or v.key_hash = c.key_hash
-      or (v.serial = '' and v.key_hash = '' and v.spiffe_id = c.spiffe))) as "revokedInFeed"
+  ((c.issuer_key_id, c.serial) in (select issuer_key_id, serial from revocation where cluster_id = $1 and serial <> '')
+    or c.key_hash in (select key_hash from revocation where cluster_id = $1 and key_hash <> '')
+    or c.spiffe in (select spiffe_id from revocation where cluster_id = $1 and serial = '' and key_hash = ''))
+    as "revokedInFeed"
   from certificate c
   left join node sn on c.subject_kind = 'node' and sn.id = c.subject_id
   left join node hn on hn.id = c.holder_id

@@ -189,16 +189,20 @@ export async function unappliedNodes(
   q: Queryable,
   clusterId: string,
   olderMs: number,
-): Promise<readonly { readonly nodeId: string; readonly nodeName: string; readonly count: number }[]> {
+): Promise<readonly { readonly nodeId: string; readonly nodeName: string }[]> {
   return await q.query(
-    `select n.id as "nodeId", n.name as "nodeName", count(*) as count
-     from node n join membership m on m.cluster_id = n.cluster_id and m.node_id = n.id and m.status = 'active'
+    `with newest as (
+       select feed_epoch, feed_seq from revocation where cluster_id = $1 and revoked_at_ms < now_ms() - $2::bigint
+       order by feed_epoch desc, feed_seq desc limit 1
+     )
+     select n.id as "nodeId", n.name as "nodeName"
+     from newest v join node n on n.cluster_id = $1 and n.identity_status = 'active'
+     join membership m on m.cluster_id = n.cluster_id and m.node_id = n.id and m.status = 'active'
      join beat_latest b on b.node_id = n.id and b.received_at_ms > now_ms() - $3::bigint
      left join feed_receipt r on r.node_id = n.id
-     join revocation v on v.cluster_id = n.cluster_id and v.revoked_at_ms < now_ms() - $2::bigint
-       and (v.feed_epoch, v.feed_seq) > (coalesce(r.feed_epoch, 0), coalesce(r.feed_seq, 0))
-     where n.cluster_id = $1 and n.identity_status = 'active' and m.joined_at_ms < now_ms() - $2::bigint
-     group by n.id, n.name order by n.id`,
+     where (v.feed_epoch, v.feed_seq) > (coalesce(r.feed_epoch, 0), coalesce(r.feed_seq, 0))
+       and m.joined_at_ms < now_ms() - $2::bigint
+     order by n.id`,
     [clusterId, olderMs, limits.staleAfterMs],
   );
 }
