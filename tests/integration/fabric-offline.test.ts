@@ -20,15 +20,17 @@ import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import { isSoak } from "../harness/counts.ts";
 import { eventually, throughout } from "../harness/eventually.ts";
-import { fabricWithinMs, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { fabricWithinMs, type StockFiles, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { freePort } from "../harness/loopback.ts";
 import { requirePeer } from "../harness/peers.ts";
 import { type RedisServer, startRedis } from "../harness/redis.ts";
+import { connectOutcome } from "../harness/stock-grpc.ts";
 import { activeRelay, standbyReady } from "../harness/trunks.ts";
 
 /** The shortest there is; in long runs the default of a minute. */
 const graceMs = isSoak ? limits.failClosedAfterMs : limits.offlineBoundMinMs;
 /** Half of it is longer than the outage takes to close what closes, and what is left of it longer than the rest of the test. */
-const leafLifeSeconds = (2 * graceMs) / 1_000 + 14;
+const leafLifeSeconds = (2 * graceMs) / 1_000 + 26;
 
 const { CONTINUE, CONTINUE_FOR, EXISTING_ONLY, FAIL_CLOSED } = OfflineMode;
 const hourMs = 3_600_000n;
@@ -46,6 +48,9 @@ const places = [...organizations, mixed];
 const peer = requirePeer("redis", "an outage of everything");
 const dir = mkdtempSync(join(tmpdir(), "weft-offline-"));
 const ports = new Map<string, number>();
+/** The first organization's listener at the entry that restarts, and two of its clients, one of them revoked. */
+let elsewherePort: number;
+let clients: { readonly good: StockFiles; readonly revoked: StockFiles };
 let redis: RedisServer | undefined;
 let world: TestFabric;
 let clusterId: string;
@@ -66,6 +71,10 @@ async function provision(): Promise<void> {
         .addResource({ ...about, poolId, ...target, ...assured });
       const bound = { entryNodeId, resourceId: resource?.id ?? "", bindHost: "127.0.0.1", bindPort: 0 };
       await session.client(ListenerService).addListener({ ...about, ...bound });
+      if (name !== "goes-on") return;
+      const elsewhere = { ...bound, entryNodeId: String(world.fabric.process("entry-2").facts.nodeId) };
+      const other = { ...elsewhere, bindPort: elsewherePort, name: "elsewhere" };
+      await session.client(ListenerService).addListener({ ...about, ...other });
     };
     for (const { name, policy } of organizations) {
       const { organization } = await session.client(OrganizationService).createOrganization({ ...at, name });
@@ -86,6 +95,24 @@ async function provision(): Promise<void> {
   expect(set.stderr).toBe("");
 }
 
+/** Two clients of the first organization; one is revoked before anything goes. */
+async function makeClients(): Promise<void> {
+  clients = {
+    good: await world.addClient("good", "goes-on"),
+    revoked: await world.addClient("revoked", "goes-on"),
+  };
+  for (const files of Object.values(clients)) await eventually(() => servesAt("entry-2", files), { withinMs: 20_000 });
+  const ran = await world.weft("identity", "revoke", "revoked", "--reason", "test");
+  expect(ran.stderr).toBe("");
+  await eventually(async () => !(await servesAt("entry-2", clients.revoked)), { withinMs: 20_000 });
+}
+
+/** Whether an entry lets a client have the resource of the first organization. */
+async function servesAt(entry: string, files: StockFiles): Promise<boolean> {
+  const { code } = await connectOutcome(world.publicAddress(entry), files, "goes-on");
+  return code === 0;
+}
+
 /** What a node says of itself, asked without control. */
 async function statusOf(name: string): Promise<GetStatusResponse> {
   return await world.fabric.withSession(async (session) => {
@@ -101,6 +128,7 @@ beforeAll(async () => {
   const redisUrlFile = join(dir, "redis.url");
   writeFileSync(redisUrlFile, redis?.url ?? "redis://127.0.0.1:1", { mode: 0o600 });
   world = await startTestFabric({ embeddedPostgres: true, redisUrlFile, leafLives: { leafLifeSeconds } });
+  elsewherePort = await freePort();
   await provision();
   await eventually(
     async () => {
@@ -111,7 +139,8 @@ beforeAll(async () => {
     },
     { withinMs: 30_000, everyMs: 100, what: "bytes through every resource" },
   );
-}, fabricWithinMs);
+  await makeClients();
+}, 2 * fabricWithinMs);
 afterAll(async () => {
   await world?.stop();
   await redis?.stop();
@@ -173,6 +202,17 @@ describe("control, PostgreSQL and Redis are gone", () => {
 
     // Frozen: nothing has changed for anybody yet.
     for (const { name } of places) expect(await opens(name), name).toBe(true);
+
+    // An entry restarts with nobody to ask: it goes on from its disk, and what was revoked stays revoked.
+    process.kill(world.fabric.process("entry-2").pid, "SIGKILL");
+    await world.fabric.restart("entry-2");
+    await eventually(() => echoOnce(elsewherePort), {
+      withinMs: 20_000,
+      everyMs: 50,
+      what: "the entry that restarted",
+    });
+    expect(await servesAt("entry-2", clients.good)).toBe(true);
+    for (const entry of ["entry-1", "entry-2"]) expect(await servesAt(entry, clients.revoked), entry).toBe(false);
 
     // Closed: what its policy ends, ends, and nothing else does.
     for (const { name, keeps } of places) {
