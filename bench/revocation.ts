@@ -16,8 +16,8 @@ import { measureFailClosed } from "./revocation/deaf.ts";
 import { makeVictim } from "./revocation/victim.ts";
 
 const usage = `usage: npm run bench -- revocation [--samples 30] [--blocked-samples 12] [--connections 5] [--json]
-  --samples          operators revoked, each with sessions at control and at every node (default 30)
-  --blocked-samples  the same, at a node whose way to control is cut and which has one link that works (default 12)
+  --samples          operators revoked, each with sessions at control and at every node (default 20)
+  --blocked-samples  the same, at a node whose way to control is cut and which has one link that works (default 8)
   --connections      open at each listener when control stands still under fail-closed (default 5)
 A fabric of seven nodes. Times are from the moment the revocation is asked for until calls are refused and the open stream has
 ended. One JSON object goes to standard output, everything else to standard error.`;
@@ -32,7 +32,7 @@ interface Options {
 }
 
 function optionsOf(args: readonly string[]): Options | undefined {
-  const values = benchOptions(args, { samples: "30", "blocked-samples": "12", connections: "5" });
+  const values = benchOptions(args, { samples: "20", "blocked-samples": "8", connections: "5" });
   if (values === undefined) return undefined;
   const count = (name: keyof typeof values): number => numberOption(`--${name}`, values[name], { min: 1, whole: true });
   return { samples: count("samples"), blockedSamples: count("blocked-samples"), connections: count("connections") };
