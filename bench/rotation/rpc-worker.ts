@@ -82,11 +82,15 @@ class EntryCalls {
     if (session === undefined || session.destroyed || session.closed) return "no connection to the entry";
     const call = new Call(session);
     call.send({ case: "open", value: { resource } }, data(payload.toString("hex")), halfClose).stream.end();
+    const startedMs = performance.now();
     const timer = setTimeout(() => call.stream.close(8), callWithinMs);
     await new Promise<void>((resolve) => call.stream.once("close", () => resolve()));
     clearTimeout(timer);
     const status = String(call.trailers?.["grpc-status"] ?? "none");
-    if (status !== "0") return `status ${status} ${String(call.trailers?.["grpc-message"] ?? "")}`;
+    if (status !== "0") {
+      const how = `after ${Math.round(performance.now() - startedMs)} ms, stream code ${call.stream.rstCode}`;
+      return `status ${status} ${String(call.trailers?.["grpc-message"] ?? "")} ${how}`;
+    }
     return call.text === payload.toString("hex") ? undefined : "other bytes came back";
   }
 }
@@ -103,20 +107,23 @@ let running: { stop(): Promise<void> } | undefined;
 const totals = { rpcs: 0, failed: 0, open: 0, first: [] as string[] };
 
 interface Start {
-  readonly folder: string;
+  /** Of as many clients: what one may ask for in a second is bounded. */
+  readonly folders: readonly string[];
   readonly entries: readonly string[];
   readonly resource: string;
   readonly perSecond: number;
 }
 
-async function start({ folder, entries, resource, perSecond }: Start): Promise<void> {
-  const client = connect({ identity: folder, entries });
-  const calls = entries.map((entry) => {
-    const at = entry.lastIndexOf(":");
-    return new EntryCalls({ host: entry.slice(0, at), port: Number(entry.slice(at + 1)) }, folder);
-  });
+async function start({ folders, entries, resource, perSecond }: Start): Promise<void> {
+  const clients = folders.map((folder) => connect({ identity: folder, entries }));
+  const calls = folders.flatMap((folder) =>
+    entries.map((entry) => {
+      const at = entry.lastIndexOf(":");
+      return new EntryCalls({ host: entry.slice(0, at), port: Number(entry.slice(at + 1)) }, folder);
+    }),
+  );
   await Promise.all(calls.map((each) => each.look()));
-  await channel(client, resource, randomBytes(payloadBytes));
+  for (const client of clients) await channel(client, resource, randomBytes(payloadBytes));
   const ending = new AbortController();
   const ended = (why: string | undefined): void => {
     totals.open -= 1;
@@ -129,12 +136,10 @@ async function start({ folder, entries, resource, perSecond }: Start): Promise<v
     totals.open += 1;
     const payload = randomBytes(payloadBytes);
     const entry = calls[at % calls.length];
+    const client = clients[Math.floor(at / sdkEvery) % clients.length];
     try {
-      ended(
-        at % sdkEvery === 0 || entry === undefined
-          ? await channel(client, resource, payload)
-          : await entry.call(resource, payload),
-      );
+      if (entry === undefined || client === undefined) throw new Error("nobody to ask");
+      ended(at % sdkEvery === 0 ? await channel(client, resource, payload) : await entry.call(resource, payload));
     } catch (thrown) {
       ended(String(thrown));
     }
@@ -157,7 +162,7 @@ async function start({ folder, entries, resource, perSecond }: Start): Promise<v
       for (const untilMs = performance.now() + callWithinMs; totals.open > 0 && performance.now() < untilMs; )
         await delay(20);
       clearInterval(looking);
-      await client.close();
+      await Promise.all(clients.map((client) => client.close()));
     },
   };
 }
