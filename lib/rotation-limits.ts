@@ -34,8 +34,8 @@ export const rotationLimits = {
   clientsHearMs: 2 * secondMs,
   clientTrustRetryMs: 2 * secondMs,
   // A node that hears nothing of control for so long asks whether roots were rotated meanwhile (node/trust-heal.ts).
-  trustHealAfterMs: 15 * secondMs,
-  trustHealEveryMs: 10 * secondMs,
+  trustHealAfterMs: 10 * secondMs,
+  trustHealEveryMs: 5 * secondMs,
   trustHealWithinMs: 5 * secondMs,
   clientTrustWithinMs: 28 * secondMs,
 } as const;
