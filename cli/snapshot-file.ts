@@ -19,7 +19,7 @@ export interface SnapshotFile {
 export function readSnapshotFile(path: string, stateDir: string | undefined, contextDir: string): SnapshotFile {
   const { snapshot, nodeName, vouchedBy, fault } = lookAtSnapshot(path, { stateDir, contextDir });
   if (snapshot === undefined) {
-    throw new WeftError("unauthenticated", fault?.why ?? "the snapshot is not verified", {
+    throw new WeftError("unauthenticated", `the snapshot is refused: ${fault?.why ?? "it is not verified"}`, {
       detail: fault?.code ?? "SNAPSHOT_UNSIGNED",
     });
   }

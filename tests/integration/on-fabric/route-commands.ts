@@ -129,7 +129,7 @@ it("simulate tells from a snapshot file alone what a running entry would do, and
   expect((await stage.weft("route", "simulate", "--fail", "relay-9", "--snapshot", file)).stderr).toContain(
     "did you mean",
   );
-});
+}, 60_000);
 
 it("every link's last proof is in the inventory and on the node's page", async () => {
   await eventually(async () => (await stage.weft("route", "explain", resource())).stdout.includes("LAST ANSWER"), {
