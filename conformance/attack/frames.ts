@@ -15,7 +15,7 @@ export const FRAME = {
   continuation: 9,
 } as const;
 
-export const FLAG = { endStream: 0x1, ack: 0x1, endHeaders: 0x4, padded: 0x8 } as const;
+export const FLAG = { endStream: 0x1, endHeaders: 0x4 } as const;
 
 export const SETTING = { headerTable: 1, enablePush: 2, streams: 3, window: 4, frameSize: 5, headerList: 6 } as const;
 
@@ -50,8 +50,6 @@ export function settings(...pairs: readonly (readonly [id: number, value: number
   });
   return frame(FRAME.settings, 0, 0, payload);
 }
-
-export const settingsAck: Buffer = frame(FRAME.settings, FLAG.ack, 0);
 
 export function number32(value: number): Buffer {
   const out = Buffer.alloc(4);
