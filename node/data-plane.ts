@@ -91,17 +91,8 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
     splices.close();
   });
   const desk = new LegDesk({ ports, splices, doors, judge, ...(onPathEnd === undefined ? {} : { onPathEnd }) });
-  // Links and the surface need each other: a reverse link is served, and the service calls over links.
-  const served: { surface?: Surface } = {};
-  const serve = ({ tls, caller }: Pick<Admitted, "tls" | "caller">): { close(): void } => {
-    const session = served.surface?.accept(tls, caller);
-    return { close: () => session?.close() };
-  };
-  // Paths agreed on over a link end with the leaf that stood for it, not with the link.
-  const onRefused = (nodeId: string, why: string): void => {
-    if (why === "PEER_REVOKED") hops.cutNeighbour(nodeId);
-  };
-  const links = new Links({ ports, judge, onRefused, serve: (tls, caller) => serve({ tls, caller }) });
+  const served: Served = {};
+  const { links, serve } = openLinks({ ports, judge, hops, served });
   undo.add("links", () => links.close());
   const load = (): number => Math.max(budget.load, options.load?.() ?? 0);
   const relay = {
@@ -123,8 +114,7 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
   served.surface = surface;
   undo.add("link surface", () => surface.drain(limits.linkCloseGraceMs));
   rejudgeOnChange(ports, surface, undo);
-  const rollables = (): Rollable[] => [...links.rollables(), ...hops.rollables()];
-  undo.add("tainted", startTaintedRoll({ ...ports, rollables }));
+  undo.add("tainted", rollTainted(ports, links, hops));
   const paths = createPathOpener({ ports, judge, links, legs, hops });
   const listener = await openListener(options, {
     doors,
@@ -151,6 +141,31 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
   };
 }
 
+/** Links and the surface need each other: a reverse link is served, and the service calls over links. */
+interface Served {
+  surface?: Surface;
+}
+
+interface LinkParts {
+  readonly ports: DataPlanePorts;
+  readonly judge: PeerJudge;
+  readonly hops: Hops;
+  readonly served: Served;
+}
+
+function openLinks({ ports, judge, hops, served }: LinkParts) {
+  const serve = ({ tls, caller }: Pick<Admitted, "tls" | "caller">): { close(): void } => {
+    const session = served.surface?.accept(tls, caller);
+    return { close: () => session?.close() };
+  };
+  // Paths agreed on over a link end with the leaf that stood for it, not with the link.
+  const onRefused = (nodeId: string, why: string): void => {
+    if (why === "PEER_REVOKED") hops.cutNeighbour(nodeId);
+  };
+  const links = new Links({ ports, judge, onRefused, serve: (tls, caller) => serve({ tls, caller }) });
+  return { links, serve };
+}
+
 function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (router: ConnectRouter) => void): Surface {
   const { log, clock, random } = options.ports;
   const again: Judge = (socket, caller) => judge.again(socket, caller);
@@ -169,6 +184,12 @@ function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (route
     ...(options.linkRaw === undefined ? {} : { raw: options.linkRaw }),
     ...(options.linkHealth === undefined ? {} : { health: options.linkHealth }),
   });
+}
+
+/** Links and paths under leaves of a root that is about to go are replaced. */
+function rollTainted(ports: DataPlanePorts, links: Pick<Links, "rollables">, hops: Hops): () => void {
+  const rollables = (): Rollable[] => [...links.rollables(), ...hops.rollables()];
+  return startTaintedRoll({ ...ports, rollables });
 }
 
 /** Whoever lost its right is cut now, not at the next tick. */

@@ -24,7 +24,7 @@ import { PeerJudge } from "./peer-judge.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
 import { serveAccess } from "./roles/access-service.ts";
 import { ContractDesk } from "./roles/contract-desk.ts";
-import { createEgressRole, type EgressRole } from "./roles/egress.ts";
+import { createEgressRole, type EgressDeps, type EgressRole } from "./roles/egress.ts";
 import { EntryRole } from "./roles/entry.ts";
 import { ExclusiveEntry } from "./roles/exclusive-entry.ts";
 import { openFenceJudge } from "./roles/fence-judge.ts";
@@ -117,6 +117,25 @@ function startListeners({ ports, ceiling }: RoleParts, entry: EntryRole, undo: C
   return listeners;
 }
 
+/** The egress, with the fences of exclusive resources it keeps. */
+function openEgress(
+  { ports, ceiling, own, processPool, offline, config }: RoleParts,
+  { leases, contracts }: Pick<EgressDeps, "contracts"> & { readonly leases: () => ControlSession["leases"] },
+  undo: Closers,
+): EgressRole {
+  const fences = openFenceJudge({ ports, stateDir: config.stateDir, leases });
+  undo.add("fences", () => fences.close());
+  return createEgressRole({ ports, ceiling, own, processPool, offline, contracts, fences: fences.judge });
+}
+
+/** Clients are revoked by the feed, leave with the snapshot, and are judged anew under new roots. */
+function rejudgeOnChange({ feed, snapshot, identity }: DataPlanePorts, clients: Surface, undo: Closers): void {
+  const rejudge = (): void => void clients.rejudge();
+  undo.add("client cut", feed.onChange(rejudge));
+  undo.add("client removal", snapshot.onChange(rejudge));
+  undo.add("client roots", identity.onChange(rejudge));
+}
+
 /** Starts the data plane with this node's roles; everything is added to `undo`. Rejects when the public port is taken. */
 export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers): Promise<Roles> {
   const { ports, config } = parts;
@@ -130,17 +149,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     downNeighbours: () => plane?.links.unreachable() ?? [],
   });
   const leases = () => host.session.leases;
-  const fences = openFenceJudge({ ports, stateDir: config.stateDir, leases });
-  undo.add("fences", () => fences.close());
-  const egress = createEgressRole({
-    ports,
-    ceiling: parts.ceiling,
-    own: parts.own,
-    processPool: parts.processPool,
-    offline: parts.offline,
-    contracts,
-    fences: fences.judge,
-  });
+  const egress = openEgress(parts, { leases, contracts }, undo);
   const exclusive = new ExclusiveEntry({ leases, bootId: host.bootId, clock: ports.clock, log: ports.log });
   // Given back when the entry's channels are over.
   undo.add("exclusive leases", () => exclusive.close());
@@ -187,14 +196,7 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
   undo.add("egress role", () => egress.close());
   undo.add("entry role", () => entry.close());
   const listeners = startListeners(parts, entry, undo);
-  // Clients are revoked by the feed, and leave with the snapshot.
-  const rejudge = (): void => void clients.rejudge();
-  undo.add("client cut", ports.feed.onChange(rejudge));
-  undo.add("client removal", ports.snapshot.onChange(rejudge));
-  undo.add(
-    "client roots",
-    ports.identity.onChange(() => void clients.rejudge()),
-  );
+  rejudgeOnChange(ports, clients, undo);
   function* issuersInUse(): Generator<string> {
     yield* running.issuersInUse();
     for (const { caller } of clients.sessions()) yield caller.issuerKeyIdHex ?? "";
