@@ -91,7 +91,7 @@ beforeAll(async () => {
   world = await sharedFabric();
   files = await world.addClient("listening-client");
   await plant();
-}, fabricWithinMs);
+}, 2 * fabricWithinMs);
 
 /** Sends something through a channel and takes it back; how it fails is as good. */
 async function tryChannel(client: Client, resource: string): Promise<string> {

@@ -56,7 +56,7 @@ beforeAll(async () => {
     await session.client(ListenerService).addListener({ ...about, ...bound });
   });
   await eventually(() => echoOnce(quietPort), { withinMs: 30_000, everyMs: 100, what: "the quiet organization" });
-}, fabricWithinMs);
+}, 2 * fabricWithinMs);
 
 /** An echo connection that writes as fast as it may and counts what comes back. */
 class Flood {
