@@ -68,25 +68,28 @@ function counted(transport: Transport, counters: ControlSessionDeps["counters"])
   };
 }
 
-export function openControlSession(deps: ControlSessionDeps): ControlSession {
-  const expectControl = (): Expectation<"control"> => {
-    const identity = deps.identity.current();
-    return {
-      kind: "control",
-      trustDomain: identity.trustDomain,
-      clusterId: identity.clusterId,
-      roots: rootsOf(identity.bundle, "control"),
-      nowMs: () => deps.clock.nowMs(),
-      newestSignedMs: () => deps.snapshot.newestSignedMs(),
-      revoked: (peer) =>
-        deps.feed.isRevoked({
-          issuerKeyIdHex: peer.issuerKeyId,
-          serialHex: peer.serialHex,
-          keyHashHex: peer.keyHash,
-          spiffe: formatSpiffe(peer.id),
-        }),
-    };
+/** A control replica of this node's cluster, as it is known now. */
+function controlExpected(deps: ControlSessionDeps): Expectation<"control"> {
+  const identity = deps.identity.current();
+  return {
+    kind: "control",
+    trustDomain: identity.trustDomain,
+    clusterId: identity.clusterId,
+    roots: rootsOf(identity.bundle, "control"),
+    nowMs: () => deps.clock.nowMs(),
+    newestSignedMs: () => deps.snapshot.newestSignedMs(),
+    revoked: (peer) =>
+      deps.feed.isRevoked({
+        issuerKeyIdHex: peer.issuerKeyId,
+        serialHex: peer.serialHex,
+        keyHashHex: peer.keyHash,
+        spiffe: formatSpiffe(peer.id),
+      }),
   };
+}
+
+export function openControlSession(deps: ControlSessionDeps): ControlSession {
+  const expectControl = (): Expectation<"control"> => controlExpected(deps);
   const transport = controlTransport({
     addresses: deps.addresses.map(hostPort),
     serverName: deps.identity.current().controlName,

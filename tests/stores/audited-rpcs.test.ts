@@ -11,7 +11,8 @@ import { tableShapes } from "../../control/store/catalog.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import type { AuditRecord } from "../../fabric/audit/chain.ts";
 import { migratedPglite } from "../harness/shared-stores.ts";
-import { type AuditedCase, auditedCases, isRead, unaudited } from "./audited-rpcs.ts";
+import type { AuditedCase } from "./audited-case.ts";
+import { auditedCases, isRead, unaudited } from "./audited-rpcs.ts";
 import { type AuditedStage, createAuditedStage } from "./audited-stage.ts";
 
 const cases = Object.entries(auditedCases);

@@ -5,8 +5,6 @@
 
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
-import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
-import { CertificateService } from "../../gen/weft/admin/v1/certificate_pb.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -34,30 +32,12 @@ import {
   OfflineMode,
   ResourceKind,
 } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { RootKind, SigningPurpose } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WorkloadKind } from "../../gen/weft/fabric/v1/workload_pb.ts";
 import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
+import type { AuditedCase } from "./audited-case.ts";
+import { auditedRotations } from "./audited-rotations.ts";
 import type { AuditedStage } from "./audited-stage.ts";
 import { enrollRequest, freshHost } from "./control-world.ts";
-
-export interface AuditedCase {
-  /** The call; repeated after a first attempt that could not be recorded. */
-  readonly call: (stage: AuditedStage) => Promise<unknown>;
-  /** The action of its one own record. */
-  readonly action: string;
-  /** What its object begins with. */
-  readonly object: string;
-  /** Records of what it entailed. */
-  readonly entails?: readonly string[];
-  /** Who the record names. Default: the operator. */
-  readonly actor?: "node" | "anonymous";
-  /** Of no cluster: it is about the installation. */
-  readonly installation?: true;
-  /** It has an organization. */
-  readonly organization?: true;
-  readonly before?: true;
-  readonly after?: true;
-}
 
 const spec = { kind: WorkloadKind.NATIVE, command: "/bin/sleep", args: ["60"], version: "1" };
 const grant = { role: NodeRole.EGRESS };
@@ -366,45 +346,7 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
     call: ({ operator, clusterId }) => operator(MembershipService).enableMembership({ clusterId, nodeId: "edge-1" }),
     ...{ action: "membership.enabled", object: "node/", before: true, after: true },
   },
-  "weft.admin.v1.CaService/StartRotation": {
-    call: ({ operator, clusterId }) => operator(CaService).startRotation({ clusterId, kind: RootKind.POOL }),
-    ...{ action: "rotation.started", object: "rotation/", after: true },
-  },
-  "weft.admin.v1.CaService/ExemptFromRotation": {
-    call: ({ operator, clusterId, ids }) =>
-      operator(CaService).exemptFromRotation({
-        ...{ clusterId, kind: RootKind.POOL, subjectId: ids.get("edge-1") ?? "", reason: "in repair" },
-      }),
-    ...{ action: "rotation.exempted", object: "rotation/", after: true },
-  },
-  "weft.admin.v1.CaService/RollBackRotation": {
-    call: ({ operator, clusterId }) =>
-      operator(CaService).rollBackRotation({ clusterId, kind: RootKind.POOL, reason: "not now" }),
-    ...{ action: "rotation.rolled_back", object: "rotation/", before: true, after: true },
-  },
-  "weft.admin.v1.CaService/AdvanceRotation": {
-    call: ({ operator, clusterId }) => operator(CaService).advanceRotation({ clusterId, kind: RootKind.POOL }),
-    ...{ action: "rotation.advanced", object: "rotation/", before: true, after: true },
-  },
-  "weft.admin.v1.CaService/RotateSigningKey": {
-    call: ({ operator, clusterId }) =>
-      operator(CaService).rotateSigningKey({ clusterId, purpose: SigningPurpose.CONTRACT }),
-    ...{ action: "signing_key.rotated", object: "signing-key/", before: true, after: true },
-  },
-  "weft.admin.v1.CertificateService/RevokeCertificate": {
-    async call({ operator, clusterId }) {
-      const client = operator(CertificateService);
-      const { certificates } = await client.listCertificates({
-        clusterId,
-        subject: "edge-1",
-        kind: "node",
-        status: "all",
-      });
-      const serial = certificates.find(({ status }) => status !== "revoked")?.serial ?? "";
-      await client.revokeCertificate({ clusterId, serial, reason: "copied" });
-    },
-    ...{ action: "certificate.revoked", object: "node/", before: true, after: true },
-  },
+  ...auditedRotations,
   "weft.admin.v1.NodeAdminService/RevokeNode": {
     call: ({ operator, clusterId }) =>
       operator(NodeAdminService).revokeNode({ clusterId, nodeId: "edge-1", reason: "lost" }),
