@@ -16,7 +16,7 @@ import {
   type TenureRow,
 } from "../store/lease-tenures.ts";
 import { fenceLease } from "../store/leases.ts";
-import { listNodes } from "../store/nodes.ts";
+import { nodeNames } from "../store/nodes.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import type { Queryable } from "../store/sql.ts";
 import { ownId } from "./reports.ts";
@@ -31,7 +31,7 @@ export function leaseAdminService(deps: ServiceDeps): ServiceImpl<typeof LeaseAd
       const afterName = plainText("after_name", request.afterName, limits.leaseNameMaxBytes);
       const page = { prefix, afterName, limit: limits.leasePageMaxCount };
       const rows = await listLeases(deps.sql, clusterId, page);
-      const names = await nodeNames(deps, clusterId);
+      const names = await nodeNames(deps.sql, clusterId);
       return {
         leases: rows.map((row) => entryMessage(row, clusterId, names)),
         nextAfterName: rows.length < limits.leasePageMaxCount ? "" : (rows.at(-1)?.name ?? ""),
@@ -40,7 +40,7 @@ export function leaseAdminService(deps: ServiceDeps): ServiceImpl<typeof LeaseAd
     async getLease(request) {
       const clusterId = await clusterOf(deps.sql, request.clusterId);
       const row = await requireLease(deps.sql, clusterId, nameOf(request.name));
-      const names = await nodeNames(deps, clusterId);
+      const names = await nodeNames(deps.sql, clusterId);
       const tenures = await listTenures(deps.sql, clusterId, row.name);
       return {
         lease: entryMessage(row, clusterId, names),
@@ -66,7 +66,7 @@ export function leaseAdminService(deps: ServiceDeps): ServiceImpl<typeof LeaseAd
         });
       });
       const row = await requireLease(deps.sql, clusterId, name);
-      return { lease: entryMessage(row, clusterId, await nodeNames(deps, clusterId)), changed };
+      return { lease: entryMessage(row, clusterId, await nodeNames(deps.sql, clusterId)), changed };
     },
   };
 }
@@ -88,10 +88,6 @@ async function requireLease(q: Queryable, clusterId: string, name: string): Prom
 }
 
 type Names = ReadonlyMap<string, string>;
-
-async function nodeNames({ sql, seal }: ServiceDeps, clusterId: string): Promise<Names> {
-  return new Map((await listNodes(sql, seal, clusterId)).map(({ id, name }) => [id, name]));
-}
 
 function stateOf({ holderNodeId, leftMs }: LeaseOverview): LeaseState {
   if (holderNodeId === "") return LeaseState.FENCED;
