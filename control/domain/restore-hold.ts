@@ -26,6 +26,7 @@ export class RestoreHold {
   readonly #ctx: StoreContext;
   #known: { readonly row: RestoreRow | undefined; readonly atMs: number } | undefined;
   #asking: Promise<RestoreRow | undefined> | undefined;
+  #forgotten = 0;
   /** Members that have returned, and strangers that were written down, of one restore. */
   readonly #seen = new Set<string>();
   #seenOf: string | undefined;
@@ -38,9 +39,12 @@ export class RestoreHold {
   async newest(): Promise<RestoreRow | undefined> {
     const nowMs = this.#ctx.clock.monoMs();
     if (this.#known !== undefined && nowMs - this.#known.atMs < limits.restoreHoldStaleMaxMs) return this.#known.row;
-    this.#asking ??= this.#ask(nowMs).finally(() => {
-      this.#asking = undefined;
-    });
+    if (this.#asking === undefined) {
+      const asking = this.#ask(nowMs).finally(() => {
+        if (this.#asking === asking) this.#asking = undefined;
+      });
+      this.#asking = asking;
+    }
     return await this.#asking;
   }
 
@@ -68,8 +72,11 @@ export class RestoreHold {
     this.forget();
   }
 
+  /** What is known is of before; so is what a look under way will find. */
   forget(): void {
+    this.#forgotten += 1;
     this.#known = undefined;
+    this.#asking = undefined;
   }
 
   /** Takes a leaf that the store forgot back, if this was a restore's doing (H3); true when it counts now. */
@@ -112,11 +119,12 @@ export class RestoreHold {
   }
 
   async #ask(nowMs: number): Promise<RestoreRow | undefined> {
+    const forgotten = this.#forgotten;
     const row = await newestRestore(this.#ctx.sql);
     if (row?.id !== this.#seenOf) this.#seen.clear();
     this.#seenOf = row?.id;
     const settled = row === undefined ? undefined : await this.#settleIfDue(row);
-    this.#known = { row: settled, atMs: nowMs };
+    if (forgotten === this.#forgotten) this.#known = { row: settled, atMs: nowMs };
     return settled;
   }
 
