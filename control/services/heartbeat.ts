@@ -71,25 +71,42 @@ export function heartbeatService(
   };
 }
 
-/** Records beats in statements of one beat a node: a node that beats twice at once is recorded twice, in order. */
+/**
+ * Records beats in statements of one beat a node. Of several of one boot the newest says it all: a node that has fallen
+ * behind and sends many at once costs one, and all of them get its answer. Two boots at once are two hosts (or one that was
+ * started again), and recorded both.
+ */
 async function recordAll(deps: StoreContext, reports: readonly BeatReport[]): Promise<(BeatAnswer | undefined)[]> {
-  const answers = new Array<BeatAnswer | undefined>(reports.length);
-  let left = [...reports.entries()];
+  const answers = new Map<BeatReport, BeatAnswer>();
+  const newest = newestOfBoots(reports);
+  let left = [...new Set(newest.values())];
   while (left.length > 0) {
-    const now = new Map<string, readonly [number, BeatReport]>();
-    const later: typeof left = [];
-    for (const entry of left) {
-      if (now.has(entry[1].nodeId)) later.push(entry);
-      else now.set(entry[1].nodeId, entry);
+    const now = new Map<string, BeatReport>();
+    const later: BeatReport[] = [];
+    for (const report of left) {
+      if (now.has(report.nodeId)) later.push(report);
+      else now.set(report.nodeId, report);
     }
-    const rows = await recordBeats(
-      deps.sql,
-      [...now.values()].map(([, report]) => report),
-    );
-    for (const row of rows) answers[now.get(row.nodeId)?.[0] ?? -1] = row;
+    for (const row of await recordBeats(deps.sql, [...now.values()])) {
+      const report = now.get(row.nodeId);
+      if (report !== undefined) answers.set(report, row);
+    }
     left = later;
   }
-  return answers;
+  return reports.map((report) => answers.get(newest.get(bootOf(report)) ?? report));
+}
+
+function bootOf({ clusterId, nodeId, bootId }: BeatReport): string {
+  return `${clusterId} ${nodeId} ${bootId}`;
+}
+
+function newestOfBoots(reports: readonly BeatReport[]): ReadonlyMap<string, BeatReport> {
+  const newest = new Map<string, BeatReport>();
+  for (const report of reports) {
+    const boot = bootOf(report);
+    if (report.seq >= (newest.get(boot)?.seq ?? 0)) newest.set(boot, report);
+  }
+  return newest;
 }
 
 async function refusalOf(deps: StoreContext, clusterId: string, nodeId: string): Promise<WeftError> {

@@ -57,7 +57,7 @@ export interface BeatAnswer extends SnapshotPosition {
 
 /**
  * Keeps beats of different nodes, each as the newest of its node unless one of the same boot with a higher number came
- * first, and always in the log; with it the time last seen and the capabilities as reported. One statement for all of
+ * first, and in the log; with it the time last seen and the capabilities as reported. One statement for all of
  * them, in which time and skew are the store's. Beats of nodes that are no active members are neither kept nor answered.
  */
 export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): Promise<readonly BeatAnswer[]> {
@@ -98,6 +98,9 @@ export async function recordBeats(q: Queryable, beats: readonly BeatReport[]): P
          snapshot_epoch, snapshot_version, feed_seq)
        select "nodeId", "clusterId", "bootId", seq, at_ms, load, draining, skew_ms, "snapshotEpoch", "snapshotVersion",
          "feedSeq" from beat
+       -- A beat that is recorded again, because nobody heard that it was, is in the log.
+       where not exists (select 1 from beat_latest l
+         where l.node_id = beat."nodeId" and l.boot_id = beat."bootId" and l.seq = beat.seq)
      ), seen as (
        update membership m set last_seen_at_ms = greatest(m.last_seen_at_ms, beat.at_ms)
        from beat where m.cluster_id = beat."clusterId" and m.node_id = beat."nodeId"
