@@ -128,22 +128,20 @@ function nextSnapshot(deps: TaskDeps, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Starts the loops. `stop` ends them and waits until they have ended. */
-export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
+/** Beats, sooner than in turn when there is something control waits for. Resolves after `signal` aborts. */
+function startBeats(deps: TaskDeps, signal: AbortSignal): Promise<void> {
   const { clock, random, log, events } = deps.ports;
-  const ending = new AbortController();
-  const { signal } = ending;
   const { session } = deps;
   const pace = new BeatPace(clock, random);
   const receipts = new FeedReceipts({ ...deps, standing: () => deps.feed.standing() });
-  const unsubscribe = [
+  const stops = [
     deps.feed.onChange(() => {
       if (receipts.isNews()) pace.nudge();
     }),
     // Another bundle or another leaf: a rotation may wait for it.
     deps.identity.onChange(() => pace.nudge()),
   ];
-  const heartbeat = runHeartbeat(
+  return runHeartbeat(
     {
       client: () => session.beats,
       routing: () => session.routing,
@@ -169,7 +167,18 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
       }),
     },
     signal,
-  );
+  ).finally(() => {
+    for (const stop of stops) stop();
+  });
+}
+
+/** Starts the loops. `stop` ends them and waits until they have ended. */
+export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
+  const { clock, random, log, events } = deps.ports;
+  const ending = new AbortController();
+  const { signal } = ending;
+  const { session } = deps;
+  const heartbeat = startBeats(deps, signal);
   const watch = runSnapshotWatch(
     {
       client: () => session.control,
@@ -223,7 +232,6 @@ export function startTasks(deps: TaskDeps): { stop(): Promise<void> } {
   );
   return {
     async stop() {
-      for (const stop of unsubscribe) stop();
       ending.abort();
       await all;
     },

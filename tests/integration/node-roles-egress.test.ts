@@ -2,7 +2,6 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { formatSpiffe } from "../../certs/spiffe.ts";
 import type { EdgeChannel } from "../../edge/channel.ts";
 import { encodeContract, signContract } from "../../fabric/contract.ts";
 import { CreditPool } from "../../fabric/trunk/credit.ts";
@@ -268,39 +267,21 @@ describe("the egress decides for itself", () => {
     await eventually(() => near.counters.channelsLive === 0);
   });
 
+  it("LAW-I4 ends the channels of a vouched client that is revoked, and nobody else's", async () => {
+    const origin = { ...wish().origin, assurance: OriginAssurance.ENTRY_ASSERTED, clientId: "ct-1", listenerId: "" };
+    far.show(egressSnapshot({ clients: [{ clientId: "ct-1", organizationId: "org-1" }] }));
+    const [own, other] = [await opened({ origin }), await opened()];
+    Object.assign(far, { revoked: ({ spiffe = "" }) => spiffe.endsWith("/client/ct-1") }).revokedChanged();
+    await eventually(() => own.errored !== null, { what: "the end" });
+    expect([own.errored, other.errored]).toMatchObject([{ detail: "REVOKED", metadata: { stage: "EGRESS" } }, null]);
+  });
+
   it("about new channels on a trunk that lives, when its offline mode stops them", async () => {
     const before = await opened();
     newChannels.far = false;
     expect(await failureOf(opened())).toEqual({ detail: "OFFLINE", stage: "EGRESS" });
     expect(before.destroyed).toBe(false);
     before.destroy();
-  });
-});
-
-describe("LAW-I4 a client an entry vouches for", () => {
-  const clients = [{ clientId: "ct-1", organizationId: "org-1" }];
-  const origin = { ...wish().origin, assurance: OriginAssurance.ENTRY_ASSERTED, clientId: "ct-1", listenerId: "" };
-  const spiffe = formatSpiffe({ trustDomain: "weft.test", clusterId: "cl-a", kind: "client", id: "ct-1" });
-
-  it.each<[string, () => void]>([
-    [
-      "its identity is revoked",
-      () => {
-        far.revoked = (subject) => subject.spiffe === spiffe;
-        far.revokedChanged();
-      },
-    ],
-    ["it is no client any more", () => far.show(egressSnapshot())],
-  ])("loses its channels at the egress, and nobody else's, when %s", async (_what, change) => {
-    far.show(egressSnapshot({ clients }));
-    const [own, other] = [await opened({ origin }), await opened()];
-    change();
-    await eventually(() => own.errored !== null, { what: "the end" });
-    expect(own.errored).toMatchObject({ detail: "REVOKED", metadata: { stage: "EGRESS" } });
-    expect(other.destroyed).toBe(false);
-    expect((await failureOf(opened({ origin }))).stage).toBe("EGRESS");
-    expect(far.counters.channelsLive).toBe(1);
-    other.destroy();
   });
 });
 
