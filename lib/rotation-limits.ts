@@ -18,6 +18,8 @@ export const rotationLimits = {
   taintedRenewSpreadMs: 3 * secondMs,
   taintedLinkSpreadMs: 2 * secondMs,
   taintedLinkGraceMs: 8 * secondMs,
+  // With somebody exempted, connections that rely on a tainted root are waited for this long: they may be with them.
+  taintedConnectionsMaxMs: 60 * secondMs,
   // How often a path or link under a tainted root is replaced until both ends show another.
   taintedPathEveryMs: 5 * secondMs,
   // How long the key before is still taken. Contracts live for up to a day; snapshots are renewed every hour.

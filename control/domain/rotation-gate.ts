@@ -4,6 +4,7 @@
  */
 
 import { INSTALLATION } from "../../certs/spiffe.ts";
+import { limits } from "../../lib/limits.ts";
 import { listAcks, liveReplicas } from "../store/bundle-acks.ts";
 import { listClusters } from "../store/clusters.ts";
 import type { StoreContext } from "../store/context.ts";
@@ -21,7 +22,7 @@ import {
   stragglersOf,
 } from "./rotation-phases.ts";
 
-export type GateDeps = Pick<StoreContext, "seal">;
+export type GateDeps = Pick<StoreContext, "seal" | "clock">;
 
 /** What a rotation stands on. */
 export interface RotationView {
@@ -47,13 +48,15 @@ export async function viewRotation(q: Queryable, deps: GateDeps, row: RotationRo
   const gate = { phase: row.phase, oldKeyId: row.oldKeyId, nextKeyId: row.nextKeyId, exempt };
   const nodes = holders.filter(({ kind, id }) => kind === "node" && !exempt.has(id));
   const acknowledged = nodes.filter((node) => (node.acknowledged ?? 0) >= (node.required ?? 0));
-  const stragglers = stragglersOf(gate, holders);
+  // Nodes say which roots their connections rely on, not whose leaf it is: it may be that of somebody exempted, for good.
+  const isWaived = exempt.size > 0 && deps.clock.nowMs() - row.phaseSinceMs >= limits.taintedConnectionsMaxMs;
+  const stragglers = stragglersOf(gate, holders).filter(({ waitsFor }) => !isWaived || waitsFor !== "connections");
   return { row, exemptions, stragglers, nodes: nodes.length, acknowledged: acknowledged.length };
 }
 
 async function holdersOf(
   q: Queryable,
-  { seal }: GateDeps,
+  { seal }: Pick<GateDeps, "seal">,
   row: RotationRow,
   phase: RotationPhase,
 ): Promise<readonly Holder[]> {
@@ -94,7 +97,7 @@ async function holdersOf(
 /** Leaves that the phase wants replaced; control replicas say themselves whose leaf they show. */
 async function taintedLeaves(
   q: Queryable,
-  { seal }: GateDeps,
+  { seal }: Pick<GateDeps, "seal">,
   row: RotationRow,
   phase: RotationPhase,
 ): Promise<readonly LiveLeaf[]> {
