@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from "node:crypto";
-import type { ClientHttp2Session } from "node:http2";
+import { type ClientHttp2Session, constants } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
 import { tlsOptions } from "../../certs/tls-options.ts";
 import { type Client, connect } from "../../client/connect.ts";
@@ -30,6 +30,8 @@ const payloadBytes = 64;
 /** One call in so many is a channel of the SDK. */
 const sdkEvery = 4;
 const lookEveryMs = 250;
+const retryAfterMs = 50;
+const refused = "the stream was refused";
 
 /** The connection to one entry, made anew when the folder says something else, before the one in use is let go. */
 class EntryCalls {
@@ -76,8 +78,20 @@ class EntryCalls {
     return session;
   }
 
-  /** One call; resolves with why it failed, or undefined. */
+  /**
+   * One call; resolves with why it failed, or undefined. A stream that was refused was not looked at: it is opened again, as
+   * every gRPC client does (gRFC A6, transparent retries).
+   */
   async call(resource: string, payload: Buffer): Promise<string | undefined> {
+    const untilMs = performance.now() + callWithinMs;
+    for (;;) {
+      const failure = await this.#once(resource, payload);
+      if (failure !== refused || performance.now() > untilMs) return failure;
+      await delay(retryAfterMs);
+    }
+  }
+
+  async #once(resource: string, payload: Buffer): Promise<string | undefined> {
     const session = this.#session;
     if (session === undefined || session.destroyed || session.closed) return "no connection to the entry";
     const call = new Call(session);
@@ -87,6 +101,7 @@ class EntryCalls {
     await new Promise<void>((resolve) => call.stream.once("close", () => resolve()));
     clearTimeout(timer);
     const status = String(call.trailers?.["grpc-status"] ?? "none");
+    if (call.trailers === undefined && call.stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) return refused;
     if (status !== "0") {
       const how = `after ${Math.round(performance.now() - startedMs)} ms, stream code ${call.stream.rstCode}`;
       return `status ${status} ${String(call.trailers?.["grpc-message"] ?? "")} ${how}`;
