@@ -20,7 +20,7 @@ export const controlLimits = {
   replicaClockEveryMs: 10 * secondMs,
   replicaClockStopMs: 30 * secondMs,
   // A clock that goes this much faster or slower than the store's gets an alert before it is far off; it closes at half of it.
-  clockDriftAlertPpm: 1_000,
+  clockDriftAlertShare: 0.001,
   // Node side (node/clock-watch.ts): beats kept, and how many of them, over what time, say how fast a clock goes.
   clockSamplesMaxCount: 120,
   clockSamplesMinCount: 8,
@@ -60,6 +60,11 @@ export const controlLimits = {
   leafReuseLookMs: 10 * secondMs,
   leafReuseQuietMs: 24 * hourMs,
   leafReusesKeptCount: 10_000,
+
+  // How long the first call under a renewed certificate waits for answers to those under the one before; what an entry grants
+  // control to renew a client's.
+  rpcHandOverMs: 2 * secondMs,
+  clientRenewMs: 10 * secondMs,
 
   // How often what snapshots show is looked after.
   graphRefreshMs: 10 * secondMs,

@@ -205,8 +205,6 @@ export const limits = {
   rpcKeepaliveMs: 30 * secondMs,
   rpcKeepaliveTimeoutMs: 10 * secondMs,
   rpcConnectDeadlineMs: 5 * secondMs,
-  // How long the first call under a renewed certificate waits for answers to those under the one before.
-  rpcHandOverMs: 2 * secondMs,
   rpcRateKeysMaxCount: 10_000,
   rpcPerNodePerSecond: 50,
   rpcPerClientPerSecond: 50,
@@ -316,8 +314,6 @@ export const limits = {
   clientLegMs: 8 * secondMs,
   clientWayMs: 2 * secondMs,
   clientEntryPingMs: 1 * secondMs,
-  // A client's certificate is renewed through an entry; what an entry grants control for it.
-  clientRenewMs: 10 * secondMs,
   entryRestMs: 5 * secondMs,
   // Of the offers an entry may make (offersPerInitiatorPerSecond, offerBurstCount) and of its paths (livePathsPerInitiatorMaxCount).
   clientOffersPerSecond: 15,

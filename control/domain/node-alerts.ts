@@ -55,7 +55,7 @@ function roughly(ms: number): string {
 
 /** How fast a clock goes, where that is worth a word. */
 function speed(driftPpm: number): string {
-  if (Math.abs(driftPpm) < limits.clockDriftAlertPpm / 10) return "";
+  if (Math.abs(driftPpm) < (limits.clockDriftAlertShare * 1e6) / 10) return "";
   const ppm = Number(Math.abs(driftPpm).toPrecision(1));
   return ` and goes ${ppm} ppm too ${driftPpm > 0 ? "fast" : "slow"}`;
 }
@@ -71,7 +71,7 @@ export function alertsOfNode(facts: NodeFacts): readonly Wanted[] {
   const driftPpm = facts.driftPpm ?? 0;
   const isOpen = facts.skewOpen ? 0.5 : 1;
   const isOff = Math.abs(skewMs) > limits.clockSkewAlertMs * isOpen;
-  if (isOff || Math.abs(driftPpm) > limits.clockDriftAlertPpm * isOpen) {
+  if (isOff || Math.abs(driftPpm) > limits.clockDriftAlertShare * 1e6 * isOpen) {
     const where = `is ${roughly(skewMs)} ${skewMs > 0 ? "behind" : "ahead of"} control's`;
     const detail = `its clock ${where}${speed(driftPpm)}: look at its time service`;
     alerts.push({ kind: "node-clock-skew", object, detail });

@@ -45,7 +45,7 @@ export async function troubledNodes(q: Queryable, clusterId: string): Promise<re
       ...[clusterId, limits.clockSkewAlertMs * 0.5, limits.loadAlertEndShare, limits.loadAlertOverMs],
       // Half of the beats a node sends in that time.
       Math.floor(limits.loadAlertOverMs / limits.beatEveryMs / 2),
-      limits.clockDriftAlertPpm * 0.5,
+      limits.clockDriftAlertShare * 1e6 * 0.5,
     ],
   );
 }

@@ -44,7 +44,7 @@ describe("M-A6 alerts of a node", () => {
   });
 
   it("say how fast a clock goes before it is far off", () => {
-    const driftPpm = limits.clockDriftAlertPpm + 1;
+    const driftPpm = limits.clockDriftAlertShare * 1e6 + 1;
     expect(kinds({ driftPpm })).toEqual(["node-clock-skew"]);
     expect(kinds({ driftPpm: driftPpm - 2 })).toEqual([]);
     expect(kinds({ driftPpm: -driftPpm + 2, skewOpen: true })).toEqual(["node-clock-skew"]);

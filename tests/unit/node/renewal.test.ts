@@ -81,13 +81,32 @@ function poolSwitch(first: string[]) {
   };
 }
 
+/** An identity as it is held, and every one that replaced it. */
+function heldIdentity(first: NodeIdentity, asked?: string) {
+  let held = first;
+  let pending = asked;
+  const replaced: NodeIdentity[] = [];
+  const holder = {
+    current: () => held,
+    onChange: () => () => {},
+    pendingKey: () => pending,
+    keepPendingKey: (keyPem: string) => {
+      pending = keyPem;
+    },
+    replace: (next: NodeIdentity) => {
+      held = next;
+      pending = undefined;
+      replaced.push(next);
+    },
+  };
+  return { holder, replaced };
+}
+
 function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity; readonly pending?: string } = {}) {
   const clock = new ManualClock(nowMs);
   const control: Control = { failWith: undefined, calls: [], pools: [], skewMs: 0 };
   const pools = poolSwitch(over.pools ?? []);
-  let held: NodeIdentity = over.start ?? identity;
-  let pending: string | undefined = over.pending;
-  const replaced: NodeIdentity[] = [];
+  const { holder, replaced } = heldIdentity(over.start ?? identity, over.pending);
   const { issue, serve } = issuer(clock, control);
   const trigger = new RenewalTrigger(clock, middle);
   const signed = { newestMs: 0 };
@@ -115,19 +134,7 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity;
         return { identity: await serve("recover", request.csr) };
       },
     }),
-    identity: {
-      current: () => held,
-      onChange: () => () => {},
-      pendingKey: () => pending,
-      keepPendingKey: (keyPem: string) => {
-        pending = keyPem;
-      },
-      replace: (next: NodeIdentity) => {
-        held = next;
-        pending = undefined;
-        replaced.push(next);
-      },
-    },
+    identity: holder,
     poolIds: pools.current,
     poolsChanged: pools.changed,
     trigger,
@@ -151,7 +158,7 @@ function stage(over: { readonly pools?: string[]; readonly start?: NodeIdentity;
     signed,
     replaced,
     recoveries,
-    held: () => held,
+    held: holder.current,
     setPools: pools.set,
     waiting: () => eventually(() => clock.nextDueInMs(), { everyMs: 1 }),
     calls: (count: number) =>

@@ -20,7 +20,8 @@ import { type Caller, kCaller } from "../../../../rpc/caller.ts";
 import { offlineJudge } from "../../../harness/offline-judge.ts";
 import { clusterId, deskOf, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
 
-const noEnrollment = { renewClient: () => Promise.reject(new Error("nobody renews here")) };
+const nobody = { renewClient: () => Promise.reject(new Error("nobody renews here")) };
+const unused = { installationSpki: new Uint8Array(), enrollment: nobody };
 
 type Leg = Awaited<ReturnType<PathOpener["openForClient"]>>;
 type LegEvent = Parameters<Parameters<Leg["onEvent"]>[0]>[0];
@@ -64,16 +65,8 @@ const locatorsOf = (egressNodeId: string, fill: number) => ({
   next: new Uint8Array(32).fill(fill + 2),
 });
 /** What every entry of the cluster holds of the pool. */
-const snapshot = snapshotWith({
-  pools: [
-    {
-      poolId: "pl-1",
-      organizationId: "org-1",
-      egressNodeIds: ["e1", "e2"],
-      locators: [locatorsOf("e1", 10), locatorsOf("e2", 20)],
-    },
-  ],
-});
+const pool = { poolId: "pl-1", organizationId: "org-1", egressNodeIds: ["e1", "e2"] };
+const snapshot = snapshotWith({ pools: [{ ...pool, locators: [locatorsOf("e1", 10), locatorsOf("e2", 20)] }] });
 
 function stage(ways: readonly string[] = ["r1"]) {
   const ports = testPorts(snapshot);
@@ -105,15 +98,8 @@ function stage(ways: readonly string[] = ["r1"]) {
       };
     },
   } as unknown as PathOpener;
-  const service = pathService({
-    ports,
-    routes,
-    paths: () => paths,
-    offline: offlineJudge(() => offline),
-    contracts: deskOf(ports),
-    installationSpki: new Uint8Array(),
-    enrollment: noEnrollment,
-  });
+  const judge = { offline: offlineJudge(() => offline), contracts: deskOf(ports) };
+  const service = pathService({ ...unused, ...judge, ports, routes, paths: () => paths });
   const call = (request: OpenClientPathRequest, as: Caller = caller) => {
     const leaving = new AbortController();
     const values = createContextValues().set(kCaller, as);
