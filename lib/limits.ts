@@ -173,11 +173,15 @@ export const limits = {
   rpcConnectionWindowBytes: 4 * MiB,
   rpcHeaderListMaxBytes: 16 * KiB,
   rpcSettingsMaxCount: 32,
-  rpcStreamResetBurstCount: 500,
+  rpcStreamResetBurstCount: 200,
   rpcStreamResetPerSecond: 33,
   // Floods that end a session (rpc/flood-guard.ts): far above what any caller of ours does, or is allowed to.
   rpcSessionCallsBurstCount: 2_000,
   rpcSessionCallsPerSecond: 1_000,
+  // As many header lists (rpcHeaderListMaxBytes) are kept for one caller.
+  rpcOpenCallsPerCallerMaxCount: 1_024,
+  linkStreamResetBurstCount: 500,
+  linkOpenCallsPerCallerMaxCount: 8_192,
   linkCallsBurstCount: 8_000,
   linkCallsPerSecond: 4_000,
   joiningCallsBurstCount: 100,

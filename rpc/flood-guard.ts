@@ -7,6 +7,7 @@
  * FG2. Memory is bounded: who misbehaved longest ago is forgotten.
  * FG3. Frames that HTTP/2 deals with itself, such as header blocks it refuses, are seen by nobody here but as bytes: many of
  *      them while no call is open are a flood too.
+ * FG4. A call that is open keeps its headers: of one caller a bounded number is, however many sessions it has.
  */
 
 import type { ServerHttp2Session } from "node:http2";
@@ -39,6 +40,8 @@ export class FloodGuard {
   /** Faults of a caller that time has not made up for; in order of the last one. */
   readonly #faults = new Map<string, { readonly count: number; readonly atMs: number }>();
   readonly #watched = new Set<Watched>();
+  /** Open calls by caller, in all sessions. */
+  readonly #open = new Map<string, number>();
   #ticker: Timer | undefined;
 
   constructor(profile: Http2Profile, clock: Clock) {
@@ -49,6 +52,11 @@ export class FloodGuard {
   /** Whether the caller may have a session (FG1). */
   admits(caller: Caller): boolean {
     return this.#faultsOf(keyOf(caller)) < limits.rpcFaultsMaxCount;
+  }
+
+  /** Whether the caller holds more open calls than it may (FG4). */
+  holdsTooMany(caller: Caller): boolean {
+    return (this.#open.get(keyOf(caller)) ?? 0) > this.#profile.openCallsMaxCount;
   }
 
   /** Watches a session on `socket` from its beginning. */
@@ -66,15 +74,19 @@ export class FloodGuard {
     session.on("stream", this.#within(callsBurstCount, callsPerSecond, flooded));
     session.on("ping", this.#within(limits.rpcPingsBurstCount, limits.rpcPingsPerSecond, flooded));
     session.on("remoteSettings", this.#within(limits.rpcSettingsBurstCount, limits.rpcSettingsPerSecond, flooded));
-    this.#watch(session, { socket, flooded, openCalls: 0, hasCalled: false, seenBytes: 0, strayBytes: 0 });
+    this.#watch(session, key, { socket, flooded, openCalls: 0, hasCalled: false, seenBytes: 0, strayBytes: 0 });
   }
 
-  #watch(session: ServerHttp2Session, watched: Watched): void {
+  #watch(session: ServerHttp2Session, key: string, watched: Watched): void {
     session.on("stream", (stream) => {
       watched.hasCalled = true;
       watched.openCalls += 1;
+      this.#open.set(key, (this.#open.get(key) ?? 0) + 1);
       stream.once("close", () => {
         watched.openCalls -= 1;
+        const left = (this.#open.get(key) ?? 1) - 1;
+        if (left > 0) this.#open.set(key, left);
+        else this.#open.delete(key);
       });
     });
     this.#watched.add(watched);

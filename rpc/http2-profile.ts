@@ -18,6 +18,8 @@ export interface Http2Profile {
   /** Calls of one session, served or refused (rpc/flood-guard.ts). */
   readonly callsBurstCount: number;
   readonly callsPerSecond: number;
+  /** Of one caller, in all its sessions together. */
+  readonly openCallsMaxCount: number;
   /** Bytes a peer may send in one session; no bound when absent. */
   readonly sessionMaxBytes?: number;
 }
@@ -33,6 +35,7 @@ export const rpcHttp2: Http2Profile = {
   streamResetPerSecond: limits.rpcStreamResetPerSecond,
   callsBurstCount: limits.rpcSessionCallsBurstCount,
   callsPerSecond: limits.rpcSessionCallsPerSecond,
+  openCallsMaxCount: limits.rpcOpenCallsPerCallerMaxCount,
 };
 
 /** Strangers with a join token, or without. */
@@ -53,8 +56,10 @@ export const joinHttp2: Http2Profile = {
 export const linkHttp2: Http2Profile = {
   ...rpcHttp2,
   streamsMaxCount: limits.linkStreamsMaxCount,
+  streamResetBurstCount: limits.linkStreamResetBurstCount,
   callsBurstCount: limits.linkCallsBurstCount,
   callsPerSecond: limits.linkCallsPerSecond,
+  openCallsMaxCount: limits.linkOpenCallsPerCallerMaxCount,
 };
 
 function sessionOptions(profile: Http2Profile): http2.SecureServerOptions {

@@ -10,7 +10,7 @@
  * V5. A call that is reset as soon as it is made costs no more than its frames.
  */
 
-import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
@@ -200,8 +200,9 @@ class OpenSurface implements Surface {
       // V5. Known at the end of the turn: whether the bytes that made the call reset it as well.
       atEndOfTurn(() => {
         if (stream.destroyed) return;
-        if (fits) this.#onStream(held, stream, headers);
-        else refuseHeaders(stream);
+        if (!fits) refuseHeaders(stream);
+        else if (this.#guard.holdsTooMany(caller)) refuseStream(stream);
+        else this.#onStream(held, stream, headers);
       });
     });
     if (this.#draining) session.close();
@@ -377,6 +378,11 @@ function headerListBytes(rawHeaders: readonly string[]): number {
 function refuseHeaders(stream: ServerHttp2Stream): void {
   stream.respond({ ":status": 431 }, { endStream: true });
   stream.resume();
+}
+
+/** A call too many at once: it was not looked at, and may be made again. */
+function refuseStream(stream: ServerHttp2Stream): void {
+  stream.close(constants.NGHTTP2_REFUSED_STREAM);
 }
 
 function answerUnknown(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, requestId: string): void {

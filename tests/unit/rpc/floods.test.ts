@@ -1,6 +1,8 @@
 /** What one session may do to a server that serves it: floods cost their sender the connection, and nobody else anything. */
 
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
+import type { ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LeafOf } from "../../../certs/material.ts";
@@ -15,19 +17,20 @@ import {
   hello,
   indexed,
   indexing,
-  MAX_31,
   number32,
   ping,
   reset,
   settings,
-  windowUpdate,
 } from "../../../conformance/attack/frames.ts";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { ManualClock } from "../../../lib/clock.ts";
 import { limits } from "../../../lib/limits.ts";
+import { anonymousCaller } from "../../../rpc/caller.ts";
 import { rpcClient } from "../../../rpc/client.ts";
 import { FailedHandshakes } from "../../../rpc/failed-handshakes.ts";
+import { FloodGuard } from "../../../rpc/flood-guard.ts";
 import { HealthState } from "../../../rpc/health.ts";
+import { rpcHttp2 } from "../../../rpc/http2-profile.ts";
 import { operatorTransport } from "../../../rpc/operator-transport.ts";
 import { inspectPolicy } from "../../../rpc/policy.ts";
 import { eventually } from "../../harness/eventually.ts";
@@ -130,30 +133,58 @@ it("CVE-2023-44487 calls that are reset with the bytes that made them reach neit
   socket.destroy();
 });
 
-it("who flooded gets no session for a while, nor who makes one protocol error after the other", async () => {
-  const flooder = await trust.leaf("operator", "op-flooder");
-  const first = await attack(flooder);
-  first.socket.write(Buffer.concat(Array.from({ length: limits.rpcPingsBurstCount * 2 }, ping)));
-  await ended(first.socket, "the end of a flood");
-  await eventually(() => served.surface.sessionCount() === 0);
-  const second = await attack(flooder);
-  second.socket.write(headers(1, call, FLAG.endHeaders | FLAG.endStream));
-  await ended(second.socket, "the end of the next session");
-  expect(second.answered.size).toBe(0);
+describe("a caller", () => {
+  const flooder = anonymousCaller("192.0.2.1", "join", "c1");
+  const other = anonymousCaller("198.51.100.1", "join", "c1");
 
-  const faulty = await trust.leaf("operator", "op-faulty");
-  let answered = 0;
-  for (let at = 0; at < limits.rpcFaultsMaxCount * 2; at += 1) {
-    const { socket, answered: ids } = await attack(faulty);
-    // A call that is served if there is a session, and a window that overflows.
-    socket.write(headers(1, call, FLAG.endHeaders | FLAG.endStream));
-    await eventually(() => ids.has(1) || socket.destroyed);
-    answered += ids.size;
-    socket.write(windowUpdate(0, MAX_31));
-    await ended(socket);
+  /** A guard on a clock of its own, and sessions that only say what happens to them. */
+  function guarded(openCallsMaxCount: number = rpcHttp2.openCallsMaxCount) {
+    const clock = new ManualClock();
+    const guard = new FloodGuard({ ...rpcHttp2, openCallsMaxCount }, clock);
+    const open = (): EventEmitter => {
+      const session = Object.assign(new EventEmitter(), { destroyed: false, destroy: () => session.emit("destroyed") });
+      guard.watch(session as unknown as ServerHttp2Session, { bytesRead: 0 } as Socket, flooder);
+      return session;
+    };
+    return { clock, guard, open };
   }
-  expect(answered).toBeGreaterThanOrEqual(limits.rpcFaultsMaxCount);
-  expect(answered).toBeLessThan(limits.rpcFaultsMaxCount * 2);
+
+  it("who flooded gets no session for ten seconds", () => {
+    const { clock, guard, open } = guarded();
+    const session = open();
+    for (let at = 0; at <= limits.rpcPingsBurstCount; at += 1) session.emit("ping");
+    expect([guard.admits(flooder), guard.admits(other)]).toEqual([false, true]);
+    clock.advance(9_000);
+    expect(guard.admits(flooder)).toBe(false);
+    clock.advance(2_000);
+    expect(guard.admits(flooder)).toBe(true);
+  });
+
+  it("who makes one protocol error after the other gets as many as are forgiven", () => {
+    const { clock, guard, open } = guarded();
+    const wrong = Object.assign(new Error("Protocol error"), { code: "ERR_HTTP2_ERROR" });
+    for (let at = 0; at < limits.rpcFaultsMaxCount; at += 1) {
+      expect(guard.admits(flooder)).toBe(true);
+      open().emit("error", wrong);
+    }
+    expect(guard.admits(flooder)).toBe(false);
+    clock.advance(1_100);
+    expect(guard.admits(flooder)).toBe(true);
+  });
+
+  it("CVE-2026-56846 holds a bounded number of calls, however many sessions it has", () => {
+    const { guard, open } = guarded(3);
+    const calls = [open(), open()].flatMap((session) =>
+      [1, 2].map(() => {
+        const made = new EventEmitter();
+        session.emit("stream", made);
+        return made;
+      }),
+    );
+    expect([guard.holdsTooMany(flooder), guard.holdsTooMany(other)]).toEqual([true, false]);
+    calls[0]?.emit("close");
+    expect(guard.holdsTooMany(flooder)).toBe(false);
+  });
 });
 
 it("who says goodbye with an error code, or hangs up, has done nothing wrong", async () => {
