@@ -14,28 +14,7 @@ import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection as ReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
-import { AlertService } from "../gen/weft/admin/v1/alert_pb.ts";
-import { AuditService } from "../gen/weft/admin/v1/audit_pb.ts";
-import { CaService } from "../gen/weft/admin/v1/ca_pb.ts";
-import { CertificateService } from "../gen/weft/admin/v1/certificate_pb.ts";
-import { ClusterService } from "../gen/weft/admin/v1/cluster_pb.ts";
-import { GroupService } from "../gen/weft/admin/v1/group_pb.ts";
-import { IdentityService } from "../gen/weft/admin/v1/identity_pb.ts";
-import { RouteIntentService } from "../gen/weft/admin/v1/intent_pb.ts";
-import { LeaseAdminService } from "../gen/weft/admin/v1/lease_pb.ts";
-import { ListenerService } from "../gen/weft/admin/v1/listener_pb.ts";
-import { MembershipService, NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
-import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
-import { PolicyService } from "../gen/weft/admin/v1/policy_pb.ts";
-import { PoolService } from "../gen/weft/admin/v1/pool_pb.ts";
-import { QosService } from "../gen/weft/admin/v1/qos_pb.ts";
-import { RequestService } from "../gen/weft/admin/v1/request_pb.ts";
-import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
-import { RoleService } from "../gen/weft/admin/v1/role_pb.ts";
 import { ServiceChannelService } from "../gen/weft/admin/v1/service_channel_pb.ts";
-import { StoreService } from "../gen/weft/admin/v1/store_pb.ts";
-import { TokenService } from "../gen/weft/admin/v1/token_pb.ts";
-import { WorkloadService } from "../gen/weft/admin/v1/workload_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { ControlService } from "../gen/weft/control/v1/control_pb.ts";
 import { EnrollmentService } from "../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -54,39 +33,10 @@ import { type ArrivedBy, arrivals, type Caller, type CallerKind, callerKinds } f
 import { HealthState } from "../rpc/health.ts";
 import { decide, decideSubject, rpcName } from "../rpc/policy.ts";
 import { RateLimits } from "../rpc/rate-limits.ts";
+import { controlServices as services } from "./harness/control-services.ts";
 import { dialHttp2, rawRequest, type ServedSurface, serveAt } from "./harness/served-surface.ts";
 import { TestTrust } from "./harness/trust.ts";
 
-const services: Record<keyof ControlServices, DescService> = {
-  enrollment: EnrollmentService,
-  control: ControlService,
-  heartbeat: HeartbeatService,
-  lease: LeaseService,
-  routing: RoutingService,
-  alert: AlertService,
-  audit: AuditService,
-  ca: CaService,
-  certificate: CertificateService,
-  cluster: ClusterService,
-  group: GroupService,
-  identity: IdentityService,
-  leaseAdmin: LeaseAdminService,
-  listener: ListenerService,
-  nodeAdmin: NodeAdminService,
-  membership: MembershipService,
-  organization: OrganizationService,
-  policy: PolicyService,
-  pool: PoolService,
-  qos: QosService,
-  routeIntent: RouteIntentService,
-  request: RequestService,
-  resource: ResourceService,
-  role: RoleService,
-  serviceChannel: ServiceChannelService,
-  store: StoreService,
-  token: TokenService,
-  workload: WorkloadService,
-};
 const inspected: readonly DescService[] = [Health, ReflectionV1, ReflectionV1Alpha];
 const every: readonly DescMethod[] = [...Object.values(services), ...inspected].flatMap((service) => service.methods);
 
