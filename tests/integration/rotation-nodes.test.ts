@@ -7,7 +7,7 @@ import { rmSync } from "node:fs";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { issuerIn } from "../../certs/bundle.ts";
-import { clientServerName, controlServerName, joinServerName, linkServerName } from "../../fabric/server-names.ts";
+import { clientServerName, controlServerName, joinServerName } from "../../fabric/server-names.ts";
 import { CaService, type Rotation, RotationPhase } from "../../gen/weft/admin/v1/ca_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -98,7 +98,6 @@ function doors(): readonly { readonly name: string; readonly port: number; reado
     { name: "control operators", port: portOf(control.running.operatorAddress), servername: "localhost" },
     ...running.flatMap(({ name, publicAddress, operatorAddress }) => [
       { name: `${name} clients`, port: portOf(publicAddress), servername: clientServerName(clusterSlug) },
-      { name: `${name} links`, port: portOf(publicAddress), servername: linkServerName("no-such-label", clusterSlug) },
       { name: `${name} operators`, port: portOf(operatorAddress), servername: "localhost" },
     ]),
   ];
