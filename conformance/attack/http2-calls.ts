@@ -80,7 +80,7 @@ async function call(range: Range, make: (nth: number) => Call, isWrong: (status:
 
 const besideCount = 3;
 /** Answers are what counts here, not how many; below the rates callers are held to. */
-const callRestMs = 40;
+const callRestMs = 150;
 
 function headBytes(headers: OutgoingHttpHeaders | undefined): number {
   return Object.entries(headers ?? {}).reduce((sum, [name, value]) => sum + name.length + String(value).length, 0);

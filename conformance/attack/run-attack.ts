@@ -62,7 +62,6 @@ export class Siege {
     const movedBefore = failovers?.() ?? 0;
     const stop = (): void => this.#attacker.stop();
     signal?.addEventListener("abort", stop, { once: true });
-    if (signal?.aborted === true) stop();
     let sent: Promise<Phase> | undefined;
     const from = attackerAddress(endpoint.host, this.#options.random ?? systemRandom);
     const credentials = attackers?.[this.#attacks % attackers.length] ?? endpoint.credentials;
@@ -74,9 +73,12 @@ export class Siege {
       bounds,
       ...(from === undefined ? {} : { from }),
     };
-    const tally = await this.#attacker.run(order, () => {
+    const done = this.#attacker.run(order, () => {
       sent = this.#healthy.phase();
     });
+    // Not before: the thread would take the stop for that of an attack that is over.
+    if (signal?.aborted === true) stop();
+    const tally = await done;
     signal?.removeEventListener("abort", stop);
     const attack = await (sent ?? this.#healthy.phase());
     // What it takes to settle is neither attack nor quiet.
