@@ -62,7 +62,9 @@ function knock({ cert, key }: StockFiles): TLSSocket {
   const [host, port] = [`127.0.0.1`, world.fabric.plan.control.publicPort];
   // Whom it meets is not what is looked at.
   const options = { host, port, cert: readFileSync(cert), key: readFileSync(key), rejectUnauthorized: false };
-  return connectTls({ ...options, minVersion: "TLSv1.3", ALPNProtocols: ["h2"] }).on("error", () => {});
+  // Read: the end of what is not read is never seen.
+  const socket = connectTls({ ...options, minVersion: "TLSv1.3", ALPNProtocols: ["h2"] });
+  return socket.on("error", () => {}).resume();
 }
 
 const closed = (socket: TLSSocket): Promise<void> => new Promise((resolve) => socket.once("close", () => resolve()));
