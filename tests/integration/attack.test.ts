@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { attackFabric } from "../../conformance/attack/attack-fabric.ts";
 import { onceEach } from "../../conformance/attack/attack-plan.ts";
 import { attackClasses } from "../../conformance/attack/classes.ts";
@@ -48,6 +48,7 @@ describe("weft attack", () => {
     const target = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const words = ["attack", "--target", target, "--class", "first-bytes-garbage", "--seconds", "600", "--json"];
     const child = spawn(process.execPath, [weft, ...words], { stdio: ["ignore", "pipe", "ignore"] });
+    onTestFinished(() => void child.kill("SIGKILL"));
     let stdout = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     const closed = once(child, "close");
