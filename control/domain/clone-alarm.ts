@@ -13,8 +13,8 @@
  * CA3. An alarm is recorded once per certificate and place it is used from, so that whoever knocks on writes no log.
  */
 
-import { INSTALLATION } from "../../certs/spiffe.ts";
 import { withinLife } from "../../certs/leaf-life.ts";
+import { INSTALLATION } from "../../certs/spiffe.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { openAlert } from "../store/alerts.ts";
@@ -90,7 +90,14 @@ export class CloneAlarm {
       const row = await findCertificate(tx, seal, issuerKeyId, serial);
       if (row?.status !== "superseded" || row.notAfterMs <= clock.nowMs()) return;
       const { spiffe: spiffeId, notAfterMs, scope } = row;
-      const entry = { issuerKeyId, serial, spiffeId, notAfterMs, reason: "used after it was replaced", revokedBy: "system" };
+      const entry = {
+        issuerKeyId,
+        serial,
+        spiffeId,
+        notAfterMs,
+        reason: "used after it was replaced",
+        revokedBy: "system",
+      };
       if (scope === INSTALLATION) await addRevocationsEverywhere(tx, { seal, hints }, [entry]);
       else await addRevocations(tx, { seal, hints }, scope, [entry]);
     });
