@@ -31,6 +31,9 @@ const stampedTables = [
   "qos_policy",
   "route_intent",
   "offline_policy",
+  "rotation",
+  "rotation_exemption",
+  "retired_signing_key",
 ] as const;
 
 export interface TermFindings {

@@ -18,3 +18,16 @@ create table offline_policy (
   mac bytea not null,
   unique (cluster_id, organization_id, resource_id)
 );
+
+-- Trust records carry the term they were made in, and after a change, the term of that change (0015).
+alter table offline_policy add column term bigint not null default current_term();
+alter table rotation add column term bigint not null default current_term();
+alter table rotation_exemption add column term bigint not null default current_term();
+alter table retired_signing_key add column term bigint not null default current_term();
+
+create trigger offline_policy_term before update of mac on offline_policy for each row execute function stamp_term();
+create trigger rotation_term before update of mac on rotation for each row execute function stamp_term();
+create trigger rotation_exemption_term before update of mac on rotation_exemption
+  for each row execute function stamp_term();
+create trigger retired_signing_key_term before update of mac on retired_signing_key
+  for each row execute function stamp_term();
