@@ -38,6 +38,7 @@ import { trunkEvents } from "./trunk-events.ts";
 import { followQos } from "./trunk-qos.ts";
 import { TrunkWays } from "./trunk-ways.ts";
 import { AskVoucher } from "./vouch-ask.ts";
+import { VouchedClients } from "./vouched-clients.ts";
 
 export interface EgressDeps {
   readonly ports: DataPlanePorts;
@@ -88,6 +89,7 @@ interface ConnectDeps extends EgressDeps {
   readonly paced: PacedLog;
   readonly asks: AskVoucher;
   readonly ways: TrunkWays;
+  readonly vouched: VouchedClients;
 }
 
 /** A channel, the trunk it is on, and the trunk's first path. */
@@ -175,6 +177,7 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
     channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
     return;
   }
+  deps.vouched.hold(channel, open);
   deps.offline.hold(channel, { resourceId: decision.target.resourceId, stage: ChannelStage.EGRESS });
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
@@ -211,6 +214,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
   const paced = new PacedLog(ports.clock, ports.log);
   const asks = new AskVoucher(ports);
   const ways = new TrunkWays();
+  const vouched = new VouchedClients(ports);
 
   const acceptor = new TrunkAcceptor<PathEnd>({
     clock: ports.clock,
@@ -223,10 +227,12 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
       if (ways.came(trunk, end.offer.initiatorId)) deps.contracts.rejudge();
     },
     onChannel: (channel, open, trunk, end) => {
-      connectChannel({ ...deps, paced, asks, ways }, { channel, open, trunk, end }).catch((thrown: unknown) => {
-        ports.log.error("channel failed", { error: messageOf(thrown) });
-        channel.destroy();
-      });
+      connectChannel({ ...deps, paced, asks, ways, vouched }, { channel, open, trunk, end }).catch(
+        (thrown: unknown) => {
+          ports.log.error("channel failed", { error: messageOf(thrown) });
+          channel.destroy();
+        },
+      );
     },
     onRefused: () => countRefused(ports),
     ...trunkEvents(ports),
@@ -268,6 +274,7 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
     drain: () => acceptor.drain(),
     async close() {
       for (const stop of unsubscribe) stop();
+      vouched.close();
       await acceptor.close();
     },
   };
