@@ -25,8 +25,8 @@ import { createEgressRole, type EgressRole } from "../../node/roles/egress.ts";
 import type { Caller } from "../../rpc/caller.ts";
 import { dialPath, type EdgeListener, type Identities, listenForPaths, makeIdentities } from "../harness/edge-paths.ts";
 import { eventually } from "../harness/eventually.ts";
-import { clusterId, selfId, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
 import { offlineJudge } from "../harness/offline-judge.ts";
+import { clusterId, selfId, snapshotWith, type TestPorts, testPorts } from "../unit/node/stage.ts";
 
 const keys = generateP256();
 const client: Caller = {

@@ -29,13 +29,13 @@ import type { NodeIdentity } from "../../node/ports.ts";
 import { ContractDesk } from "../../node/roles/contract-desk.ts";
 import { EntryRole } from "../../node/roles/entry.ts";
 import { Routes } from "../../node/roles/routes.ts";
+import { offlineJudge } from "../harness/offline-judge.ts";
 import { Application } from "./applications.ts";
 import type { ConnectionEnd } from "./connection.ts";
 import { SimLoop, SimProcess } from "./loop.ts";
 import { Net } from "./net.ts";
 import { SimOpener } from "./opening.ts";
 import { watch } from "./probes.ts";
-import { offlineJudge } from "../harness/offline-judge.ts";
 
 /** What a world is made of. */
 export interface Shape {
