@@ -229,18 +229,21 @@ export function contractNeeds(resource: Pick<ResourceTarget, "requiresLease" | "
   return resource.requiresLease ? LeaseKind.SERVICE_CHANNEL : LeaseKind.UNSPECIFIED;
 }
 
-/** Verifies and judges what a channel carries; absent bytes are right where the resource demands nothing. */
+/**
+ * Verifies and judges what a channel carries; absent bytes are right where the resource demands nothing. `trust` is asked only
+ * when there is something to verify: most channels carry nothing.
+ */
 export function judgeCarried(
   carried: Uint8Array | undefined,
   question: ContractQuestion,
-  expect: ContractExpectation,
+  trust: () => ContractExpectation,
 ): ContractVerdict | undefined {
   if (carried === undefined || carried.length === 0) {
     // An id without a contract would open trunks at will.
     if ((question.flowIsolationId ?? "") !== "") return refuse("CONTRACT_FLOW");
     return question.needs === LeaseKind.UNSPECIFIED ? undefined : refuse("CONTRACT_MISSING");
   }
-  const verdict = verifyContract(carried, expect);
+  const verdict = verifyContract(carried, trust());
   if (!verdict.ok) return verdict;
   const refusal = judgeContract(verdict.contract, question);
   return refusal === undefined ? verdict : refuse(refusal);

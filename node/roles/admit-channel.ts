@@ -31,7 +31,7 @@ export interface ChannelQuestion {
   /** The entry the channel came by: the peer itself, or the one that opened the client's paths. Empty: several did. */
   readonly entryNodeId: string;
   /** What contracts are verified against. */
-  readonly trust: ContractExpectation;
+  readonly trust: () => ContractExpectation;
 }
 
 export type ChannelDecision =

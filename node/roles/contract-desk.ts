@@ -122,7 +122,7 @@ export class ContractDesk {
     question: ContractQuestion,
     facts: Omit<RefusalFacts, "reason">,
   ): ContractVerdict | undefined {
-    const verdict = judgeCarried(carried, question, this.trust());
+    const verdict = judgeCarried(carried, question, () => this.trust());
     if (verdict?.ok === false) this.refused({ ...facts, reason: verdict.refusal });
     return verdict;
   }

@@ -115,7 +115,7 @@ function questionOf(deps: ConnectDeps, { open, trunk, end }: Offered): ChannelQu
     draining: ports.drain.draining(),
     mayOpen: (resourceId) => deps.offline.channel(resourceId).newChannels,
     entryNodeId: peer.kind === "entry" ? peer.nodeId : deps.ways.entryOf(trunk),
-    trust: deps.contracts.trust(),
+    trust: () => deps.contracts.trust(),
   };
 }
 

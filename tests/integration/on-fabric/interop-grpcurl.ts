@@ -41,6 +41,8 @@ const controlOperatorCalls: Readonly<Record<string, Call>> = {
   ...inspection,
   "weft.admin.v1.AlertService": { method: "ListAlerts", body: inCluster },
   "weft.admin.v1.AuditService": { method: "ListAudit", body: inCluster },
+  "weft.admin.v1.CaService": { method: "GetCaStatus", body: inCluster },
+  "weft.admin.v1.CertificateService": { method: "ListCertificates", body: inCluster },
   "weft.admin.v1.ClusterService": { method: "ListClusters" },
   "weft.admin.v1.GroupService": { method: "ListGroups", body: inCluster },
   "weft.admin.v1.IdentityService": { method: "ListIdentities", body: inCluster },

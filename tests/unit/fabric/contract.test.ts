@@ -138,7 +138,7 @@ function carried(
   bytes: Uint8Array | undefined,
   over: Partial<ContractQuestion> = {},
 ): ContractRefusal | "ok" | undefined {
-  const verdict = judgeCarried(bytes, { ...question, ...over }, expecting);
+  const verdict = judgeCarried(bytes, { ...question, ...over }, () => expecting);
   return verdict === undefined ? undefined : verdict.ok ? "ok" : verdict.refusal;
 }
 

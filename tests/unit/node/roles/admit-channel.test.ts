@@ -83,7 +83,7 @@ function ask({ open = {}, ...over }: Case) {
     draining: false,
     mayOpen: () => true,
     entryNodeId: "nd-e1",
-    trust: { installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs },
+    trust: () => ({ installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs }),
     ...over,
   });
 }
@@ -374,13 +374,16 @@ describe("M-A24 a resource that needs a lease", () => {
     ],
     "one that has run out": [
       {
-        trust: { installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs: nowMs + 60_000 },
+        trust: () => ({ installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs: nowMs + 60_000 }),
         open: carrying(contract()),
       },
       "CONTRACT_EXPIRED",
     ],
     "one of another cluster": [
-      { trust: { installationSpki: installation.spkiDer, clusterId: "cl-b", nowMs }, open: carrying(contract()) },
+      {
+        trust: () => ({ installationSpki: installation.spkiDer, clusterId: "cl-b", nowMs }),
+        open: carrying(contract()),
+      },
       "CONTRACT_STATEMENT",
     ],
   };
