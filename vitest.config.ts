@@ -34,7 +34,7 @@ export default defineConfig({
     ],
     globalSetup: ["tests/harness/global-setup.ts"],
     sequence: { sequencer: LongestFirst },
-    maxWorkers: 2,
+    maxWorkers: 3,
     allowOnly: false,
     passWithNoTests: false,
     reporters: ["default", ["json", { outputFile: "node_modules/.cache/weft/vitest.json" }]],

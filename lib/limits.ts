@@ -171,7 +171,7 @@ export const limits = {
   rpcSessionMemoryMaxBytes: 64 * MiB,
   rpcStreamWindowBytes: 256 * KiB,
   rpcConnectionWindowBytes: 4 * MiB,
-  rpcHeaderListMaxBytes: 16 * KiB,
+  rpcHeaderListMaxBytes: 8 * KiB,
   rpcSettingsMaxCount: 32,
   rpcStreamResetBurstCount: 200,
   rpcStreamResetPerSecond: 33,

