@@ -1,5 +1,6 @@
 /** HTTP/2 that is wrong: one fault ends the connection for good, or the one call it belongs to. */
 
+import { limits } from "../../lib/limits.ts";
 import type { AttackClass } from "./attack-class.ts";
 import {
   FLAG,
