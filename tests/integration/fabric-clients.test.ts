@@ -9,5 +9,6 @@ describe("grpcurl", async () => void (await import("./on-fabric/interop-grpcurl.
 describe("stock clients", async () => void (await import("./on-fabric/interop-clients.ts")));
 describe("stock clients on links", async () => void (await import("./on-fabric/interop-links.ts")));
 describe("messages", async () => void (await import("./on-fabric/messages.ts")));
-describe("clients that are edges", async () => void (await import("./on-fabric/client-edge.ts")));
 describe("what clients see", async () => void (await import("./on-fabric/client-visible.ts")));
+// Last: it ends an egress for good.
+describe("clients that are edges", async () => void (await import("./on-fabric/client-edge.ts")));

@@ -48,7 +48,8 @@ async function plant(): Promise<void> {
       .createOrganization({ clusterId, name: planted.organization });
     const organizationId = organization?.id ?? "";
     const { pools } = await session.client(PoolService).listPools({ clusterId });
-    ownPoolId = pools.find((pool) => pool.organizationId === demo)?.id ?? "";
+    // Not any pool of ours: other parts may have made one that nobody serves.
+    ownPoolId = pools.find(({ name, organizationId }) => organizationId === demo && name === "demo-exit")?.id ?? "";
     const { pool } = await session.client(PoolService).createPool({ clusterId, organizationId, name: planted.pool });
     const target = { host: "127.0.0.1", kind: ResourceKind.TCP, minimumAssurance: OriginAssurance.ANONYMOUS };
     const add = { clusterId, ...target, service: "echo" };
