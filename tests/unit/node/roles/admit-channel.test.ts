@@ -73,6 +73,10 @@ interface Case extends Partial<Omit<ChannelQuestion, "open">> {
   readonly open?: Partial<ChannelOpen>;
 }
 
+const trusting =
+  (clusterId: string, atMs = nowMs) =>
+  () => ({ installationSpki: installation.spkiDer, clusterId, nowMs: atMs });
+
 function ask({ open = {}, ...over }: Case) {
   return admitChannel({
     open: { resource: "web", class: UNSPECIFIED, origin: anonymous, correlationId: "x", ...open },
@@ -83,7 +87,7 @@ function ask({ open = {}, ...over }: Case) {
     draining: false,
     mayOpen: () => true,
     entryNodeId: "nd-e1",
-    trust: () => ({ installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs }),
+    trust: trusting("cl-a"),
     ...over,
   });
 }
@@ -373,19 +377,10 @@ describe("M-A24 a resource that needs a lease", () => {
       "CONTRACT_ENDED",
     ],
     "one that has run out": [
-      {
-        trust: () => ({ installationSpki: installation.spkiDer, clusterId: "cl-a", nowMs: nowMs + 60_000 }),
-        open: carrying(contract()),
-      },
+      { trust: trusting("cl-a", nowMs + 60_000), open: carrying(contract()) },
       "CONTRACT_EXPIRED",
     ],
-    "one of another cluster": [
-      {
-        trust: () => ({ installationSpki: installation.spkiDer, clusterId: "cl-b", nowMs }),
-        open: carrying(contract()),
-      },
-      "CONTRACT_STATEMENT",
-    ],
+    "one of another cluster": [{ trust: trusting("cl-b"), open: carrying(contract()) }, "CONTRACT_STATEMENT"],
   };
   it.each(Object.entries(refusals))("refuses %s", (_what, [question, why]) => {
     expect(askLeased(question)).toEqual({ ok: false, end: NOT_ALLOWED, why });
