@@ -179,7 +179,8 @@ export const limits = {
   rpcSessionCallsBurstCount: 2_000,
   rpcSessionCallsPerSecond: 1_000,
   // As many header lists (rpcHeaderListMaxBytes) are kept for one caller.
-  rpcOpenCallsPerCallerMaxCount: 1_024,
+  rpcOpenCallsPerCallerMaxCount: 512,
+  rpcOpenCallsFloodShare: 1.25,
   linkStreamResetBurstCount: 500,
   linkOpenCallsPerCallerMaxCount: 8_192,
   linkCallsBurstCount: 8_000,

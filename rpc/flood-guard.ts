@@ -7,7 +7,8 @@
  * FG2. Memory is bounded: who misbehaved longest ago is forgotten.
  * FG3. Frames that HTTP/2 deals with itself, such as header blocks it refuses, are seen by nobody here but as bytes: many of
  *      them while no call is open are a flood too.
- * FG4. A call that is open keeps its headers: of one caller a bounded number is, however many sessions it has.
+ * FG4. A call that is open keeps its headers: of one caller a bounded number is, however many sessions it has. What is
+ *      beyond is refused; whose calls pile up beyond that, reading no refusal, loses the session.
  */
 
 import type { ServerHttp2Session } from "node:http2";
@@ -81,13 +82,16 @@ export class FloodGuard {
     session.on("stream", (stream) => {
       watched.hasCalled = true;
       watched.openCalls += 1;
-      this.#open.set(key, (this.#open.get(key) ?? 0) + 1);
+      const open = (this.#open.get(key) ?? 0) + 1;
+      this.#open.set(key, open);
       stream.once("close", () => {
         watched.openCalls -= 1;
         const left = (this.#open.get(key) ?? 1) - 1;
         if (left > 0) this.#open.set(key, left);
         else this.#open.delete(key);
       });
+      // What is refused is closed at once, unless nobody reads the refusal.
+      if (open > this.#profile.openCallsMaxCount * limits.rpcOpenCallsFloodShare) watched.flooded();
     });
     this.#watched.add(watched);
     this.#ticker ??= this.#clock.every(limits.rpcBytesLookMs, () => this.#look());

@@ -185,6 +185,18 @@ describe("a caller", () => {
     calls[0]?.emit("close");
     expect(guard.holdsTooMany(flooder)).toBe(false);
   });
+
+  it("CVE-2026-56846 loses the session whose calls pass even what is only refused, and gets no other for a while", () => {
+    const { guard, open } = guarded(8);
+    const [first, second] = [open(), open()];
+    const ended: string[] = [];
+    first.on("destroyed", () => ended.push("first"));
+    second.on("destroyed", () => ended.push("second"));
+    for (let at = 0; at < 8 * limits.rpcOpenCallsFloodShare; at += 1) first.emit("stream", new EventEmitter());
+    expect([ended, guard.admits(flooder)]).toEqual([[], true]);
+    second.emit("stream", new EventEmitter());
+    expect([ended, guard.admits(flooder), guard.admits(other)]).toEqual([["second"], false, true]);
+  });
 });
 
 it("who says goodbye with an error code, or hangs up, has done nothing wrong", async () => {
