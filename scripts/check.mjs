@@ -1,7 +1,7 @@
 // `npm run check`: everything that can say no, as one command, the same on a desk and in CI.
 //
-// The quick checks run first, two at a time, a line each, with the output of those that fail; then the tests, with their
-// own output. All checks run even when one fails. The exit code is 0 only when everything passed.
+// The quick checks run one at a time beside the tests, which begin with what mostly waits: a line each, with the output of
+// those that fail. Everything runs even when something fails. The exit code is 0 only when everything passed.
 // `--no-tests` leaves the tests out.
 
 import { spawn } from "node:child_process";
@@ -23,7 +23,8 @@ const checks = [
   { name: "dead code", command: ["knip"] },
 ];
 
-const atOnce = 2;
+/** Without the tests there is nothing else to do. */
+const atOnce = (tests) => (tests ? 1 : 2);
 const checkMaxMs = 180_000;
 
 function seconds(startedMs) {
@@ -54,7 +55,7 @@ function run({ name, command }) {
   });
 }
 
-async function runAll() {
+async function runAll(tests) {
   const waiting = [...checks];
   const failed = [];
   const worker = async () => {
@@ -62,7 +63,7 @@ async function runAll() {
       if (!(await run(next))) failed.push(next.name);
     }
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await Promise.all(Array.from({ length: atOnce(tests) }, worker));
   return failed;
 }
 
@@ -83,8 +84,8 @@ await main(async () => {
   ensureInstalled();
   const args = process.argv.slice(2);
   const tests = !args.includes("--no-tests");
-  const failed = await runAll();
-  if (tests && (await runTests(args)) !== 0) failed.push("tests");
+  const [failed, code] = await Promise.all([runAll(tests), tests ? runTests(args) : 0]);
+  if (code !== 0) failed.push("tests");
   if (failed.length === 0) return;
   say(`\nweft: failed: ${failed.join(", ")}`);
   process.exitCode = 1;

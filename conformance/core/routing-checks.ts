@@ -13,7 +13,7 @@ import {
 import { type Random, seededRandom } from "../../lib/random.ts";
 import { type Check, holds } from "../check.ts";
 
-const seeds = 300;
+const seeds = 200;
 const [relays, egresses] = [4, 2];
 
 const need: RouteNeed = {
@@ -96,7 +96,7 @@ function explained(): string {
 }
 
 function noFlapping(): string {
-  const samples = 200;
+  const samples = 100;
   let moves = 0;
   for (let seed = 1; seed <= 20; seed += 1) {
     const random = seededRandom(seed);
