@@ -221,7 +221,6 @@ describe("from an entry to a target", () => {
       hops.at(-1) === "nd-gone" || hops[1] === "r1" ? new WeftError("unavailable", "away") : undefined;
     (await opened()).destroy();
     expect(asked.slice(0, 4)).toEqual(["r1,nd-gone", "r2,nd-gone", "r1,nd-egress", "r2,nd-egress"]);
-    // A spare may have been tried since.
     expect(failedWays.slice(0, 3)).toEqual(["r1,nd-gone", "r2,nd-gone", "r1,nd-egress"]);
   });
 });
