@@ -1,11 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  createWorld,
+  enrollRequest,
+  freshHost,
+  Replica,
+  strangerOf,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import { runs } from "../harness/counts.ts";
 import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
-import { createWorld, enrollRequest, freshHost, Replica, strangerOf, type World } from "../stores/control-world.ts";
 
 describe("two replicas on one PostgreSQL", () => {
   let server: PostgresServer;

@@ -7,6 +7,14 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
+import {
+  createWorld,
+  enrollRequest,
+  freshHost,
+  Replica,
+  strangerOf,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { redisHints } from "../../control/hints/redis.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -17,7 +25,6 @@ import { eventually } from "../harness/eventually.ts";
 import { requirePeer } from "../harness/peers.ts";
 import { type RedisServer, startRedis } from "../harness/redis.ts";
 import { migratedPglite } from "../harness/shared-stores.ts";
-import { createWorld, enrollRequest, freshHost, Replica, strangerOf, type World } from "../stores/control-world.ts";
 
 const peer = requirePeer("redis", "decisions whatever Redis says");
 

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { createWorld, joinNode, Replica, type World } from "../../conformance/stores/plane.ts";
 import { watchWitnesses } from "../../control/domain/witness-watch.ts";
 import { appendAudits, listAudit, verifyAudit } from "../../control/store/audit.ts";
 import { openPostgres } from "../../control/store/pg.ts";
@@ -7,7 +8,6 @@ import type { AuditChain, AuditWitness } from "../../gen/weft/admin/v1/audit_pb.
 import { WeftError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import { sharedPostgres } from "../harness/shared-stores.ts";
-import { createWorld, joinNode, Replica, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 async function headSeq(world: World): Promise<number> {

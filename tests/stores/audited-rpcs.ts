@@ -5,6 +5,7 @@
 
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
+import { enrollRequest, freshHost } from "../../conformance/stores/plane.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
 import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
@@ -37,7 +38,6 @@ import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
 import type { AuditedCase } from "./audited-case.ts";
 import { auditedRotations } from "./audited-rotations.ts";
 import type { AuditedStage } from "./audited-stage.ts";
-import { enrollRequest, freshHost } from "./control-world.ts";
 
 const spec = { kind: WorkloadKind.NATIVE, command: "/bin/sleep", args: ["60"], version: "1" };
 const grant = { role: NodeRole.EGRESS };

@@ -2,6 +2,14 @@
 
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, type ConnectRouter, createRouterTransport, type Transport } from "@connectrpc/connect";
+import {
+  callerOfSpiffe,
+  createWorld,
+  type JoiningHost,
+  Replica,
+  strangerOf,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { controlPolicy } from "../../control/rpc/policy-table.ts";
 import { refusalRecorder } from "../../control/rpc/refusals.ts";
 import type { ControlServices } from "../../control/rpc/surfaces.ts";
@@ -39,7 +47,6 @@ import type { Log, LogFields } from "../../lib/log.ts";
 import { type Caller, kCaller } from "../../rpc/caller.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { errorInterceptor, refusalInterceptor } from "../../rpc/interceptors.ts";
-import { callerOfSpiffe, createWorld, type JoiningHost, Replica, strangerOf, type World } from "./control-world.ts";
 
 const descriptions: Record<keyof ControlServices, DescService> = {
   alert: AlertService,

@@ -1,8 +1,8 @@
 /** M-A3: tokens that approve what comes with them, and how tightly they are held. */
 
 import { beforeEach, expect, it } from "vitest";
+import { createWorld, enrollRequest, freshHost, signedPoll, type World } from "../../conformance/stores/plane.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { createWorld, enrollRequest, freshHost, signedPoll, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("tokens that approve by themselves", (store) => {

@@ -2,6 +2,7 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { beforeAll, expect, it } from "vitest";
+import { freshHost } from "../../conformance/stores/plane.ts";
 import { watchFeed } from "../../control/domain/feed-alerts.ts";
 import { FeedReceiptBook } from "../../control/domain/feed-receipts.ts";
 import { changeMembership, revokeNode } from "../../control/domain/node-changes.ts";
@@ -33,7 +34,6 @@ import {
   controlCluster,
 } from "../harness/control-cluster.ts";
 import { serviceDeps } from "../harness/placed.ts";
-import { freshHost } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("certificates", (store) => {

@@ -5,20 +5,20 @@ import { readCertificate } from "../../certs/certificate.ts";
 import { parseJoinToken } from "../../certs/join-token.ts";
 import { judgeCertificate } from "../../certs/judge.ts";
 import { generateP256, keyHash, signEs256 } from "../../certs/keys.ts";
-import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
-import { NodeCapability, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { WeftError } from "../../lib/errors.ts";
 import {
   createWorld,
   enrollRequest,
   freshHost,
   joinNode,
   Replica,
-  recordingSql,
   signedPoll,
   strangerOf,
   type World,
-} from "./control-world.ts";
+} from "../../conformance/stores/plane.ts";
+import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
+import { NodeCapability, NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
+import { recordingSql } from "../harness/recording-sql.ts";
 import { describeStores } from "./stores.ts";
 
 async function refusalOf(call: Promise<unknown>): Promise<WeftError> {

@@ -1,12 +1,19 @@
 import { beforeEach, expect, it } from "vitest";
 import { readCertificate } from "../../certs/certificate.ts";
 import { type KeyPair, signEs256 } from "../../certs/keys.ts";
+import {
+  callerOfSpiffe,
+  createWorld,
+  freshHost,
+  joinNode,
+  Replica,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { recoverOperator } from "../../control/domain/init.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { WeftError } from "../../lib/errors.ts";
-import { callerOfSpiffe, createWorld, freshHost, joinNode, Replica, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("M-L1 identities", (store) => {

@@ -1,10 +1,10 @@
 import { beforeEach, expect, it } from "vitest";
+import { createWorld, enrollRequest, freshHost, Replica, type World } from "../../conformance/stores/plane.ts";
 import { runJobs, startControlJobs } from "../../control/jobs/jobs.ts";
 import { acceptProofOnce } from "../../control/store/requests.ts";
 import { ManualClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import { eventually } from "../harness/eventually.ts";
-import { createWorld, enrollRequest, freshHost, Replica, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 describeStores("control's jobs", (store) => {

@@ -37,7 +37,7 @@ import {
 } from "../harness/control-cluster.ts";
 import { runs } from "../harness/counts.ts";
 import { createPool, placement, serviceDeps } from "../harness/placed.ts";
-import { recordingSql } from "./control-world.ts";
+import { recordingSql } from "../harness/recording-sql.ts";
 import { describeStores } from "./stores.ts";
 
 const ttlMs = 60_000;

@@ -7,6 +7,16 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
 import type { SealingKey } from "../../certs/seal.ts";
+import {
+  callerOfSpiffe,
+  createWorld,
+  enrollRequest,
+  freshHost,
+  joinNode,
+  Replica,
+  strangerOf,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { leaseService } from "../../control/services/lease.ts";
 import { qosService } from "../../control/services/qos.ts";
 import { roleService } from "../../control/services/role.ts";
@@ -25,16 +35,6 @@ import { runs } from "../harness/counts.ts";
 import { PartitionedStore } from "../harness/partitioned-store.ts";
 import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 import { checkTerms } from "../harness/term-checker.ts";
-import {
-  callerOfSpiffe,
-  createWorld,
-  enrollRequest,
-  freshHost,
-  joinNode,
-  Replica,
-  strangerOf,
-  type World,
-} from "./control-world.ts";
 
 const SEEDS = runs(25, 1_000);
 const SEEDS_PER_WORLD = 25;

@@ -1,6 +1,15 @@
 import { beforeEach, expect, it } from "vitest";
 import { readCertificate } from "../../certs/certificate.ts";
 import { type KeyPair, signEs256 } from "../../certs/keys.ts";
+import {
+  createWorld,
+  freshHost,
+  joinNode,
+  Replica,
+  signedPoll,
+  strangerOf,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { issueAndRecord } from "../../control/domain/issue.ts";
 import { CERTIFICATES_TOPIC } from "../../control/hints/hints.ts";
 import { listAlerts } from "../../control/store/alerts.ts";
@@ -12,7 +21,6 @@ import { listRevocations } from "../../control/store/revocations.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
-import { createWorld, freshHost, joinNode, Replica, signedPoll, strangerOf, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 const hourMs = 3_600_000;

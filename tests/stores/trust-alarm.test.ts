@@ -8,6 +8,15 @@ import { describe, expect, it } from "vitest";
 import { readCertificate } from "../../certs/certificate.ts";
 import { makeCsr } from "../../certs/csr.ts";
 import { generateP256 } from "../../certs/keys.ts";
+import {
+  createWorld,
+  enrollRequest,
+  freshHost,
+  joinNode,
+  Replica,
+  strangerOf,
+  type World,
+} from "../../conformance/stores/plane.ts";
 import { feedSource } from "../../control/domain/feed.ts";
 import { snapshotSource } from "../../control/domain/snapshot.ts";
 import { createTrustAlarm, trustRowName } from "../../control/domain/trust-alarm.ts";
@@ -16,7 +25,6 @@ import { addRevocation } from "../../control/store/revocations.ts";
 import { verifyTrustRows } from "../../control/store/verify.ts";
 import { IdentityKind } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { silentLog } from "../../lib/log.ts";
-import { createWorld, enrollRequest, freshHost, joinNode, Replica, strangerOf, type World } from "./control-world.ts";
 import { describeStores } from "./stores.ts";
 
 interface Stage extends World {

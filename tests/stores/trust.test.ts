@@ -3,11 +3,6 @@ import { readCertificate } from "../../certs/certificate.ts";
 import { makeCsr } from "../../certs/csr.ts";
 import { verifySigningKey } from "../../certs/installation.ts";
 import { generateP256 } from "../../certs/keys.ts";
-import { Authority } from "../../control/domain/authority.ts";
-import { initializeControl } from "../../control/domain/init.ts";
-import { loadInstallation } from "../../control/store/installation.ts";
-import { trustSeal } from "../../control/store/trust.ts";
-import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import {
   createWorld,
   enrollRequest,
@@ -16,7 +11,12 @@ import {
   joinNode,
   Replica,
   type World,
-} from "./control-world.ts";
+} from "../../conformance/stores/plane.ts";
+import { Authority } from "../../control/domain/authority.ts";
+import { initializeControl } from "../../control/domain/init.ts";
+import { loadInstallation } from "../../control/store/installation.ts";
+import { trustSeal } from "../../control/store/trust.ts";
+import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { describeStores } from "./stores.ts";
 
 function leafOf(der: Uint8Array) {
