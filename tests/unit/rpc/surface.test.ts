@@ -4,12 +4,13 @@ import tls from "node:tls";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { LeafOf } from "../../../certs/material.ts";
 import { tlsOptions } from "../../../certs/tls-options.ts";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { GetRequestSchema, LeaseService } from "../../../gen/weft/lease/v1/lease_pb.ts";
 import { ProbeService } from "../../../gen/weft/probe/v1/probe_pb.ts";
+import { ManualClock } from "../../../lib/clock.ts";
 import { WeftError } from "../../../lib/errors.ts";
 import { limits } from "../../../lib/limits.ts";
 import { kCaller } from "../../../rpc/caller.ts";
@@ -109,6 +110,21 @@ describe("every protocol on one port", () => {
 });
 
 describe("THR-A4 paths are matched byte for byte", () => {
+  let own: ServedSurface;
+  let judged: number;
+  beforeAll(async () => {
+    // Its clock stands: nobody is judged but for a call.
+    own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, clock: new ManualClock() });
+    own.judge = (_socket, caller) => {
+      judged += 1;
+      return caller;
+    };
+  });
+  beforeEach(() => {
+    judged = 0;
+  });
+  afterAll(async () => await own[Symbol.asyncDispose]());
+
   test.each([
     "//weft.lease.v1.LeaseService/Get",
     "/weft.lease.v1.LeaseService%2FGet",
@@ -120,12 +136,7 @@ describe("THR-A4 paths are matched byte for byte", () => {
     "/x/../weft.lease.v1.LeaseService/Get",
     "/__proto__",
   ])("%s is UNIMPLEMENTED", async (path) => {
-    const session = await dialHttp2(trust, served.port, operator);
-    let judged = 0;
-    served.judge = (_socket, caller) => {
-      judged += 1;
-      return caller;
-    };
+    const session = await dialHttp2(trust, own.port, operator);
     const answer = await rawRequest(session, path, getRequest("db"));
     expect(answer.status).toBe("12");
     expect(answer.headers[":status"]).toBe(200);
@@ -134,16 +145,18 @@ describe("THR-A4 paths are matched byte for byte", () => {
   });
 
   test("a path without a leading slash never becomes a call", async () => {
-    const session = await dialHttp2(trust, served.port, operator);
+    const session = await dialHttp2(trust, own.port, operator);
     const answer = await rawRequest(session, "weft.lease.v1.LeaseService/Get", getRequest("db"));
     expect(answer).toMatchObject({ status: undefined, reset: 1 });
+    expect(judged).toBe(0);
     session.destroy();
   });
 
   test("the exact path is served", async () => {
-    const session = await dialHttp2(trust, served.port, operator);
+    const session = await dialHttp2(trust, own.port, operator);
     const answer = await rawRequest(session, leaseGet, getRequest("db"));
     expect(answer).toMatchObject({ status: "0", reset: 0 });
+    expect(judged).toBe(1);
     session.destroy();
   });
 });
