@@ -108,7 +108,7 @@ describe("weft up", () => {
       const temporary = join(dir, "t2");
       const fabric = await up(temporary);
       fabric.child.kill("SIGINT");
-      await eventually(() => fabric.said().includes("stopping"), { withinMs: 2_000 });
+      await eventually(() => fabric.said().includes("stopping"), { withinMs: 30_000, what: "the first Ctrl-C heard" });
       fabric.child.kill("SIGINT");
       expect(await fabric.ended).toBe(130);
       await eventually(() => allGone(fabric), { withinMs: 5_000 });
