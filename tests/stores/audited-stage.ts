@@ -16,71 +16,11 @@ import type { ControlServices } from "../../control/rpc/surfaces.ts";
 import { createServices } from "../../control/services.ts";
 import type { StoreContext } from "../../control/store/context.ts";
 import type { Sql } from "../../control/store/sql.ts";
-import { AlertService } from "../../gen/weft/admin/v1/alert_pb.ts";
-import { AuditService } from "../../gen/weft/admin/v1/audit_pb.ts";
-import { CaService } from "../../gen/weft/admin/v1/ca_pb.ts";
-import { CertificateService } from "../../gen/weft/admin/v1/certificate_pb.ts";
-import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
-import { GroupService } from "../../gen/weft/admin/v1/group_pb.ts";
-import { IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
-import { RouteIntentService } from "../../gen/weft/admin/v1/intent_pb.ts";
-import { LeaseAdminService } from "../../gen/weft/admin/v1/lease_pb.ts";
-import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
-import { MembershipService, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
-import { PolicyService } from "../../gen/weft/admin/v1/policy_pb.ts";
-import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
-import { QosService } from "../../gen/weft/admin/v1/qos_pb.ts";
-import { RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
-import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
-import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
-import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
-import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
-import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
-import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
-import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
-import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
-import { HeartbeatService } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
-import { LeaseService } from "../../gen/weft/lease/v1/lease_pb.ts";
-import { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
 import type { Log, LogFields } from "../../lib/log.ts";
 import { type Caller, kCaller } from "../../rpc/caller.ts";
 import { rpcClient } from "../../rpc/client.ts";
 import { errorInterceptor, refusalInterceptor } from "../../rpc/interceptors.ts";
-
-const descriptions: Record<keyof ControlServices, DescService> = {
-  alert: AlertService,
-  audit: AuditService,
-  ca: CaService,
-  certificate: CertificateService,
-  cluster: ClusterService,
-  control: ControlService,
-  enrollment: EnrollmentService,
-  group: GroupService,
-  heartbeat: HeartbeatService,
-  identity: IdentityService,
-  lease: LeaseService,
-  leaseAdmin: LeaseAdminService,
-  listener: ListenerService,
-  membership: MembershipService,
-  nodeAdmin: NodeAdminService,
-  organization: OrganizationService,
-  policy: PolicyService,
-  pool: PoolService,
-  qos: QosService,
-  request: RequestService,
-  resource: ResourceService,
-  role: RoleService,
-  routeIntent: RouteIntentService,
-  routing: RoutingService,
-  serviceChannel: ServiceChannelService,
-  store: StoreService,
-  token: TokenService,
-  workload: WorkloadService,
-};
-
-/** Every service of control. */
-export const controlServices: readonly DescService[] = Object.values(descriptions);
+import { controlServices } from "../harness/control-services.ts";
 
 export interface AuditedStage {
   readonly world: World;
@@ -132,7 +72,7 @@ export async function createAuditedStage(sql: Sql): Promise<AuditedStage> {
 
 function transportOf(services: ControlServices, ctx: StoreContext, caller: Caller): Transport {
   const routes = (router: ConnectRouter): void => {
-    for (const [name, service] of Object.entries(descriptions)) {
+    for (const [name, service] of Object.entries(controlServices)) {
       router.service(service, services[name as keyof ControlServices] as never);
     }
   };

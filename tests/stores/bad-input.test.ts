@@ -14,9 +14,10 @@ import type { Sql } from "../../control/store/sql.ts";
 import { reasons, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { rpcName } from "../../rpc/policy.ts";
+import { controlServices } from "../harness/control-services.ts";
 import { migratedPglite } from "../harness/shared-stores.ts";
 import { auditedCases } from "./audited-rpcs.ts";
-import { type AuditedStage, controlServices, createAuditedStage } from "./audited-stage.ts";
+import { type AuditedStage, createAuditedStage } from "./audited-stage.ts";
 
 const marker = "planted-9f3c";
 const hostileTexts = [
@@ -81,7 +82,7 @@ async function answerOf(service: DescService, method: DescMethod, request: Messa
   }
 }
 
-const unary = controlServices.flatMap((service) =>
+const unary = Object.values(controlServices).flatMap((service) =>
   service.methods.filter(({ methodKind }) => methodKind === "unary").map((method) => ({ service, method })),
 );
 
