@@ -85,7 +85,10 @@ export class RememberedRows<Row extends object> {
     const changed = [...now].filter(([bucket, digest]) => this.#digests.get(bucket) !== digest);
     if (gone.length === 0 && changed.length === 0) return this.#all;
     const before = this.#buckets;
-    const kept = new Map([...before].filter(([bucket]) => now.get(bucket) === this.#digests.get(bucket)));
+    // A bucket that went is in neither, if a read failed since.
+    const kept = new Map(
+      [...before].filter(([bucket]) => now.has(bucket) && now.get(bucket) === this.#digests.get(bucket)),
+    );
     // Until they are judged, what is read now is not known (RR2).
     for (const bucket of [...gone, ...changed.map(([each]) => each)]) this.#digests.delete(bucket);
     for (const [bucket, rows] of await this.#read(q, seal, changed)) {
