@@ -53,7 +53,8 @@ export class FeedReceipts {
   #current(): FeedReceipt | undefined {
     const { clusterId, nodeId, leaf } = this.#deps.identity.current();
     const { forks, ...standing } = this.#deps.standing();
-    if (standing.epoch === 0n) return undefined;
+    // Before the first statement, or only the union of what was revoked is known.
+    if (standing.contentHash.length === 0) return undefined;
     const { count = 0, epoch = 0n, seq = 0n, hash = new Uint8Array() } = forks() ?? {};
     const facts = {
       ...{ clusterId, nodeId, bootId: this.#deps.bootId },

@@ -66,7 +66,7 @@ export interface FeedStanding {
   /** When that position was taken up, by the wall clock; the start of the process for one it came with. */
   readonly appliedAtMs: number;
   readonly revocations: number;
-  /** Of the statement at that position; empty before the first. */
+  /** Of the statement at that position; empty while none was seen. */
   readonly contentHash: Uint8Array<ArrayBuffer>;
   readonly overflowing: boolean;
   /** As on disk now. */
@@ -162,15 +162,8 @@ class DiskFeedStore implements OwnFeedStore {
     this.#listeners = new Listeners((thrown) => deps.log.error("feed listener failed", { error: messageOf(thrown) }));
     this.#appliedAtMs = deps.clock.nowMs();
     // Each by itself: one damaged file must not take the other's revocations away.
-    for (const restore of [() => this.#restoreUnion(), () => this.#restoreStatement(), () => this.#restoreBranches()]) {
-      try {
-        restore();
-      } catch (thrown) {
-        deps.log.warn("the stored revocation feed is not usable; waiting for a fresh one", {
-          error: messageOf(thrown),
-        });
-      }
-    }
+    for (const restore of [() => this.#restoreUnion(), () => this.#restoreStatement(), () => this.#restoreBranches()])
+      this.#attempt(restore);
   }
 
   current(): SignedFeed | undefined {
@@ -253,7 +246,7 @@ class DiskFeedStore implements OwnFeedStore {
     }
     this.#signed = feed;
     this.#overflowing = false;
-    if (outcome === "newer") this.#placed(feed, clock.nowMs());
+    if (outcome === "newer" || this.#contentHash.length === 0) this.#placed(feed, clock.nowMs());
     this.#revoke(known, grown);
     this.#branches.settle(known.stated, nowMs(this.#deps));
     if (outcome === "newer") events.emit("feed_applied", { epoch: String(known.epoch), seq: String(known.seq) });
@@ -322,6 +315,15 @@ class DiskFeedStore implements OwnFeedStore {
     return mergeFeed(this.#known, heard, nowMs(this.#deps));
   }
 
+  #attempt(restore: () => void): void {
+    try {
+      restore();
+    } catch (thrown) {
+      const error = messageOf(thrown);
+      this.#deps.log.warn("the stored revocation feed is not usable; waiting for a fresh one", { error });
+    }
+  }
+
   #restoreUnion(): void {
     const union = readFileIfAny(unionPath(this.#deps));
     if (union !== undefined) this.#revoke(fromBinary(RevocationFeedSchema, union), true);
@@ -333,16 +335,19 @@ class DiskFeedStore implements OwnFeedStore {
     const feed = fromBinary(SignedFeedSchema, statement);
     const { known } = this.#merge(feed);
     this.#signed = feed;
-    this.#placed(feed, this.#appliedAtMs);
+    // The union may be further (persist): what its position says is told by the next statement.
+    if (known.stated !== undefined) this.#placed(feed, this.#appliedAtMs);
     this.#revoke(known, true);
   }
 
-  /** Of statements that contradict, both count again, and are handed on again. */
+  /** Of statements that contradict, both count again, and are handed on again: each by itself, as its signer's time ends. */
   #restoreBranches(): void {
     for (const feed of this.#branches.evidence()) {
-      const { known, grown, told } = this.#merge(feed);
-      this.#branches.add(feed, told);
-      if (grown) this.#revoke(known, grown);
+      this.#attempt(() => {
+        const { known, grown, told } = this.#merge(feed);
+        this.#branches.add(feed, told);
+        if (grown) this.#revoke(known, grown);
+      });
     }
     this.#branches.settle(this.#known?.stated, nowMs(this.#deps));
   }

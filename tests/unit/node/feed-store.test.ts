@@ -1,20 +1,17 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createInstallationKey } from "../../../certs/installation.ts";
-import { keyPairFromPem } from "../../../certs/keys.ts";
-import { verifyReceipt } from "../../../fabric/feed-receipt.ts";
 import { type SignedFeed, SignedFeedSchema } from "../../../gen/weft/fabric/v1/feed_pb.ts";
 import { type ExchangeFeedRequest, ExchangeFeedRequestSchema } from "../../../gen/weft/relay/v1/relay_pb.ts";
 import { limits } from "../../../lib/limits.ts";
 import { answerFeed, exchangeFeed } from "../../../node/feed-exchange.ts";
-import { FeedReceipts } from "../../../node/feed-receipts.ts";
 import { type OwnFeedStore, openFeedStore } from "../../../node/feed-store.ts";
 import type { RevocationSubject } from "../../../node/ports.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "../../../node/snapshot-holder.ts";
-import { feedWith, installation, nowMs, selfId, signer, stateFolder, type TestPorts, testPorts } from "./stage.ts";
+import { feedWith, installation, nowMs, signer, stateFolder, type TestPorts, testPorts } from "./stage.ts";
 
 interface Opened {
   readonly ports: TestPorts;
@@ -357,30 +354,18 @@ describe("the revocation feed of a node", () => {
     expect(again.standing().forks()).toBeUndefined();
   });
 
-  it("a receipt is signed anew when something changed, and repeated until a beat with it was answered", () => {
+  it("THR-C3 evidence whose signer is no longer believed takes no other evidence away", () => {
     using folder = stateFolder();
-    const { feed, ports } = open(folder.dir);
-    const receipts = new FeedReceipts({ bootId: "b", identity: ports.identity, standing: () => feed.standing() });
-    expect([receipts.next(), receipts.isNews()]).toEqual([undefined, false]);
+    const { feed } = open(folder.dir);
     feed.offer(feedWith(1n, [identityEntry("a")]));
-    expect(receipts.isNews()).toBe(true);
-    const first = receipts.next();
-    expect(receipts.next()).toBe(first);
-    if (first === undefined) throw new Error("no receipt");
-    receipts.answered(first);
-    expect(receipts.isNews()).toBe(false);
-    const silent = Array.from({ length: limits.receiptRepeatBeatsCount - 1 }, () => receipts.next());
-    expect(silent.every((each) => each === undefined)).toBe(true);
-    expect(receipts.next()).toBe(first);
-    // A renewed date is no news; a new position is.
-    feed.offer(feedWith(1n, [identityEntry("a")], { issuedAtMs: BigInt(nowMs + 10_000) }));
-    expect(receipts.isNews()).toBe(false);
-    feed.offer(feedWith(2n, [identityEntry("a")]));
-    const { spkiDer } = keyPairFromPem(ports.identity.current().leaf.keyPem);
-    const second = receipts.next();
-    if (second === undefined) throw new Error("no receipt");
-    const said = verifyReceipt(second, spkiDer, { clusterId: "cl-a", nodeId: selfId });
-    expect(said).toMatchObject({ seq: 2n, revocations: 1, forks: 0, overflowing: false, bootId: "b" });
+    for (const name of ["b", "c"]) expect(feed.offer(feedWith(1n, [identityEntry(name)]))).toBe("forked");
+    const [oldest = ""] = readdirSync(folder.dir)
+      .filter((file) => file.startsWith("feed-fork-"))
+      .sort((x, y) => statSync(join(folder.dir, x)).mtimeMs - statSync(join(folder.dir, y)).mtimeMs);
+    const forged = feedWith(1n, [identityEntry("d")], { by: signer("feed", "cl-a", createInstallationKey()) });
+    writeFileSync(join(folder.dir, oldest), toBinary(SignedFeedSchema, forged));
+    utimesSync(join(folder.dir, oldest), 1, 1);
+    expect(open(folder.dir).feed.others()).toHaveLength(1);
   });
 
   it.each(["feed.bin", "revoked.bin"])(
