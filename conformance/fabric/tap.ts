@@ -13,8 +13,10 @@ export interface Tap {
   found(): number;
   /** Looks for another text from now on. */
   searchFor(text: string): void;
-  /** Alters one byte of the next chunk of bulk on each connection; returns how many were altered when asked again. */
-  alter(): () => number;
+  /** Alters one byte of the next chunk of bulk on each connection. */
+  alter(): void;
+  /** How many bytes were altered so far. */
+  altered(): number;
   close(): Promise<void>;
 }
 
@@ -70,9 +72,8 @@ export async function openTap(targetPort: number): Promise<Tap> {
     },
     alter() {
       round += 1;
-      altered = 0;
-      return () => altered;
     },
+    altered: () => altered,
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
