@@ -20,9 +20,12 @@ async function visits(range: Range, beside: number, use: (wire: Wire, nth: numbe
   });
 }
 
-/** Waits for the target to end the connection. */
-async function ended(range: Range, wire: Wire): Promise<void> {
-  while (wire.isOpen && !range.isOver) await range.rest(10);
+/** Visits that say one thing each and wait for their end. */
+function knocks(range: Range, beside: number, first: (nth: number) => Uint8Array): Promise<void> {
+  return visits(range, beside, async (wire, nth) => {
+    await wire.write(first(nth));
+    await wire.untilCut();
+  });
 }
 
 /** Names as the endpoint asks for them. */
@@ -32,7 +35,7 @@ export function ownName(range: Range): { readonly serverName?: Uint8Array } {
 }
 
 /** After the look, the wait for a turn and the handshake have had their time, on a machine that has little of it. */
-const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs * 3;
+export const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs * 3;
 
 const garbage: AttackClass = {
   id: "first-bytes-garbage",
@@ -49,10 +52,9 @@ const garbage: AttackClass = {
       "\x16\x02\x00",
       "\0",
     ];
-    return visits(range, 8, async (wire, nth) => {
+    return knocks(range, 8, (nth) => {
       const first = firsts[nth % (firsts.length + 1)];
-      await wire.write(first === undefined ? range.random.bytes(512) : Buffer.from(first, "latin1"));
-      await ended(range, wire);
+      return first === undefined ? range.random.bytes(512) : Buffer.from(first, "latin1");
     });
   },
 };
@@ -72,7 +74,7 @@ const slow: AttackClass = {
         await wire.write(bytes.subarray(at, at + 1));
         await range.rest(250);
       }
-      await ended(range, wire);
+      await wire.untilCut();
     }),
 };
 
@@ -83,11 +85,10 @@ const large: AttackClass = {
   layer: "bytes",
   cutAfterUnits: 1,
   run: (range) =>
-    visits(range, 4, async (wire) => {
+    knocks(range, 4, () => {
       const first = Buffer.alloc(1 * MiB);
       Buffer.from("160301400001003ffc0303", "hex").copy(first);
-      await wire.write(first);
-      await ended(range, wire);
+      return first;
     }),
 };
 
@@ -99,10 +100,9 @@ const legTokens: AttackClass = {
   cutAfterUnits: 1,
   run: (range) => {
     let guess: Uint8Array = encodeLegPreamble(range.random.bytes(32));
-    return visits(range, 8, async (wire, nth) => {
+    return knocks(range, 8, (nth) => {
       if (nth % 2 === 0) guess = encodeLegPreamble(range.random.bytes(32));
-      await wire.write(guess);
-      await ended(range, wire);
+      return guess;
     });
   },
 };
@@ -114,14 +114,13 @@ const reverseLinks: AttackClass = {
   layer: "bytes",
   cutAfterUnits: 1,
   run: (range) =>
-    visits(range, 8, async (wire) => {
+    knocks(range, 8, () => {
       const label = Buffer.from(range.random.bytes(16))
         .toString("hex")
         .replace(/[^a-f2-7]/g, "a")
         .slice(0, 26);
       const serverName = Buffer.from(`link-${label}.default.weft.internal`);
-      await wire.write(Buffer.concat([encodeReversePreamble(), clientHello(range.random, { serverName })]));
-      await ended(range, wire);
+      return Buffer.concat([encodeReversePreamble(), clientHello(range.random, { serverName })]);
     }),
 };
 
@@ -151,7 +150,7 @@ const halfOpen: AttackClass = {
         clientHello(range.random, { ...ownName(range), groups: [0x11ec, 0x001d], protocols: [Buffer.from("h2")] }),
       );
       wire.raw.end();
-      await ended(range, wire);
+      await wire.untilCut();
     }),
 };
 

@@ -37,14 +37,10 @@ async function faulty(
       nth += 1;
       await wire.write(hello(), 0);
       for (const part of fault(nth)) if (!(await wire.write(part))) break;
-      await ended(range, wire);
+      // What it does not end by then is counted when the attack is over.
+      await wire.untilCut(endedWithinMs);
     }
   });
-}
-
-/** Waits a moment for the target to end the connection: what it does not end then is counted when the attack is over. */
-async function ended(range: Range, wire: Wire): Promise<void> {
-  for (let waitedMs = 0; wire.isOpen && !range.isOver && waitedMs < endedWithinMs; waitedMs += 10) await range.rest(10);
 }
 
 const endedWithinMs = 1_000;
@@ -160,7 +156,7 @@ async function hoard(range: Range, stream: (nth: number) => Uint8Array, ...pairs
       for (let nth = 0; nth < hoardedStreams && (await range.pace(1)); nth += 1) {
         if (!(await wire.write(stream(nth)))) break;
       }
-      while (wire.isOpen && !range.isOver) await range.rest(100);
+      await wire.untilCut();
     }
   });
 }

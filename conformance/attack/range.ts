@@ -9,7 +9,7 @@
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { ClientTlsOptions } from "../../certs/tls-options.ts";
-import { type Clock, sleep } from "../../lib/clock.ts";
+import { type Clock, sleep, type Timer } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Random } from "../../lib/random.ts";
 import { type Endpoint, tlsOf } from "./target.ts";
@@ -61,6 +61,7 @@ export class Wire {
   readonly tls: TLSSocket | undefined;
   units = 0;
   #over: "target" | "attacker" | undefined;
+  readonly #left = Promise.withResolvers<void>();
   readonly #range: Range;
 
   constructor(range: Range, raw: Socket, tls: TLSSocket | undefined, reads: boolean) {
@@ -97,6 +98,20 @@ export class Wire {
     return this.isOpen && !this.#range.isOver;
   }
 
+  /** Waits for the target to end the connection, `withinMs` at most where that is given, or until the attack is over. */
+  async untilCut(withinMs?: number): Promise<void> {
+    let timer: Timer | undefined;
+    const ends = [this.#left.promise, this.#range.ended];
+    if (withinMs !== undefined)
+      ends.push(
+        new Promise((resolve) => {
+          timer = this.#range.clock.after(withinMs, resolve);
+        }),
+      );
+    await Promise.race(ends);
+    timer?.cancel();
+  }
+
   /** Gives the connection up from this end. */
   drop(): void {
     this.#end("attacker");
@@ -107,6 +122,7 @@ export class Wire {
     this.#over = by;
     this.tls?.destroy();
     this.raw.destroy();
+    this.#left.resolve();
     this.#range.left(this);
   }
 }

@@ -1,17 +1,13 @@
 /** Hellos and handshakes made to break a TLS server, to hold it up, or to get in as somebody else. */
 
-import { limits } from "../../lib/limits.ts";
 import { type Random, randomInt } from "../../lib/random.ts";
 import type { AttackClass } from "./attack-class.ts";
 import { clientHello, extension, type HelloParts } from "./client-hello.ts";
-import { ownName } from "./first-bytes.ts";
+import { deadlineMs, ownName } from "./first-bytes.ts";
 import { foreignChain } from "./foreign-chain.ts";
 import { FLAG, grpcCall, headers, hello, ping, reset } from "./frames.ts";
 import type { Range } from "./range.ts";
 import { servedPath } from "./target.ts";
-
-/** After the look, the wait for a turn and the handshake have had their time, on a machine that has little of it. */
-const deadlineMs = limits.peekDeadlineMs + limits.handshakeDeadlineMs * 3;
 
 /** Hello after hello, each on a connection of its own that the target must close. */
 async function hellos(range: Range, beside: number, make: (nth: number) => Uint8Array): Promise<void> {
@@ -22,11 +18,10 @@ async function hellos(range: Range, beside: number, make: (nth: number) => Uint8
       if (wire === undefined) continue;
       nth += 1;
       await wire.write(make(nth));
-      for (let waitedMs = 0; wire.isOpen && !range.isOver && waitedMs < answerMs; waitedMs += 10) await range.rest(10);
+      await wire.untilCut(answerMs);
       // A hello that was good enough waits for the next step of the handshake: a FIN is that step.
       wire.raw.end();
-      for (let waitedMs = 0; wire.isOpen && !range.isOver && waitedMs < deadlineMs; waitedMs += 20)
-        await range.rest(20);
+      await wire.untilCut(deadlineMs);
     }
   });
 }
@@ -134,7 +129,7 @@ const stalledHandshakes: AttackClass = {
         const wire = await range.dial();
         if (wire === undefined) continue;
         await wire.write(clientHello(range.random, { ...ownName(range), groups: [0x11ec, 0x001d], protocols: [h2] }));
-        while (wire.isOpen && !range.isOver) await range.rest(50);
+        await wire.untilCut();
       }
     }),
 };
@@ -154,7 +149,7 @@ const chains: AttackClass = {
         const wire = await range.dialTls({ key: keyPem, cert: chainPem });
         if (wire === undefined) continue;
         await wire.write(hello(), 1);
-        while (wire.isOpen && !range.isOver) await range.rest(10);
+        await wire.untilCut();
       }
     });
   },
@@ -216,7 +211,7 @@ const unidentified: AttackClass = {
         if (wire === undefined) continue;
         const calls = [1, 3, 5].map((stream) => headers(stream, call, FLAG.endHeaders | FLAG.endStream));
         await wire.write(Buffer.concat([hello(), ...calls, reset(1), ping()]));
-        for (let waitedMs = 0; wire.isOpen && !range.isOver && waitedMs < 1_000; waitedMs += 10) await range.rest(10);
+        await wire.untilCut(1_000);
       }
     }),
 };
