@@ -22,7 +22,7 @@ import { appendAudit } from "../store/audit.ts";
 import { findCertificate, type LeafName } from "../store/certificates.ts";
 import type { StoreContext } from "../store/context.ts";
 import { findSuperseded, noteReuse, type Superseded } from "../store/leaf-reuse.ts";
-import { addRevocations, addRevocationsEverywhere } from "../store/revocations.ts";
+import { addRevocations, addRevocationsEverywhere, isLeafRevoked } from "../store/revocations.ts";
 
 export class CloneAlarm {
   readonly #ctx: StoreContext;
@@ -49,24 +49,24 @@ export class CloneAlarm {
 
   /** As `reused`, waiting. True when an alarm was raised or added to. */
   async look(leaf: LeafName, source: string): Promise<boolean> {
-    const told = await this.#tell(leaf, source);
-    if (told === "new") await this.#refuseEverywhere(leaf);
-    return told !== undefined;
+    if (!(await this.#tell(leaf, source))) return false;
+    await this.#refuseEverywhere(leaf);
+    return true;
   }
 
-  async #tell(leaf: LeafName, source: string): Promise<"new" | "known" | undefined> {
+  async #tell(leaf: LeafName, source: string): Promise<boolean> {
     return await this.#ctx.sql.tx(async (tx) => {
       const found = await findSuperseded(tx, leaf);
       if (found === undefined || found.supersededForMs < withinLife(found, limits.leafReuseGraceMs, 1 / 6)) {
         // Within the grace it may be looked at again soon.
         this.#seen.delete(`${leaf.issuerKeyId}/${leaf.serial} ${source}`);
-        return undefined;
+        return false;
       }
       const isNew = await noteReuse(tx, leaf, found, source);
       const { clusterId, subjectKind, subjectId } = found;
       const object = `${subjectKind}/${subjectId}`;
       await openAlert(tx, { clusterId, kind: "identity-cloned", object, detail: detailOf(leaf, found, source) });
-      if (!isNew) return "known";
+      if (!isNew) return true;
       this.#ctx.log.error("a superseded certificate was used: two hosts hold one identity", {
         caller: object,
         address: source,
@@ -79,16 +79,19 @@ export class CloneAlarm {
         before: { serial: leaf.serial, supersededAtMs: found.supersededAtMs, usedFrom: source },
         after: { serial: found.successor, usedFrom: found.successorUsedFrom, firstUsedAtMs: found.successorUsedAtMs },
       });
-      return "new";
+      return true;
     });
   }
 
-  /** Nodes, which know of no renewals, refuse the older certificate from now on, on connections that live too (LAW-I4). */
+  /**
+   * Nodes, which know of no renewals, refuse the older certificate from now on, on connections that live too (LAW-I4). Every
+   * use sees to it until the feed names it: a full feed, or a store that went away, may have kept it out.
+   */
   async #refuseEverywhere({ issuerKeyId, serial }: LeafName): Promise<void> {
     const { sql, seal, hints, clock } = this.#ctx;
     await sql.tx(async (tx) => {
       const row = await findCertificate(tx, seal, issuerKeyId, serial);
-      if (row?.status !== "superseded" || row.notAfterMs <= clock.nowMs()) return;
+      if (row?.status !== "superseded" || row.notAfterMs <= clock.nowMs() || (await isLeafRevoked(tx, row))) return;
       const { spiffe: spiffeId, notAfterMs, scope } = row;
       const entry = {
         issuerKeyId,

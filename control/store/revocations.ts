@@ -272,6 +272,15 @@ export async function isKeyRevoked(q: Queryable, clusterId: string, keyHash: str
   return (await q.query(text, [clusterId, keyHash])).length > 0;
 }
 
+/** Whether a feed names a leaf: that of its cluster, or all of them. */
+export async function isLeafRevoked(
+  q: Queryable,
+  leaf: { readonly issuerKeyId: string; readonly serial: string },
+): Promise<boolean> {
+  const text = "select 1 as found from revocation where issuer_key_id = $1 and serial = $2 limit 1";
+  return (await q.query(text, [leaf.issuerKeyId, leaf.serial])).length > 0;
+}
+
 /**
  * Drops what no longer concerns any valid certificate (N2), an hour late for the sake of slow clocks, and follows the
  * installation's epoch after a restore. Returns the clusters whose feed moved.

@@ -17,7 +17,7 @@ import { revokeCertificates } from "../../control/store/certificates.ts";
 import { quietReuses, sweepReuses } from "../../control/store/leaf-reuse.ts";
 import { markNodeRevoked } from "../../control/store/nodes.ts";
 import { insertPool, insertPoolNode } from "../../control/store/pools.ts";
-import { listRevocations } from "../../control/store/revocations.ts";
+import { feedMarks, listRevocations } from "../../control/store/revocations.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
@@ -126,6 +126,13 @@ describeStores("M-A4 renewal and recovery", (store) => {
     // Nodes know of no renewals: what was reused, and nothing else, is in the feed.
     const feed = await listRevocations(world.sql, world.replica.deps.seal, world.clusterId);
     expect(feed).toMatchObject([{ issuerKeyId, serial, keyHash: "", spiffeId: joined.spiffe }]);
+    // Once, however many places it is used from; and with the next use, should the feed not have taken it.
+    const stood = await feedMarks(world.sql, world.clusterId);
+    expect(await allowlist.clones.look(old, "10.0.0.4")).toBe(true);
+    expect(await feedMarks(world.sql, world.clusterId)).toEqual(stood);
+    await world.sql.query("delete from revocation");
+    expect(await allowlist.clones.look(old, "10.0.0.4")).toBe(true);
+    expect(await listRevocations(world.sql, world.replica.deps.seal, world.clusterId)).toMatchObject([{ serial }]);
     expect(await quietReuses(world.sql, world.clusterId)).toEqual([]);
     await world.sql.query("update leaf_reuse set not_after_ms = 0, last_at_ms = 0");
     expect(await quietReuses(world.sql, world.clusterId)).toEqual([object]);
