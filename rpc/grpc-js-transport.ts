@@ -11,7 +11,7 @@
  *     that are left are closed.
  */
 
-import { createSecureContext, type PeerCertificate } from "node:tls";
+import { checkServerIdentity, createSecureContext, type PeerCertificate } from "node:tls";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { type ChannelOptions, Client, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
@@ -88,11 +88,11 @@ class GrpcJsTransport implements ControlTransport {
   #open(): Generation {
     const { tls, serverName, addresses, readMaxBytes } = this.#options;
     const options = tls();
-    const check = options.checkServerIdentity;
+    const { checkServerIdentity: check = checkServerIdentity } = options;
     const channelCredentials = credentials.createFromSecureContext(createSecureContext(options), {
       rejectUnauthorized: true,
       checkServerIdentity: (host: string, certificate: PeerCertificate) => {
-        const fault = check?.(host, certificate);
+        const fault = check(host, certificate);
         if (fault === undefined) this.#shown(generation, Date.parse(certificate.valid_to));
         return fault;
       },

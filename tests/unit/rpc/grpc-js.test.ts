@@ -78,6 +78,26 @@ function transport(addresses: readonly string[], leaf: () => LeafOf<"node"> = ()
 }
 
 describe("controlTransport", () => {
+  test("judges a server by its name where the options bring no judge of their own", async () => {
+    const address = `127.0.0.1:${served.port}`;
+    const named = (serverName: string) => {
+      const { checkServerIdentity: _judge, ...tls } = tlsOptions("dial-control", {
+        identity: node,
+        expect: trust.expect("control"),
+      });
+      return controlTransport({ addresses: [address], serverName, tls: () => tls, clock: systemClock, log: silentLog });
+    };
+    for (const [name, is] of [
+      ["localhost", "served"],
+      ["elsewhere.invalid", "refused"],
+    ] as const) {
+      const calls = named(name);
+      const answer = rpcClient(Health, calls).check({}, { timeoutMs: 3_000 });
+      expect(await answer.then(() => "served").catch(() => "refused"), name).toBe(is);
+      calls.close();
+    }
+  });
+
   test("unary, with errors as the server gave them", async () => {
     const control = transport([`127.0.0.1:${served.port}`]);
     const client = rpcClient(LeaseService, control);
@@ -237,10 +257,15 @@ describe("controlTransport", () => {
     leaf = await trust.leaf("node", "nd-1");
     control.rotate();
     const second = client.get({ name: "next" });
+    // Whoever comes meanwhile is answered: so would the call have been, on a connection made for it.
+    for (const name of ["one", "two"]) {
+      const other = transport([`127.0.0.1:${slow.port}`]);
+      await rpcClient(LeaseService, other).get({ name });
+      other.close();
+    }
+    expect(asked).toEqual(["slow", "one", "two"]);
     // The old connection and no other, however long the answer takes.
-    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-    expect(slow.surface.sessionCount()).toBe(1);
-    expect(asked).toEqual(["slow"]);
+    await eventually(() => slow.surface.sessionCount() === 1);
     answer.resolve();
     expect((await first).lease?.name).toBe("slow");
     expect((await second).lease?.name).toBe("next");
