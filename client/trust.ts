@@ -4,6 +4,7 @@
  *
  * CT1. An entry cannot make a client believe anything: the bundle counts by the signature of the pinned installation key.
  * CT2. An older bundle never comes back. A client folder keeps the newest one; texts and functions are left alone.
+ * CT3. An entry that answers at once, with nothing new, time and again, costs a client a call every so often and no more.
  */
 
 import { join } from "node:path";
@@ -59,7 +60,10 @@ export class ClientTrust {
     return tainted.size > 0 && tainted.has(issuerIn(this.#newer.bundle, leaf.certificateDer) ?? "");
   }
 
-  /** Hears of every newer bundle from an entry until `signal` aborts. Never rejects: what is held stays. */
+  /**
+   * Hears of every newer bundle from an entry until `signal` aborts. Never rejects: what is held stays. An entry that does not
+   * keep it waiting is asked again after `limits.clientTrustRetryMs` (CT3).
+   */
   async follow(entry: Pick<Client<typeof PathService>, "getClientTrust">, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     // At once for the first time, and whatever is held: roots are kept without what a rotation makes of them.
@@ -68,10 +72,14 @@ export class ClientTrust {
         const { installationKeyHash, bundleVersion } = this.identity();
         if (installationKeyHash === undefined) return;
         const request = { heldVersion: wait ? BigInt(bundleVersion) : 0n, wait };
+        const askedMs = clock.monoMs();
         const answer = await entry.getClientTrust(request, { signal, timeoutMs: limits.clientTrustWithinMs });
-        if (answer.bundle.length === 0) continue;
         const wire = { bytes: answer.bundle, signature: answer.signature };
-        this.#take(verifyTrustBundle(wire, answer.installationPublicKey, installationKeyHash));
+        const isTaken =
+          answer.bundle.length > 0 &&
+          this.#take(verifyTrustBundle(wire, answer.installationPublicKey, installationKeyHash));
+        if (wait && !isTaken && clock.monoMs() - askedMs < limits.clientTrustRetryMs)
+          await sleep(clock, limits.clientTrustRetryMs, signal);
       } catch (thrown) {
         if (signal.aborted) return;
         log.warn("newer roots could not be learnt", { error: messageOf(thrown) });
@@ -80,15 +88,17 @@ export class ClientTrust {
     }
   }
 
-  #take(bundle: TrustBundle): void {
+  /** Whether it was news. */
+  #take(bundle: TrustBundle): boolean {
     const held = this.identity();
     const version = Number(bundle.version);
     const isOurs = bundle.clusterId === held.clusterId && bundle.trustDomain === held.trustDomain;
-    if (!isOurs || version < held.bundleVersion || version === this.#newer?.version) return;
+    if (!isOurs || version < held.bundleVersion || version === this.#newer?.version) return false;
     this.#newer = { version, entryRoots: rootsOf(bundle, "node"), poolRoots: rootsOf(bundle, "pool"), bundle };
     const { folder, onNews } = this.#options;
     if (folder !== undefined && version > held.bundleVersion) writeTrust(folder, bundle);
     onNews?.();
+    return true;
   }
 }
 
