@@ -8,6 +8,8 @@ import { openSnapshotHolder } from "../../../node/snapshot-holder.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { envelopeWith, installation, stateFolder, testPorts } from "./stage.ts";
 
+/** What is under way gets on. */
+const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
 const hex = (payload: Uint8Array): string => createHash("sha256").update(payload).digest("hex");
 
 /** One run of a node's reporter against a control that answers as the test says. */
@@ -57,7 +59,9 @@ it("THR-S1 shows control both contents of one version, until it has taken them i
   expect(Buffer.from(report?.heldPayloadHash ?? []).toString("hex")).toBe(hex(held.payload));
   // Once is enough for one run, however often it comes again.
   expect(first.holder.offer(other)).toBe("refused");
+  await turn();
   first.clock.advance(600_000);
+  await turn();
   expect(first.calls()).toBe(2);
   await first.stop();
   const again = run(folder.dir, () => undefined);
@@ -70,13 +74,16 @@ it("takes a refusal as control's last word, and has nothing to say without evide
   const node = run(folder.dir, () => new WeftError("invalid_argument", "no"));
   node.holder.offer(envelopeWith({ version: 5n }));
   node.holder.offer(envelopeWith({ version: 3n }));
+  await turn();
   node.clock.advance(60_000);
+  await turn();
   expect(node.calls()).toBe(0);
   node.holder.offer(envelopeWith({ version: 5n, clusterSlug: "another" }));
   await eventually(() => node.calls() === 1, { what: "the only try" });
+  await turn();
   node.clock.advance(600_000);
   node.holder.offer(envelopeWith({ version: 3n }));
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   expect(node.calls()).toBe(1);
   await node.stop();
 });
