@@ -224,14 +224,14 @@ describe("sessions", () => {
   });
 
   test("the timer asks again by itself", async () => {
-    await using own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health });
+    const clock = new ManualClock();
+    await using own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health, clock });
     const session = await dialHttp2(trust, own.port, operator);
     const watching = rawRequest(session, "/grpc.health.v1.Health/Watch");
     expect((await rawRequest(session, leaseGet, getRequest("db"))).status).toBe("0");
     own.judge = () => ({ refused: "CERT_EXPIRED" });
-    const startedMs = performance.now();
+    clock.advance(limits.rejudgeEveryMs);
     expect((await watching).status).toBe("16");
-    expect(performance.now() - startedMs).toBeLessThan(limits.rejudgeEveryMs * 3);
   });
 
   test("drain ends watches at once, lets calls finish and closes", async () => {
