@@ -27,21 +27,31 @@ export class TokenBuckets {
 
   /** Takes `count` tokens from the bucket of `key`; false, and nothing taken, when there are not enough. */
   take(key: string, count = 1): boolean {
-    const { perSecond, burstCount, keysMaxCount } = this.#shape;
-    const nowMs = this.#clock.monoMs();
-    const known = this.#buckets.get(key);
-    const tokens =
-      known === undefined
-        ? burstCount
-        : Math.min(burstCount, known.tokens + ((nowMs - known.atMs) / 1_000) * perSecond);
+    const tokens = this.left(key);
     const allowed = tokens >= count;
-    this.#buckets.delete(key);
-    this.#buckets.set(key, { tokens: allowed ? tokens - count : tokens, atMs: nowMs });
-    if (this.#buckets.size > keysMaxCount) {
-      const [oldest] = this.#buckets.keys();
-      if (oldest !== undefined) this.#buckets.delete(oldest);
-    }
+    this.#hold(key, allowed ? tokens - count : tokens);
     return allowed;
+  }
+
+  /** Takes them whether or not they are there; the bucket of `key` owes what was missing, `debtMaxCount` at most. */
+  spend(key: string, count: number, debtMaxCount = Number.POSITIVE_INFINITY): void {
+    this.#hold(key, Math.max(this.left(key) - count, -debtMaxCount));
+  }
+
+  /** Tokens of `key` now, below zero where it owes. Looking is no use of the bucket. */
+  left(key: string): number {
+    const { perSecond, burstCount } = this.#shape;
+    const known = this.#buckets.get(key);
+    if (known === undefined) return burstCount;
+    return Math.min(burstCount, known.tokens + ((this.#clock.monoMs() - known.atMs) / 1_000) * perSecond);
+  }
+
+  #hold(key: string, tokens: number): void {
+    this.#buckets.delete(key);
+    this.#buckets.set(key, { tokens, atMs: this.#clock.monoMs() });
+    if (this.#buckets.size <= this.#shape.keysMaxCount) return;
+    const [oldest] = this.#buckets.keys();
+    if (oldest !== undefined) this.#buckets.delete(oldest);
   }
 
   /** Keys held, for tests and status. */

@@ -10,39 +10,29 @@
 
 import type { Clock } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
+import { TokenBuckets } from "../lib/rate.ts";
 import { sourcePrefix } from "../lib/source-prefix.ts";
 
 export class FailedHandshakes {
-  readonly #clock: Clock;
-  /** What each source has left, below zero where it owes; in order of the last failure. */
-  readonly #left = new Map<string, { readonly bytes: number; readonly atMs: number }>();
+  /** What each source has left, below zero where it owes. */
+  readonly #bytes: TokenBuckets;
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#bytes = new TokenBuckets(clock, {
+      perSecond: limits.failedHandshakeBytesPerSecond,
+      burstCount: limits.failedHandshakeBurstBytes,
+      keysMaxCount: limits.rpcRateKeysMaxCount,
+    });
   }
 
   /** Whether a stranger of this address may have a handshake now. */
   mayTry(address: string | undefined): boolean {
-    return this.#leftOf(sourcePrefix(address)) > 0;
+    return this.#bytes.left(sourcePrefix(address)) > 0;
   }
 
   /** A handshake of this address failed after `readBytes`. */
   failed(address: string | undefined, readBytes: number): void {
-    const source = sourcePrefix(address);
     const excessBytes = readBytes - limits.handshakeHonestMaxBytes;
-    if (excessBytes <= 0) return;
-    const bytes = this.#leftOf(source) - excessBytes;
-    this.#left.delete(source);
-    this.#left.set(source, { bytes, atMs: this.#clock.monoMs() });
-    if (this.#left.size <= limits.rpcRateKeysMaxCount) return;
-    const [oldest] = this.#left.keys();
-    if (oldest !== undefined) this.#left.delete(oldest);
-  }
-
-  #leftOf(source: string): number {
-    const known = this.#left.get(source);
-    if (known === undefined) return limits.failedHandshakeBurstBytes;
-    const paidBytes = ((this.#clock.monoMs() - known.atMs) / 1_000) * limits.failedHandshakeBytesPerSecond;
-    return Math.min(limits.failedHandshakeBurstBytes, known.bytes + paidBytes);
+    if (excessBytes > 0) this.#bytes.spend(sourcePrefix(address), excessBytes);
   }
 }

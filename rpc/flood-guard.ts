@@ -16,6 +16,7 @@ import type { Socket } from "node:net";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { errnoOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { TokenBuckets } from "../lib/rate.ts";
 import { sourcePrefix } from "../lib/source-prefix.ts";
 import type { Caller } from "./caller.ts";
 import type { Http2Profile } from "./http2-profile.ts";
@@ -38,8 +39,8 @@ interface Watched {
 export class FloodGuard {
   readonly #profile: Http2Profile;
   readonly #clock: Clock;
-  /** Faults of a caller that time has not made up for; in order of the last one. */
-  readonly #faults = new Map<string, { readonly count: number; readonly atMs: number }>();
+  /** How many faults each caller may still make, below zero where it has made more. */
+  readonly #faults: TokenBuckets;
   readonly #watched = new Set<Watched>();
   /** Open calls by caller, in all sessions. */
   readonly #open = new Map<string, number>();
@@ -48,11 +49,16 @@ export class FloodGuard {
   constructor(profile: Http2Profile, clock: Clock) {
     this.#profile = profile;
     this.#clock = clock;
+    this.#faults = new TokenBuckets(clock, {
+      perSecond: limits.rpcFaultsPerSecond,
+      burstCount: limits.rpcFaultsMaxCount,
+      keysMaxCount: limits.rpcRateKeysMaxCount,
+    });
   }
 
   /** Whether the caller may have a session (FG1). */
   admits(caller: Caller): boolean {
-    return this.#faultsOf(keyOf(caller)) < limits.rpcFaultsMaxCount;
+    return this.#faults.left(keyOf(caller)) > 0;
   }
 
   /** Whether the caller holds more open calls than it may (FG4). */
@@ -128,19 +134,9 @@ export class FloodGuard {
     };
   }
 
+  /** Time makes up for a flood's worth of faults, however many there were. */
   #fault(key: string, count: number): void {
-    const sum = this.#faultsOf(key) + count;
-    this.#faults.delete(key);
-    this.#faults.set(key, { count: Math.min(sum, limits.rpcFloodFaultsCount), atMs: this.#clock.monoMs() });
-    if (this.#faults.size <= limits.rpcRateKeysMaxCount) return;
-    const [oldest] = this.#faults.keys();
-    if (oldest !== undefined) this.#faults.delete(oldest);
-  }
-
-  #faultsOf(key: string): number {
-    const known = this.#faults.get(key);
-    if (known === undefined) return 0;
-    return Math.max(0, known.count - ((this.#clock.monoMs() - known.atMs) / 1_000) * limits.rpcFaultsPerSecond);
+    this.#faults.spend(key, count, limits.rpcFloodFaultsCount - limits.rpcFaultsMaxCount);
   }
 }
 

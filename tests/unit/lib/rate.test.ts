@@ -32,6 +32,17 @@ describe("token buckets", () => {
     expect(buckets.take("a", 20)).toBe(true);
   });
 
+  test("what is spent beyond what is there is owed, up to a bound, and paid for by time", () => {
+    const clock = new ManualClock();
+    const buckets = new TokenBuckets(clock, shape);
+    buckets.spend("a", 50);
+    expect([buckets.left("a"), buckets.left("b")]).toEqual([-30, 20]);
+    clock.advance(3_500);
+    expect([buckets.left("a"), buckets.take("a", 5), buckets.take("a")]).toEqual([5, true, false]);
+    buckets.spend("a", 1_000, 10);
+    expect(buckets.left("a")).toBe(-10);
+  });
+
   test("holds a bounded number of keys, the longest unused goes", () => {
     const clock = new ManualClock();
     const buckets = new TokenBuckets(clock, shape);
