@@ -75,7 +75,9 @@ export async function quietReuses(q: Queryable, clusterId: string): Promise<read
          and a.object = r.subject_kind || '/' || r.subject_id
          and greatest(r.not_after_ms, r.last_at_ms + $2::bigint) > now_ms()
          and not exists (select 1 from node n where r.subject_kind = 'node' and n.id = r.subject_id
-           and n.identity_status <> 'active'))`,
+           and n.identity_status <> 'active')
+         and not exists (select 1 from identity i where r.subject_kind <> 'node' and i.id = r.subject_id
+           and i.status <> 'active'))`,
     [clusterId, limits.leafReuseQuietMs],
   );
   return rows.map(({ object }) => object);

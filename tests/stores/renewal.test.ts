@@ -12,9 +12,10 @@ import {
 } from "../../conformance/stores/plane.ts";
 import { issueAndRecord } from "../../control/domain/issue.ts";
 import { CERTIFICATES_TOPIC } from "../../control/hints/hints.ts";
-import { listAlerts } from "../../control/store/alerts.ts";
+import { listAlerts, openAlert } from "../../control/store/alerts.ts";
 import { revokeCertificates } from "../../control/store/certificates.ts";
-import { quietReuses, sweepReuses } from "../../control/store/leaf-reuse.ts";
+import { insertIdentity, markIdentityRevoked } from "../../control/store/identities.ts";
+import { noteReuse, quietReuses, sweepReuses } from "../../control/store/leaf-reuse.ts";
 import { markNodeRevoked } from "../../control/store/nodes.ts";
 import { insertPool, insertPoolNode } from "../../control/store/pools.ts";
 import { feedMarks, listRevocations } from "../../control/store/revocations.ts";
@@ -137,6 +138,21 @@ describeStores("M-A4 renewal and recovery", (store) => {
     await world.sql.query("update leaf_reuse set not_after_ms = 0, last_at_ms = 0");
     expect(await quietReuses(world.sql, world.clusterId)).toEqual([object]);
     expect(await sweepReuses(world.sql)).toBe(1);
+  });
+
+  it("the alarm about a copied client is over once the client is revoked", async () => {
+    const { sql, clusterId } = world;
+    const { seal } = world.replica.deps;
+    const id = "id-copied";
+    const names = { id, name: id, keyHash: id, scope: clusterId, organizationId: "", createdBy: "t" };
+    await sql.tx((tx) => insertIdentity(tx, seal, { ...names, kind: "client" }));
+    const object = `client/${id}`;
+    await openAlert(sql, { clusterId, kind: "identity-cloned", object, detail: "two hosts" });
+    const about = { clusterId, subjectKind: "client", subjectId: id, supersededAtMs: 1 } as const;
+    await noteReuse(sql, { issuerKeyId: "a", serial: "b" }, { ...about, notAfterMs: Date.now() + hourMs }, "10.0.0.2");
+    expect(await quietReuses(sql, clusterId)).toEqual([]);
+    await sql.tx((tx) => markIdentityRevoked(tx, seal, id));
+    expect(await quietReuses(sql, clusterId)).toEqual([object]);
   });
 
   it("two replicas seeing the first use at the same time agree", async () => {
