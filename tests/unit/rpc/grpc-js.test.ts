@@ -78,6 +78,26 @@ function transport(addresses: readonly string[], leaf: () => LeafOf<"node"> = ()
 }
 
 describe("controlTransport", () => {
+  test("judges a server by its name where the options bring no judge of their own", async () => {
+    const address = `127.0.0.1:${served.port}`;
+    const named = (serverName: string) => {
+      const { checkServerIdentity: _judge, ...tls } = tlsOptions("dial-control", {
+        identity: node,
+        expect: trust.expect("control"),
+      });
+      return controlTransport({ addresses: [address], serverName, tls: () => tls, clock: systemClock, log: silentLog });
+    };
+    for (const [name, is] of [
+      ["localhost", "served"],
+      ["elsewhere.invalid", "refused"],
+    ] as const) {
+      const calls = named(name);
+      const answer = rpcClient(Health, calls).check({}, { timeoutMs: 3_000 });
+      expect(await answer.then(() => "served").catch(() => "refused"), name).toBe(is);
+      calls.close();
+    }
+  });
+
   test("unary, with errors as the server gave them", async () => {
     const control = transport([`127.0.0.1:${served.port}`]);
     const client = rpcClient(LeaseService, control);
