@@ -31,7 +31,7 @@ export interface ClientRenewalOptions {
   readonly ask: (question: RenewalQuestion) => Promise<{ readonly certificateDer: Uint8Array }>;
   /** Whether the leaf's root is about to go: it is replaced now, whenever it is due. */
   readonly isTainted: (identity: ClientIdentity) => boolean;
-  /** Another leaf than that of `before` is in use from now on. */
+  /** Another leaf than that of `before` is in use from now on, whoever renewed it. */
   readonly onRenewed: (before: ClientIdentity) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -55,6 +55,8 @@ export class ClientRenewal {
   /** When which leaf is due: spread once for each. */
   #due: { readonly serialHex: string; readonly atMs: number } | undefined;
   #saidProblem = false;
+  /** Whose leaf was in use when it was last looked at. */
+  #used: ClientIdentity | undefined;
 
   constructor(options: ClientRenewalOptions) {
     this.#options = options;
@@ -88,6 +90,7 @@ export class ClientRenewal {
     let waitMs = lookEveryMs;
     try {
       const identity = this.#options.read();
+      this.#use(identity);
       const leftMs = this.#dueMs(identity) - clock.nowMs();
       if (leftMs > 0) waitMs = Math.min(lookEveryMs, leftMs);
       else if (identity.leaf.notAfterMs <= clock.nowMs()) throw expired();
@@ -103,6 +106,13 @@ export class ClientRenewal {
       log.warn("the client's certificate could not be renewed", { error: messageOf(thrown), durationMs: waitMs });
     }
     this.#again(waitMs);
+  }
+
+  /** Tells when it is another leaf than before, whether this program renewed it or another one that shares the folder. */
+  #use(identity: ClientIdentity): void {
+    const before = this.#used;
+    this.#used = identity;
+    if (before !== undefined && before.leaf.serialHex !== identity.leaf.serialHex) this.#options.onRenewed(before);
   }
 
   #dueMs(identity: ClientIdentity): number {
@@ -138,7 +148,7 @@ export class ClientRenewal {
 
   /** True; whether by this program or by another one, there is a new leaf. */
   async #renew(before: ClientIdentity): Promise<true> {
-    const { clock, keeper, ask, read, onRenewed, log } = this.#options;
+    const { clock, keeper, ask, read, log } = this.#options;
     const now = read();
     // Another program was faster.
     if (now.leaf.serialHex !== before.leaf.serialHex) return true;
@@ -156,7 +166,7 @@ export class ClientRenewal {
     await keeper.keep({ keyPem, certificateDer });
     this.#keys = undefined;
     log.info("the client's certificate was renewed");
-    onRenewed(now);
+    this.#use(read());
     return true;
   }
 }

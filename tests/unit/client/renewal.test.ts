@@ -116,6 +116,8 @@ describe("a client's certificate", () => {
     const dir = folder();
     const one = stage((at) => identitySource({ identity: dir, clock: at }));
     const two = stage((at) => identitySource({ identity: dir, clock: at }));
+    two.clock.advance(0);
+    await two.settled();
     one.entry.failWith = new WeftError("unavailable", "away");
     one.clock.advance(lifeMs / 2);
     await eventually(() => one.entry.questions.length === 1, { everyMs: 1 });
@@ -131,6 +133,8 @@ describe("a client's certificate", () => {
     await two.settled();
     expect(two.entry.questions).toEqual([]);
     expect(two.source.read().leaf.serialHex).toBe(one.source.read().leaf.serialHex);
+    // Its connections are made anew under it, once.
+    expect([one.entry.renewals, two.entry.renewals]).toEqual([1, 1]);
   });
 
   it("is found whole by whoever starts after a renewal that was cut between key and certificate", async () => {
