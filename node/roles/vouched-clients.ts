@@ -44,12 +44,13 @@ export class VouchedClients {
     if (this.#lost(clientId, organizationId)) channel.abort(ChannelEnd.REVOKED, ChannelStage.EGRESS);
   }
 
-  /** Judges every client again (VC1): one look for each, however many channels it has. */
+  /** Judges every client again (VC1): one look for each and organization, however many channels it has. */
   rejudge(): void {
     for (const [clientId, channels] of [...this.#channels]) {
-      for (const [channel, organizationId] of [...channels]) {
-        if (this.#lost(clientId, organizationId)) channel.abort(ChannelEnd.REVOKED, ChannelStage.EGRESS);
-      }
+      const lost = new Set([...new Set(channels.values())].filter((each) => this.#lost(clientId, each)));
+      if (lost.size === 0) continue;
+      for (const [channel, organizationId] of [...channels])
+        if (lost.has(organizationId)) channel.abort(ChannelEnd.REVOKED, ChannelStage.EGRESS);
     }
   }
 
