@@ -28,8 +28,8 @@ interface Published {
 export class BundleAcks {
   readonly #deps: AckDeps;
   readonly #published = new Map<string, Published>();
-  /** By node id: what is in the store, as far as this process has heard. */
-  readonly #kept = new Map<string, { readonly version: number; readonly inUse: string }>();
+  /** By node id: the version in the store, as far as this process has heard. */
+  readonly #kept = new Map<string, number>();
 
   constructor(deps: AckDeps) {
     this.#deps = deps;
@@ -37,21 +37,20 @@ export class BundleAcks {
 
   /** The newest version a node has acknowledged, as far as this process knows; 0: of none. */
   versionOf(nodeId: string): number {
-    return this.#kept.get(nodeId)?.version ?? 0;
+    return this.#kept.get(nodeId) ?? 0;
   }
 
   /**
    * Takes an acknowledgement and returns the version that is kept. One that proves nothing is logged and changes nothing;
-   * one about another version than the published one is no fault: the node hears of the newer one soon.
+   * one about another version than the published one is no fault: the node hears of the newer one soon. Each is written:
+   * what this process heard last may be older than what the node told another replica since.
    */
   async take(clusterId: string, nodeId: string, said: BundleAcknowledgement): Promise<number> {
     const version = Number(said.version);
-    const before = this.#kept.get(nodeId);
     const inUse = said.taintedInUse;
     // Of each kind of root there are two at most.
     if (inUse.length > limits.taintedInUseMaxCount || inUse.some((keyId) => !/^[0-9a-f]{64}$/.test(keyId)))
       return this.versionOf(nodeId);
-    if (before !== undefined && before.version === version && before.inUse === inUse.join()) return version;
     const ack: BundleAck = { clusterId, nodeId, version, hash: said.hash, taintedInUse: inUse };
     const published = await this.#current(clusterId, version);
     if (published.version !== version) return this.versionOf(nodeId);
@@ -68,7 +67,7 @@ export class BundleAcks {
       ...{ clusterId, nodeId, bundleVersion: version, bundleHash: said.hash, signature: said.signature },
       ...{ certificateDer, taintedInUse: inUse },
     });
-    this.#kept.set(nodeId, { version, inUse: inUse.join() });
+    this.#kept.set(nodeId, version);
     return version;
   }
 

@@ -25,6 +25,7 @@ import { alertAges, lookAtRotations } from "../../control/jobs/rotation.ts";
 import { listAlerts } from "../../control/store/alerts.ts";
 import { listAudit } from "../../control/store/audit.ts";
 import { allAuthorities } from "../../control/store/authorities.ts";
+import { listAcks } from "../../control/store/bundle-acks.ts";
 import { findCertificate, promoteCertificate } from "../../control/store/certificates.ts";
 import { requireCluster } from "../../control/store/clusters.ts";
 import { openRotation, openRotations } from "../../control/store/rotations.ts";
@@ -49,15 +50,23 @@ afterAll(() => sql.close());
 const deps = () => ({ ...cluster.ctx, authority: cluster.authority });
 const order = (kind: SpiffeKind) => ({ clusterId: cluster.clusterId, kind, actor: "operator" });
 
-async function ackOf(node: AddedNode, over: { readonly hash?: Uint8Array; readonly signer?: AddedNode } = {}) {
+interface OtherAck {
+  readonly hash?: Uint8Array;
+  readonly signer?: AddedNode;
+  readonly taintedInUse?: string[];
+  readonly via?: BundleAcks;
+}
+
+async function ackOf(node: AddedNode, over: OtherAck = {}) {
   const bundle = await cluster.authority.bundle(cluster.clusterId);
   const version = Number(bundle.message.version);
   const hash = over.hash ?? bundleHash(bundle.bytes);
   const { clusterId } = cluster;
-  const said = { clusterId, nodeId: node.id, version, hash, taintedInUse: [] };
+  const { taintedInUse = [] } = over;
+  const said = { clusterId, nodeId: node.id, version, hash, taintedInUse };
   const signature = signBundleAck((over.signer ?? node).keys.privateKey, said);
-  const message = create(BundleAcknowledgementSchema, { version: BigInt(version), hash, signature });
-  return await new BundleAcks(deps()).take(clusterId, node.id, message);
+  const message = create(BundleAcknowledgementSchema, { version: BigInt(version), hash, signature, taintedInUse });
+  return await (over.via ?? new BundleAcks(deps())).take(clusterId, node.id, message);
 }
 
 async function renewed(node: AddedNode): Promise<AddedNode> {
@@ -221,6 +230,23 @@ describe("THR-C17 a rotation in the store", () => {
     await sql.query("update rotation set phase = 'drop' where ended_at_ms is null");
     await expect(openRotations(sql, cluster.ctx.seal)).rejects.toMatchObject({ detail: "TRUST_ROW_UNAUTHENTIC" });
     await sql.query("update rotation set phase = 'publish' where ended_at_ms is null");
+  });
+
+  it("keeps what a node says last, also when it comes back to a replica that heard the same of it before", async () => {
+    const [node] = nodes as [AddedNode];
+    const [here, there] = [new BundleAcks(deps()), new BundleAcks(deps())];
+    const tainted = ["a".repeat(64)];
+    const turns = [
+      { via: here, taintedInUse: tainted },
+      { via: there, taintedInUse: [] },
+      { via: here, taintedInUse: tainted },
+    ];
+    for (const { via, taintedInUse } of turns) {
+      await ackOf(node, { via, taintedInUse });
+      const kept = (await listAcks(sql, cluster.ctx.seal, cluster.clusterId)).find(({ nodeId }) => nodeId === node.id);
+      expect(kept?.taintedInUse).toEqual(taintedInUse);
+    }
+    await sql.query("delete from bundle_ack");
   });
 
   it("says whom a stalled rotation waits for, and how old authorities are", async () => {
