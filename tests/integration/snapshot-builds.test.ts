@@ -4,27 +4,21 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../control/domain/node-changes.ts";
 import { refreshMeasurements, sweep } from "../../control/domain/upkeep.ts";
 import { recordSamples } from "../../control/store/links.ts";
-import { openPostgres } from "../../control/store/pg.ts";
 import { bumpSnapshot, keepPayloads, refreshAgedSnapshots } from "../../control/store/snapshots.ts";
-import type { Sql } from "../../control/store/sql.ts";
 import { indexRevocations, isRevoked, verifyFeed } from "../../fabric/feed.ts";
 import { verifySnapshot } from "../../fabric/snapshot/verify.ts";
 import type { Snapshot } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { silentLog } from "../../lib/log.ts";
 import {
   type AddedNode,
   addNode,
   addOrganization,
   type ControlCluster,
-  controlCluster,
   openCluster,
-  storeContext,
 } from "../harness/control-cluster.ts";
 import { addListener, addResource, createPool } from "../harness/placed.ts";
-import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
+import { startTwoReplicas, type TwoReplicas } from "../harness/two-replicas.ts";
 
-let server: Databases;
-let stores: Sql[];
+let stage: TwoReplicas;
 let cluster: ControlCluster;
 let replica: ControlCluster;
 let orgX: string;
@@ -35,23 +29,10 @@ let relay: AddedNode;
 let egress: AddedNode;
 
 beforeAll(async () => {
-  server = await sharedPostgres();
-  const url = await server.migrated();
-  stores = [openPostgres({ url, log: silentLog }), openPostgres({ url, log: silentLog })];
-  cluster = await controlCluster(stores[0] as Sql);
-  replica = await openCluster(storeContext(stores[1] as Sql), cluster.clusterId, cluster.operator.id?.id ?? "");
-  orgX = await addOrganization(cluster, "org-x");
-  orgY = await addOrganization(cluster, "org-y");
-  entry = await addNode(cluster, "entry-1", { roles: [`entry@${orgX}`] });
-  entryY = await addNode(cluster, "entry-2", { roles: [`entry@${orgY}`] });
-  relay = await addNode(cluster, "relay-1", { roles: ["relay"] });
-  egress = await addNode(cluster, "egress-1", { roles: ["egress"], dialOutOnly: true });
+  stage = await startTwoReplicas();
+  ({ cluster, replica, orgX, orgY, entryX: entry, entryY, relay, egress } = stage);
 });
-
-afterAll(async () => {
-  for (const sql of stores) await sql.close();
-  await server.stop();
-});
+afterAll(() => stage.stop());
 
 async function snapshotOf(node: AddedNode, at: ControlCluster = cluster): Promise<Snapshot> {
   const { envelope } = await at.snapshots.build(cluster.clusterId, node.id);

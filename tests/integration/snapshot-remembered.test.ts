@@ -5,26 +5,14 @@ import { ViewReader } from "../../control/domain/cluster-view.ts";
 import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../control/domain/node-changes.ts";
 import { insertIdentity } from "../../control/store/identities.ts";
 import { publishMeasurements } from "../../control/store/links.ts";
-import { openPostgres } from "../../control/store/pg.ts";
-import type { Sql } from "../../control/store/sql.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { silentLog } from "../../lib/log.ts";
 import { randomLabel, seededRandom } from "../../lib/random.ts";
-import {
-  type AddedNode,
-  addNode,
-  addOrganization,
-  type ControlCluster,
-  controlCluster,
-  openCluster,
-  storeContext,
-} from "../harness/control-cluster.ts";
+import { type AddedNode, addNode, type ControlCluster } from "../harness/control-cluster.ts";
 import { runs } from "../harness/counts.ts";
 import { createPool } from "../harness/placed.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
+import { startTwoReplicas, type TwoReplicas } from "../harness/two-replicas.ts";
 
-let server: PostgresServer;
-let stores: Sql[];
+let stage: TwoReplicas;
 let cluster: ControlCluster;
 let replica: ControlCluster;
 let orgX: string;
@@ -34,22 +22,10 @@ let relay: AddedNode;
 let egress: AddedNode;
 
 beforeAll(async () => {
-  server = await startPostgres();
-  const url = await server.database();
-  stores = [openPostgres({ url, log: silentLog }), openPostgres({ url, log: silentLog })];
-  cluster = await controlCluster(stores[0] as Sql);
-  replica = await openCluster(storeContext(stores[1] as Sql), cluster.clusterId, cluster.operator.id?.id ?? "");
-  orgX = await addOrganization(cluster, "org-x");
-  orgY = await addOrganization(cluster, "org-y");
-  entryY = await addNode(cluster, "entry-1", { roles: [`entry@${orgY}`] });
-  relay = await addNode(cluster, "relay-1", { roles: ["relay"] });
-  egress = await addNode(cluster, "egress-1", { roles: ["egress"], dialOutOnly: true });
+  stage = await startTwoReplicas();
+  ({ cluster, replica, orgX, orgY, entryY, relay, egress } = stage);
 });
-
-afterAll(async () => {
-  for (const sql of stores) await sql.close();
-  await server.stop();
-});
+afterAll(() => stage.stop());
 
 describe("a view that remembers", () => {
   const bump = () => cluster.ctx.sql.query("update cluster set snapshot_version = snapshot_version + 1");
