@@ -20,10 +20,11 @@ import {
   putOfflinePolicy,
   requireOfflinePolicy,
 } from "../store/offline-policies.ts";
-import { requireOrganization } from "../store/organizations.ts";
-import { listResources, lockResource, requireResource } from "../store/resources.ts";
+import { listResources, lockResource } from "../store/resources.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
+import type { Tx } from "../store/sql.ts";
 import { offlineModes } from "../store/vocabulary.ts";
+import { type NamedPlace, placeOf } from "./policy-place.ts";
 import { callerOf, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 export function policyService(deps: ServiceDeps): ServiceImpl<typeof PolicyService> {
@@ -84,11 +85,7 @@ async function setOfflinePolicy(deps: ServiceDeps, request: SetOfflinePolicyRequ
   });
 }
 
-async function requireRoom(
-  tx: Parameters<typeof listOfflinePolicies>[0],
-  { seal }: ServiceDeps,
-  clusterId: string,
-): Promise<void> {
+async function requireRoom(tx: Tx, { seal }: ServiceDeps, clusterId: string): Promise<void> {
   const { length } = await listOfflinePolicies(tx, seal, clusterId);
   if (length < limits.offlinePoliciesMaxCount) return;
   throw new WeftError("resource_exhausted", "the cluster has no room for another offline policy", {
@@ -97,11 +94,7 @@ async function requireRoom(
 }
 
 /** What counts at a place, where that was set, and how long the paths below it stay. */
-async function offlinePolicyAt(
-  { sql, seal }: ServiceDeps,
-  clusterId: string,
-  place: { readonly organizationId: string; readonly resourceId: string },
-) {
+async function offlinePolicyAt({ sql, seal }: ServiceDeps, clusterId: string, place: NamedPlace) {
   const rows = await listOfflinePolicies(sql, seal, clusterId);
   const found = ruleFor(rows, place);
   const { organizationId } = place;
@@ -121,21 +114,6 @@ async function offlinePolicyAt(
 
 function viewRule({ organizationId, resourceId, mode, continueForMs, graceMs }: OfflinePolicyRow): OfflineRule {
   return { organizationId, resourceId, terms: { mode: offlineModes.value(mode), continueForMs, graceMs } };
-}
-
-/** Where a policy is set, by ids. A resource belongs to one organization; naming another one finds nothing (C3). */
-async function placeOf(
-  deps: ServiceDeps,
-  clusterId: string,
-  request: { readonly organizationId: string; readonly resourceId: string },
-) {
-  const named = request.organizationId;
-  const organizationId = named === "" ? "" : (await requireOrganization(deps.sql, clusterId, named)).id;
-  if (request.resourceId === "") return { organizationId, resourceId: "" };
-  const within = organizationId === "" ? {} : { organizationId };
-  const key = { clusterId, idOrName: request.resourceId, ...within };
-  const resource = await requireResource(deps.sql, deps.seal, key);
-  return { organizationId: resource.organizationId, resourceId: resource.id };
 }
 
 function specOf({ mode, continueForMs, graceMs }: OfflineSpec): OfflineSpec {

@@ -9,7 +9,6 @@ import { type ClassPolicySpec, checkClassPolicy } from "../domain/class-policy.t
 import type { ClassName } from "../domain/placement.ts";
 import { appendAudit } from "../store/audit.ts";
 import { requireCluster } from "../store/clusters.ts";
-import { requireOrganization } from "../store/organizations.ts";
 import {
   deleteQosPolicy,
   listQosPolicies,
@@ -19,9 +18,10 @@ import {
   type QosPolicyRow,
   requireQosPolicy,
 } from "../store/qos-policies.ts";
-import { lockResource, requireResource } from "../store/resources.ts";
+import { lockResource } from "../store/resources.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import { classes } from "../store/vocabulary.ts";
+import { placeOf } from "./policy-place.ts";
 import { callerOf, recordingRefusal, type ServiceDeps } from "./service-context.ts";
 
 export function qosService(deps: ServiceDeps): ServiceImpl<typeof QosService> {
@@ -78,17 +78,6 @@ async function setQosPolicy(deps: ServiceDeps, request: SetQosPolicyRequest, con
     });
     return { policy: policyMessage(await requireQosPolicy(sql, seal, clusterId, id)) };
   });
-}
-
-/** Where a policy is set, by ids. A resource belongs to one organization; naming another one finds nothing (C3). */
-async function placeOf(deps: ServiceDeps, clusterId: string, request: SetQosPolicyRequest) {
-  const named = request.organizationId;
-  const organizationId = named === "" ? "" : (await requireOrganization(deps.sql, clusterId, named)).id;
-  if (request.resourceId === "") return { organizationId, resourceId: "" };
-  const within = organizationId === "" ? {} : { organizationId };
-  const key = { clusterId, idOrName: request.resourceId, ...within };
-  const resource = await requireResource(deps.sql, deps.seal, key);
-  return { organizationId: resource.organizationId, resourceId: resource.id };
 }
 
 function valuesOf({ class: className, priority, rateBytesPerSecond, burstBytes }: ClassPolicySpec) {
