@@ -27,6 +27,20 @@ export async function openNodePort(session: Session, node: NodeAt): Promise<Node
   return { client: rpcClient(NodeService, transport), close: () => transport.close() };
 }
 
+/** Asks exactly this node, over a connection that lasts as long as `ask`. */
+export async function askNode<T>(
+  session: Session,
+  node: NodeAt,
+  ask: (client: NodePort["client"]) => Promise<T>,
+): Promise<T> {
+  const port = await openNodePort(session, node);
+  try {
+    return await ask(port.client);
+  } finally {
+    port.close();
+  }
+}
+
 /** Of everything a command asks, this is not control: what no answer from a node's port is told as. */
 export function ofNode(thrown: unknown, name: string, address: string): unknown {
   if (!(thrown instanceof WeftError) || !["unavailable", "deadline_exceeded"].includes(thrown.reason)) return thrown;
@@ -57,12 +71,11 @@ export async function withNodePort<T>(
     throw new WeftError("failed_precondition", `${name} has not reported an operator port`, {
       detail: "NODE_NO_OPERATOR_PORT",
     });
-  const port = await openNodePort(session, { id, clusterId, address: node.operatorAddress });
   try {
-    return await work(port.client, { id, name });
+    return await askNode(session, { id, clusterId, address: node.operatorAddress }, (client) =>
+      work(client, { id, name }),
+    );
   } catch (thrown) {
     throw ofNode(thrown, name, node.operatorAddress);
-  } finally {
-    port.close();
   }
 }

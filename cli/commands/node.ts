@@ -6,7 +6,7 @@ import { NodeHealth } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { GetStatusResponse, LinkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
-import { openNodePort } from "../node-port.ts";
+import { askNode } from "../node-port.ts";
 import { offlineRows } from "../offline-text.ts";
 import { enumName, groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, type GlobalOptions, type Session, withSession } from "../session.ts";
@@ -33,12 +33,10 @@ async function lookAt(session: Session, wanted: string): Promise<Shown> {
   }
   if (node.operatorAddress === "") return { node, statusError: "it has not reported an operator port" };
   try {
-    const port = await openNodePort(session, { id, clusterId, address: node.operatorAddress });
-    try {
-      return { node, status: await port.client.getStatus({}, { timeoutMs: 3_000 }) };
-    } finally {
-      port.close();
-    }
+    const status = await askNode(session, { id, clusterId, address: node.operatorAddress }, (client) =>
+      client.getStatus({}, { timeoutMs: 3_000 }),
+    );
+    return { node, status };
   } catch (thrown) {
     // What control knows is still worth showing.
     return { node, statusError: messageOf(thrown) };

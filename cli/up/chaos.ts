@@ -5,8 +5,9 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "../../lib/errors.ts";
+import type { NodePort } from "../node-port.ts";
 import type { Fabric } from "./fabric.ts";
-import { type Failover, fabricNodePort, nodeNames } from "./failovers.ts";
+import { askFabricNode, type Failover, nodeNames } from "./failovers.ts";
 import { VerifiedStream } from "./stream.ts";
 
 export const chaosFaults = ["kill", "freeze", "drain"] as const;
@@ -206,19 +207,9 @@ export class Chaos {
     return async () => void (await this.#atNode(node, (client) => client.undrain({})));
   }
 
-  async #atNode<T>(
-    name: string,
-    ask: (client: Awaited<ReturnType<typeof fabricNodePort>>["client"]) => Promise<T>,
-  ): Promise<T> {
+  async #atNode<T>(name: string, ask: (client: NodePort["client"]) => Promise<T>): Promise<T> {
     const { fabric } = this.#options;
-    return await fabric.withSession(async (session) => {
-      const port = await fabricNodePort(fabric, session, name);
-      try {
-        return await ask(port.client);
-      } finally {
-        port.close();
-      }
-    });
+    return await fabric.withSession((session) => askFabricNode(fabric, session, name, ask));
   }
 
   /** The path that carries the transfer now, once there is one. */

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { WatchEventsResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { EventGaps } from "../event-gaps.ts";
-import { type NodePort, openNodePort } from "../node-port.ts";
+import { askNode, type NodePort } from "../node-port.ts";
 import { safeText } from "../output.ts";
 import { namer, type Session } from "../session.ts";
 import type { Fabric } from "./fabric.ts";
@@ -113,11 +113,16 @@ export function nodeNames(fabric: Fabric): (id: string) => string {
   return namer(fabric.processes.map(({ name, facts }) => ({ id: String(facts.nodeId ?? ""), name })));
 }
 
-/** The operator port of one of the fabric's nodes, where its process is now. */
-export async function fabricNodePort(fabric: Fabric, session: Session, name: string): Promise<NodePort> {
+/** Asks one of the fabric's nodes, where its process is now. */
+export async function askFabricNode<T>(
+  fabric: Fabric,
+  session: Session,
+  name: string,
+  ask: (client: NodePort["client"]) => Promise<T>,
+): Promise<T> {
   const { facts } = fabric.process(name);
   const clusterId = await session.clusterId();
-  return await openNodePort(session, { id: String(facts.nodeId), clusterId, address: String(facts.operator) });
+  return await askNode(session, { id: String(facts.nodeId), clusterId, address: String(facts.operator) }, ask);
 }
 
 async function follow(
@@ -127,17 +132,14 @@ async function follow(
   hear: { readonly tell: (failover: Failover) => void; readonly event: (event: WatchEventsResponse) => void },
   signal: AbortSignal,
 ): Promise<void> {
-  const port = await fabricNodePort(fabric, session, name);
-  try {
-    for await (const event of port.client.watchEvents({}, { signal, timeoutMs: 0 })) {
+  await askFabricNode(fabric, session, name, async (client) => {
+    for await (const event of client.watchEvents({}, { signal, timeoutMs: 0 })) {
       hear.event(event);
       const { kind, facts } = event;
       const failover = kind === "trunk_moved" ? failoverOf(name, facts, nodeNames(fabric)) : undefined;
       if (failover !== undefined) hear.tell(failover);
     }
-  } finally {
-    port.close();
-  }
+  });
 }
 
 /**

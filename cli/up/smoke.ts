@@ -7,15 +7,10 @@ import { createHash, randomFillSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
-import { type GetStatusResponse, NodeService } from "../../gen/weft/node/v1/node_pb.ts";
-import { systemClock } from "../../lib/clock.ts";
+import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { MiB } from "../../lib/limits.ts";
-import { rpcClient } from "../../rpc/client.ts";
-import { nodePortTls } from "../../rpc/operator-context.ts";
-import { operatorTransport } from "../../rpc/operator-transport.ts";
-import type { Session } from "../session.ts";
 import type { Fabric } from "./fabric.ts";
-import type { Child } from "./processes.ts";
+import { askFabricNode } from "./failovers.ts";
 
 export interface ProcessReport {
   readonly name: string;
@@ -111,36 +106,12 @@ function peakRssMb(pid: number): number {
   return Math.round((Number(match?.[1] ?? 0) / 1024) * 10) / 10;
 }
 
-export async function askNode<T>(
-  session: Session,
-  node: { id: string; clusterId: string; address: string },
-  ask: (client: ReturnType<typeof rpcClient<typeof NodeService>>) => Promise<T>,
-): Promise<T> {
-  const transport = operatorTransport({
-    address: node.address,
-    tls: nodePortTls(session.context, node.clusterId, node.id, () => systemClock.nowMs()),
-  });
-  try {
-    return await ask(rpcClient(NodeService, transport));
-  } finally {
-    transport.close();
-  }
-}
-
-function operatorAddressOf(child: Child): string {
-  return String(child.facts.operator);
-}
-
 /** The hops, by name, of the bulk lane of an entry's busiest trunk. */
 export async function pathInUse(fabric: Fabric, entry: string): Promise<string[]> {
   return await fabric.withSession(async (session) => {
     const clusterId = await session.clusterId();
     const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId });
-    const child = fabric.process(entry);
-    const id = String(child.facts.nodeId);
-    const { trunks } = await askNode(session, { id, clusterId, address: operatorAddressOf(child) }, (client) =>
-      client.listTrunks({}),
-    );
+    const { trunks } = await askFabricNode(fabric, session, entry, (client) => client.listTrunks({}));
     const busiest = trunks.toSorted((a, b) => Number(b.bytesSent - a.bytesSent))[0];
     const lanes = busiest?.attachments.filter(({ active }) => active) ?? [];
     const hops = (lanes.find(({ lane }) => lane === "bulk") ?? lanes[0])?.hops ?? [];
@@ -151,17 +122,12 @@ export async function pathInUse(fabric: Fabric, entry: string): Promise<string[]
 /** What every process says about itself. Must be asked while they run. */
 export async function processReports(fabric: Fabric): Promise<ProcessReport[]> {
   return await fabric.withSession(async (session) => {
-    const clusterId = await session.clusterId();
     return await Promise.all(
       fabric.processes.map(async (child) => {
         const status: GetStatusResponse | undefined =
           child.role === "control"
             ? undefined
-            : await askNode(
-                session,
-                { id: String(child.facts.nodeId), clusterId, address: operatorAddressOf(child) },
-                (client) => client.getStatus({}),
-              );
+            : await askFabricNode(fabric, session, child.name, (client) => client.getStatus({}));
         return {
           name: child.name,
           role: child.role,

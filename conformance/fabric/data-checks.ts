@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { echoOnce } from "../../cli/up/fabric.ts";
-import { fabricNodePort } from "../../cli/up/failovers.ts";
+import { askFabricNode } from "../../cli/up/failovers.ts";
 import { echoTransfer } from "../../cli/up/smoke.ts";
 import { VerifiedStream } from "../../cli/up/stream.ts";
 import { MiB } from "../../lib/limits.ts";
@@ -55,15 +55,10 @@ async function through(world: FabricWorld, hurt: () => Promise<void>): Promise<s
 
 /** Ready attachments of the entry's trunks that carry nothing. */
 async function spares({ fabric }: FabricWorld): Promise<number> {
-  return await fabric.withSession(async (session) => {
-    const port = await fabricNodePort(fabric, session, entry);
-    try {
-      const { trunks } = await port.client.listTrunks({});
-      return trunks.flatMap(({ attachments }) => attachments).filter(({ active }) => !active).length;
-    } finally {
-      port.close();
-    }
-  });
+  const { trunks } = await fabric.withSession((session) =>
+    askFabricNode(fabric, session, entry, (client) => client.listTrunks({})),
+  );
+  return trunks.flatMap(({ attachments }) => attachments).filter(({ active }) => !active).length;
 }
 
 /** A trunk with a spare, so that what follows is a failover and no first opening. */

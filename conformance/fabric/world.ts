@@ -10,14 +10,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeSecretFile } from "../../certs/secret-file.ts";
 import { type Fabric, type FabricOptions, startFabric } from "../../cli/up/fabric.ts";
-import { type Failover, fabricNodePort, onceEach, watchFailovers } from "../../cli/up/failovers.ts";
+import { askFabricNode, type Failover, onceEach, watchFailovers } from "../../cli/up/failovers.ts";
 import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { loadIdentity, type StoredIdentity } from "../../node/identity-store.ts";
 import type { RedisServer } from "../stores/servers.ts";
 import { openTap, type Tap } from "./tap.ts";
 
 const weftBin = fileURLToPath(new URL("../../cli/bin.ts", import.meta.url));
-const commandWithinMs = 30_000;
+/** As long as the longest check waits: one that waits for a rotation has its own, shorter patience. */
+const commandWithinMs = 110_000;
 
 /** What a command said. */
 export interface Said {
@@ -93,14 +94,7 @@ function worldOver(
       return JSON.parse(stdout) as T;
     },
     status: (node) =>
-      fabric.withSession(async (session) => {
-        const port = await fabricNodePort(fabric, session, node);
-        try {
-          return await port.client.getStatus({});
-        } finally {
-          port.close();
-        }
-      }),
+      fabric.withSession((session) => askFabricNode(fabric, session, node, (client) => client.getStatus({}))),
     identity(node) {
       const stored = loadIdentity(join(fabric.root, "nodes", node, "state"));
       if (stored === undefined) throw new Error(`${node} has no identity`);

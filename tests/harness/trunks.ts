@@ -1,6 +1,6 @@
 /** The trunks of a running node, as its operator port shows them. */
 
-import { askNode } from "../../cli/up/smoke.ts";
+import { askNode } from "../../cli/node-port.ts";
 import type { TrunkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { eventually } from "./eventually.ts";
 import type { TestFabric } from "./fabric.ts";
