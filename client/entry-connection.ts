@@ -43,6 +43,8 @@ export interface EntryConnectionOptions {
   readonly onConnected?: (entry: Client<typeof PathService>, signal: AbortSignal) => void;
 }
 
+const renewalGapMs = 1_000;
+
 interface Connected {
   readonly entryId: string;
   readonly session: ClientHttp2Session;
@@ -126,16 +128,21 @@ export class EntryConnection {
     return await ask((await this.#connected()).paths);
   }
 
-  /** What is asked from now on is asked on a new connection; the old one ends when its calls have ended. */
+  /**
+   * What is asked from now on is asked on a new connection; the old one ends when its calls have ended. Where there was one
+   * there is one: a client that has nothing to ask still hears of news there.
+   */
   renew(): void {
     const before = this.#connecting;
+    if (before === undefined) return;
     this.#connecting = undefined;
     before
-      ?.then(({ session, over }) => {
+      .then(({ session, over }) => {
         over.abort();
         session.close();
       })
       .catch(() => {});
+    this.#connected().catch(() => {});
   }
 
   /** Ends the connection and every call on it; a later use fails. */
@@ -172,7 +179,9 @@ export class EntryConnection {
   #keepWithin({ endsMs, raw, tls }: Connected, renew: () => void): () => void {
     const { clock } = this.#options;
     const leftMs = Math.max(0, endsMs - clock.nowMs());
-    const timers = [clock.after(leftMs / 2, renew), clock.after(leftMs, () => resetSocket(raw, tls))];
+    const timers = [clock.after(leftMs, () => resetSocket(raw, tls))];
+    // What has hardly any time left has no other to show: another dial would be followed by the next.
+    if (leftMs > 2 * renewalGapMs) timers.push(clock.after(leftMs / 2, renew));
     return () => {
       for (const timer of timers) timer.cancel();
     };
