@@ -10,7 +10,6 @@ import { createHash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Named, namesMore } from "../fabric/feed.ts";
 import { RevocationFeedSchema, type SignedFeed, SignedFeedSchema } from "../gen/weft/fabric/v1/feed_pb.ts";
-import { messageOf } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { forkEvidence, forkEvidenceNames } from "./evidence.ts";
@@ -63,14 +62,7 @@ export class FeedBranches {
 
   /** Statements kept as evidence, to be merged again at start. */
   evidence(): readonly SignedFeed[] {
-    return forkEvidence(this.#stateDir, "feed").flatMap((bytes) => {
-      try {
-        return [fromBinary(SignedFeedSchema, bytes)];
-      } catch (thrown) {
-        this.#log.warn("kept evidence about the revocation feed cannot be read", { error: messageOf(thrown) });
-        return [];
-      }
-    });
+    return forkEvidence(this.#stateDir, "feed", SignedFeedSchema, this.#log);
   }
 
   /** Undefined while nothing contradicts. */

@@ -4,7 +4,6 @@
  */
 
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
@@ -17,6 +16,7 @@ import { readFileIfAny } from "../lib/files.ts";
 import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import { forkEvidence } from "./evidence.ts";
 import type { NodeEvents } from "./ports.ts";
 
 export interface ForkReporterDeps {
@@ -33,19 +33,14 @@ interface Fork {
   readonly heldPayloadHash: Uint8Array;
 }
 
-/** Evidence on disk that contradicts what is held now; what is older says nothing about it any more. */
+/** Evidence on disk, beside what is held now. */
 function forksIn({ stateDir, log }: ForkReporterDeps): readonly Fork[] {
   try {
     const stored = readFileIfAny(join(stateDir, "snapshot.bin"));
     if (stored === undefined) return [];
     const heldPayloadHash = hashOf(fromBinary(SnapshotEnvelopeSchema, stored).payload);
-    return readdirSync(stateDir)
-      .filter((name) => name.startsWith("snapshot-fork-") && name.endsWith(".bin"))
-      .sort()
-      .flatMap((name) => {
-        const kept = readFileIfAny(join(stateDir, name));
-        return kept === undefined ? [] : [{ refused: fromBinary(SnapshotEnvelopeSchema, kept), heldPayloadHash }];
-      });
+    const kept = forkEvidence(stateDir, "snapshot", SnapshotEnvelopeSchema, log);
+    return kept.map((refused) => ({ refused, heldPayloadHash }));
   } catch (thrown) {
     log.warn("evidence of contradicting snapshots cannot be read", { error: messageOf(thrown) });
     return [];

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { expect, it } from "vitest";
 import type { ControlService, ReportSnapshotForkRequest } from "../../../gen/weft/control/v1/control_pb.ts";
@@ -64,6 +66,8 @@ it("THR-S1 shows control both contents of one version, until it has taken them i
   await turn();
   expect(first.calls()).toBe(2);
   await first.stop();
+  // A damaged file keeps nothing else from being shown.
+  writeFileSync(join(folder.dir, "snapshot-fork-00000000.bin"), "\xff\xff damaged");
   const again = run(folder.dir, () => undefined);
   await eventually(() => again.told.length === 1, { what: "what was on disk" });
   await again.stop();
