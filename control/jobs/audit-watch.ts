@@ -4,13 +4,13 @@
  * replica runs it; rows decide who tells.
  */
 
-import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { refusalLedger } from "../domain/refusals.ts";
 import type { TrustAlarm } from "../domain/trust-alarm.ts";
 import { watchWitnesses } from "../domain/witness-watch.ts";
 import type { StoreContext } from "../store/context.ts";
 import { verifyTrustRows } from "../store/verify.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface AuditWatch {
   /** Ends the timers and waits for what is under way. */
@@ -19,29 +19,16 @@ export interface AuditWatch {
 
 /** Starts both looks. A failed one is logged and made again at its next time. */
 export function startAuditWatch(ctx: StoreContext, alarm: TrustAlarm): AuditWatch {
-  const log = ctx.log.child({ sub: "audit-watch" });
-  const running = new Map<string, Promise<void>>();
-
-  function run(name: string, look: () => Promise<unknown>): void {
-    if (running.has(name)) return;
-    const done = look()
-      .then(() => undefined)
-      .catch((error: unknown) => log.warn("a look at the record failed", { detail: name, error: messageOf(error) }))
-      .finally(() => running.delete(name));
-    running.set(name, done);
-  }
-
-  const readTrust = (): Promise<void> => alarm.sweep(() => verifyTrustRows(ctx.sql, ctx.seal));
-  const timers = [
-    ctx.clock.every(limits.auditWitnessCheckMs, () => run("witnesses", () => watchWitnesses(ctx.sql))),
-    ctx.clock.every(limits.trustSweepEveryMs, () => run("trust", readTrust)),
-    ctx.clock.every(limits.refusalsCountedEveryMs, () => run("refusals", () => refusalLedger(ctx).count())),
-  ];
+  const { clock, log } = ctx;
+  const rounds = new Rounds({ clock, log: log.child({ sub: "audit-watch" }) }, "a look at the record failed");
+  const countRefusals = (): Promise<unknown> => refusalLedger(ctx).count();
+  rounds.every(limits.auditWitnessCheckMs, "witnesses", () => watchWitnesses(ctx.sql));
+  rounds.every(limits.trustSweepEveryMs, "trust", () => alarm.sweep(() => verifyTrustRows(ctx.sql, ctx.seal)));
+  rounds.every(limits.refusalsCountedEveryMs, "refusals", countRefusals);
   return {
     async stop() {
-      for (const timer of timers) timer.cancel();
-      run("refusals at the end", () => refusalLedger(ctx).count());
-      await Promise.all(running.values());
+      rounds.run("refusals at the end", countRefusals);
+      await rounds.stop();
     },
   };
 }

@@ -4,11 +4,11 @@
  * request that has run out is expired for everybody at once.
  */
 
-import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { appendAudit } from "../store/audit.ts";
 import type { StoreContext } from "../store/context.ts";
 import { expireRequests, forgetProofs } from "../store/requests.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface ControlJobs {
   /** Ends the timer and waits for a round under way. */
@@ -17,20 +17,9 @@ export interface ControlJobs {
 
 /** Runs `runJobs` every `limits.jobEveryMs`. */
 export function startControlJobs(ctx: StoreContext): ControlJobs {
-  let running: Promise<void> | undefined;
-  const timer = ctx.clock.every(limits.jobEveryMs, () => {
-    running ??= runJobs(ctx)
-      .catch((error: unknown) => ctx.log.warn("a control job failed; it runs again later", { error: messageOf(error) }))
-      .finally(() => {
-        running = undefined;
-      });
-  });
-  return {
-    async stop() {
-      timer.cancel();
-      await running;
-    },
-  };
+  const rounds = new Rounds(ctx, "a control job failed; it runs again later");
+  rounds.every(limits.jobEveryMs, "requests", () => runJobs(ctx));
+  return { stop: () => rounds.stop() };
 }
 
 /** One round. */

@@ -9,7 +9,6 @@
  */
 
 import { exclusiveLeasePrefix } from "../../fabric/lease.ts";
-import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { coverageDetail, coverageObject, coverageOf } from "../domain/coverage.ts";
 import { alertsOfNode, nodeAlertKinds } from "../domain/node-alerts.ts";
@@ -36,6 +35,7 @@ import {
 } from "../store/node-watch.ts";
 import { bumpSnapshot } from "../store/snapshots.ts";
 import type { Tx } from "../store/sql.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface NodeWatch {
   /** Ends the timer and waits for a round under way. */
@@ -44,28 +44,15 @@ export interface NodeWatch {
 
 /** Runs `watchNodes` for every cluster now and every `limits.nodeWatchMs`. */
 export function startNodeWatch(ctx: StoreContext): NodeWatch {
-  const log = ctx.log.child({ sub: "node-watch" });
-  let running: Promise<void> | undefined;
+  const { clock, log } = ctx;
+  const failed = "a look at nodes failed; the next one repeats it";
+  const rounds = new Rounds({ clock, log: log.child({ sub: "node-watch" }) }, failed);
   const round = async (): Promise<void> => {
     for (const { id } of await listClusters(ctx.sql)) await watchNodes(ctx, id);
   };
-  const run = (): void => {
-    running ??= round()
-      .catch((error: unknown) =>
-        log.warn("a look at nodes failed; the next one repeats it", { error: messageOf(error) }),
-      )
-      .finally(() => {
-        running = undefined;
-      });
-  };
-  const timer = ctx.clock.every(limits.nodeWatchMs, run);
-  run();
-  return {
-    async stop() {
-      timer.cancel();
-      await running;
-    },
-  };
+  rounds.every(limits.nodeWatchMs, "clusters", round);
+  rounds.run("clusters", round);
+  return { stop: () => rounds.stop() };
 }
 
 /** One look at a cluster: health as snapshots show it, then what follows from it. False when another replica is at it. */

@@ -5,7 +5,7 @@
  */
 
 import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
-import { messageOf, WeftError } from "../../lib/errors.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { advanceRotation, alertPlace, type RotationDeps, stragglerText } from "../domain/rotation.ts";
 import { viewRotation } from "../domain/rotation-gate.ts";
@@ -14,6 +14,7 @@ import { type Alert, type AlertKind, closeAlert, openAlert, syncAlerts } from ".
 import { allAuthorities } from "../store/authorities.ts";
 import { listClusters } from "../store/clusters.ts";
 import { openRotations, type RotationRow } from "../store/rotations.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface RotationJob {
   /** Ends the timers and waits for what is under way. */
@@ -25,35 +26,21 @@ const lookShare = 4;
 
 /** Looks every `limits.rotationLookMs`; a failed look is logged and made again at its next time. */
 export function startRotationJob(deps: RotationDeps): RotationJob {
-  const log = deps.log.child({ sub: "rotation" });
-  let running: Promise<void> | undefined;
+  const { clock, log } = deps;
+  const rounds = new Rounds({ clock, log: log.child({ sub: "rotation" }) }, "a look at rotations failed");
   let notBeforeMs = 0;
-  const run = (name: string, look: () => Promise<void>): void => {
-    if (running !== undefined || deps.clock.monoMs() < notBeforeMs) return;
-    const startedMs = deps.clock.monoMs();
-    running = look()
-      .catch((error: unknown) => log.warn("a look at rotations failed", { detail: name, error: messageOf(error) }))
-      .finally(() => {
-        notBeforeMs = deps.clock.monoMs() + (deps.clock.monoMs() - startedMs) * lookShare;
-        running = undefined;
-      });
+  const phases = async (): Promise<void> => {
+    const startedMs = clock.monoMs();
+    if (startedMs < notBeforeMs) return;
+    try {
+      await lookAtRotations(deps);
+    } finally {
+      notBeforeMs = clock.monoMs() + (clock.monoMs() - startedMs) * lookShare;
+    }
   };
-  const timers = [
-    deps.clock.every(limits.rotationLookMs, () => run("phases", () => lookAtRotations(deps))),
-    deps.clock.every(
-      limits.doorsRefreshMs,
-      () =>
-        void alertAges(deps).catch((error: unknown) => {
-          log.warn("the ages of authorities could not be looked at", { error: messageOf(error) });
-        }),
-    ),
-  ];
-  return {
-    async stop() {
-      for (const timer of timers) timer.cancel();
-      await running;
-    },
-  };
+  rounds.every(limits.rotationLookMs, "phases", phases);
+  rounds.every(limits.doorsRefreshMs, "ages of authorities", () => alertAges(deps));
+  return { stop: () => rounds.stop() };
 }
 
 /** One look at every open rotation: goes on, or says whom it waits for. */
