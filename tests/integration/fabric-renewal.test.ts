@@ -15,6 +15,7 @@ import { clientServerName, controlServerName, joinServerName } from "../../fabri
 import { isSoak } from "../harness/counts.ts";
 import { eventually } from "../harness/eventually.ts";
 import { fabricWithinMs, type StockFiles, startTestFabric, type TestFabric } from "../harness/fabric.ts";
+import { type Shaken, shake } from "../harness/handshakes.ts";
 
 const leafLifeSeconds = isSoak ? 20 : 12;
 const trafficMs = isSoak ? 600_000 : 20_000;
@@ -115,44 +116,8 @@ async function doors(): Promise<readonly DoorOfPort[]> {
   return found;
 }
 
-interface Shaken {
-  readonly secured: boolean;
-  readonly reused: boolean;
-  readonly sessions: readonly Buffer[];
-}
-
-/** Shakes hands, takes every ticket that comes within a moment, and leaves. Never rejects. */
-function shake({ port, serverName }: DoorOfPort, more: ConnectionOptions): Promise<Shaken> {
-  return new Promise((resolve) => {
-    const sessions: Buffer[] = [];
-    let [secured, reused] = [false, false];
-    const options = {
-      host: "127.0.0.1",
-      port,
-      servername: serverName,
-      rejectUnauthorized: false,
-      ALPNProtocols: ["h2"],
-    };
-    const socket = connectTls({ ...options, ...more }).on("error", () => {});
-    socket.on("session", (session: Buffer) => sessions.push(session));
-    const over = (): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve({ secured, reused, sessions });
-    };
-    const timer = setTimeout(over, 3_000);
-    socket.once("secureConnect", () => {
-      [secured, reused] = [true, socket.isSessionReused()];
-      // HTTP/2 speaks first once the peer was judged: everything the handshake brings has come then.
-      socket.once("data", () => {
-        const session = socket.getSession();
-        if (session !== undefined) sessions.push(session);
-        setImmediate(over);
-      });
-    });
-    socket.once("close", over);
-  });
-}
+const shakeAt = ({ port, serverName }: DoorOfPort, more: ConnectionOptions): Promise<Shaken> =>
+  shake(port, { servername: serverName, ...more });
 
 type Ticket = readonly [DoorOfPort, Buffer];
 
@@ -174,9 +139,9 @@ async function tickets(): Promise<readonly Ticket[]> {
   const found = await atEveryDoor(await doors(), async (door): Promise<readonly Ticket[]> => {
     const { cert, key } = door.shows ?? {};
     const shown = cert === undefined || key === undefined ? {} : { cert: readFileSync(cert), key: readFileSync(key) };
-    const { secured, reused, sessions } = await shake(door, { ...shown, minVersion: "TLSv1.3" });
+    const { secured, reused, sessions } = await shakeAt(door, { ...shown, minVersion: "TLSv1.3" });
     expect({ door: door.name, secured, reused }).toEqual({ door: door.name, secured: true, reused: false });
-    const older = await shake(door, { ...shown, minVersion: "TLSv1.2", maxVersion: "TLSv1.2" });
+    const older = await shakeAt(door, { ...shown, minVersion: "TLSv1.2", maxVersion: "TLSv1.2" });
     expect({ door: door.name, secured: older.secured }).toEqual({ door: door.name, secured: false });
     const session = sessions.at(-1);
     return session === undefined ? [] : [[door, session]];
@@ -192,7 +157,7 @@ async function expectUseless(held: readonly Ticket[]): Promise<void> {
     async (door) => {
       const session = held.find(([each]) => each === door)?.[1];
       for (const maxVersion of ["TLSv1.3", "TLSv1.2"] as const) {
-        const { reused } = await shake(door, {
+        const { reused } = await shakeAt(door, {
           ...(session === undefined ? {} : { session }),
           minVersion: "TLSv1.2",
           maxVersion,

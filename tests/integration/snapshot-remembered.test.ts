@@ -1,8 +1,10 @@
 /** Views that remember what they were made of: what they give is what reading everything gives. Two replicas, one PostgreSQL. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Authority } from "../../control/domain/authority.ts";
 import { ViewReader } from "../../control/domain/cluster-view.ts";
 import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../control/domain/node-changes.ts";
+import { startRotation } from "../../control/domain/rotation.ts";
 import { insertIdentity } from "../../control/store/identities.ts";
 import { publishMeasurements } from "../../control/store/links.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -34,8 +36,9 @@ describe("a view that remembers", () => {
 
   /** Any change of any of the long tables, by the functions that make them, on one replica or the other. */
   function changes(random: ReturnType<typeof seededRandom>) {
-    const { ctx, clusterId } = cluster;
+    const { clusterId } = cluster;
     const at = { clusterId, actor: "t" };
+    const either = () => pick([cluster, replica]);
     const added: AddedNode[] = [];
     const poolIds: string[] = [];
     const pick = <T>(of: readonly T[]): T => of[Math.floor(random.float() * of.length)] as T;
@@ -47,32 +50,35 @@ describe("a view that remembers", () => {
       return `made-${made}`;
     };
     return [
-      async () => added.push(await addNode(cluster, nextName(), { roles: [pick(["relay", "egress"])] })),
-      async () => await grantRole(ctx, { ...at, node: some().id, role: "storage", organizationId: pick(orgs) }),
-      async () => await withdrawRole(ctx, { ...at, node: some().id, role: "storage", organizationId: pick(orgs) }),
-      async () => await changeMembership(ctx, { ...at, node: some().id, status: pick(["active", "disabled"]) }),
+      async () => added.push(await addNode(either(), nextName(), { roles: [pick(["relay", "egress"])] })),
+      async () =>
+        await grantRole(either().ctx, { ...at, node: some().id, role: "storage", organizationId: pick(orgs) }),
+      async () =>
+        await withdrawRole(either().ctx, { ...at, node: some().id, role: "storage", organizationId: pick(orgs) }),
+      async () =>
+        await changeMembership(either().ctx, { ...at, node: some().id, status: pick(["active", "disabled"]) }),
       async () => {
         const node = added.pop();
         if (node === undefined) return;
-        const { trustDomain } = cluster;
+        const { ctx, trustDomain } = either();
         await revokeNode(ctx, { ...at, node: node.id, reason: "r", trustDomain });
       },
       async () => {
         const rttMs = Math.floor(random.float() * 100);
         const links = [{ fromNodeId: some().id, toNodeId: some().id, rttMs, measuredAtMs: 1 }];
         const health = pick(["online", "stale"] as const);
-        await ctx.sql.tx((tx) => publishMeasurements(tx, clusterId, { links, nodes: [{ nodeId: some().id, health }] }));
+        const { sql } = either().ctx;
+        await sql.tx((tx) => publishMeasurements(tx, clusterId, { links, nodes: [{ nodeId: some().id, health }] }));
         await bump();
       },
-      async () => poolIds.push(await createPool(cluster, orgX, nextName(), [egress.id])),
-      async () => await insertClient(orgX),
+      async () => poolIds.push(await createPool(either(), orgX, nextName(), [egress.id])),
+      async () => await insertClient(either(), orgX),
     ];
   }
 
   const refused = (thrown: unknown): void => expect(thrown).toBeInstanceOf(WeftError);
 
-  async function insertClient(organizationId: string): Promise<void> {
-    const { ctx, clusterId } = cluster;
+  async function insertClient({ ctx, clusterId }: ControlCluster, organizationId: string): Promise<void> {
     const id = `id-${randomLabel(ctx.random, 16)}`;
     const fields = {
       id,
@@ -93,12 +99,16 @@ describe("a view that remembers", () => {
     const possible = changes(random);
     await reader.read(cluster.clusterId);
     const steps = runs(24, 400);
+    let changed = 0;
     for (let step = 0; step < steps; step += 1) {
       const count = 1 + Math.floor(random.float() * 3);
       for (let each = 0; each < count; each += 1)
-        await possible[Math.floor(random.float() * possible.length)]?.().catch(refused);
+        await possible[Math.floor(random.float() * possible.length)]?.().then(() => {
+          changed += 1;
+        }, refused);
       expect(await reader.read(cluster.clusterId), `step ${step}`).toEqual(await anew());
     }
+    expect(changed).toBeGreaterThan(steps);
   });
 
   it("keeps the objects of what has not changed", async () => {
@@ -152,4 +162,33 @@ describe("a view that remembers", () => {
     ).toEqual([]);
     expect(await reader.read(cluster.clusterId)).toEqual(await anew());
   });
+});
+
+/** A store in which `fn` happens right after the first statement that matches. */
+function interrupted(inner: Sql, pattern: RegExp, fn: () => Promise<unknown>): Sql {
+  let waits = true;
+  const asked = (q: Queryable): Queryable["query"] =>
+    async function query<Row extends object>(text: string, params?: readonly SqlParam[]): Promise<Row[]> {
+      const rows = await q.query<Row>(text, params);
+      if (waits && pattern.test(text)) {
+        waits = false;
+        await fn();
+      }
+      return rows;
+    };
+  const tx: Sql["tx"] = (work, options) =>
+    inner.tx((own) => work({ query: asked(own), afterCommit: (hint) => own.afterCommit(hint) }), options);
+  return Object.assign(Object.create(inner) as Sql, { query: asked(inner), tx });
+}
+
+it("a trust bundle is of one moment, also when a rotation begins while it is read", async () => {
+  const { clusterId, ctx } = cluster;
+  const before = await cluster.authority.bundle(clusterId);
+  const order = { clusterId, kind: "pool", actor: "t", manual: true } as const;
+  const begin = () => startRotation({ ...replica.ctx, authority: replica.authority }, order);
+  const during = await new Authority({ ...ctx, sql: interrupted(ctx.sql, /from cluster\b/, begin) }).bundle(clusterId);
+  const after = await cluster.authority.bundle(clusterId);
+  expect(after.message.version).toBe(before.message.version + 1n);
+  const same = during.message.version === before.message.version ? before : after;
+  expect(Buffer.from(during.bytes).equals(same.bytes)).toBe(true);
 });
