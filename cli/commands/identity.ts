@@ -19,11 +19,11 @@ import {
 } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
-import { RootKind, type TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { replaceFile } from "../../lib/files.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
 import { hostPortText } from "../arguments.ts";
+import { writeClientFolder } from "../client-folder.ts";
 import { fetchBundle } from "../cluster-roots.ts";
 import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
@@ -35,13 +35,6 @@ interface AddOptions extends GlobalOptions {
   readonly out?: string;
 }
 
-function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
-  return answer.roots
-    .filter((root) => root.kind === kind)
-    .map((root) => certificatePem(root.certificateDer))
-    .join("");
-}
-
 /** The public ports of entries an organization's clients may use, as control knows them now. */
 async function entriesFor(session: Session, organizationId: string): Promise<string[]> {
   const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() });
@@ -50,29 +43,6 @@ async function entriesFor(session: Session, organizationId: string): Promise<str
       ({ roles, identityStatus }) => identityStatus === "active" && hasRole(roles, NodeRole.ENTRY, organizationId),
     )
     .flatMap(({ addresses }) => addresses.slice(0, 1).map(hostPortText));
-}
-
-/** What a client needs: its key and leaf, the roots of entries (nodes) and of pools, and where entries are. */
-function writeClient(
-  dir: string,
-  answer: AddIdentityResponse,
-  entries: readonly string[],
-  installationKeyHash: string,
-): void {
-  replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
-  replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
-  replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
-  const facts = {
-    trustDomain: answer.trustDomain,
-    clusterSlug: answer.clusterSlug,
-    clusterId: answer.identity?.clusterId,
-    clientId: answer.identity?.id,
-    organizationId: answer.identity?.organizationId,
-    entries,
-    // What makes the client follow rotations of the roots beside this file.
-    installationKeyHash,
-  };
-  replaceFile(join(dir, "client.json"), `${JSON.stringify(facts, null, 2)}\n`, 0o644);
 }
 
 /** The trust bundle of the cluster the command is about, as control gives it now. */
@@ -122,7 +92,7 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
     if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
     else {
       const entries = await entriesFor(session, added.identity?.organizationId ?? "");
-      writeClient(dir, added, entries, session.context.installationKeyHash);
+      writeClientFolder(dir, added, entries, session.context.installationKeyHash);
     }
     return { ...added, store: await storeMembersOf(session) };
   }).catch((thrown: unknown) => {

@@ -6,14 +6,14 @@ import { makeCsr } from "../../certs/csr.ts";
 import { generateP256Async, privateKeyPem } from "../../certs/keys.ts";
 import { certificatePem } from "../../certs/material.ts";
 import { createSecretFile } from "../../certs/secret-file.ts";
+import { hostPort } from "../../cli/arguments.ts";
+import { writeClientFolder } from "../../cli/client-folder.ts";
 import { findOrganization } from "../../cli/session.ts";
 import type { Fabric } from "../../cli/up/fabric.ts";
 import { pathInUse } from "../../cli/up/smoke.ts";
 import { joinServerName } from "../../fabric/server-names.ts";
-import { type AddIdentityResponse, IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
-import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { replaceFile } from "../../lib/files.ts";
 import { saveOperatorContext } from "../../rpc/operator-context.ts";
 import type { AttackTarget, Credentials, Endpoint, Healthy } from "./target.ts";
 
@@ -26,9 +26,8 @@ export interface Front {
 const stranger: Credentials = { kind: "stranger" };
 
 function endpointOf(address: string, credentials: Credentials, serverName?: string): Endpoint {
-  const at = address.lastIndexOf(":");
   const named = serverName === undefined ? {} : { serverName };
-  return { host: address.slice(0, at), port: Number(address.slice(at + 1)), credentials, ...named };
+  return { ...hostPort(address), credentials, ...named };
 }
 
 /** Identities of the attacker's own: healthy callers are held to limits apart from them. */
@@ -41,14 +40,19 @@ async function identities(fabric: Fabric, kind: "client" | "operator"): Promise<
       const added = await session.client(IdentityService).addIdentity({
         kind: kind === "client" ? IdentityKind.CLIENT : IdentityKind.OPERATOR,
         name: `attacker-${nth}`,
-        csr: await makeCsr(keys),
+        csr: makeCsr(keys),
         clusterId,
         organizationId,
       });
       const dir = join(fabric.root, `attack-${kind}-${nth}`);
       const leaf = { keyPem: privateKeyPem(keys.privateKey), certificatePem: certificatePem(added.certificateDer) };
-      if (kind === "client") saveClient(dir, added, leaf);
-      else saveOperatorContext(dir, session.context, leaf);
+      if (kind === "operator") {
+        saveOperatorContext(dir, session.context, leaf);
+        return dir;
+      }
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      createSecretFile(join(dir, "client.key"), leaf.keyPem);
+      writeClientFolder(dir, added, [], session.context.installationKeyHash);
       return dir;
     };
     return await Promise.all(Array.from({ length: attackersCount }, (_, nth) => add(nth)));
@@ -57,18 +61,6 @@ async function identities(fabric: Fabric, kind: "client" | "operator"): Promise<
 
 /** More than are turned away at a time, when classes take seconds. */
 const attackersCount = 6;
-
-function saveClient(dir: string, added: AddIdentityResponse, leaf: { keyPem: string; certificatePem: string }): void {
-  const roots = (kind: RootKind): string =>
-    added.roots.flatMap((root) => (root.kind === kind ? [certificatePem(root.certificateDer)] : [])).join("");
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  createSecretFile(join(dir, "client.key"), leaf.keyPem);
-  replaceFile(join(dir, "client.crt"), leaf.certificatePem, 0o644);
-  replaceFile(join(dir, "servers.pem"), roots(RootKind.NODE), 0o644);
-  replaceFile(join(dir, "pools.pem"), roots(RootKind.POOL), 0o644);
-  const facts = { clusterSlug: added.clusterSlug, organizationId: added.identity?.organizationId };
-  replaceFile(join(dir, "client.json"), JSON.stringify(facts), 0o644);
-}
 
 /** The ports of control, of an entry, and of the relay its bytes go through. */
 export async function fabricFronts(fabric: Fabric): Promise<Front[]> {

@@ -1,0 +1,37 @@
+/** The folder that makes somebody a client, as whoever adds one writes it. */
+
+import { join } from "node:path";
+import { certificatePem } from "../certs/material.ts";
+import type { AddIdentityResponse } from "../gen/weft/admin/v1/identity_pb.ts";
+import { RootKind } from "../gen/weft/fabric/v1/snapshot_pb.ts";
+import { replaceFile } from "../lib/files.ts";
+
+function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
+  return answer.roots
+    .filter((root) => root.kind === kind)
+    .map((root) => certificatePem(root.certificateDer))
+    .join("");
+}
+
+/** Everything a client needs beside its key, which is there: its leaf, the roots of entries (nodes) and of pools, and where entries are. */
+export function writeClientFolder(
+  dir: string,
+  answer: AddIdentityResponse,
+  entries: readonly string[],
+  installationKeyHash: string,
+): void {
+  replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
+  replaceFile(join(dir, "servers.pem"), rootsPem(answer, RootKind.NODE), 0o644);
+  replaceFile(join(dir, "pools.pem"), rootsPem(answer, RootKind.POOL), 0o644);
+  const facts = {
+    trustDomain: answer.trustDomain,
+    clusterSlug: answer.clusterSlug,
+    clusterId: answer.identity?.clusterId,
+    clientId: answer.identity?.id,
+    organizationId: answer.identity?.organizationId,
+    entries,
+    // What makes the client follow rotations of the roots beside this file.
+    installationKeyHash,
+  };
+  replaceFile(join(dir, "client.json"), `${JSON.stringify(facts, null, 2)}\n`, 0o644);
+}
