@@ -8,7 +8,7 @@ import { type AttackReport, attackReport, attackTable, verdictLine } from "../..
 import { attackClass, attackClasses } from "../../conformance/attack/classes.ts";
 import { speaksHttp2 } from "../../conformance/attack/http2-spoken.ts";
 import type { AttackBounds } from "../../conformance/attack/range.ts";
-import { Siege } from "../../conformance/attack/run-attack.ts";
+import { type StrikeOptions, strike } from "../../conformance/attack/run-attack.ts";
 import {
   type AttackTarget,
   type Credentials,
@@ -48,18 +48,17 @@ function say(line: string): void {
   process.stderr.write(`weft: ${safeLines(line)}\n`);
 }
 
-function boundsOf(options: AttackCommandOptions): AttackBounds {
-  return {
+/** How it is attacked, whatever it is. */
+function strikeOf(options: AttackCommandOptions): StrikeOptions {
+  const bounds: AttackBounds = {
     seconds: options.seconds,
     connectionsMaxCount: options.connections,
     connectionsPerSecond: options.connectionsPerSecond,
     unitsPerSecond: options.unitsPerSecond,
     bytesMax: options.bytes,
   };
-}
-
-function quietMsOf({ seconds }: AttackCommandOptions): number {
-  return Math.min(quietMaxMs, Math.max(quietMinMs, seconds * 1_000 * quietShare));
+  const quietMs = Math.min(quietMaxMs, Math.max(quietMinMs, options.seconds * 1_000 * quietShare));
+  return { bounds, quietMs, onVerdict: (verdict) => say(verdictLine(verdict)) };
 }
 
 function credentialsOf(options: AttackCommandOptions, target: HostPort): Credentials {
@@ -106,21 +105,11 @@ async function attackTarget(
   signal: AbortSignal,
 ): Promise<ClassVerdict[]> {
   requireOwnTarget(target, options.iOwnThisTarget === true);
-  const verdicts: ClassVerdict[] = [];
-  for (const one of await targetsOf(options, target)) {
-    const siege = await Siege.begin(one, { bounds: boundsOf(options), quietMs: quietMsOf(options) });
-    try {
-      for (const each of classesFor(one, options.class ?? attackClasses)) {
-        if (signal.aborted) return verdicts;
-        const verdict = await siege.attack(each, signal);
-        say(verdictLine(verdict));
-        verdicts.push(verdict);
-      }
-    } finally {
-      await siege.close();
-    }
-  }
-  return verdicts;
+  const sorties = (await targetsOf(options, target)).map((one) => ({
+    target: one,
+    classes: classesFor(one, options.class ?? attackClasses),
+  }));
+  return await strike(sorties, { ...strikeOf(options), signal });
 }
 
 /** Runs `work` until it ends or is interrupted; what it has by then is reported, and nothing is left of it. */
@@ -162,12 +151,10 @@ async function attack(options: AttackCommandOptions): Promise<void> {
   const report = await interruptible((signal) =>
     target === undefined
       ? attackFabric({
-          bounds: boundsOf(options),
-          quietMs: quietMsOf(options),
+          ...strikeOf(options),
           ...(options.class === undefined ? {} : { classes: options.class }),
           signal,
           onProgress: say,
-          onVerdict: (verdict) => say(verdictLine(verdict)),
         })
       : attackTarget(options, target, signal),
   );

@@ -6,19 +6,13 @@ import type { AttackClass } from "./attack-class.ts";
 import { everywhere, type Sortie } from "./attack-plan.ts";
 import { attackClasses } from "./classes.ts";
 import { type Front, fabricFronts } from "./fabric-targets.ts";
-import type { AttackBounds } from "./range.ts";
-import { type AttackOptions, Siege } from "./run-attack.ts";
-import type { ClassVerdict, Tolerances } from "./verdict.ts";
+import { type StrikeOptions, strike } from "./run-attack.ts";
+import type { ClassVerdict } from "./verdict.ts";
 
-export interface FabricAttack {
-  readonly bounds: AttackBounds;
-  readonly quietMs: number;
+export interface FabricAttack extends Omit<StrikeOptions, "failovers"> {
   readonly classes?: readonly AttackClass[];
   readonly plan?: (fronts: readonly Front[], classes: readonly AttackClass[]) => Sortie[][];
-  readonly allowed?: Tolerances;
-  readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
-  readonly onVerdict?: (verdict: ClassVerdict) => void;
 }
 
 /** Moves that mean that an edge took a path for dead. */
@@ -36,37 +30,12 @@ export async function attackFabric(attack: FabricAttack): Promise<ClassVerdict[]
     });
     void watchFailovers(fabric, heard, watching.signal);
     const sorties = plan(await fabricFronts(fabric), attack.classes ?? attackClasses);
-    const verdicts = await Promise.all(sorties.map((ofFront) => strike(attack, ofFront, () => moves)));
+    const verdicts = await Promise.all(
+      sorties.map((ofFront) => strike(ofFront, { ...attack, failovers: () => moves })),
+    );
     return verdicts.flat();
   } finally {
     watching.abort();
     await fabric.stop();
   }
-}
-
-/** The targets of one process, one after the other. */
-async function strike(
-  attack: FabricAttack,
-  sorties: readonly Sortie[],
-  failovers: () => number,
-): Promise<ClassVerdict[]> {
-  const verdicts: ClassVerdict[] = [];
-  const { bounds, quietMs, allowed, signal, onVerdict } = attack;
-  const isStopped = (): boolean => signal?.aborted === true;
-  const options: AttackOptions = { bounds, quietMs, failovers, ...(allowed === undefined ? {} : { allowed }) };
-  for (const { target, classes } of sorties) {
-    if (isStopped()) break;
-    const siege = await Siege.begin(target, options);
-    try {
-      for (const attackClass of classes) {
-        if (isStopped()) break;
-        const verdict = await siege.attack(attackClass, signal);
-        verdicts.push(verdict);
-        onVerdict?.(verdict);
-      }
-    } finally {
-      await siege.close();
-    }
-  }
-  return verdicts;
 }

@@ -6,6 +6,7 @@
 import { type Clock, sleep, systemClock } from "../../lib/clock.ts";
 import { type Random, randomInt, systemRandom } from "../../lib/random.ts";
 import type { AttackClass } from "./attack-class.ts";
+import type { Sortie } from "./attack-plan.ts";
 import { Attacker } from "./attacker.ts";
 import { HealthyClient, type Phase } from "./healthy.ts";
 import { viewOf } from "./process-view.ts";
@@ -119,6 +120,34 @@ export class Siege {
 function attackerAddress(host: string, random: Random): string | undefined {
   if (process.platform !== "linux" || !isLoopback(host) || host.includes(":")) return undefined;
   return `127.${64 + randomInt(random, 64)}.${randomInt(random, 256)}.1`;
+}
+
+export interface StrikeOptions extends AttackOptions {
+  /** Stops the class that is tried, and leaves out the rest. */
+  readonly signal?: AbortSignal;
+  readonly onVerdict?: (verdict: ClassVerdict) => void;
+}
+
+/** Attacks one target after the other, each with its classes; every verdict there is by the end, or until it was stopped. */
+export async function strike(sorties: readonly Sortie[], options: StrikeOptions): Promise<ClassVerdict[]> {
+  const { signal, onVerdict } = options;
+  const verdicts: ClassVerdict[] = [];
+  const isStopped = (): boolean => signal?.aborted === true;
+  for (const { target, classes } of sorties) {
+    if (isStopped()) break;
+    const siege = await Siege.begin(target, options);
+    try {
+      for (const attackClass of classes) {
+        if (isStopped()) break;
+        const verdict = await siege.attack(attackClass, signal);
+        verdicts.push(verdict);
+        onVerdict?.(verdict);
+      }
+    } finally {
+      await siege.close();
+    }
+  }
+  return verdicts;
 }
 
 /** Attacks `target` with one class and judges. Rejects `unavailable` when it does not serve its healthy client before. */
