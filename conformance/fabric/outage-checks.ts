@@ -1,6 +1,7 @@
 /** What strangers get, and what is left when a part of control is gone or a node is nobody any more. */
 
 import { connect as connectTcp, type Socket } from "node:net";
+import { hostPort } from "../../cli/arguments.ts";
 import { echoOnce } from "../../cli/up/fabric.ts";
 import { encodeLegPreamble } from "../../fabric/preamble.ts";
 import { limits, MiB } from "../../lib/limits.ts";
@@ -11,10 +12,9 @@ import type { FabricWorld } from "./world.ts";
 
 /** A connection that sends `bytes` and waits for its end; resolves with what it heard and how long it lived. */
 function knock(address: string, bytes: Uint8Array): Promise<{ readonly heard: number; readonly livedMs: number }> {
-  const at = address.lastIndexOf(":");
   const startedMs = performance.now();
   let heard = 0;
-  const socket: Socket = connectTcp({ host: address.slice(0, at), port: Number(address.slice(at + 1)) });
+  const socket: Socket = connectTcp(hostPort(address));
   socket.on("data", (chunk: Buffer) => (heard += chunk.length));
   socket.on("error", () => {});
   socket.once("connect", () => socket.write(bytes));
@@ -64,7 +64,7 @@ async function withoutStore(world: FabricWorld): Promise<string> {
   process.kill(pid, "SIGQUIT");
   const startedMs = performance.now();
   let refusals = 0;
-  const made = await until(
+  await until(
     async () => {
       const said = await world.weft("organization", "create", "conformance-later", "--json");
       await echoOnce(port, 5_000);
@@ -77,7 +77,6 @@ async function withoutStore(world: FabricWorld): Promise<string> {
     "changes are made again",
     { withinMs: 40_000 },
   );
-  holds(made, "nothing could be changed");
   return `the store killed: ${refusals} changes refused, bytes went on, back after ${Math.round(performance.now() - startedMs)} ms`;
 }
 

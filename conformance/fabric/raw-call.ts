@@ -5,6 +5,7 @@
 
 import { connect as connectHttp2 } from "node:http2";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import { hostPort } from "../../cli/arguments.ts";
 
 export interface Shown {
   readonly certificatePem: string;
@@ -22,10 +23,8 @@ export interface RawOptions {
 const defaultWithinMs = 5_000;
 
 function optionsOf(address: string, { shown, serverName, session, maxVersion }: RawOptions): ConnectionOptions {
-  const at = address.lastIndexOf(":");
   return {
-    host: address.slice(0, at),
-    port: Number(address.slice(at + 1)),
+    ...hostPort(address),
     ALPNProtocols: ["h2"],
     rejectUnauthorized: false,
     ...(serverName === undefined ? {} : { servername: serverName }),
