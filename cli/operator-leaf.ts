@@ -39,8 +39,8 @@ async function renew(context: OperatorContext): Promise<OperatorContext> {
 }
 
 /**
- * The context with a leaf that still lives, renewed when due or when its root is about to go (`isTainted`). A renewal that fails is said and tried again by the next
- * command: the old leaf is good until it ends.
+ * The context with a leaf that still lives, renewed when due or when its root is about to go (`isTainted`). A renewal that
+ * fails is said and tried again by the next command: the old leaf is good until it ends.
  * @throws WeftError unauthenticated (OPERATOR_EXPIRED) once the leaf has ended.
  */
 export async function withLivingLeaf(context: OperatorContext, isTainted = false): Promise<OperatorContext> {

@@ -47,14 +47,18 @@ function wordsOf(line: string): string[] {
   return end === -1 ? words : words.slice(0, end);
 }
 
-/** The `weft` part of a command line (`npx weft x`, `npm start -- x`, `npm run weft -- x`), or undefined. */
+const scripts: Readonly<Record<string, string>> = packageFacts.scripts;
+
+/** The `weft` part of a command line (`npx weft x`, `npm start -- x`, any script that runs `weft`), or undefined. */
 function weftWords(words: readonly string[]): string[] | undefined {
   if (words[0] === "weft") return words.slice(1);
   if (words[0] === "npx" && words[1] === "weft") return words.slice(2);
   if (words[0] !== "npm") return undefined;
+  const script = scripts[(words[1] === "run" ? words[2] : words[1]) ?? ""];
+  const own = /^exec node scripts\/run\.mjs\b(.*)$/.exec(script ?? "")?.[1];
+  if (own === undefined) return undefined;
   const rest = words.includes("--") ? words.slice(words.indexOf("--") + 1) : [];
-  if (words[1] === "start") return ["up", ...rest];
-  return words[1] === "run" && words[2] === "weft" ? rest : undefined;
+  return [...wordsOf(own), ...rest];
 }
 
 /** Why the command line is wrong, or undefined. Nothing is run. */
@@ -183,6 +187,7 @@ describe("commands in the documents", () => {
     expect(commandProblem(["node", "show"])).toMatch(/takes 1/);
     expect(commandProblem(["join", "--control", "c:1"])).toMatch(/needs .*--token-file/);
     expect(commandProblem(["node", "show", "relay-1", "--json"])).toBeUndefined();
+    expect(weftWords(wordsOf("npm run conformance -- --only LAW-T1"))).toEqual(["conformance", "--only", "LAW-T1"]);
     expect(weftWords(wordsOf("npm start -- --smoke --json   # with numbers"))).toEqual(["up", "--smoke", "--json"]);
   });
 });
