@@ -3,7 +3,8 @@
  * revocation that either of them knows of a statement for.
  *
  * FX1. A small feed goes along with the question: one round trip, and the other side has it. A large one is shown only to
- *      who is behind, in position or by more than half a feed period in date: every link would carry it every few seconds.
+ *      who is behind, in position or by more than half a feed period in date, and a large one besides the own once over each
+ *      connection: every link would carry it every few seconds.
  */
 
 import { create } from "@bufbuild/protobuf";
@@ -39,8 +40,18 @@ function isBehind(theirs: Standing, own: Standing): boolean {
 
 const isLarge = ({ payload }: SignedFeed): boolean => payload.length > limits.feedAlongMaxBytes;
 
-/** Shows the own feed to a neighbour and takes its newer one. Rejects when the neighbour does not answer. */
-export async function exchangeFeed(client: Client<typeof RelayService>, feed: FeedStore): Promise<void> {
+/** Large statements that were shown over a connection: whoever has seen one has it for as long as it runs. */
+const shownOver = new WeakMap<object, WeakSet<SignedFeed>>();
+
+/**
+ * Shows the own feed to a neighbour and takes its newer one. `connection` is what a neighbour that was started anew does not
+ * share with the one before. Rejects when the neighbour does not answer.
+ */
+export async function exchangeFeed(
+  client: Client<typeof RelayService>,
+  feed: FeedStore,
+  connection: object = client,
+): Promise<void> {
   const show = async (shown: SignedFeed | undefined): Promise<ExchangeFeedResponse> => {
     const request = create(ExchangeFeedRequestSchema, {
       ...standingOf(feed),
@@ -53,8 +64,14 @@ export async function exchangeFeed(client: Client<typeof RelayService>, feed: Fe
   const answer = await show(along ? own : undefined);
   if (answer.feed !== undefined) feed.offer(answer.feed);
   else if (own !== undefined && !along && isBehind(answer, standingOf(feed))) await show(own);
+  const large = shownOver.get(connection) ?? new WeakSet();
+  shownOver.set(connection, large);
   // One by one: each may be as large as a message may be.
-  for (const other of feed.others?.() ?? []) await show(other);
+  for (const other of feed.others?.() ?? []) {
+    if (large.has(other)) continue;
+    await show(other);
+    if (isLarge(other)) large.add(other);
+  }
 }
 
 /** The answering side: takes what is newer, hands over what is newer or contradicts. */

@@ -331,9 +331,9 @@ export class Links {
   }
 
   #exchange(slot: Slot): void {
-    const client = this.relayTo(slot.neighbour.nodeId);
-    if (client === undefined) return;
-    exchangeFeed(client, this.#deps.ports.feed).catch((error: unknown) => {
+    const transport = this.transportTo(slot.neighbour.nodeId);
+    if (transport === undefined) return;
+    exchangeFeed(rpcClient(RelayService, transport), this.#deps.ports.feed, transport).catch((error: unknown) => {
       this.#deps.ports.log.info("feed not exchanged", { peer: slot.neighbour.nodeId, error: messageOf(error) });
     });
   }

@@ -334,6 +334,8 @@ describe("the revocation feed of a node", () => {
     asking.offer(feedWith(2n));
     expect(asking.others()).toHaveLength(1);
     expect(await exchange()).toEqual([true, true]);
+    // What is large and was shown over this connection is not shown over it again.
+    expect(await exchange()).toEqual([true]);
   });
 
   it("THR-C3 a fork is in every receipt until somebody has taken the evidence away, across a restart too", () => {
