@@ -96,9 +96,13 @@ export class Authority {
     return kept as RootsOf<SpiffeKind> as RootsOf<K>;
   }
 
-  /** The signed trust bundle of a cluster. The same roots and version always give the same bytes. */
-  async bundle(clusterId: string, q: Queryable = this.#ctx.sql): Promise<ClusterBundle> {
-    const { seal } = this.#ctx;
+  /**
+   * The signed trust bundle of a cluster, as a transaction that sees one moment does: its version and what is in it are several
+   * statements, and one version always gives the same bytes.
+   */
+  async bundle(clusterId: string, q?: Tx): Promise<ClusterBundle> {
+    const { seal, sql } = this.#ctx;
+    if (q === undefined) return await sql.tx((tx) => this.bundle(clusterId, tx), { mode: "read only" });
     const installation = await this.installation(q);
     const cluster = await requireCluster(q, clusterId);
     const rows = [

@@ -7,6 +7,7 @@ import { changeMembership, grantRole, revokeNode, withdrawRole } from "../../con
 import { startRotation } from "../../control/domain/rotation.ts";
 import { insertIdentity } from "../../control/store/identities.ts";
 import { publishMeasurements } from "../../control/store/links.ts";
+import type { Queryable, Sql, SqlParam } from "../../control/store/sql.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { randomLabel, seededRandom } from "../../lib/random.ts";
 import { type AddedNode, addNode, type ControlCluster } from "../harness/control-cluster.ts";
