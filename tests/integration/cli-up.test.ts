@@ -66,7 +66,7 @@ describe("weft up --data", () => {
     });
 
   it(
-    "leaves nothing running when it is killed, reuses identities, refuses a second start beside the first, survives a killed relay",
+    "leaves nothing running when it is killed, reuses identities, refuses a second start beside the first, survives a killed relay, drains at SIGTERM",
     async () => {
       const first = await up(join(dir, "t1"), "--data", data);
       const before = ids();
@@ -83,19 +83,22 @@ describe("weft up --data", () => {
       const { targets } = JSON.parse(readFileSync(join(data, "fabric.json"), "utf8"));
       await eventually(
         async () => (await run("pgrep", ["-f", `targets.ts ${targets.webPort} ${targets.echoPort}`])).stdout === "",
-        { withinMs: 5_000, what: "the targets to notice" },
+        { withinMs: 20_000, what: "the targets to notice" },
       );
 
-      const second = await up(join(dir, "t1"), "--data", data);
+      const temporary = join(dir, "t1-again");
+      const second = await up(temporary, "--data", data);
       expect(ids()).toEqual(before);
       const relay = second.processes.find(({ name }) => name === "relay-1");
       process.kill(relay?.pid ?? 0, "SIGKILL");
       await eventually(() => second.said().includes("relay-1 was ended by SIGKILL; the rest goes on"), {
-        withinMs: 5_000,
+        withinMs: 20_000,
       });
-      second.child.kill("SIGINT");
-      expect(await second.ended).toBe(0);
+      // SIGINT, and a folder that goes as well: fabric-up.test.ts.
+      second.child.kill("SIGTERM");
+      expect(await second.ended, second.said()).toBe(0);
       expect(allGone(second)).toBe(true);
+      expect(readdirSync(temporary)).toEqual([]);
     },
     fabricWithinMs * 2,
   );
@@ -111,7 +114,7 @@ describe("weft up", () => {
       await eventually(() => fabric.said().includes("stopping"), { withinMs: 30_000, what: "the first Ctrl-C heard" });
       fabric.child.kill("SIGINT");
       expect(await fabric.ended).toBe(130);
-      await eventually(() => allGone(fabric), { withinMs: 5_000 });
+      await eventually(() => allGone(fabric), { withinMs: 20_000 });
       expect(readdirSync(temporary)).toEqual([]);
     },
     fabricWithinMs,

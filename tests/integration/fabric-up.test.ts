@@ -60,7 +60,7 @@ function rootOf(said: string): string {
 }
 
 async function expectNothingLeft(root: string): Promise<void> {
-  await eventually(() => processesOf(root).length === 0, { withinMs: 3_000, what: `no process of ${root}` });
+  await eventually(() => processesOf(root).length === 0, { withinMs: 15_000, what: `no process of ${root}` });
   expect(existsSync(root)).toBe(false);
 }
 
@@ -92,9 +92,10 @@ describe("weft up", () => {
     fabricWithinMs * 2,
   );
 
-  it.each(["SIGINT", "SIGTERM"] as const)(
-    "drains at %s while it runs, ends with 0 and leaves nothing",
-    async (signal) => {
+  // SIGTERM: cli-up.test.ts.
+  it(
+    "drains at SIGINT while it runs, ends with 0 and leaves nothing",
+    async () => {
       const run = up();
       await eventually(() => run.stdout().includes("Ctrl-C stops everything"), {
         withinMs: fabricWithinMs,
@@ -102,7 +103,7 @@ describe("weft up", () => {
       });
       expect(run.stdout()).toMatch(/^entry-1 +entry +\d+ +127\.0\.0\.1:\d+$/m);
       expect(run.stdout()).toMatch(/^egress-2 +egress +\d+ +dial-out only/m);
-      run.child.kill(signal);
+      run.child.kill("SIGINT");
       expect(await run.ended, run.stderr()).toBe(0);
       await expectNothingLeft(rootOf(run.stderr()));
     },
