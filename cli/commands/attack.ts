@@ -19,6 +19,7 @@ import type { ClassVerdict } from "../../conformance/attack/verdict.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { loadOperatorContext } from "../../rpc/operator-context.ts";
 import { type HostPort, hostPort, hostPortText, wholeNumber } from "../arguments.ts";
+import { abortOnSignals } from "../interrupts.ts";
 import { exitCodes, print, safeLines, table } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
@@ -114,20 +115,14 @@ async function attackTarget(
 
 /** Runs `work` until it ends or is interrupted; what it has by then is reported, and nothing is left of it. */
 async function interruptible(work: (signal: AbortSignal) => Promise<ClassVerdict[]>): Promise<AttackReport> {
-  const controller = new AbortController();
-  const stop = (): void => {
-    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
-    say("stopping (again: at once)");
-    controller.abort(new WeftError("aborted", "interrupted", { detail: "ATTACK_INTERRUPTED" }));
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
+  const { signal, off } = abortOnSignals("stopping", "ATTACK_INTERRUPTED");
   try {
-    return attackReport(await work(controller.signal), controller.signal.aborted);
+    return attackReport(await work(signal), signal.aborted);
   } catch (thrown) {
-    if (!controller.signal.aborted) throw thrown;
+    if (!signal.aborted) throw thrown;
     return attackReport([], true);
   } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop);
+    off();
   }
 }
 

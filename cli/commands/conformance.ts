@@ -2,7 +2,7 @@
 
 import { type Command, Option } from "commander";
 import type { Format } from "../../conformance/report.ts";
-import { WeftError } from "../../lib/errors.ts";
+import { abortOnSignals } from "../interrupts.ts";
 import { exitCodes } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
@@ -19,25 +19,20 @@ async function conformance(options: ConformanceOptions): Promise<void> {
     import("../../conformance/run.ts"),
     import("../../conformance/report.ts"),
   ]);
-  const controller = new AbortController();
-  const stop = (): void => {
-    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
-    process.stderr.write("weft: stopping; what is left is not tried (again: at once)\n");
-    controller.abort(new WeftError("aborted", "interrupted", { detail: "CONFORMANCE_INTERRUPTED" }));
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
+  const { signal, off } = abortOnSignals("stopping; what is left is not tried", "CONFORMANCE_INTERRUPTED");
   try {
     const report = await runConformance({
       ...(options.only === undefined ? {} : { only: options.only }),
       say: (line) => process.stderr.write(`${line}\n`),
-      signal: controller.signal,
+      signal,
     });
     process.stdout.write(`${render(report, options.json === true ? "json" : options.format)}\n`);
-    if (!report.ok) process.exitCode = 1;
+    if (signal.aborted) process.exitCode = exitCodes.interrupted;
+    else if (!report.ok) process.exitCode = exitCodes.failure;
     // Everything is ended and said: a connection that has not noticed yet must not keep whoever waits for the report.
     setTimeout(() => process.exit(), lingerMs).unref();
   } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop);
+    off();
   }
 }
 

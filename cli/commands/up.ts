@@ -5,6 +5,7 @@ import { type Command, Option } from "commander";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/limits.ts";
 import { durationMs, wholeNumber } from "../arguments.ts";
+import { abortOnSignals } from "../interrupts.ts";
 import { exitCodes, print, safeLines, table } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 import { Chaos, chaosHead, chaosRow, chaosText } from "../up/chaos.ts";
@@ -49,21 +50,11 @@ function progress(line: string): void {
   process.stderr.write(`weft: ${line}\n`);
 }
 
-/** Aborts at the first signal; a second one ends the command and everything it started at once. */
+/** Aborts at the first signal, and says so; a second one ends the command and everything it started at once. */
 function onSignals(): { readonly signal: AbortSignal; readonly asked: Promise<void>; readonly off: () => void } {
-  const controller = new AbortController();
-  let resolveAsked: () => void = () => {};
-  const asked = new Promise<void>((resolve) => {
-    resolveAsked = resolve;
-  });
-  const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
-    progress("stopping; everything is drained first (again: at once)");
-    controller.abort(new WeftError("aborted", "interrupted", { detail: "UP_INTERRUPTED" }));
-    resolveAsked();
-  };
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
-  return { signal: controller.signal, asked, off: () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal) };
+  const { signal, off } = abortOnSignals("stopping; everything is drained first", "UP_INTERRUPTED");
+  const asked = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  return { signal, asked, off };
 }
 
 function addressOf(fabric: Fabric, name: string): string {

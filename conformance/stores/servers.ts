@@ -5,11 +5,11 @@
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { accessSync, chownSync, constants, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
+import { freePorts } from "../../cli/up/layout.ts";
 import { postgresBinaries, postgresEnv, postgresIdentity } from "../../cli/up/postgres-binaries.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import { openPglite } from "../../control/store/pglite.ts";
@@ -51,15 +51,6 @@ function executable(file: string): boolean {
 function onPath(names: readonly string[]): string | undefined {
   const folders = [...(process.env.PATH ?? "").split(":"), "/usr/bin", "/usr/sbin"];
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(executable);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 interface ServerSpec {
@@ -118,7 +109,7 @@ async function startPostgres(binaries: { initdb: string; postgres: string }): Pr
   const init = [`--pgdata=${data}`, "--username=weft", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
   try {
     await run(binaries.initdb, [...init, "--no-instructions"], { ...identity, env: postgresEnv(), cwd: folder });
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     const settings = {
       listen_addresses: "127.0.0.1",
       unix_socket_directories: "",
@@ -217,7 +208,7 @@ export async function startRedis(): Promise<RedisServer | undefined> {
   if (program === undefined) return undefined;
   const version = /v=(\S+)/.exec((await run(program, ["--version"])).stdout)?.[1] ?? "unknown";
   const folder = mkdtempSync(join(tmpdir(), "weft-conformance-redis-"));
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const stop = await startServer({
     program,
     args: ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],

@@ -17,7 +17,7 @@ import {
   startRotation,
 } from "../domain/rotation.ts";
 import { type RotationView, viewRotation } from "../domain/rotation-gate.ts";
-import { isPhase, type RotationEnd, type RotationPhase } from "../domain/rotation-phases.ts";
+import { isPhase, type RotationEnd, type RotationPhase, rotationPhases } from "../domain/rotation-phases.ts";
 import { type AuthorityRow, allAuthorities, listSigningKeys, type SigningKeyRow } from "../store/authorities.ts";
 import { listAcks } from "../store/bundle-acks.ts";
 import { requireCluster } from "../store/clusters.ts";
@@ -201,8 +201,10 @@ function kindOf(kind: RootKind): SpiffeKind {
 }
 
 function phaseOf(phase: WirePhase): RotationPhase | undefined {
-  const [word] = Object.entries(phaseWords).find(([, value]) => value === phase) ?? [];
-  return word !== undefined && isPhase(word) ? word : undefined;
+  if (phase === WirePhase.UNSPECIFIED) return undefined;
+  const found = rotationPhases.find((each) => phaseWords[each] === phase);
+  if (found === undefined) throw invalid("phase", `a rotation leaves one of ${rotationPhases.join(", ")}`);
+  return found;
 }
 
 function reasonOf(reason: string): string {

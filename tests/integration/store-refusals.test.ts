@@ -17,6 +17,7 @@ import { openPostgres } from "../../control/store/pg.ts";
 import type { Queryable } from "../../control/store/sql.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
+import { isSoak } from "../harness/counts.ts";
 import { type Ran, repository, run } from "../harness/fabric.ts";
 import { freePort } from "../harness/loopback.ts";
 import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
@@ -55,8 +56,6 @@ interface Refused {
   readonly code: number;
   readonly said: RegExp;
 }
-
-const soak = process.env["WEFT_SOAK"] === "1";
 
 /** What the same words come to in this process; empty when they are not refused. */
 async function refusedHere(words: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
@@ -223,7 +222,7 @@ const refusals: readonly Refused[] = [
 describe("stores and secrets that are refused", () => {
   it.each(refusals)("$what", async ({ args, env = {}, process: own = false, code, said }) => {
     const words = await args();
-    if (own || soak) {
+    if (own || isSoak) {
       const ran = await weft(words, env);
       expect(ran.stderr).toMatch(said);
       expect(ran.code).toBe(code);

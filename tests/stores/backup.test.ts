@@ -25,13 +25,12 @@ import { trustTables, verifyStore } from "../../control/store/verify.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, type ControlCluster, controlCluster } from "../harness/control-cluster.ts";
+import { isSoak } from "../harness/counts.ts";
 import { migratedPglite } from "../harness/shared-stores.ts";
 import { describeEveryStore, describeStores } from "./stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-backup-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const soak = process.env["WEFT_SOAK"] === "1";
 
 let names = 0;
 function newFile(): string {
@@ -70,7 +69,7 @@ async function filled(sql: Sql): Promise<ControlCluster> {
 describeEveryStore("M-W15 a backup", (store) => {
   /** What files and orders are refused for does not depend on the database. */
   const once = (name: string, test: () => Promise<void>): void => {
-    if (store.driver === "pglite" || soak) it(name, test, 60_000);
+    if (store.driver === "pglite" || isSoak) it(name, test, 60_000);
   };
 
   it("restores into an empty store, row for row, above every epoch there was", async () => {
@@ -240,7 +239,7 @@ describeEveryStore("M-W15 a backup", (store) => {
 
 describeStores("M-W15 a rehearsal", (store) => {
   const once = (name: string, test: () => Promise<void>): void => {
-    if (store.driver === "pglite" || soak) it(name, test, 60_000);
+    if (store.driver === "pglite" || isSoak) it(name, test, 60_000);
   };
 
   it("says what a start would do and how long it takes, and changes nothing", async () => {

@@ -11,6 +11,8 @@ import { controlPolicy } from "../../control/rpc/policy-table.ts";
 import { verifyAudit } from "../../control/store/audit.ts";
 import { tableShapes } from "../../control/store/catalog.ts";
 import type { Sql } from "../../control/store/sql.ts";
+import { CaService, RotationPhase } from "../../gen/weft/admin/v1/ca_pb.ts";
+import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { reasons, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { rpcName } from "../../rpc/policy.ts";
@@ -157,4 +159,12 @@ describe("whatever is sent to control", () => {
     const long = await sql.query("select seq from audit where length(object) > 1000 or length(after_json) > 40000");
     expect(long).toEqual([]);
   });
+});
+
+it("a rotation is not told to leave a phase that is none", async () => {
+  const about = { clusterId: stage.clusterId, kind: RootKind.NODE };
+  for (const phase of [RotationPhase.DONE, RotationPhase.ROLLED_BACK, 99 as RotationPhase])
+    await expect(stage.operator(CaService).advanceRotation({ ...about, phase })).rejects.toMatchObject({
+      reason: "invalid_argument",
+    });
 });

@@ -4,11 +4,10 @@ import { hasTable, tableShapes } from "../../control/store/catalog.ts";
 import { type Migration, migrate, ownMigrations, requireSchema, statementsOf } from "../../control/store/migrate.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import { silentLog } from "../../lib/log.ts";
+import { isSoak } from "../harness/counts.ts";
 import { eventually } from "../harness/eventually.ts";
 import { sharedPostgres } from "../harness/shared-stores.ts";
 import { describeEveryStore } from "./stores.ts";
-
-const soak = process.env["WEFT_SOAK"] === "1";
 
 describeEveryStore("M-W1 migrations", (store) => {
   it("applies every migration once, and nothing the second time", async () => {
@@ -28,7 +27,7 @@ describeEveryStore("M-W1 migrations", (store) => {
       return await tableShapes(sql);
     };
     const whole = await shapeOf(0);
-    const earlier = soak ? own.map((_, at) => at).slice(1) : [9, own.length - 1];
+    const earlier = isSoak ? own.map((_, at) => at).slice(1) : [9, own.length - 1];
     for (const from of earlier) expect(await shapeOf(from), `from ${own[from]?.name}`).toEqual(whole);
   }, 60_000);
 
@@ -66,7 +65,7 @@ describeEveryStore("M-W1 migrations", (store) => {
 
   /** What is refused does not depend on the database. */
   const once = (name: string, test: () => Promise<void>): void => {
-    if (store.driver === "pglite" || soak) it(name, test, 60_000);
+    if (store.driver === "pglite" || isSoak) it(name, test, 60_000);
   };
 
   once("names what is wrong with a store and what cures it, before it touches anything", async () => {

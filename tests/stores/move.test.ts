@@ -19,6 +19,7 @@ import { verifyStore } from "../../control/store/verify.ts";
 import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, controlCluster } from "../harness/control-cluster.ts";
+import { isSoak } from "../harness/counts.ts";
 import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-move-"));
@@ -28,10 +29,7 @@ let server: Databases;
 let url: string;
 
 /** Where it is killed: after the last stage there is nothing left to do, which a soak looks at too. */
-const stages = (["copying", "copied", "departed", "arrived"] as const).slice(
-  0,
-  process.env["WEFT_SOAK"] === "1" ? 4 : 3,
-);
+const stages = (["copying", "copied", "departed", "arrived"] as const).slice(0, isSoak ? 4 : 3);
 
 /** What the move leaves in neither store, and the record of it that only the new one has. */
 const apart = ["store_move", "audit", "audit_head"];

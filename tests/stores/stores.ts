@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe } from "vitest";
 import { openPostgres } from "../../control/store/pg.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { silentLog } from "../../lib/log.ts";
+import { isSoak } from "../harness/counts.ts";
 import { requirePeer } from "../harness/peers.ts";
 import { type Databases, migratedPglite, sharedPostgres } from "../harness/shared-stores.ts";
 import { EmptiedPglite } from "./emptied-pglite.ts";
@@ -24,11 +25,9 @@ export interface StoreUnderTest {
 
 type Contract = (store: StoreUnderTest) => void;
 
-const soak = process.env["WEFT_SOAK"] === "1";
-
 /** Declares `contract` for PGlite and the newest PostgreSQL; in a soak for the oldest too. */
 export function describeStores(title: string, contract: Contract): void {
-  declare(title, contract, soak);
+  declare(title, contract, isSoak);
 }
 
 /** Declares `contract` once per store there is. */
