@@ -52,7 +52,7 @@ export function leaseOf({ lease }: ClientOptions): (() => Uint8Array) | undefine
  * The client the options describe. Throws WeftError when the identity or every entry is missing. A whole edge is loaded for
  * it, which no other command has to wait for.
  */
-export async function clientOf(options: ClientOptions): Promise<Client> {
+export async function clientOf(options: ClientOptions, onEvent: (event: ClientEvent) => void = heard): Promise<Client> {
   const identity = options.identity ?? (process.env.WEFT_IDENTITY || undefined);
   if (identity === undefined) {
     const message = "name a client folder with --identity DIR or WEFT_IDENTITY; `weft identity add client` makes one";
@@ -63,9 +63,14 @@ export async function clientOf(options: ClientOptions): Promise<Client> {
   return connect({
     identity,
     ...(entry === undefined ? {} : { entries: entry.map(hostPortText) }),
-    ...(options.verbose === true ? { onEvent: tell } : {}),
+    onEvent: (event) => {
+      onEvent(event);
+      if (options.verbose === true) tell(event);
+    },
   });
 }
+
+function heard(): void {}
 
 function tell(event: ClientEvent): void {
   process.stderr.write(`weft: ${sentenceOf(event)}\n`);

@@ -242,6 +242,30 @@ describe("weft connect", () => {
   );
 });
 
+describe("weft check", () => {
+  it("M-L4 golden verifies five messages", async () => {
+    const ran = await run(process.execPath, [join(repository, "cli/bin.ts"), "check", "golden"], {
+      env: { WEFT_IDENTITY: folder },
+    });
+    expect(ran.stderr).toBe("");
+    expect(ran.stdout.split("\n").filter((line) => line.endsWith("verified"))).toHaveLength(5);
+    expect(ran.stdout).toContain("GOLDEN: 5 of 5 messages verified, 0 bytes lost");
+    expect(ran.code).toBe(0);
+  }, 30_000);
+
+  it("M-L4 golden ends with 1 when the target says something else", async () => {
+    const ran = await run(
+      process.execPath,
+      [join(repository, "cli/bin.ts"), "check", "golden", "web", "--answer-within", "300ms", "--json"],
+      {
+        env: { WEFT_IDENTITY: folder },
+      },
+    );
+    expect(JSON.parse(ran.stdout)).toMatchObject({ ok: false, resource: "web" });
+    expect(ran.code).toBe(1);
+  }, 30_000);
+});
+
 describe("weft forward", () => {
   it("leads a local port to a resource, for any TCP client, until it is interrupted", async () => {
     const child = weft("forward", "0:web", "0:echo", "--json");
@@ -287,6 +311,7 @@ describe("losing the entry in use", () => {
     await client.open("echo");
     const pid = await entryInUse(client);
     const child = weft("connect", "echo", "--verbose");
+    const loop = weft("check", "loop", "--tick", "100ms", "--for", "3s", "--json");
     child.stdin?.write("before\n");
     await eventually(() => child.text() === "before\n", { withinMs: 15_000, what: "the echo" });
     expectEqual(await echo(client, 64 * MiB, () => process.kill(pid, "SIGKILL")), 64 * MiB);
@@ -295,6 +320,9 @@ describe("losing the entry in use", () => {
     child.stdin?.end("after\n");
     expect(await once(child, "exit")).toEqual([0, null]);
     expect(child.text()).toBe("before\nafter\n");
+    // M-L4: every byte of the loop came back, over the other entry since.
+    expect(await once(loop, "exit")).toEqual([0, null]);
+    expect(JSON.parse(loop.text())).toMatchObject({ ok: true, sent: 30, received: 30, bytesLost: 0 });
     // New channels do not miss it.
     (await client.open("echo")).destroy();
   }, 60_000);
