@@ -3,7 +3,7 @@
  * control. What is decided from it is in rotation-phases.ts.
  */
 
-import { INSTALLATION } from "../../certs/spiffe.ts";
+import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
 import { limits } from "../../lib/limits.ts";
 import { listAcks, liveReplicas } from "../store/bundle-acks.ts";
 import { listClusters } from "../store/clusters.ts";
@@ -32,6 +32,16 @@ export interface RotationView {
   /** Nodes that count, exempted ones left out, and how many of them acknowledged what the phase needs. */
   readonly nodes: number;
   readonly acknowledged: number;
+  /** Whether clients, who acknowledge nothing, have had the time to hear of the root before anybody shows a leaf of it. */
+  readonly isHeard: boolean;
+}
+
+/** Kinds of roots that clients verify servers by. */
+const shownToClients: ReadonlySet<SpiffeKind> = new Set(["node", "pool"]);
+
+function isHeardByClients({ clock }: Pick<GateDeps, "clock">, row: RotationRow): boolean {
+  if (!shownToClients.has(row.kind) || (row.phase !== "publish" && row.phase !== "restore")) return true;
+  return clock.nowMs() - row.phaseSinceMs >= limits.clientsHearMs;
 }
 
 /** The clusters a rotation is about, in one order for everybody who locks them. */
@@ -42,7 +52,7 @@ export async function clustersOf(q: Queryable, scope: string): Promise<readonly 
 /** Reads where an open rotation stands. */
 export async function viewRotation(q: Queryable, deps: GateDeps, row: RotationRow): Promise<RotationView> {
   const exemptions = await listExemptions(q, deps.seal, row.id);
-  if (!isPhase(row.phase)) return { row, exemptions, stragglers: [], nodes: 0, acknowledged: 0 };
+  if (!isPhase(row.phase)) return { row, exemptions, stragglers: [], nodes: 0, acknowledged: 0, isHeard: true };
   const exempt = new Set(exemptions.map(({ subjectId }) => subjectId));
   const holders = await holdersOf(q, deps, row, row.phase);
   const gate = { phase: row.phase, oldKeyId: row.oldKeyId, nextKeyId: row.nextKeyId, exempt };
@@ -51,7 +61,8 @@ export async function viewRotation(q: Queryable, deps: GateDeps, row: RotationRo
   // Nodes say which roots their connections rely on, not whose leaf it is: it may be that of somebody exempted, for good.
   const isWaived = exempt.size > 0 && deps.clock.nowMs() - row.phaseSinceMs >= limits.taintedConnectionsMaxMs;
   const stragglers = stragglersOf(gate, holders).filter(({ waitsFor }) => !isWaived || waitsFor !== "connections");
-  return { row, exemptions, stragglers, nodes: nodes.length, acknowledged: acknowledged.length };
+  const isHeard = isHeardByClients(deps, row);
+  return { row, exemptions, stragglers, nodes: nodes.length, acknowledged: acknowledged.length, isHeard };
 }
 
 async function holdersOf(

@@ -3,6 +3,7 @@
  * record that compares the phase with the one it was decided in, so any number of replicas may take steps at once.
  *
  * RT1. A phase is left only when nobody is waited for (rotation-gate.ts), judged inside the transaction that leaves it.
+ *      Phases that publish a root clients verify by last long enough for them to hear of it, by whoever they are left.
  * RT2. Entering a phase gives every cluster concerned a new trust bundle and a new snapshot in the same transaction.
  */
 
@@ -99,6 +100,7 @@ export async function advanceRotation(
     if (order.phase !== undefined && order.phase !== phase) throw moved(phase);
     const view = await viewRotation(tx, deps, row);
     if (view.stragglers.length > 0) throw waiting(view);
+    if (!view.isHeard) throw early();
     const { onward } = phaseRules[phase];
     return await enter(tx, deps, row, onward, { actor: order.actor, action: "rotation.advanced" });
   });
@@ -280,6 +282,11 @@ function notFound(kind: SpiffeKind): WeftError {
 function moved(phase: string): WeftError {
   const message = `the rotation is in phase ${phase} by now`;
   return new WeftError("aborted", message, { detail: "ROTATION_MOVED", retry: "now" });
+}
+
+function early(): WeftError {
+  const message = `clients are given ${limits.clientsHearMs / 1_000} s to hear of a root before it is used; ask again`;
+  return new WeftError("failed_precondition", message, { detail: "ROTATION_WAITING" });
 }
 
 const namedMaxCount = 8;

@@ -4,7 +4,7 @@
  * rotation is settled by comparing its phase.
  */
 
-import { INSTALLATION, type SpiffeKind } from "../../certs/spiffe.ts";
+import { INSTALLATION } from "../../certs/spiffe.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { advanceRotation, alertPlace, type RotationDeps, stragglerText } from "../domain/rotation.ts";
@@ -48,9 +48,6 @@ export async function lookAtRotations(deps: RotationDeps): Promise<void> {
   for (const row of await openRotations(deps.sql, deps.seal)) await lookAt(deps, row);
 }
 
-/** Kinds of roots that clients verify servers by. */
-const shownToClients: ReadonlySet<SpiffeKind> = new Set(["node", "pool"]);
-
 async function lookAt(deps: RotationDeps, row: RotationRow): Promise<void> {
   if (!isPhase(row.phase)) return;
   const view = await viewRotation(deps.sql, deps, row);
@@ -62,9 +59,7 @@ async function lookAt(deps: RotationDeps, row: RotationRow): Promise<void> {
     await openAlert(deps.sql, { ...alert, detail });
     return;
   }
-  // Clients acknowledge nothing: they are given the time to hear of a root before anybody shows a leaf of it.
-  const isHeard = !shownToClients.has(row.kind) || deps.clock.nowMs() - row.phaseSinceMs >= limits.clientsHearMs;
-  if ((row.phase === "publish" || row.phase === "restore") && !isHeard) return;
+  if (!view.isHeard) return;
   if (row.manual) return void (await closeAlert(deps.sql, alert));
   const clusterId = row.scope === INSTALLATION ? "" : row.scope;
   try {

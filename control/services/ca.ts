@@ -159,7 +159,7 @@ async function evidenceOf({ sql, seal }: ServiceDeps, clusterId: string) {
   }));
 }
 
-function rotationMessage({ row, exemptions, stragglers, nodes, acknowledged }: RotationView) {
+function rotationMessage({ row, exemptions, stragglers, nodes, acknowledged, isHeard }: RotationView) {
   return {
     id: row.id,
     clusterId: row.scope === INSTALLATION ? "" : row.scope,
@@ -179,7 +179,7 @@ function rotationMessage({ row, exemptions, stragglers, nodes, acknowledged }: R
     exemptions: exemptions.map(({ subjectId, subjectName, reason, exemptedBy, atMs }) => ({
       ...{ subjectId, name: subjectName, reason, exemptedBy, atMs: BigInt(atMs) },
     })),
-    complete: isPhase(row.phase) && stragglers.length === 0,
+    complete: isPhase(row.phase) && stragglers.length === 0 && isHeard,
   };
 }
 

@@ -129,6 +129,11 @@ describe("THR-C17 a rotation in the store", () => {
     await lookAtRotations(deps());
     expect(await phaseOf("node")).toBe("publish");
     await expect(advanceRotation(deps(), order("node"))).rejects.toThrow(/waits for three \(acknowledgement\)/);
+    await ackOf(three);
+    // Nobody is waited for, and still nobody may go on, by hand either, before clients had the time to hear of the root.
+    const { phaseSinceMs = 0 } = (await openRotation(sql, cluster.ctx.seal, cluster.clusterId, "node")) ?? {};
+    const early = { ...cluster.ctx.clock, nowMs: () => phaseSinceMs + limits.clientsHearMs - 1 };
+    await expect(advanceRotation({ ...deps(), clock: early }, order("node"))).rejects.toThrow(/clients are given 2 s/);
     const before = await actions("rotation.advanced");
     await everybodyGoesOn();
     expect(await phaseOf("node")).toBe("sign");
