@@ -1,11 +1,15 @@
 /** Trust that changes while bytes run: roots and keys that rotate, and what goes on while control cannot be heard. */
 
+import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { certificatePem } from "../../certs/material.ts";
 import { echoOnce } from "../../cli/up/fabric.ts";
 import { VerifiedStream } from "../../cli/up/stream.ts";
+import { controlServerName } from "../../fabric/server-names.ts";
 import { type Check, holds } from "../check.ts";
 import { until } from "../until.ts";
+import { rawCall, type Shown } from "./raw-call.ts";
 import type { FabricWorld } from "./world.ts";
 
 const bytesPerSecond = 2_000_000;
@@ -24,7 +28,32 @@ async function besideTransfer<T>(world: FabricWorld, work: () => Promise<T>): Pr
   return [done, `${(verifiedBytes / 1e6).toFixed(1)} MB equal by hash`];
 }
 
+/** The leaf a node has now, as somebody who copied its folder would show it. */
+function leafOf(world: FabricWorld, node: string): Shown {
+  const { leaf } = world.identity(node).identity;
+  return { certificatePem: certificatePem(leaf.certificateDer), keyPem: leaf.keyPem };
+}
+
+/** What a neighbour and control answer to a node's leaf: the status of a call, or how the connection ended. */
+async function answersTo(world: FabricWorld, shown: Shown): Promise<readonly string[]> {
+  const { clusterSlug, leaf } = world.identity("relay-1").identity;
+  const { subjectAltName = "" } = new X509Certificate(leaf.certificateDer);
+  const link = { shown, serverName: /DNS:(link-[^,\s]+)/.exec(subjectAltName)?.[1] ?? "" };
+  const control = `127.0.0.1:${world.fabric.plan.control.publicPort}`;
+  const node = { shown, serverName: controlServerName(clusterSlug) };
+  return [
+    await rawCall(world.publicAddress("relay-1"), "/weft.probe.v1.ProbeService/Probe", link),
+    await rawCall(control, "/weft.heartbeat.v1.HeartbeatService/Beat", node),
+  ];
+}
+
+/** Whether a call was let in, whatever it came to. */
+const isServed = (answer: string): boolean => answer.startsWith("grpc") && !["grpc 7", "grpc 16"].includes(answer);
+
 async function rootRotated(world: FabricWorld): Promise<string> {
+  const old = leafOf(world, "entry-1");
+  const atFirst = await answersTo(world, old);
+  holds(atFirst.every(isServed), `a leaf in use is answered ${atFirst.join(", ")}`);
   const serialsOf = (): Map<string, string> =>
     new Map(world.fabric.plan.nodes.map(({ name }) => [name, world.identity(name).identity.leaf.serialHex]));
   const before = serialsOf();
@@ -33,9 +62,14 @@ async function rootRotated(world: FabricWorld): Promise<string> {
     world.weft("ca", "rotate", "--kind", "node", "--wait", "--timeout", "100s"),
   );
   holds(said.code === 0, said.stderr);
+  const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
   const kept = [...serialsOf()].flatMap(([name, serial]) => (before.get(name) === serial ? [name] : []));
   holds(before.size > 0 && kept.length === 0, `the old leaf is still what ${kept.join(", ")} has`);
-  return `the root of nodes replaced in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s, ${bytes}`;
+  const now = await answersTo(world, leafOf(world, "entry-1"));
+  holds(now.every(isServed), `the new leaf is answered ${now.join(", ")}`);
+  const after = await answersTo(world, old);
+  holds(!after.some((answer) => answer.startsWith("grpc")), `the old leaf is answered ${after.join(", ")}`);
+  return `the root of nodes replaced in ${seconds} s, ${bytes}; the old leaf is refused at a node and at control`;
 }
 
 async function keysRotated(world: FabricWorld): Promise<string> {
