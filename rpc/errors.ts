@@ -45,9 +45,19 @@ export function reasonOf(code: Code): Reason {
 
 /**
  * What a caller is told. A `WeftError` keeps its reason, message, detail and metadata; a `ConnectError` (made by the RPC
- * library itself: limits, codecs, deadlines) keeps its code and message; anything else is E1.
+ * library itself: limits, codecs, deadlines) keeps its code and message; anything else is E1. What was made here is
+ * returned as it is.
  */
 export function toConnectError(thrown: unknown, requestId: string): ConnectError {
+  if (thrown instanceof ConnectError && told.has(thrown)) return thrown;
+  const error = translated(thrown, requestId);
+  told.add(error);
+  return error;
+}
+
+const told = new WeakSet<ConnectError>();
+
+function translated(thrown: unknown, requestId: string): ConnectError {
   const requestInfo = { desc: RequestInfoSchema, value: create(RequestInfoSchema, { requestId }) };
   if (thrown instanceof WeftError) {
     const info = create(ErrorInfoSchema, {

@@ -14,6 +14,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { respondError } from "./errors.ts";
+import { webHeaders } from "./unary-call.ts";
 
 export interface Exchange {
   /** Ends the stream with an error, now: its handler sees its signal abort. */
@@ -71,16 +72,8 @@ function bodyOf(stream: ServerHttp2Stream): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => stream.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]() };
 }
 
-function webHeaders(headers: IncomingHttpHeaders): Headers {
-  const out = new Headers();
-  for (const [name, value] of Object.entries(headers)) {
-    if (name.startsWith(":") || value === undefined) continue;
-    for (const one of Array.isArray(value) ? value : [value]) out.append(name, one);
-  }
-  return out;
-}
-
-function nodeHeaders(headers: Headers | undefined): OutgoingHttpHeaders {
+/** The web's `Headers` as Node sends them. */
+export function nodeHeaders(headers: Headers | undefined): OutgoingHttpHeaders {
   return Object.fromEntries(headers?.entries() ?? []);
 }
 
@@ -119,7 +112,7 @@ function writable(stream: ServerHttp2Stream): Promise<void> {
 }
 
 /** X2. */
-function discardRest(stream: ServerHttp2Stream, clock: Clock): void {
+export function discardRest(stream: ServerHttp2Stream, clock: Clock): void {
   if (stream.destroyed || stream.readableEnded) return;
   stream.resume();
   const timer = clock.after(limits.rpcErrorFlushMs, () => {

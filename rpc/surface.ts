@@ -13,10 +13,8 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
+import { type ConnectRouter, type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import { compressionGzip } from "@connectrpc/connect-node";
-import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { atEndOfTurn, type Clock, sleep, type Timer } from "../lib/clock.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -24,15 +22,16 @@ import type { Log } from "../lib/log.ts";
 import { type Random, randomLabel } from "../lib/random.ts";
 import { admit, identityRefused, type RefusedCall } from "./admission.ts";
 import { type ArrivedBy, type Caller, isRefusal, type Judge, kCaller, kRequestId } from "./caller.ts";
-import { respondError, toConnectError } from "./errors.ts";
+import { respondError } from "./errors.ts";
 import { isGrpc, startExchange } from "./exchange.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { type HealthState, healthService } from "./health.ts";
+import type { HealthState } from "./health.ts";
 import { type Http2Profile, openServerSession } from "./http2-profile.ts";
 import { errorInterceptor, logInterceptor, refusalInterceptor, subjectInterceptor } from "./interceptors.ts";
 import { type PolicyTable, policyProblems, rpcName } from "./policy.ts";
 import { RateLimits } from "./rate-limits.ts";
-import { registerReflection } from "./reflection.ts";
+import { buildRoutes, type Routes } from "./routes.ts";
+import { isPlainUnary, startUnary, type UnaryRoute } from "./unary-exchange.ts";
 
 /**
  * Serves one stream without a codec. Judged, allowed and counted already; the stream is paused and unanswered: the handler
@@ -117,7 +116,8 @@ class OpenSurface implements Surface {
   readonly #options: SurfaceOptions;
   readonly #buckets: RateLimits;
   readonly #guard: FloodGuard;
-  readonly #handlers = new Map<string, UniversalHandler>();
+  readonly #readMaxBytes: number;
+  readonly #routes: Routes;
   readonly #raw = new Map<string, RawRoute>();
   readonly #held = new Set<Held>();
   #ticker: Timer | undefined;
@@ -130,9 +130,11 @@ class OpenSurface implements Surface {
     this.#buckets = options.buckets ?? new RateLimits(options.clock);
     this.#guard = new FloodGuard(options.http2, options.clock);
     for (const route of options.raw ?? []) this.#raw.set(`/${rpcName(route.method)}`, route);
-    this.services = this.#route();
+    this.#readMaxBytes = options.readMaxBytes ?? limits.rpcMessageMaxBytes;
+    this.#routes = this.#buildRoutes();
+    this.services = this.#routes.services;
     const served = [
-      ...[...this.#handlers.values()].map(({ method }) => ({ method, raw: false })),
+      ...[...this.#routes.handlers.values()].map(({ method }) => ({ method, raw: false })),
       ...[...this.#raw.values()].map(({ method }) => ({ method, raw: true })),
     ];
     this.rpcs = served.map(({ method }) => rpcName(method));
@@ -140,45 +142,29 @@ class OpenSurface implements Surface {
     if (problems.length > 0) throw new Error(`policy of "${options.arrivedBy}": ${problems.join("; ")}`);
   }
 
-  #route(): DescService[] {
-    const options = this.#options;
-    const router = createConnectRouter({
-      acceptCompression: [compressionGzip],
-      readMaxBytes: options.readMaxBytes ?? limits.rpcMessageMaxBytes,
-      writeMaxBytes: limits.snapshotMaxBytes * 2,
-      maxTimeoutMs: limits.rpcDeadlineMaxMs,
+  #buildRoutes(): Routes {
+    const { log, clock, policy, onRefusal, routes, raw = [], health, reflection = false } = this.#options;
+    return buildRoutes({
+      routes,
+      raw: raw.map(({ method }) => method),
+      health,
+      reflection,
       interceptors: [
-        logInterceptor(options.log, options.clock),
+        logInterceptor(log, clock),
         errorInterceptor,
-        subjectInterceptor(options.policy, options.onRefusal),
-        ...(options.onRefusal === undefined ? [] : [refusalInterceptor(options.policy, options.onRefusal)]),
+        subjectInterceptor(policy, onRefusal),
+        ...(onRefusal === undefined ? [] : [refusalInterceptor(policy, onRefusal)]),
       ],
-      requestGate: async (context) => {
-        const held = context.values.get(kHeld);
-        const requestId = context.values.get(kRequestId);
-        try {
-          if (held === undefined) throw new WeftError("internal", "internal error", { detail: "NO_CONNECTION" });
-          context.values.set(kCaller, await this.#admit(held, rpcName(context.method), requestId));
-        } catch (error) {
-          throw toConnectError(error, requestId);
-        }
-      },
+      gate: (values, method) => this.#gate(values, method),
+      readMaxBytes: this.#readMaxBytes,
     });
-    options.routes(router);
-    const services = new Set<DescService>();
-    for (const { service } of router.handlers) services.add(service);
-    for (const { method } of this.#raw.values()) services.add(method.parent);
-    if (options.health !== undefined) {
-      healthService(router, options.health, services);
-      services.add(Health);
-    }
-    if (options.reflection === true) registerReflection(router, services);
-    for (const handler of router.handlers) {
-      // Where a service is registered whole and one of its methods raw, raw wins.
-      if (!this.#raw.has(handler.requestPath)) this.#handlers.set(handler.requestPath, handler);
-    }
-    for (const { service } of router.handlers) services.add(service);
-    return [...services];
+  }
+
+  /** V2 for calls with a codec: leaves the caller as judged now. */
+  async #gate(values: ContextValues, method: DescMethod): Promise<void> {
+    const held = values.get(kHeld);
+    if (held === undefined) throw new WeftError("internal", "internal error", { detail: "NO_CONNECTION" });
+    values.set(kCaller, await this.#admit(held, rpcName(method), values.get(kRequestId)));
   }
 
   accept(socket: TLSSocket, caller: Caller): ServerHttp2Session | undefined {
@@ -214,10 +200,32 @@ class OpenSurface implements Surface {
     const path = headers[":path"] ?? "";
     const requestId = randomLabel(this.#options.random, 16);
     const raw = this.#raw.get(path);
-    const handler = this.#handlers.get(path);
+    const unary = this.#routes.unary.get(path);
+    const handler = this.#routes.handlers.get(path);
     if (raw !== undefined) this.#serveRaw(held, stream, headers, raw, requestId);
+    else if (unary !== undefined && isPlainUnary(headers)) this.#serveUnary(held, stream, headers, unary, requestId);
     else if (handler !== undefined) this.#serveHandler(held, stream, headers, handler, requestId);
     else answerUnknown(stream, headers, requestId);
+  }
+
+  #serveUnary(
+    held: Held,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    route: UnaryRoute,
+    requestId: string,
+  ): void {
+    const exchange = startUnary({
+      stream,
+      headers,
+      route,
+      requestId,
+      contextValues: createContextValues().set(kHeld, held).set(kRequestId, requestId),
+      clock: this.#options.clock,
+      readMaxBytes: this.#readMaxBytes,
+      admit: (values) => this.#gate(values, route.method),
+    });
+    this.#track(held, stream, { fail: (error) => exchange.fail(error, requestId), watch: false });
   }
 
   #serveHandler(
