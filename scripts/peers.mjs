@@ -1,5 +1,5 @@
 // The outside programs some tests talk to: a Redis server, PostgreSQL 15 (the oldest that is supported; the newest comes from
-// npm), grpcurl, and a Python with the stock gRPC stack.
+// npm), grpcurl, a Python with the stock gRPC stack, and a Go with the stock plugins of Protobuf and gRPC.
 //
 //   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
 //   node scripts/peers.mjs --find     only look
@@ -9,14 +9,25 @@
 
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { devNull } from "node:os";
 import { delimiter, join } from "node:path";
+import { goExample, goPluginNames, goPlugins, pythonRequirements } from "./client-code.mjs";
 import { cache, main, peerCache, say } from "./toolchain.mjs";
 
 const grpcurlModule = "github.com/fullstorydev/grpcurl/cmd/grpcurl";
 // The second one still builds with the Go of older distributions.
 const grpcurlVersions = ["v1.9.3", "v1.8.9"];
-const pythonPackages = ["grpcio", "grpcio-reflection", "grpcio-health-checking", "grpcio-tools", "protobuf"];
-const pythonImports = "import grpc, grpc_reflection, grpc_health, grpc_tools, google.protobuf";
+// Of the same version as the grpcio that clients in Python are made for.
+const grpcTools = ["grpcio-reflection", "grpcio-health-checking", "grpcio-tools"];
+const pythonPackages = [
+  ...pythonRequirements,
+  ...grpcTools.map((name) => pythonRequirements[0].replace("grpcio", name)),
+];
+const pythonProbe = [
+  "import grpc, grpc_reflection, grpc_health, grpc_tools, grpc_status, google.protobuf, cryptography",
+  "from importlib.metadata import version",
+  ...pythonPackages.map((wanted) => `assert version("${wanted.replace("==", '") == "')}"`),
+].join("\n");
 const installMaxMs = 300_000;
 const windows = process.platform === "win32";
 
@@ -100,7 +111,7 @@ const grpcurl = {
 const python = {
   venv: join(peerCache, "python"),
   file: join(peerCache, "python", windows ? "Scripts/python.exe" : "bin/python"),
-  works: (file) => spawnSync(file, ["-c", pythonImports], { timeout: 30_000 }).status === 0,
+  works: (file) => spawnSync(file, ["-c", pythonProbe], { timeout: 30_000 }).status === 0,
   find() {
     if (executable(this.file) && this.works(this.file)) return this.file;
     const system = onPath("python3");
@@ -126,7 +137,22 @@ const python = {
   },
 };
 
-const peers = { redis, postgres15, grpcurl, python };
+/** Go with the plugins that examples/go/go.mod names, and what the example there is built from. */
+const go = {
+  find() {
+    const system = onPath("go");
+    return goPluginNames.every((name) => executable(join(goPlugins, name))) ? system : undefined;
+  },
+  install() {
+    const noGo = onPath("go") === undefined ? apt("golang-go", "ca-certificates") : undefined;
+    if (noGo !== undefined) return noGo;
+    const built = failure(onPath("go"), ["build", "-o", devNull, "."], { cwd: goExample });
+    // Last: they stand for the rest.
+    return built ?? failure(onPath("go"), ["install", "tool"], { cwd: goExample, env: { GOBIN: goPlugins } });
+  },
+};
+
+const peers = { redis, postgres15, grpcurl, python, go };
 
 /** One installer at a time on a machine; a lock whose holder is gone is taken over. */
 function withLock(work) {
