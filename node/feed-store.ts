@@ -245,7 +245,8 @@ class DiskFeedStore implements OwnFeedStore {
       if (before.stated !== undefined) this.#branches.add(said, before.stated);
     }
     this.#signed = feed;
-    this.#overflowing = false;
+    // What fills it is told of until it has run out: a statement that adds nothing comes every few seconds.
+    this.#overflowing &&= known.revocations.length >= limits.revocationsKeptMaxCount;
     if (outcome === "newer" || this.#contentHash.length === 0) this.#placed(feed, clock.nowMs());
     this.#revoke(known, grown);
     this.#branches.settle(known.stated, nowMs(this.#deps));

@@ -237,11 +237,14 @@ describe("the revocation feed of a node", () => {
   it("THR-C3 flooded: what was held stays, what fits counts, and neither position nor date moves; said once, and signed", () => {
     using folder = stateFolder();
     const { feed, ports, snapshot } = open(folder.dir);
-    const full = (seq: bigint, first: string, more: RevocationEntry[] = []): SignedFeed =>
-      feedWith(seq, [
-        ...more,
-        ...Array.from({ length: limits.revocationsMaxCount - more.length }, (_, at) => identityEntry(`${first}${at}`)),
-      ]);
+    const full = (seq: bigint, first: string, more: RevocationEntry[] = [], dated = {}): SignedFeed => {
+      const room = limits.revocationsMaxCount - more.length;
+      return feedWith(
+        seq,
+        [...more, ...Array.from({ length: room }, (_, at) => identityEntry(`${first}${at}`))],
+        dated,
+      );
+    };
     feed.offer(full(1n, "a"));
     feed.offer(full(2n, "b", [identityEntry("a0"), identityEntry("a1")]));
     const key = { keyHash: new Uint8Array(32).fill(0xcc), notAfterMs: longMs };
@@ -264,6 +267,14 @@ describe("the revocation feed of a node", () => {
     expect(feed.standing()).toMatchObject({ seq: 2n, overflowing: true, revocations: limits.revocationsKeptMaxCount });
     // What was counted is there after a restart.
     expect(open(folder.dir).feed.isRevoked(named("late"))).toBe(true);
+    // Told of for as long as it is full, though control says every few seconds what fits, and no longer.
+    const renewed = (ms: number): SignedFeed =>
+      full(2n, "b", [identityEntry("a0"), identityEntry("a1")], { issuedAtMs: BigInt(nowMs + ms) });
+    expect(feed.offer(renewed(70_000))).toBe("applied");
+    expect(feed.standing().overflowing).toBe(true);
+    ports.clock.advance(Number(longMs) - nowMs + 1);
+    feed.offer(renewed(80_000));
+    expect(feed.standing().overflowing).toBe(false);
   });
 
   it("THR-C3 replayed: an older statement shown again and again moves nothing and writes nothing", () => {
