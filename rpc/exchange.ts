@@ -13,7 +13,9 @@ import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/conn
 import type { Clock } from "../lib/clock.ts";
 import type { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
-import { respondError } from "./errors.ts";
+import type { BodyMeter } from "./body-budget.ts";
+import { kRequestId } from "./caller.ts";
+import { respondError, toConnectError } from "./errors.ts";
 import { webHeaders } from "./unary-call.ts";
 
 export interface Exchange {
@@ -27,11 +29,13 @@ export interface ExchangeRequest {
   readonly handler: UniversalHandler;
   readonly contextValues: ContextValues;
   readonly clock: Clock;
+  /** Of a request that is read before it is answered; absent for one that goes on while the call does. */
+  readonly meter: BodyMeter | undefined;
 }
 
 /** Runs the handler and writes its answer. Never throws and never rejects: what goes wrong here only ends the stream. */
 export function startExchange(request: ExchangeRequest): Exchange {
-  const { stream, headers, handler, contextValues, clock } = request;
+  const { stream, headers, handler, contextValues, clock, meter } = request;
   const aborter = new AbortController();
   stream.once("close", () => {
     aborter.abort(new ConnectError("the call is over", stream.rstCode === 0 ? Code.Aborted : Code.Canceled));
@@ -42,7 +46,7 @@ export function startExchange(request: ExchangeRequest): Exchange {
       method: headers[":method"] ?? "",
       url: `https://weft.internal${headers[":path"] ?? "/"}`,
       header: webHeaders(headers),
-      body: bodyOf(stream),
+      body: meter === undefined ? bodyOf(stream) : metered(bodyOf(stream), meter, contextValues.get(kRequestId)),
       signal: aborter.signal,
       contextValues,
     });
@@ -70,6 +74,21 @@ export function isGrpc(headers: IncomingHttpHeaders): boolean {
 /** Leaving the loop early must not destroy the stream: the answer is still to be sent (X1). */
 function bodyOf(stream: ServerHttp2Stream): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => stream.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]() };
+}
+
+async function* metered(
+  body: AsyncIterable<Uint8Array>,
+  meter: BodyMeter,
+  requestId: string,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    try {
+      meter(chunk.length);
+    } catch (thrown) {
+      throw toConnectError(thrown, requestId);
+    }
+    yield chunk;
+  }
 }
 
 /** The web's `Headers` as Node sends them. */

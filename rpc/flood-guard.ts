@@ -58,17 +58,17 @@ export class FloodGuard {
 
   /** Whether the caller may have a session (FG1). */
   admits(caller: Caller): boolean {
-    return this.#faults.left(keyOf(caller)) > 0;
+    return this.#faults.left(callerKey(caller)) > 0;
   }
 
   /** Whether the caller holds more open calls than it may (FG4). */
   holdsTooMany(caller: Caller): boolean {
-    return (this.#open.get(keyOf(caller)) ?? 0) > this.#profile.openCallsMaxCount;
+    return (this.#open.get(callerKey(caller)) ?? 0) > this.#profile.openCallsMaxCount;
   }
 
   /** Watches a session on `socket` from its beginning. */
   watch(session: ServerHttp2Session, socket: Socket, caller: Caller): void {
-    const key = keyOf(caller);
+    const key = callerKey(caller);
     const flooded = (): void => {
       if (session.destroyed) return;
       this.#fault(key, limits.rpcFloodFaultsCount);
@@ -140,6 +140,7 @@ export class FloodGuard {
   }
 }
 
-function keyOf(caller: Caller): string {
+/** Known callers are told apart by identity, strangers by source. */
+export function callerKey(caller: Caller): string {
   return caller.kind === "anonymous" ? sourcePrefix(caller.sourceAddress) : caller.spiffe;
 }

@@ -10,7 +10,7 @@
  * V5. A call that is reset as soon as it is made costs no more than its frames.
  */
 
-import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
@@ -21,6 +21,7 @@ import { limits } from "../lib/limits.ts";
 import type { Log } from "../lib/log.ts";
 import { type Random, randomLabel } from "../lib/random.ts";
 import { admit, identityRefused, type RefusedCall } from "./admission.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { type ArrivedBy, type Caller, isRefusal, type Judge, kCaller, kRequestId } from "./caller.ts";
 import { respondError } from "./errors.ts";
 import { isGrpc, startExchange } from "./exchange.ts";
@@ -32,6 +33,7 @@ import { type PolicyTable, policyProblems, rpcName } from "./policy.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { buildRoutes, type Routes } from "./routes.ts";
 import { isPlainUnary, startUnary, type UnaryRoute } from "./unary-exchange.ts";
+import { answerUnknown, headerListBytes, refuseHeaders, refuseStream } from "./unserved.ts";
 
 /**
  * Serves one stream without a codec. Judged, allowed and counted already; the stream is paused and unanswered: the handler
@@ -116,6 +118,7 @@ class OpenSurface implements Surface {
   readonly #options: SurfaceOptions;
   readonly #buckets: RateLimits;
   readonly #guard: FloodGuard;
+  readonly #bodies = new BodyBudget();
   readonly #readMaxBytes: number;
   readonly #routes: Routes;
   readonly #raw = new Map<string, RawRoute>();
@@ -223,6 +226,7 @@ class OpenSurface implements Surface {
       contextValues: createContextValues().set(kHeld, held).set(kRequestId, requestId),
       clock: this.#options.clock,
       readMaxBytes: this.#readMaxBytes,
+      meter: this.#bodies.meter(stream, held.caller),
       admit: (values) => this.#gate(values, route.method),
     });
     this.#track(held, stream, { fail: (error) => exchange.fail(error, requestId), watch: false });
@@ -236,8 +240,10 @@ class OpenSurface implements Surface {
     requestId: string,
   ): void {
     const contextValues = createContextValues().set(kHeld, held).set(kRequestId, requestId);
-    const exchange = startExchange({ stream, headers, handler, contextValues, clock: this.#options.clock });
-    const watch = handler.method.methodKind === "server_streaming";
+    const kind = handler.method.methodKind;
+    const watch = kind === "server_streaming";
+    const meter = watch || kind === "unary" ? this.#bodies.meter(stream, held.caller) : undefined;
+    const exchange = startExchange({ stream, headers, handler, contextValues, clock: this.#options.clock, meter });
     this.#track(held, stream, { fail: (error) => exchange.fail(error, requestId), watch });
   }
 
@@ -375,26 +381,4 @@ class OpenSurface implements Surface {
     this.#ticker?.cancel();
     this.#ticker = undefined;
   }
-}
-
-/** Size of a header list as HTTP/2 counts it (RFC 9113, 6.5.2). Node announces the bound but does not hold peers to it. */
-function headerListBytes(rawHeaders: readonly string[]): number {
-  return rawHeaders.reduce((sum, text) => sum + text.length + 16, 0);
-}
-
-/** HTTP 431, as gRPC clients map it: the call is over before anybody looked at it. */
-function refuseHeaders(stream: ServerHttp2Stream): void {
-  stream.respond({ ":status": 431 }, { endStream: true });
-  stream.resume();
-}
-
-/** A call too many at once: it was not looked at, and may be made again. */
-function refuseStream(stream: ServerHttp2Stream): void {
-  stream.close(constants.NGHTTP2_REFUSED_STREAM);
-}
-
-function answerUnknown(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, requestId: string): void {
-  if (isGrpc(headers)) respondError(stream, new WeftError("unimplemented", "no such method"), requestId);
-  else stream.respond({ ":status": 404 }, { endStream: true });
-  stream.resume();
 }

@@ -5,6 +5,7 @@
  *
  * U1. Admission runs before a byte of the request is read.
  * U2. One message of at most `readMaxBytes` is kept, as its bytes arrive: what a length announces costs nothing.
+ *     What all calls of one caller keep is bounded (body-budget.ts).
  * U3. X1 and X2 of exchange.ts.
  */
 
@@ -23,6 +24,7 @@ import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { Clock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import type { BodyMeter } from "./body-budget.ts";
 import { respondError } from "./errors.ts";
 import { discardRest, type Exchange, nodeHeaders } from "./exchange.ts";
 import { UnaryAnswer, UnaryCall } from "./unary-call.ts";
@@ -76,6 +78,7 @@ export interface UnaryExchangeRequest {
   readonly clock: Clock;
   readonly requestId: string;
   readonly readMaxBytes: number;
+  readonly meter: BodyMeter;
   /** U1. Throws when the call may not be made. */
   readonly admit: (values: ContextValues) => Promise<void>;
 }
@@ -98,7 +101,7 @@ export function startUnary(request: UnaryExchangeRequest): Exchange {
     try {
       await request.admit(contextValues);
       if (timeout.error !== undefined) throw timeout.error;
-      call.message = parse(route.method, await readMessage(stream, request.readMaxBytes));
+      call.message = parse(route.method, await readMessage(stream, request));
       const body = enveloped(toBinary(route.method.output, await route.answer(call)), answerMaxBytes);
       respond(stream, call, body);
     } catch (thrown) {
@@ -148,13 +151,17 @@ function respond(stream: ServerHttp2Stream, call: UnaryCall, body: Buffer): void
 }
 
 /** The one message of the request (U2). Rejects with what `wholeMessage` throws, or when the call is given up. */
-function readMessage(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8Array> {
+function readMessage(
+  stream: ServerHttp2Stream,
+  { readMaxBytes, meter }: Pick<UnaryExchangeRequest, "readMaxBytes" | "meter">,
+): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   let body = new Uint8Array(0);
   let sizeBytes = 0;
-  const settle = (isOver: boolean): void => {
+  const settle = (isOver: boolean, newBytes = 0): void => {
     try {
-      const message = wholeMessage(body.subarray(0, sizeBytes), maxBytes, isOver);
+      meter(newBytes);
+      const message = wholeMessage(body.subarray(0, sizeBytes), readMaxBytes, isOver);
       if (message !== undefined) resolve(message);
       if (!isOver) return;
     } catch (thrown) {
@@ -172,7 +179,7 @@ function readMessage(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8
     }
     body.set(chunk, sizeBytes);
     sizeBytes = neededBytes;
-    settle(false);
+    settle(false, chunk.length);
   };
   const onEnd = (): void => settle(true);
   const onClose = (): void => reject(new WeftError("canceled", "the call was given up"));

@@ -1,4 +1,4 @@
-import { type ClientHttp2Session, constants } from "node:http2";
+import { type ClientHttp2Session, constants, type OutgoingHttpHeaders } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -149,6 +149,34 @@ describe("a unary call of plain gRPC", () => {
       { what: "the answer" },
     );
     expect(status).toBe("8");
+  });
+
+  test("keeps a bounded part of one caller's requests, whatever protocol they come by, until they are over", async () => {
+    const part = grpcMessage(new Uint8Array(limits.rpcMessageMaxBytes)).subarray(0, -1);
+    const callsCount = limits.rpcBodiesPerCallerMaxBytes / (part.length - limits.rpcBodyFreeMaxBytes);
+    const open = (headers: OutgoingHttpHeaders) => {
+      const stream = session.request({ ":method": "POST", ":path": path, te: "trailers", ...headers });
+      const call = { stream, status: undefined as string | undefined };
+      stream.on("response", (answer) => {
+        call.status = answer["grpc-status"]?.toString();
+      });
+      stream.on("trailers", (answer) => {
+        call.status = answer["grpc-status"]?.toString();
+      });
+      stream.on("error", () => {}).resume();
+      stream.write(part);
+      return call;
+    };
+    const calls = Array.from({ length: Math.ceil(callsCount) + 6 }, (_, index) =>
+      open({ "content-type": index % 2 === 0 ? "application/grpc" : "application/grpc-web+proto" }),
+    );
+    const refused = () => calls.filter(({ status }) => status === "8").length;
+    await eventually(() => refused() > 0, { what: "a refusal" });
+    expect(refused()).toBeLessThan(calls.length / 2);
+    expect((await rawRequest(session, path, probe(new Uint8Array(100)))).status).toBe("0");
+    for (const { stream } of calls) stream.close(constants.NGHTTP2_CANCEL);
+    const whole = probe(new Uint8Array(limits.rpcMessageMaxBytes - 100));
+    await eventually(async () => (await rawRequest(session, path, whole)).status === "0", { what: "room again" });
   });
 
   test("of another encoding, content type or method is not this one's: Connect serves it or says no", async () => {
