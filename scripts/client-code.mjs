@@ -1,5 +1,6 @@
 // Code for clients in other languages, from proto/ alone with stock plugins: gen/go and gen/python. Which versions make it is
-// said where the examples say what they need, examples/go/go.mod and examples/python/requirements.txt, and nowhere else.
+// said where the examples say what they need, examples/go/go.mod and examples/python/requirements.txt, and nowhere else. Public
+// definitions (proto/third_party) are left out: the stock libraries bring them, and no program may hold them twice.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -39,7 +40,7 @@ function goModule() {
 
 function generateGo(out) {
   const env = toolEnv();
-  run(join(bin, "buf"), ["generate", "proto", "--template", "buf.gen.go.yaml", "--output", out], {
+  run(join(bin, "buf"), ["generate", "--path", "proto/weft", "--template", "buf.gen.go.yaml", "--output", out], {
     env: { ...env, PATH: [goPlugins, env.PATH].join(":") },
   });
   writeFileSync(join(out, "go", "go.mod"), goModule());

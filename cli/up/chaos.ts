@@ -6,6 +6,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "../../lib/errors.ts";
 import type { NodePort } from "../node-port.ts";
+import { type BusyPath, busyPath } from "./busy-path.ts";
 import type { Fabric } from "./fabric.ts";
 import { askFabricNode, type Failover, nodeNames } from "./failovers.ts";
 import { VerifiedStream } from "./stream.ts";
@@ -66,14 +67,6 @@ const entry = "entry-1";
 const bytesPerSecond = 4_000_000;
 const lookEveryMs = 20;
 const finishWithinMs = 10_000;
-
-interface Hit {
-  readonly node: string;
-  readonly path: readonly string[];
-  readonly trunk: string;
-  /** Ready attachments of its lane that do not run over that relay. */
-  readonly standbys: number;
-}
 
 export class Chaos {
   readonly #options: ChaosOptions;
@@ -171,7 +164,7 @@ export class Chaos {
   }
 
   /** Does it, waits for the move or for half the round, and undoes it whatever happened. */
-  async #strike(fault: ChaosFault, hit: Hit, intervalMs: number, firstMove: number): Promise<void> {
+  async #strike(fault: ChaosFault, hit: BusyPath, intervalMs: number, firstMove: number): Promise<void> {
     const { signal } = this.#options;
     const undo = await this.#injure(fault, hit.node);
     try {
@@ -186,7 +179,7 @@ export class Chaos {
   }
 
   /** Moves of the transfer's trunk off the relay that was hit. */
-  #movesOff(hit: Hit | undefined, firstMove: number): Failover[] {
+  #movesOff(hit: BusyPath | undefined, firstMove: number): Failover[] {
     if (hit === undefined) return [];
     return this.#moves.slice(firstMove).filter(({ trunk, from }) => trunk === hit.trunk && from.includes(hit.node));
   }
@@ -213,7 +206,7 @@ export class Chaos {
   }
 
   /** The path that carries the transfer now, once there is one. */
-  async #untilFound(untilMs: number): Promise<Hit | undefined> {
+  async #untilFound(untilMs: number): Promise<BusyPath | undefined> {
     const { signal } = this.#options;
     while (performance.now() < untilMs && !signal.aborted) {
       const hit = await this.#inUse().catch(() => undefined);
@@ -223,20 +216,9 @@ export class Chaos {
     return undefined;
   }
 
-  async #inUse(): Promise<Hit | undefined> {
+  async #inUse(): Promise<BusyPath | undefined> {
     const { trunks } = await this.#atNode(entry, (client) => client.listTrunks({}));
-    const busiest = trunks
-      .filter(({ channels }) => channels > 0)
-      .toSorted((a, b) => Number(b.bytesSent - a.bytesSent))[0];
-    const bulk = busiest?.attachments.filter(({ lane }) => lane === "bulk") ?? [];
-    const active = bulk.find((attachment) => attachment.active)?.hops ?? [];
-    const [id] = active.slice(1, -1);
-    if (busiest === undefined || id === undefined) return undefined;
-    const nameOf = nodeNames(this.#options.fabric);
-    const standbys = bulk.filter(
-      (attachment) => attachment.ready && !attachment.active && !attachment.hops.includes(id),
-    );
-    return { node: nameOf(id), path: active.map(nameOf), trunk: busiest.trunkId, standbys: standbys.length };
+    return busyPath(trunks, nodeNames(this.#options.fabric));
   }
 
   #replaceStream(): void {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -17,7 +19,26 @@ import (
 // server that is called by another name than its address (control's doors) is verified by that name.
 func dial(address, serverName string, roots *x509.CertPool, leaf ...tls.Certificate) (*grpc.ClientConn, error) {
 	config := &tls.Config{RootCAs: roots, Certificates: leaf, ServerName: serverName, MinVersion: tls.VersionTLS13}
-	return grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	return connect(address, config)
+}
+
+// callWithin bounds calls with one answer; servers refuse deadlines of more than half a minute.
+const callWithin = 10 * time.Second
+
+func connect(address string, config *tls.Config) (*grpc.ClientConn, error) {
+	inTime := func(
+		ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		options ...grpc.CallOption,
+	) error {
+		ctx, cancel := context.WithTimeout(ctx, callWithin)
+		defer cancel()
+		return invoke(ctx, method, request, answer, conn, options...)
+	}
+	return grpc.NewClient(
+		"passthrough:///"+address,
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithUnaryInterceptor(inTime),
+	)
 }
 
 // dialFolder dials with the key, the certificate and the roots of a folder, as weft writes it for a client or an operator.

@@ -19,16 +19,11 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 	enrollmentv1 "weft.internal/gen/weft/enrollment/v1"
 	fabricv1 "weft.internal/gen/weft/fabric/v1"
 	heartbeatv1 "weft.internal/gen/weft/heartbeat/v1"
 )
-
-// callWithin bounds one call; control refuses deadlines of more than half a minute.
-const callWithin = 10 * time.Second
 
 // Enrolled is what "enroll" prints.
 type Enrolled struct {
@@ -98,13 +93,11 @@ func firstContact(ctx context.Context, control, token string) (*fabricv1.TrustBu
 		return nil, err
 	}
 	unverified := &tls.Config{ServerName: joinName(slug), MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}
-	conn, err := grpc.NewClient("passthrough:///"+control, grpc.WithTransportCredentials(credentials.NewTLS(unverified)))
+	conn, err := connect(control, unverified)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
 	answer, err := enrollmentv1.NewEnrollmentServiceClient(conn).
 		GetTrustBundle(ctx, &enrollmentv1.GetTrustBundleRequest{ClusterSlug: slug})
 	if err != nil {
@@ -148,9 +141,7 @@ func enroll(
 	if err != nil {
 		return nil, err
 	}
-	call, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
-	asked, err := service.Enroll(call, &enrollmentv1.EnrollRequest{
+	asked, err := service.Enroll(ctx, &enrollmentv1.EnrollRequest{
 		Token:          token,
 		Csr:            csr,
 		NodeName:       name,
@@ -187,8 +178,6 @@ func enroll(
 func poll(
 	ctx context.Context, service enrollmentv1.EnrollmentServiceClient, requestID string, key *ecdsa.PrivateKey,
 ) (*enrollmentv1.PollEnrollmentResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
 	now := time.Now().UnixMilli()
 	digest := sha256.Sum256(fmt.Appendf(nil, "weft/poll/v1\x00%s\x00%d", requestID, now))
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
@@ -217,8 +206,6 @@ func beat(
 	_, _ = rand.Read(boot)
 	service := heartbeatv1.NewHeartbeatServiceClient(conn)
 	health := ""
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
 	for seq := range count {
 		answer, err := service.Beat(ctx, &heartbeatv1.BeatRequest{
 			BootId:       hex.EncodeToString(boot),

@@ -29,6 +29,7 @@ func transferCommand(ctx context.Context, args []string) (any, error) {
 	entry := flags.String("entry", "", "host:port of an entry (default: the first one the folder knows)")
 	resource := flags.String("resource", "echo", "what answers with what it was sent or, with -one-way, with its SHA-256")
 	size := flags.Int64("bytes", 64<<20, "how much to send")
+	rate := flags.Float64("rate", 0, "bytes a second to send at most; 0: as fast as it goes")
 	oneWay := flags.Bool("one-way", false, "the resource answers with the SHA-256, in hex, of all it was sent")
 	patience := flags.Duration("within", 2*time.Minute, "deadline of the whole call")
 	_ = flags.Parse(args)
@@ -39,11 +40,13 @@ func transferCommand(ctx context.Context, args []string) (any, error) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, *patience)
 	defer cancel()
-	return transfer(ctx, conn, *resource, *size, *oneWay)
+	return transfer(ctx, conn, *resource, *size, *rate, *oneWay)
 }
 
 // transfer sends random bytes to a resource while it reads the answer, and compares hashes.
-func transfer(ctx context.Context, conn *grpc.ClientConn, resource string, size int64, oneWay bool) (*Transferred, error) {
+func transfer(
+	ctx context.Context, conn *grpc.ClientConn, resource string, size int64, rate float64, oneWay bool,
+) (*Transferred, error) {
 	channel, err := Open(ctx, conn, resource)
 	if err != nil {
 		return nil, err
@@ -54,7 +57,7 @@ func transfer(ctx context.Context, conn *grpc.ClientConn, resource string, size 
 	writing := make(chan error, 1)
 	go func() {
 		payload := io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{}), size), sent)
-		progress := &meter{what: "sent", total: size, report: oneWay}
+		progress := &meter{what: "sent", total: size, rate: rate, report: oneWay}
 		_, err := io.CopyBuffer(io.MultiWriter(channel, progress), payload, make([]byte, maxData))
 		if err == nil {
 			err = channel.CloseWrite()
@@ -97,18 +100,26 @@ func receive(channel *Channel, size int64, oneWay bool) (int64, func(sent []byte
 	return count, func(sent []byte) bool { return count == size && bytes.Equal(hash.Sum(nil), sent) }, err
 }
 
-// meter tells of every sixteenth that went through it.
+// meter tells of every sixteenth that went through it, and lets no more through than a rate, when there is one.
 type meter struct {
 	what        string
 	total, done int64
+	rate        float64
+	started     time.Time
 	report      bool
 }
 
 func (m *meter) Write(bytes []byte) (int, error) {
+	if m.done == 0 {
+		m.started = time.Now()
+	}
 	before := m.done * 16 / max(m.total, 1)
 	m.done += int64(len(bytes))
 	if m.report && m.done*16/max(m.total, 1) > before {
 		tell(map[string]any{m.what: m.done, "of": m.total})
+	}
+	if m.rate > 0 {
+		time.Sleep(time.Until(m.started.Add(time.Duration(float64(m.done) / m.rate * float64(time.Second)))))
 	}
 	return len(bytes), nil
 }

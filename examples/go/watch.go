@@ -46,8 +46,10 @@ func watchCommand(ctx context.Context, args []string) (any, error) {
 	until := flags.String("until", "trunk_moved", "kind of event to end at")
 	patience := flags.Duration("within", time.Minute, "how long to wait for it")
 	_ = flags.Parse(args)
-	ctx, cancel := context.WithTimeout(ctx, *patience)
+	// No deadline for the streams: servers take none beyond half a minute, and a watch has no end of its own.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(*patience, cancel).Stop()
 	nodes, routes, err := askControl(ctx, *dir, *resource)
 	if err != nil {
 		return nil, err

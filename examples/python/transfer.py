@@ -15,15 +15,16 @@ def add_arguments(command):
     dial.add_client_arguments(command)
     command.add_argument("--resource", default="echo", help="one that answers with what it was sent")
     command.add_argument("--bytes", type=int, default=64 << 20, help="how much to send")
+    command.add_argument("--rate", type=float, default=0, help="bytes a second to send at most; 0: as fast as it goes")
     command.add_argument("--within", type=float, default=120, help="deadline of the whole call, seconds")
 
 
 def run(args):
     with dial.dial_entry(args.identity, args.entry) as connection:
-        return transfer(access.Channel(connection, args.resource, args.within), args.bytes)
+        return transfer(access.Channel(connection, args.resource, args.within), args.bytes, args.rate)
 
 
-def transfer(channel, size):
+def transfer(channel, size, rate):
     started = time.monotonic()
     sent = hashlib.sha256()
 
@@ -33,6 +34,8 @@ def transfer(channel, size):
                 chunk = os.urandom(min(CHUNK_BYTES, size - at))
                 sent.update(chunk)
                 channel.write(chunk)
+                if rate > 0:
+                    time.sleep(max(0, started + (at + len(chunk)) / rate - time.monotonic()))
             channel.close_write()
         except BrokenPipeError:
             # Reading says why.

@@ -54,12 +54,13 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   client: ["gen", "lib", "certs", "fabric", "rpc", "edge"],
   cli: ["gen", "lib", "certs", "fabric", "rpc", "edge", "client", "conformance"],
   conformance: ["gen", "lib", "certs", "fabric", "rpc", "relay", "edge", "control", "node", "client", "cli"],
+  examples: ["gen", "lib", "cli"],
   bench: ["*"],
   tests: ["*"],
 };
 
 /** The only files of cli/ that may start the two kinds of process (or join a host), and what of them they may import. */
-const starters = /^cli\/(commands\/)?(up|control|config|db|node-run|node|join)(\/[\w-]+|-[\w-]+)?\.ts$/;
+const starters = /^cli\/(commands\/)?(up|control|config|db|doctor|node-run|node|join)(\/[\w-]+|-[\w-]+)?\.ts$/;
 const startable = /^(control|node)\/(main|bin|config|db|join|init|recover)\.ts$/;
 
 /** Packages and built-in modules a room must not touch: fabric/ is pure, lib/ knows nothing of the domain's means. */

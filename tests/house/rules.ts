@@ -29,7 +29,8 @@ const isTest = (path: string): boolean => /^(tests|bench)\//.test(path);
 const isProduct = (path: string): boolean => path.includes("/") && !isTest(path);
 /** Drives real processes, and speaks to them as no friend would. */
 const provokes = (path: string): boolean => path.startsWith("conformance/");
-const isProcess = (path: string): boolean => basename(path) === "bin.ts" || path.startsWith("cli/") || provokes(path);
+const isProcess = (path: string): boolean =>
+  basename(path) === "bin.ts" || /^(cli|examples)\//.test(path) || provokes(path);
 
 /** Files outside certs/ that may make TLS endpoints, always with the options certs/ hands out. */
 const tlsEndpoints = new Set([

@@ -1,0 +1,103 @@
+/**
+ * A client's transfer through an entry while the relay that carries it is killed: nobody but the edges may notice. The relay
+ * stays dead: whoever wants it back starts it again.
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { type BusyPath, busyPath } from "../cli/up/busy-path.ts";
+import type { Fabric } from "../cli/up/fabric.ts";
+import { askFabricNode, type Failover, nodeNames, onceEach, watchFailovers } from "../cli/up/failovers.ts";
+import { type ExampleClient, runExample } from "./example-client.ts";
+
+/** What `npm run examples` prints. */
+export interface ExampleReport {
+  readonly ok: boolean;
+  /** Both ways together. */
+  readonly bytes: number;
+  readonly sha256_equal: boolean;
+  /** In 10^6 bytes, over the time from the open channel to its end. */
+  readonly mb_per_s: number;
+  /** Moves of the transfer's trunk off the relay that was killed. */
+  readonly failovers: number;
+}
+
+export interface TransferOptions {
+  readonly fabric: Fabric;
+  readonly client: ExampleClient;
+  /** Client folder. */
+  readonly identity: string;
+  /** Each way. */
+  readonly bytes: number;
+  /** Bytes a second that are sent; as fast as it goes when absent. */
+  readonly bytesPerSecond?: number;
+  readonly onProgress?: (line: string) => void;
+}
+
+const entry = "entry-1";
+const withinMs = 120_000;
+const lookEveryMs = 20;
+/** How long the edges may take to tell of a move that has happened. */
+const toldWithinMs = 10_000;
+
+interface Transferred {
+  readonly bytes: number;
+  readonly sha256_equal: boolean;
+  readonly mb_per_s: number;
+}
+
+/** The path that carries the transfer, once there is another one for it to move to; undefined when it ended before. */
+async function pathToHurt(fabric: Fabric, isOver: () => boolean): Promise<BusyPath | undefined> {
+  return await fabric.withSession(async (session) => {
+    return await askFabricNode(fabric, session, entry, async (node) => {
+      while (!isOver()) {
+        const { trunks } = await node.listTrunks({});
+        const found = busyPath(trunks, nodeNames(fabric));
+        if (found !== undefined && found.standbys > 0) return found;
+        await delay(lookEveryMs);
+      }
+      return undefined;
+    });
+  });
+}
+
+/** Sends `bytes` to the echo and back, and kills the relay in use on the way. */
+export async function transferUnderLoss(options: TransferOptions): Promise<ExampleReport & { readonly hurt: string }> {
+  const { fabric, client, identity, bytes, bytesPerSecond = 0, onProgress = () => {} } = options;
+  const moves: Failover[] = [];
+  const watching = new AbortController();
+  const watch = watchFailovers(
+    fabric,
+    onceEach((move) => void moves.push(move)),
+    watching.signal,
+  );
+  try {
+    const flags = { identity, entry: String(fabric.process(entry).facts.public), bytes, rate: bytesPerSecond };
+    const running = runExample<Transferred>(client, "transfer", flags, withinMs);
+    let isOver = false;
+    void running.answer.catch(() => {}).then(() => (isOver = true));
+    await running.told("received");
+    const hurt = await pathToHurt(fabric, () => isOver);
+    const isUnderWay = hurt !== undefined && !isOver;
+    if (isUnderWay) process.kill(fabric.process(hurt.node).pid, "SIGKILL");
+    onProgress(
+      isUnderWay ? `${hurt.node} is killed under the transfer` : "the transfer was over before a relay was hit",
+    );
+    const answer = await running.answer;
+    const off = (): Failover[] =>
+      moves.filter(({ trunk, from, lane }) => trunk === hurt?.trunk && from.includes(hurt.node) && lane === "bulk");
+    const untilMs = performance.now() + toldWithinMs;
+    while (isUnderWay && off().length === 0 && performance.now() < untilMs) await delay(lookEveryMs);
+    const failovers = off().reduce((sum, move) => sum + move.moves, 0);
+    return {
+      ok: answer.sha256_equal && answer.bytes === 2 * bytes && failovers > 0,
+      bytes: answer.bytes,
+      sha256_equal: answer.sha256_equal,
+      mb_per_s: Math.round(answer.mb_per_s * 10) / 10,
+      failovers,
+      hurt: isUnderWay ? hurt.node : "",
+    };
+  } finally {
+    watching.abort();
+    await watch;
+  }
+}
