@@ -8,6 +8,7 @@ import { type Check, type Outcome, runCheck } from "./check.ts";
 import { routingChecks } from "./core/routing-checks.ts";
 import { trustCoreChecks } from "./core/trust-core-checks.ts";
 import { dataChecks } from "./fabric/data-checks.ts";
+import { feedChecks } from "./fabric/feed-checks.ts";
 import { outageChecks } from "./fabric/outage-checks.ts";
 import { rotationChecks } from "./fabric/rotation-checks.ts";
 import { secretsOf, trustChecks } from "./fabric/trust-checks.ts";
@@ -93,7 +94,7 @@ async function onStores(run: Run, stores: readonly StoreServer[]): Promise<void>
   }
 }
 
-const fabricChecks = [...trustChecks, ...dataChecks, ...rotationChecks, ...outageChecks];
+const fabricChecks = [...trustChecks, ...dataChecks, ...feedChecks, ...rotationChecks, ...outageChecks];
 
 /** No secret of the fabric may be in the report about it. */
 function withoutSecrets(outcomes: readonly Outcome[], secrets: readonly string[]): Outcome {

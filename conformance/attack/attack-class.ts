@@ -9,8 +9,8 @@ export interface AttackClass {
   readonly title: string;
   /** Where it comes from: CVEs and threat rows. */
   readonly seen: string;
-  /** The lowest layer the target must speak for it to mean anything. */
-  readonly layer: "bytes" | "tls" | "http2";
+  /** The lowest layer the target must speak for it to mean anything; links: with whoever holds a node's identity. */
+  readonly layer: "bytes" | "tls" | "http2" | "link";
   /** A connection that has sent so many units must be ended by the target. Absent: it may stand, its answers are judged. */
   readonly cutAfterUnits?: number;
   /** The same where HTTP/2 is not spoken with the attacker: there it must be gone whatever it sends. */

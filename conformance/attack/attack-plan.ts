@@ -9,10 +9,17 @@ export interface Sortie {
   readonly classes: readonly AttackClass[];
 }
 
-/** The classes that mean anything on a target: HTTP/2 with who is served it, the rest as strangers. */
+/**
+ * The classes that mean anything on a target: those of links to a link, HTTP/2 with who else is served it, the rest as
+ * strangers.
+ */
 export function classesFor(target: AttackTarget, classes: readonly AttackClass[]): AttackClass[] {
-  const isStranger = target.endpoint.credentials.kind === "stranger";
-  return classes.filter(({ layer }) => (layer === "http2" ? target.speaksHttp2 : isStranger));
+  const { credentials } = target.endpoint;
+  const isLink = credentials.kind === "node" && credentials.port === "link";
+  return classes.filter(({ layer }) => {
+    if (layer === "link" || isLink) return layer === "link" && isLink;
+    return layer === "http2" ? target.speaksHttp2 : credentials.kind === "stranger";
+  });
 }
 
 /** Every class on every target it means anything on; per process, in order. First bytes do not tell names apart: once a port. */
@@ -36,11 +43,14 @@ export function onceEach(fronts: readonly Front[], classes: readonly AttackClass
   for (const attackClass of classes) {
     const turn = turns.get(attackClass.layer) ?? 0;
     turns.set(attackClass.layer, turn + 1);
-    const at = turn % fronts.length;
-    // The newest of a process's targets that fits: an identified one for HTTP/2, the public port for what strangers do.
-    const targets = fronts[at]?.targets ?? [];
-    const target = targets.find((one) => classesFor(one, [attackClass]).length > 0 && fits(one, attackClass));
-    if (target === undefined) continue;
+    // The first of a process's targets that fits: an identified one for HTTP/2, the public port for what strangers do.
+    const fitting = fronts.flatMap(({ targets }, at) => {
+      const target = targets.find((one) => classesFor(one, [attackClass]).length > 0 && fits(one, attackClass));
+      return target === undefined ? [] : [{ at, target }];
+    });
+    const chosen = fitting[turn % fitting.length];
+    if (chosen === undefined) continue;
+    const { at, target } = chosen;
     const of = given[at];
     of?.set(target, [...(of.get(target) ?? []), attackClass]);
   }
@@ -49,5 +59,5 @@ export function onceEach(fronts: readonly Front[], classes: readonly AttackClass
 
 /** A stranger's TLS says most where the server asks for a certificate. */
 function fits(target: AttackTarget, { layer }: AttackClass): boolean {
-  return layer === "http2" || !target.speaksHttp2;
+  return layer === "http2" || layer === "link" || !target.speaksHttp2;
 }

@@ -6,6 +6,7 @@ import { firstBytes } from "./first-bytes.ts";
 import { http2Calls } from "./http2-calls.ts";
 import { http2Faults } from "./http2-faults.ts";
 import { http2Floods } from "./http2-floods.ts";
+import { linkAbuse } from "./link-abuse.ts";
 import { tlsHellos } from "./tls-hellos.ts";
 
 export const attackClasses: readonly AttackClass[] = [
@@ -14,6 +15,7 @@ export const attackClasses: readonly AttackClass[] = [
   ...http2Floods,
   ...http2Faults,
   ...http2Calls,
+  ...linkAbuse,
 ];
 
 /**

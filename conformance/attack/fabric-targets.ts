@@ -15,6 +15,7 @@ import { joinServerName } from "../../fabric/server-names.ts";
 import { IdentityKind, IdentityService } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { saveOperatorContext } from "../../rpc/operator-context.ts";
+import { StolenNode } from "./stolen-node.ts";
 import type { AttackTarget, Credentials, Endpoint, Healthy } from "./target.ts";
 
 /** Targets of one process: they are attacked one after the other, those of different processes beside each other. */
@@ -90,12 +91,30 @@ export async function fabricFronts(fabric: Fabric): Promise<Front[]> {
       ["operator", [stranger], false],
       ["operator", operators("node"), true],
     ]),
-    front(fabric, relay.name, asked(relay.name, "node"), [
-      ["public", [stranger], false],
-      ["operator", [stranger], false],
-      ["operator", operators("node"), true],
-    ]),
+    withTarget(
+      front(fabric, relay.name, asked(relay.name, "node"), [
+        ["public", [stranger], false],
+        ["operator", [stranger], false],
+        ["operator", operators("node"), true],
+      ]),
+      linkTarget(fabric, relay.name, asked(relay.name, "node")),
+    ),
   ];
+}
+
+const withTarget = ({ process, targets }: Front, more: AttackTarget): Front => ({
+  process,
+  targets: [...targets, more],
+});
+
+/** The node whose folder somebody has: another one than healthy bytes come by. */
+const stolen = "entry-2";
+
+/** The link door of a relay, met by a thief of an entry's identity. */
+function linkTarget(fabric: Fabric, name: string, healthy: Healthy): AttackTarget {
+  const node = new StolenNode(join(fabric.root, "nodes", stolen, "state"));
+  const endpoint = node.endpoint(node.neighbour(name));
+  return { name: `${name} link`, endpoint, healthy, pid: fabric.process(name).pid, speaksHttp2: true };
 }
 
 type Port = readonly [

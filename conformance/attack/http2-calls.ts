@@ -55,7 +55,11 @@ function ask(range: Range, session: Session, { headers, body, isUnfinished }: Ca
 }
 
 /** Makes calls, a few at a time on each of a few connections, and judges what comes back. */
-async function call(range: Range, make: (nth: number) => Call, isWrong: (status: Status) => boolean): Promise<void> {
+export async function call(
+  range: Range,
+  make: (nth: number) => Call,
+  isWrong: (status: Status) => boolean,
+): Promise<void> {
   let nth = 0;
   await range.beside(besideCount, async () => {
     while (!range.isOver) {
@@ -87,7 +91,7 @@ function headBytes(headers: OutgoingHttpHeaders | undefined): number {
 }
 
 /** One gRPC message behind its prefix. */
-function message(isCompressed: boolean, payload: Uint8Array, announcedBytes = payload.length): Buffer {
+export function message(isCompressed: boolean, payload: Uint8Array, announcedBytes = payload.length): Buffer {
   const prefix = Buffer.alloc(5);
   prefix[0] = isCompressed ? 1 : 0;
   prefix.writeUInt32BE(announcedBytes >>> 0, 1);

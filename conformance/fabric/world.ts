@@ -14,11 +14,15 @@ import { askFabricNode, type Failover, onceEach, watchFailovers } from "../../cl
 import type { GetStatusResponse } from "../../gen/weft/node/v1/node_pb.ts";
 import { loadIdentity, type StoredIdentity } from "../../node/identity-store.ts";
 import type { RedisServer } from "../stores/servers.ts";
+import { type Detour, openDetour } from "./detour.ts";
 import { openTap, type Tap } from "./tap.ts";
 
 const weftBin = fileURLToPath(new URL("../../cli/bin.ts", import.meta.url));
 /** As long as the longest check waits: one that waits for a rotation has its own, shorter patience. */
 const commandWithinMs = 110_000;
+
+/** A relay that hears control over a wire of its own. */
+export const detouredNode = "relay-2";
 
 /** What a command said. */
 export interface Said {
@@ -36,6 +40,8 @@ export interface FabricWorld {
   readonly redis: RedisServer | undefined;
   /** By relay. */
   readonly taps: ReadonlyMap<string, Tap>;
+  /** The wire on which one node, `detouredNode`, hears control. */
+  readonly detour: Detour;
   /** Every move of a trunk since the fabric stands, the newest last. */
   readonly moves: readonly Failover[];
   /** Runs `weft` as the fabric's operator, or over another context. */
@@ -80,7 +86,7 @@ function redisFile(scratch: string, redis: RedisServer | undefined): Partial<Fab
 }
 
 function worldOver(
-  parts: Pick<FabricWorld, "fabric" | "scratch" | "redis" | "taps" | "moves"> & { readonly end: () => void },
+  parts: Pick<FabricWorld, "fabric" | "scratch" | "redis" | "taps" | "detour" | "moves"> & { readonly end: () => void },
 ): FabricWorld {
   const { fabric, scratch, end } = parts;
   const weft = (...args: readonly string[]): Promise<Said> => runWeft(fabric.contextDir, args);
@@ -105,7 +111,7 @@ function worldOver(
     async close() {
       end();
       await fabric.stop();
-      for (const tap of parts.taps.values()) await tap.close();
+      for (const wire of [...parts.taps.values(), parts.detour]) await wire.close();
       rmSync(scratch, { recursive: true, force: true });
     },
   };
@@ -120,6 +126,7 @@ export async function openFabricWorld(
   const scratch = mkdtempSync(join(tmpdir(), "weft-conformance-"));
   chmodSync(scratch, 0o700);
   const taps = new Map<string, Tap>();
+  let detour: Detour | undefined;
   const fabric = await startFabric({
     replicas: 2,
     embeddedPostgres: true,
@@ -127,15 +134,19 @@ export async function openFabricWorld(
     onProgress: say,
     signal,
     ...redisFile(scratch, redis),
-    async placeOf(node) {
+    async placeOf(node, { control }) {
       if (node.role !== "relay" || node.publicPort === undefined) return {};
       // One that is started again is reached where it always was.
       const tap = taps.get(node.name) ?? (await openTap(node.publicPort));
       taps.set(node.name, tap);
-      return { advertised: { host: "127.0.0.1", port: tap.port } };
+      const advertised = { host: "127.0.0.1", port: tap.port };
+      if (node.name !== detouredNode) return { advertised };
+      detour ??= await openDetour(control.publicPort);
+      return { advertised, control: `127.0.0.1:${detour.port}` };
     },
   }).catch(async (thrown: unknown) => {
     for (const tap of taps.values()) await tap.close();
+    await detour?.close();
     rmSync(scratch, { recursive: true, force: true });
     throw thrown;
   });
@@ -146,7 +157,8 @@ export async function openFabricWorld(
     onceEach((move) => void moves.push(move)),
     watching.signal,
   );
-  const world = worldOver({ fabric, scratch, redis, taps, moves, end: () => watching.abort() });
+  if (detour === undefined) throw new Error(`there is no ${detouredNode}`);
+  const world = worldOver({ fabric, scratch, redis, taps, detour, moves, end: () => watching.abort() });
   const added = await world.weft(
     "identity",
     "add",

@@ -5,13 +5,16 @@
 
 import { X509Certificate } from "node:crypto";
 import { copyFileSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { VerifiedStream } from "../../cli/up/stream.ts";
 import { type Client, connect } from "../../client/connect.ts";
+import { agree, bringLeg, StolenNode } from "../../conformance/attack/stolen-node.ts";
 import { clientServerName, controlServerName, joinServerName } from "../../fabric/server-names.ts";
+import { FarEdge } from "../../gen/weft/relay/v1/relay_pb.ts";
 import { isSoak } from "../harness/counts.ts";
 import { eventually } from "../harness/eventually.ts";
 import { fabricWithinMs, type StockFiles, startTestFabric, type TestFabric } from "../harness/fabric.ts";
@@ -88,9 +91,41 @@ interface DoorOfPort {
   readonly serverName: string;
   /** Absent: nobody is asked for a certificate there. */
   readonly shows?: StockFiles;
+  /** How it is reached, where that is not by dialling its port. */
+  readonly dial?: () => Promise<Socket>;
 }
 
-/** Every door behind every port of every process, but the ends of paths, which have no port. */
+const stateDir = (node: string): string => join(world.fabric.root, "nodes", node, "state");
+
+/** The ends of paths have no port: a path is opened to them through a relay, with the key of an entry. */
+async function pathEnds(client: StockFiles): Promise<readonly DoorOfPort[]> {
+  const { snapshot } = new StolenNode(stateDir("entry-2"));
+  const egresses = world.fabric.plan.nodes.filter(({ role }) => role === "egress");
+  return egresses.flatMap(({ name }) => {
+    const { nodeId } = world.fabric.process(name).facts;
+    const hop = snapshot.neighbours.find(({ name: relay }) => relay === "relay-1");
+    const dial = async (over: Parameters<StolenNode["offer"]>[1]): Promise<Socket> => {
+      // As its folder is now: its certificate has been renewed since.
+      const thief = new StolenNode(stateDir("entry-2"));
+      const relay = thief.neighbour("relay-1");
+      const link = await thief.link(relay);
+      const hops = [thief.identity.nodeId, relay.nodeId, String(nodeId)];
+      const agreed = await agree(link.relay, thief.offer(hops, over));
+      const leg = await bringLeg(relay, agreed.token);
+      leg.once("close", () => link.close());
+      return leg;
+    };
+    const poolId = snapshot.pools[0]?.poolId ?? "";
+    const port = hop?.addresses[0]?.port ?? 0;
+    const pool = { farEdge: FarEdge.POOL, poolId, askHash: Buffer.alloc(32, 1) };
+    return [
+      { name: `${name} path`, port, serverName: "", shows: world.nodeFiles("entry-2"), dial: () => dial({}) },
+      { name: `${name} client's path`, port, serverName: "", shows: client, dial: () => dial(pool) },
+    ];
+  });
+}
+
+/** Every door behind every port of every process, and the ends of paths. */
 async function doors(): Promise<readonly DoorOfPort[]> {
   const slug = "default";
   const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
@@ -113,11 +148,13 @@ async function doors(): Promise<readonly DoorOfPort[]> {
     if (role === "entry")
       found.push({ name: `${name} client`, port: nodePort, serverName: clientServerName(slug), shows: laptop });
   }
-  return found;
+  return [...found, ...(await pathEnds(laptop))];
 }
 
-const shakeAt = ({ port, serverName }: DoorOfPort, more: ConnectionOptions): Promise<Shaken> =>
-  shake(port, { servername: serverName, ...more });
+async function shakeAt({ port, serverName, dial }: DoorOfPort, more: ConnectionOptions): Promise<Shaken> {
+  const over = dial === undefined ? {} : { socket: await dial() };
+  return await shake(port, { ...(serverName === "" ? {} : { servername: serverName }), ...over, ...more });
+}
 
 type Ticket = readonly [DoorOfPort, Buffer];
 
@@ -169,7 +206,7 @@ async function expectUseless(held: readonly Ticket[]): Promise<void> {
 }
 
 describe("certificates that live for seconds", () => {
-  it("THR-C1 no session is ever resumed, at no port of any process, before and after certificates were swapped", async () => {
+  it("THR-C1 no session is ever resumed, at no port of any process and at no end of a path, before and after certificates were swapped", async () => {
     const before = await nodes();
     const held = await tickets();
     await expectUseless(held);

@@ -153,6 +153,10 @@ it("every class is planned once, spread over the processes", () => {
     process,
     targets: [target(`${process} stranger`, false), target(`${process} known`, true)],
   }));
+  const link = { kind: "node", dir: "", port: "link" } as const;
+  const { endpoint, ...known } = target("c link", true);
+  const last = fronts[2] as Front;
+  fronts[2] = { ...last, targets: [...last.targets, { ...known, endpoint: { ...endpoint, credentials: link } }] };
   const planned = onceEach(fronts, attackClasses).map((sorties) => sorties.flatMap(({ classes }) => classes));
   expect(
     planned
@@ -160,8 +164,11 @@ it("every class is planned once, spread over the processes", () => {
       .map(({ id }) => id)
       .sort(),
   ).toEqual(attackClasses.map(({ id }) => id).sort());
-  const sizes = planned.map((classes) => classes.length);
+  const elsewhere = planned.map((classes) => classes.filter(({ layer }) => layer !== "link"));
+  const sizes = elsewhere.map(({ length }) => length);
   expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(2);
+  // Links can be attacked at one of them only.
+  expect(planned.map((classes, at) => classes.length - (sizes[at] ?? 0)).slice(0, 2)).toEqual([0, 0]);
 });
 
 it("hellos are good ones where nothing else was asked for", () => {
