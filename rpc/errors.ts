@@ -45,8 +45,8 @@ export function reasonOf(code: Code): Reason {
 
 /**
  * What a caller is told. A `WeftError` keeps its reason, message, detail and metadata; a `ConnectError` (made by the RPC
- * library itself: limits, codecs, deadlines) keeps its code and message; anything else is E1. What was made here is
- * returned as it is.
+ * library itself: limits, codecs, deadlines) keeps its code and message, with the code's name for a detail; anything else is
+ * E1. What was made here is returned as it is.
  */
 export function toConnectError(thrown: unknown, requestId: string): ConnectError {
   if (thrown instanceof ConnectError && told.has(thrown)) return thrown;
@@ -75,7 +75,8 @@ function translated(thrown: unknown, requestId: string): ConnectError {
   }
   if (thrown instanceof ConnectError) {
     if (thrown.code === Code.Unknown || thrown.code === Code.Internal) return hidden(requestInfo, thrown);
-    return new ConnectError(thrown.rawMessage, thrown.code, undefined, [requestInfo], thrown);
+    // It has no class but its code.
+    return translated(new WeftError(reasonOf(thrown.code), thrown.rawMessage, { cause: thrown }), requestId);
   }
   return hidden(requestInfo, thrown);
 }

@@ -106,6 +106,8 @@ class AccessCall {
         );
       else this.#endOfClient();
     });
+    // It may have ended while the caller was judged, with nothing in it: nobody is told of that again.
+    if (stream.readableEnded) this.#endOfClient();
     stream.on("error", () => {});
     stream.on("close", () => {
       this.#patience?.cancel();

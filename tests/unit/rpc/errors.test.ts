@@ -31,6 +31,17 @@ describe("errors on the wire", () => {
     });
   });
 
+  test("what the RPC library refuses itself carries its code's name for a detail, and the request's id", () => {
+    const refused = new ConnectError("timeout 60000ms must be <= 30000", Code.InvalidArgument);
+    expect(fromConnectError(toConnectError(refused, "request1"))).toMatchObject({
+      reason: "invalid_argument",
+      detail: "INVALID_ARGUMENT",
+      message: "timeout 60000ms must be <= 30000",
+      retry: "never",
+      metadata: { requestId: "request1" },
+    });
+  });
+
   test.each([
     new Error("boom at /srv/x.ts:1"),
     new TypeError("undefined is not a function"),
