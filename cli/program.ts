@@ -38,6 +38,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   audit: async () => (await import("./commands/audit.ts")).addAuditCommands,
   db: async () => (await import("./commands/db.ts")).addDbCommands,
   config: async () => (await import("./commands/config.ts")).addConfigCommands,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
   attack: async () => (await import("./commands/attack.ts")).addAttackCommand,
   conformance: async () => (await import("./commands/conformance.ts")).addConformanceCommand,
 };
