@@ -67,10 +67,13 @@ export class Namespaces {
     return made;
   }
 
-  /** Drops every packet of the namespace in that direction, silently. */
-  cut(name: string, direction: CutDirection): void {
-    const drop = (hook: "input" | "output", key: "iifname" | "oifname"): string =>
-      `chain ${hook} { type filter hook ${hook} priority 0; policy accept; ${key} != "lo" drop; }`;
+  /** Drops every packet of the namespace in that direction, silently; with `peer`, of its connections to that port alone. */
+  cut(name: string, direction: CutDirection, peer?: { readonly host: string; readonly port: number }): void {
+    const drop = (hook: "input" | "output", key: "iifname" | "oifname"): string => {
+      const [address, port] = hook === "input" ? ["saddr", "sport"] : ["daddr", "dport"];
+      const only = peer === undefined ? "" : `ip ${address} ${peer.host} tcp ${port} ${peer.port}`;
+      return `chain ${hook} { type filter hook ${hook} priority 0; policy accept; ${key} != "lo" ${only} drop; }`;
+    };
     const chains = [
       ...(direction === "out" ? [] : [drop("input", "iifname")]),
       ...(direction === "in" ? [] : [drop("output", "oifname")]),
