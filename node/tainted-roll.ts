@@ -3,7 +3,8 @@
  * when the root goes. Links this node dialled are dialled again, paths it opened are left for others.
  *
  * TR1. Nothing is replaced under an own leaf that is tainted itself: that one is renewed first.
- * TR2. A neighbour or far end that goes on showing a tainted leaf is tried again after twice the time, each time.
+ * TR2. A neighbour or far end that goes on showing a tainted leaf is tried again after twice the time, each time. For leaves
+ *      of another root that is counted anew: one rotation after the other, or beside it, waits for none of them.
  */
 
 import { taintedIssuers } from "../certs/bundle.ts";
@@ -34,7 +35,7 @@ const tryEveryMaxMs = 60_000;
 /** Looks while the bundle calls a root tainted. Returns how to stop. */
 export function startTaintedRoll(deps: TaintedRollDeps): Unsubscribe {
   const { identity, clock, random } = deps;
-  /** By peer: when to try next, and how long to wait after that. */
+  /** By peer and root: when to try next, and how long to wait after that. */
   const tries = new Map<string, { readonly atMs: number; readonly waitMs: number }>();
   let timer: Timer | undefined;
 
@@ -48,19 +49,19 @@ export function startTaintedRoll(deps: TaintedRollDeps): Unsubscribe {
       return;
     }
     if (hasTaintedLeaf(current)) return; // TR1
+    for (const key of tries.keys()) if (!tainted.has(rootOf(key))) tries.delete(key);
     const nowMs = clock.monoMs();
-    const due = new Map<string, boolean>();
+    const due = new Set<string>();
     for (const each of deps.rollables()) {
-      if (!each.issuers.some((issuer) => tainted.has(issuer))) continue;
-      const before = tries.get(each.peerId);
-      const isDue = due.get(each.peerId) ?? (before === undefined || nowMs >= before.atMs);
-      due.set(each.peerId, isDue);
-      if (isDue) clock.after(random.float() * limits.taintedLinkSpreadMs, () => each.roll());
+      const keys = each.issuers.filter((issuer) => tainted.has(issuer)).map((issuer) => `${each.peerId} ${issuer}`);
+      const ready = keys.filter((key) => nowMs >= (tries.get(key)?.atMs ?? nowMs));
+      if (ready.length === 0) continue;
+      for (const key of ready) due.add(key);
+      clock.after(random.float() * limits.taintedLinkSpreadMs, () => each.roll());
     }
-    for (const [peerId, isDue] of due) {
-      if (!isDue) continue;
-      const waitMs = Math.min(tryEveryMaxMs, 2 * (tries.get(peerId)?.waitMs ?? limits.taintedPathEveryMs / 2));
-      tries.set(peerId, { atMs: nowMs + waitMs, waitMs });
+    for (const key of due) {
+      const waitMs = Math.min(tryEveryMaxMs, 2 * (tries.get(key)?.waitMs ?? limits.taintedPathEveryMs / 2));
+      tries.set(key, { atMs: nowMs + waitMs, waitMs });
     }
   };
   const start = (): void => {
@@ -74,3 +75,5 @@ export function startTaintedRoll(deps: TaintedRollDeps): Unsubscribe {
     timer?.cancel();
   };
 }
+
+const rootOf = (key: string): string => key.slice(key.lastIndexOf(" ") + 1);
