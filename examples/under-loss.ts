@@ -4,6 +4,7 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
+import type { NodePort } from "../cli/node-port.ts";
 import { type BusyPath, busyPath } from "../cli/up/busy-path.ts";
 import type { Fabric } from "../cli/up/fabric.ts";
 import { askFabricNode, type Failover, nodeNames, onceEach, watchFailovers } from "../cli/up/failovers.ts";
@@ -46,23 +47,47 @@ interface Transferred {
 }
 
 /** The path that carries the transfer, once there is another one for it to move to; undefined when it ended before. */
-async function pathToHurt(fabric: Fabric, isOver: () => boolean): Promise<BusyPath | undefined> {
-  return await fabric.withSession(async (session) => {
-    return await askFabricNode(fabric, session, entry, async (node) => {
-      while (!isOver()) {
-        const { trunks } = await node.listTrunks({});
-        const found = busyPath(trunks, nodeNames(fabric));
-        if (found !== undefined && found.standbys > 0) return found;
-        await delay(lookEveryMs);
-      }
-      return undefined;
-    });
-  });
+async function pathToHurt(
+  node: NodePort["client"],
+  fabric: Fabric,
+  isOver: () => boolean,
+): Promise<BusyPath | undefined> {
+  while (!isOver()) {
+    const { trunks } = await node.listTrunks({});
+    const found = busyPath(trunks, nodeNames(fabric));
+    if (found !== undefined && found.standbys > 0) return found;
+    await delay(lookEveryMs);
+  }
+  return undefined;
 }
 
-/** Sends `bytes` to the echo and back, and kills the relay in use on the way. */
-export async function transferUnderLoss(options: TransferOptions): Promise<ExampleReport & { readonly hurt: string }> {
+/** Lets the client transfer and kills the relay in use on the way; which one, when it was in time. */
+async function hurtUnderTransfer(
+  options: TransferOptions,
+): Promise<{ readonly answer: Transferred; readonly hurt: BusyPath | undefined }> {
   const { fabric, client, identity, bytes, bytesPerSecond = 0, onProgress = () => {} } = options;
+  // The entry is asked over a connection that stands before the first byte goes.
+  return await fabric.withSession((session) =>
+    askFabricNode(fabric, session, entry, async (node) => {
+      await node.listTrunks({});
+      const address = String(fabric.process(entry).facts.public);
+      const flags = { identity, entry: address, bytes, rate: bytesPerSecond };
+      const running = runExample<Transferred>(client, "transfer", flags, withinMs);
+      let isOver = false;
+      void running.answer.catch(() => {}).then(() => (isOver = true));
+      await running.told("received");
+      const found = await pathToHurt(node, fabric, () => isOver);
+      const hurt = isOver ? undefined : found;
+      if (hurt !== undefined) process.kill(fabric.process(hurt.node).pid, "SIGKILL");
+      onProgress(hurt === undefined ? "the transfer was over too soon" : `${hurt.node} is killed under the transfer`);
+      return { answer: await running.answer, hurt };
+    }),
+  );
+}
+
+/** Sends `bytes` to the echo and back, and kills the relay in use on the way. `hurt` names it; it is empty when none was. */
+export async function transferUnderLoss(options: TransferOptions): Promise<ExampleReport & { readonly hurt: string }> {
+  const { fabric, bytes } = options;
   const moves: Failover[] = [];
   const watching = new AbortController();
   const watch = watchFailovers(
@@ -71,22 +96,11 @@ export async function transferUnderLoss(options: TransferOptions): Promise<Examp
     watching.signal,
   );
   try {
-    const flags = { identity, entry: String(fabric.process(entry).facts.public), bytes, rate: bytesPerSecond };
-    const running = runExample<Transferred>(client, "transfer", flags, withinMs);
-    let isOver = false;
-    void running.answer.catch(() => {}).then(() => (isOver = true));
-    await running.told("received");
-    const hurt = await pathToHurt(fabric, () => isOver);
-    const isUnderWay = hurt !== undefined && !isOver;
-    if (isUnderWay) process.kill(fabric.process(hurt.node).pid, "SIGKILL");
-    onProgress(
-      isUnderWay ? `${hurt.node} is killed under the transfer` : "the transfer was over before a relay was hit",
-    );
-    const answer = await running.answer;
+    const { answer, hurt } = await hurtUnderTransfer(options);
     const off = (): Failover[] =>
       moves.filter(({ trunk, from, lane }) => trunk === hurt?.trunk && from.includes(hurt.node) && lane === "bulk");
     const untilMs = performance.now() + toldWithinMs;
-    while (isUnderWay && off().length === 0 && performance.now() < untilMs) await delay(lookEveryMs);
+    while (hurt !== undefined && off().length === 0 && performance.now() < untilMs) await delay(lookEveryMs);
     const failovers = off().reduce((sum, move) => sum + move.moves, 0);
     return {
       ok: answer.sha256_equal && answer.bytes === 2 * bytes && failovers > 0,
@@ -94,7 +108,7 @@ export async function transferUnderLoss(options: TransferOptions): Promise<Examp
       sha256_equal: answer.sha256_equal,
       mb_per_s: Math.round(answer.mb_per_s * 10) / 10,
       failovers,
-      hurt: isUnderWay ? hurt.node : "",
+      hurt: hurt?.node ?? "",
     };
   } finally {
     watching.abort();
