@@ -1,0 +1,91 @@
+/**
+ * The example clients in Go and Python, generated from proto/ alone, on a fabric that already runs: bytes while the relay in
+ * use is killed, typed errors, deadlines, cancellation, watching, becoming a node.
+ */
+
+import { dirname } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { askFabricNode } from "../../../cli/up/failovers.ts";
+import { type ExampleClient, exampleClient, languages } from "../../../examples/example-client.ts";
+import {
+  type Place,
+  problemsOf,
+  problemsOfWatched,
+  tryEnrollment,
+  tryRefusals,
+  watchMoves,
+} from "../../../examples/tour.ts";
+import { transferUnderLoss } from "../../../examples/under-loss.ts";
+import { MiB } from "../../../lib/limits.ts";
+import { isSoak } from "../../harness/counts.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { requirePeer } from "../../harness/peers.ts";
+import { standbyReady } from "../../harness/trunks.ts";
+
+const peers = languages.map((language) => ({
+  language,
+  peer: requirePeer(language, `the example client in ${language}`),
+}));
+const present = peers.filter(({ peer }) => !peer.missing);
+/** Slow enough for a relay to be killed under it, on any machine; the full size goes as fast as it can. */
+const size = isSoak ? { bytes: 64 * MiB } : { bytes: 4 * MiB, bytesPerSecond: 3 * MiB };
+const buildWithinMs = 240_000;
+
+describe.skipIf(present.length === 0)("an example client", () => {
+  let world: TestFabric;
+  let identity: string;
+  const clients = new Map<string, ExampleClient>();
+  beforeAll(async () => {
+    world = await sharedFabric();
+    identity = dirname((await world.addClient("other-languages")).cert);
+    for (const { language, peer } of present) clients.set(language, exampleClient(language, peer.path));
+  }, fabricWithinMs + buildWithinMs);
+
+  function placeOf(language: string): Place {
+    const client = clients.get(language);
+    if (client === undefined) throw new Error(`no client in ${language}`);
+    return { fabric: world.fabric, client, identity, scratch: world.scratch };
+  }
+
+  const channelsOf = (name: string): Promise<number> =>
+    world.fabric.withSession((session) =>
+      askFabricNode(world.fabric, session, name, async (node) =>
+        Number((await node.getStatus({})).counters?.channelsLive ?? 0n),
+      ),
+    );
+
+  it("is refused with code, reason, stage and request id, and its deadline and cancellation end what they began", async () => {
+    const before = await channelsOf("entry-1");
+    const refusals = await Promise.all(present.map(({ language }) => tryRefusals(placeOf(language))));
+    expect(refusals.map(problemsOf)).toEqual(present.map(() => []));
+    await eventually(async () => (await channelsOf("entry-1")) <= before, { what: "no channel left at the entry" });
+  });
+
+  it("becomes a node with a request of its own, and beats as it", async () => {
+    const enrolled = await Promise.all(present.map(({ language }) => tryEnrollment(placeOf(language))));
+    expect(enrolled.map(({ name, health, beats }) => ({ name, health, beats }))).toEqual(
+      present.map(({ language }) => ({
+        name: `${language}-example`,
+        health: "NODE_HEALTH_ONLINE",
+        beats: 2,
+      })),
+    );
+  }, 60_000);
+
+  it.each(present)(
+    "in $language loses no byte when its relay is killed, and hears of the move",
+    async ({ language }) => {
+      const place = placeOf(language);
+      await standbyReady(world, "entry-1");
+      const watch = watchMoves(place);
+      await watch.told("watching");
+      const { hurt, mb_per_s: speed, failovers, ...report } = await transferUnderLoss({ ...place, ...size });
+      if (hurt !== "") await world.fabric.restart(hurt);
+      expect(report).toEqual({ ok: true, bytes: 2 * size.bytes, sha256_equal: true });
+      expect([failovers > 0, speed > 0]).toEqual([true, true]);
+      expect(problemsOfWatched(await watch.answer, world.fabric)).toEqual([]);
+    },
+    120_000,
+  );
+});
