@@ -11,6 +11,7 @@ import { dataChecks } from "./fabric/data-checks.ts";
 import { feedChecks } from "./fabric/feed-checks.ts";
 import { outageChecks } from "./fabric/outage-checks.ts";
 import { rotationChecks } from "./fabric/rotation-checks.ts";
+import { stolenChecks } from "./fabric/stolen-checks.ts";
 import { secretsOf, trustChecks } from "./fabric/trust-checks.ts";
 import { openFabricWorld } from "./fabric/world.ts";
 import { type Report, reportOf, type StoreVersions } from "./report.ts";
@@ -94,7 +95,14 @@ async function onStores(run: Run, stores: readonly StoreServer[]): Promise<void>
   }
 }
 
-const fabricChecks = [...trustChecks, ...dataChecks, ...feedChecks, ...rotationChecks, ...outageChecks];
+const fabricChecks = [
+  ...trustChecks,
+  ...dataChecks,
+  ...stolenChecks,
+  ...feedChecks,
+  ...rotationChecks,
+  ...outageChecks,
+];
 
 /** No secret of the fabric may be in the report about it. */
 function withoutSecrets(outcomes: readonly Outcome[], secrets: readonly string[]): Outcome {

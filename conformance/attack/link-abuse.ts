@@ -13,6 +13,7 @@ import {
   type OpenPathRequest,
   RelayService,
 } from "../../gen/weft/relay/v1/relay_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { nodeLinkHttp2 } from "../../node/link-http2.ts";
@@ -122,13 +123,13 @@ const linkGarbage: AttackClass = {
   },
 };
 
-type Forgery = (thief: Thief) => OpenPathRequest;
+type Forgery = (thief: Pick<Thief, "node" | "met">) => OpenPathRequest;
 
 const nobody = "aaaaaaaaaaaaaaaa";
 const hourMs = 3_600_000n;
 
 /** Offers with one thing wrong. */
-const forgeries: readonly Forgery[] = [
+export const forgeries: readonly Forgery[] = [
   // In somebody else's name, under its own certificate.
   ({ node, met }) => node.offer([nobody, ...node.hopsThrough(met).slice(1)], { initiatorId: nobody }),
   // As if another node had asked it first.
@@ -147,8 +148,8 @@ const forgeries: readonly Forgery[] = [
   ({ node, met }) => node.offer([node.identity.nodeId, nobody, met.nodeId]),
   // Of another time.
   ({ node, met }) => node.offer(node.hopsThrough(met), { issuedAtMs: 1n, expiresAtMs: 2n }),
-  ({ node, met, range }) => {
-    const issuedAtMs = BigInt(range.clock.nowMs()) + hourMs;
+  ({ node, met }) => {
+    const issuedAtMs = BigInt(systemClock.nowMs()) + hourMs;
     return node.offer(node.hopsThrough(met), { issuedAtMs, expiresAtMs: issuedAtMs + 1n });
   },
   // After a feed that nobody has.
