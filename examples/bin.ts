@@ -27,6 +27,8 @@ interface Options {
 
 const weftBin = fileURLToPath(new URL("../cli/bin.ts", import.meta.url));
 
+const nothing: ExampleReport = { ok: false, bytes: 0, sha256_equal: false, mb_per_s: 0, failovers: 0 };
+
 function progress(line: string): void {
   process.stderr.write(`examples: ${safeLines(line)}\n`);
 }
@@ -48,11 +50,19 @@ async function show(place: Place, bytes: number): Promise<ExampleReport> {
   progress(`it was node ${enrolled.name} for ${enrolled.beats} beats`);
   const watch = watchMoves(place);
   await watch.told("watching");
-  const { hurt, ok, ...report } = await transferUnderLoss({ ...place, bytes, onProgress: progress });
+  const { fabric, client, identity } = place;
+  const { hurt, reports } = await transferUnderLoss({
+    fabric,
+    identity,
+    clients: [client],
+    bytes,
+    onProgress: progress,
+  });
+  const [report = nothing] = reports;
   problems.push(...problemsOfWatched(await watch.answer, place.fabric));
   progress(`${hurt} was lost; the client's own watch has heard of the move`);
   for (const problem of problems) progress(problem);
-  return { ok: ok && problems.length === 0, ...report };
+  return { ...report, ok: report.ok && problems.length === 0 };
 }
 
 async function run(language: Language, options: Options): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * A client's transfer through an entry while the relay that carries it is killed: nobody but the edges may notice. The relay
- * stays dead: whoever wants it back starts it again.
+ * Transfers of clients through an entry while the relay that carries them is killed: nobody but the edges may notice. The
+ * relay stays dead: whoever wants it back starts it again.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -24,7 +24,8 @@ export interface ExampleReport {
 
 export interface TransferOptions {
   readonly fabric: Fabric;
-  readonly client: ExampleClient;
+  /** All at once; one trunk carries them. */
+  readonly clients: readonly ExampleClient[];
   /** Client folder. */
   readonly identity: string;
   /** Each way. */
@@ -61,32 +62,37 @@ async function pathToHurt(
   return undefined;
 }
 
-/** Lets the client transfer and kills the relay in use on the way; which one, when it was in time. */
+/** Lets the clients transfer and kills the relay in use when each is on its way; which one, when it was in time. */
 async function hurtUnderTransfer(
   options: TransferOptions,
-): Promise<{ readonly answer: Transferred; readonly hurt: BusyPath | undefined }> {
-  const { fabric, client, identity, bytes, bytesPerSecond = 0, onProgress = () => {} } = options;
+): Promise<{ readonly answers: readonly Transferred[]; readonly hurt: BusyPath | undefined }> {
+  const { fabric, clients, identity, bytes, bytesPerSecond = 0, onProgress = () => {} } = options;
   // The entry is asked over a connection that stands before the first byte goes.
   return await fabric.withSession((session) =>
     askFabricNode(fabric, session, entry, async (node) => {
       await node.listTrunks({});
       const address = String(fabric.process(entry).facts.public);
       const flags = { identity, entry: address, bytes, rate: bytesPerSecond };
-      const running = runExample<Transferred>(client, "transfer", flags, withinMs);
+      const running = clients.map((client) => runExample<Transferred>(client, "transfer", flags, withinMs));
       let isOver = false;
-      void running.answer.catch(() => {}).then(() => (isOver = true));
-      await running.told("received");
+      for (const { answer } of running) void answer.catch(() => {}).then(() => (isOver = true));
+      await Promise.all(running.map(({ told }) => told("received")));
       const found = await pathToHurt(node, fabric, () => isOver);
       const hurt = isOver ? undefined : found;
       if (hurt !== undefined) process.kill(fabric.process(hurt.node).pid, "SIGKILL");
       onProgress(hurt === undefined ? "the transfer was over too soon" : `${hurt.node} is killed under the transfer`);
-      return { answer: await running.answer, hurt };
+      return { answers: await Promise.all(running.map(({ answer }) => answer)), hurt };
     }),
   );
 }
 
-/** Sends `bytes` to the echo and back, and kills the relay in use on the way. `hurt` names it; it is empty when none was. */
-export async function transferUnderLoss(options: TransferOptions): Promise<ExampleReport & { readonly hurt: string }> {
+/**
+ * Every client sends `bytes` to the echo and back, and the relay in use is killed on the way. A report each; `hurt` names the
+ * relay, and is empty when a client was done before.
+ */
+export async function transferUnderLoss(
+  options: TransferOptions,
+): Promise<{ readonly reports: readonly ExampleReport[]; readonly hurt: string }> {
   const { fabric, bytes } = options;
   const moves: Failover[] = [];
   const watching = new AbortController();
@@ -96,20 +102,20 @@ export async function transferUnderLoss(options: TransferOptions): Promise<Examp
     watching.signal,
   );
   try {
-    const { answer, hurt } = await hurtUnderTransfer(options);
+    const { answers, hurt } = await hurtUnderTransfer(options);
     const off = (): Failover[] =>
       moves.filter(({ trunk, from, lane }) => trunk === hurt?.trunk && from.includes(hurt.node) && lane === "bulk");
     const untilMs = performance.now() + toldWithinMs;
     while (hurt !== undefined && off().length === 0 && performance.now() < untilMs) await delay(lookEveryMs);
     const failovers = off().reduce((sum, move) => sum + move.moves, 0);
-    return {
+    const reports = answers.map((answer) => ({
       ok: answer.sha256_equal && answer.bytes === 2 * bytes && failovers > 0,
       bytes: answer.bytes,
       sha256_equal: answer.sha256_equal,
       mb_per_s: Math.round(answer.mb_per_s * 10) / 10,
       failovers,
-      hurt: hurt?.node ?? "",
-    };
+    }));
+    return { reports, hurt: hurt?.node ?? "" };
   } finally {
     watching.abort();
     await watch;

@@ -23,7 +23,7 @@ from weft.heartbeat.v1 import heartbeat_pb2, heartbeat_pb2_grpc
 CONNECT = "/weft.access.v1.AccessService/Connect"
 LIST_NODES = "/weft.admin.v1.NodeAdminService/ListNodes"
 CALL_WITHIN_S = 20
-STALLED_S = 1.0
+STALLED_S = 0.5
 
 
 def say(**kind):
