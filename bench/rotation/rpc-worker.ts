@@ -104,7 +104,9 @@ class EntryCalls {
     if (call.trailers === undefined && call.stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) return refused;
     if (status !== "0") {
       const how = `after ${Math.round(performance.now() - startedMs)} ms, stream code ${call.stream.rstCode}`;
-      return `status ${status} ${String(call.trailers?.["grpc-message"] ?? "")} ${how}`;
+      const connection = session.destroyed ? "gone" : session !== this.#session ? "replaced" : "open";
+      const where = `${this.#address.port} at ${new Date().toISOString()}, connection ${connection}`;
+      return `status ${status} ${String(call.trailers?.["grpc-message"] ?? "")} ${how}, entry ${where}`;
     }
     return call.text === payload.toString("hex") ? undefined : "other bytes came back";
   }
