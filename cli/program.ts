@@ -31,6 +31,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   cluster: async () => (await import("./commands/cluster.ts")).addClusterCommands,
   ca: async () => (await import("./commands/ca.ts")).addCaCommands,
   route: async () => (await import("./commands/route.ts")).addRouteCommands,
+  probe: async () => (await import("./commands/probe.ts")).addProbeCommand,
   intent: async () => (await import("./commands/intent.ts")).addIntentCommands,
   qos: async () => (await import("./commands/qos.ts")).addQosCommands,
   snapshot: async () => (await import("./commands/snapshot.ts")).addSnapshotCommands,

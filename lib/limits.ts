@@ -69,6 +69,12 @@ export const limits = {
   publicSocketsMaxCount: 30_000,
   probePayloadMaxBytes: 16 * KiB,
   probeDeadlineMs: 2 * secondMs,
+  // Probes of routes (node/roles/route-probe.ts): of one entry at a time, and how long an egress keeps the end of one.
+  routeProbesMaxCount: 4,
+  routeProbeEchoesMaxCount: 1_000,
+  routeProbeIntervalMinMs: 5,
+  routeProbeIntervalMaxMs: 5 * secondMs,
+  routeProbePathMaxMs: 600 * secondMs,
   linkDialDeadlineMs: 5 * secondMs,
   linkRenewSpreadMs: 30 * secondMs,
   linkPathsMaxCount: 2_000,

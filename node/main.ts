@@ -8,7 +8,7 @@ import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import type { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { Snapshot } from "../gen/weft/fabric/v1/snapshot_pb.ts";
 import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
-import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import { ProbeService, RouteProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
@@ -37,6 +37,7 @@ import type { DataPlanePorts } from "./plane-ports.ts";
 import { probeService } from "./probe.ts";
 import { RenewalTrigger } from "./renewal-trigger.ts";
 import { explainChannel, trunkStatus } from "./roles/trunk-status.ts";
+import { routeProbeService } from "./roles/route-probe.ts";
 import { operatorPolicy } from "./rpc-policy.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
 import { type RoleParts, type Roles, startRoles } from "./start-roles.ts";
@@ -154,6 +155,7 @@ async function startOperatorPort(
         }),
       );
       router.service(ProbeService, probeService({ drain: ports.drain, clock: ports.clock, load: createLoadMeter() }));
+      router.service(RouteProbeService, routeProbeService(roles.probing));
     },
     raw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
     policy: operatorPolicy,

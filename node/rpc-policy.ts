@@ -7,7 +7,7 @@ import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
-import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import { ProbeService, RouteProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
 import type { ArrivedBy } from "../rpc/caller.ts";
 import { inspectPolicy, type PolicyRow, type PolicyTable, rowsOf } from "../rpc/policy.ts";
@@ -55,7 +55,8 @@ const pathEnds: PolicyRow = {
 /** Every RPC of every door of a node. */
 export const nodePolicy: PolicyTable = {
   ...rowsOf(RelayService, { openPath: predecessors, dialBack: neighbours, exchangeFeed: neighbours }),
-  ...rowsOf(ProbeService, { probe: probers }),
+  ...rowsOf(ProbeService, { probe: { ...probers, arrivedBy: [...probers.arrivedBy, "path"] } }),
+  ...rowsOf(RouteProbeService, { probeRoute: operators }),
   ...rowsOf(ChannelService, { open: pathEnds, echo: probers }),
   ...rowsOf(AccessService, { connect: clients }),
   ...rowsOf(PathService, { openClientPath: clients, getClientTrust: clients, renewIdentity: clients }),
@@ -77,6 +78,10 @@ function through(door: ArrivedBy): PolicyTable {
   return Object.fromEntries(Object.entries(nodePolicy).filter(([, row]) => row.arrivedBy.includes(door)));
 }
 
+/** What may be called over a path that was made to measure. */
+export const probePathPolicy: PolicyTable = rowsOf(ProbeService, {
+  probe: { ...probers, callers: ["node"], arrivedBy: ["path"] },
+});
 /** What neighbours may call. */
 export const linkPolicy = through("link");
 /** What clients may call on an entry's public port. */

@@ -30,6 +30,8 @@ import { ExclusiveEntry } from "./roles/exclusive-entry.ts";
 import { openFenceJudge } from "./roles/fence-judge.ts";
 import { EntryListeners } from "./roles/listeners.ts";
 import { type PathServiceDeps, pathService } from "./roles/path-service.ts";
+import { createProbeEnds } from "./roles/probe-end.ts";
+import type { RouteProbeDeps } from "./roles/route-probe.ts";
 import { Routes } from "./roles/routes.ts";
 import { clientEntryPolicy } from "./rpc-policy.ts";
 
@@ -59,6 +61,8 @@ export interface Roles {
   readonly egress: EgressRole;
   readonly listeners: EntryListeners;
   readonly exclusive: ExclusiveEntry;
+  /** What probing routes takes. */
+  readonly probing: RouteProbeDeps;
   /** Key ids of the roots that live connections rely on. */
   readonly issuersInUse: () => Iterable<string>;
 }
@@ -176,13 +180,15 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     contracts,
     enrollment: host.session.enrollment,
   });
+  const probeEnds = createProbeEnds({ ports, load: host.load });
+  undo.add("ends of probes", () => probeEnds.close());
   plane = await startDataPlane({
     ports,
     ...(config.dialOutOnly ? {} : { bind: { host: config.publicHost, port: config.publicPort } }),
     load: host.load,
     offline: parts.offline,
     linkRaw: [{ method: ChannelService.method.echo, handle: (stream, headers) => serveEcho(stream, headers) }],
-    onPathEnd: (end) => egress.onPathEnd(end),
+    onPathEnd: (end) => void (probeEnds.onPathEnd(end) || egress.onPathEnd(end)),
     onClient: (socket: TLSSocket, _raw, caller) => {
       const isEntry = hasRole(ports.snapshot.current()?.self?.roles ?? [], NodeRole.ENTRY, undefined);
       if (isEntry) clients.accept(socket, caller);
@@ -201,5 +207,6 @@ export async function startRoles(parts: RoleParts, host: RoleHost, undo: Closers
     yield* running.issuersInUse();
     for (const { caller } of clients.sessions()) yield caller.issuerKeyIdHex ?? "";
   }
-  return { plane, entry, egress, listeners, exclusive, issuersInUse };
+  const probing = { ports, routes, paths: pathsLater };
+  return { plane, entry, egress, listeners, exclusive, probing, issuersInUse };
 }

@@ -17,7 +17,7 @@ import { AccessService, PathService } from "../gen/weft/access/v1/access_pb.ts";
 import { ChannelService } from "../gen/weft/channel/v1/channel_pb.ts";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { NodeService } from "../gen/weft/node/v1/node_pb.ts";
-import { ProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
+import { ProbeService, RouteProbeService } from "../gen/weft/probe/v1/probe_pb.ts";
 import { RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
 import { ResolveRoutesRequestSchema } from "../gen/weft/routing/v1/routing_pb.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -136,7 +136,7 @@ describe("LAW-C1 THR-A3 THR-C7 REVIEW-12 the table, as everybody through every d
 });
 
 describe("LAW-C1 the table of nodes, as everybody through every door", () => {
-  const own = [RelayService, ProbeService, ChannelService, AccessService, PathService, NodeService];
+  const own = [RelayService, ProbeService, RouteProbeService, ChannelService, AccessService, PathService, NodeService];
   const served: readonly DescService[] = [...own, ...inspected];
   const methods = served.flatMap((service) => service.methods);
   const neighbour = "node@link";
@@ -146,13 +146,14 @@ describe("LAW-C1 the table of nodes, as everybody through every door", () => {
       case RelayService:
         return [neighbour];
       case ProbeService:
-        return [neighbour, operator];
+        return [neighbour, "node@path", operator];
       case ChannelService:
         return method === ChannelService.method.open ? ["node@path", "client@path"] : [neighbour, operator];
       case AccessService:
       case PathService:
         return [client];
       case NodeService:
+      case RouteProbeService:
         return [operator];
       case Health:
         return [neighbour, client, operator];

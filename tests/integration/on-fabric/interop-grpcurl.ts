@@ -81,6 +81,11 @@ const nodeOperatorCalls: Readonly<Record<string, Call>> = {
   },
   "weft.node.v1.NodeService": { method: "GetStatus" },
   "weft.probe.v1.ProbeService": { method: "Probe", body: () => ({ seq: 1, payload: "aGVsbG8=" }) },
+  "weft.probe.v1.RouteProbeService": {
+    method: "ProbeRoute",
+    body: () => ({ to_node_id: "nobody", route: "PROBED_ROUTE_SINGLE_RELAY" }),
+    codes: ["FailedPrecondition"],
+  },
 };
 
 /** What a node says of itself is refused when it makes no sense; that it is refused by the handler shows it is served. */

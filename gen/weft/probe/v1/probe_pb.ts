@@ -4,15 +4,15 @@
 
 // Measurements between neighbours and by operators.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weft/probe/v1/probe.proto.
  */
 export const file_weft_probe_v1_probe: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L3Byb2JlL3YxL3Byb2JlLnByb3RvEg13ZWZ0LnByb2JlLnYxIiwKDFByb2JlUmVxdWVzdBILCgNzZXEYASABKAQSDwoHcGF5bG9hZBgCIAEoDCJxCg1Qcm9iZVJlc3BvbnNlEgsKA3NlcRgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEgwKBGxvYWQYAyABKAESEAoIZHJhaW5pbmcYBCABKAgSDgoGbm93X21zGAUgASgDEhIKCmxpbmtzX2Z1bGwYBiABKAgyUgoMUHJvYmVTZXJ2aWNlEkIKBVByb2JlEhsud2VmdC5wcm9iZS52MS5Qcm9iZVJlcXVlc3QaHC53ZWZ0LnByb2JlLnYxLlByb2JlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Chl3ZWZ0L3Byb2JlL3YxL3Byb2JlLnByb3RvEg13ZWZ0LnByb2JlLnYxIiwKDFByb2JlUmVxdWVzdBILCgNzZXEYASABKAQSDwoHcGF5bG9hZBgCIAEoDCJxCg1Qcm9iZVJlc3BvbnNlEgsKA3NlcRgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEgwKBGxvYWQYAyABKAESEAoIZHJhaW5pbmcYBCABKAgSDgoGbm93X21zGAUgASgDEhIKCmxpbmtzX2Z1bGwYBiABKAgipgEKEVByb2JlUm91dGVSZXF1ZXN0EhIKCnRvX25vZGVfaWQYASABKAkSKQoFcm91dGUYAiABKA4yGi53ZWZ0LnByb2JlLnYxLlByb2JlZFJvdXRlEhcKD29yZ2FuaXphdGlvbl9pZBgDIAEoCRINCgVjb3VudBgEIAEoDRITCgtpbnRlcnZhbF9tcxgFIAEoDRIVCg1wYXlsb2FkX2J5dGVzGAYgASgNInYKElByb2JlUm91dGVSZXNwb25zZRIpCgRwYXRoGAEgASgLMhkud2VmdC5wcm9iZS52MS5Qcm9iZWRQYXRoSAASLAoGc2FtcGxlGAIgASgLMhoud2VmdC5wcm9iZS52MS5Qcm9iZVNhbXBsZUgAQgcKBWV2ZW50IkkKClByb2JlZFBhdGgSEAoIbm9kZV9pZHMYASADKAkSDwoHb3Blbl9tcxgCIAEoARIYChBhdm9pZGVkX25vZGVfaWRzGAMgAygJIjoKC1Byb2JlU2FtcGxlEgsKA3NlcRgBIAEoBBITCgZydHRfbXMYAiABKAFIAIgBAUIJCgdfcnR0X21zKoUBCgtQcm9iZWRSb3V0ZRIcChhQUk9CRURfUk9VVEVfVU5TUEVDSUZJRUQQABIXChNQUk9CRURfUk9VVEVfRElSRUNUEAESHQoZUFJPQkVEX1JPVVRFX1NJTkdMRV9SRUxBWRACEiAKHFBST0JFRF9ST1VURV9GT1JDRURfRkFMTEJBQ0sQAzJSCgxQcm9iZVNlcnZpY2USQgoFUHJvYmUSGy53ZWZ0LnByb2JlLnYxLlByb2JlUmVxdWVzdBocLndlZnQucHJvYmUudjEuUHJvYmVSZXNwb25zZTJoChFSb3V0ZVByb2JlU2VydmljZRJTCgpQcm9iZVJvdXRlEiAud2VmdC5wcm9iZS52MS5Qcm9iZVJvdXRlUmVxdWVzdBohLndlZnQucHJvYmUudjEuUHJvYmVSb3V0ZVJlc3BvbnNlMAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.probe.v1.ProbeRequest
@@ -89,6 +89,194 @@ export const ProbeResponseSchema: GenMessage<ProbeResponse> = /*@__PURE__*/
   messageDesc(file_weft_probe_v1_probe, 1);
 
 /**
+ * @generated from message weft.probe.v1.ProbeRouteRequest
+ */
+export type ProbeRouteRequest = Message<"weft.probe.v1.ProbeRouteRequest"> & {
+  /**
+   * The egress.
+   *
+   * @generated from field: string to_node_id = 1;
+   */
+  toNodeId: string;
+
+  /**
+   * @generated from field: weft.probe.v1.ProbedRoute route = 2;
+   */
+  route: ProbedRoute;
+
+  /**
+   * Whose paths are meant: roles that were given for that organization count too. Empty: of none.
+   *
+   * @generated from field: string organization_id = 3;
+   */
+  organizationId: string;
+
+  /**
+   * Echoes; 0 means 20, at most 1 000.
+   *
+   * @generated from field: uint32 count = 4;
+   */
+  count: number;
+
+  /**
+   * Between two of them; 0 means 50, at least 5, at most 5 000.
+   *
+   * @generated from field: uint32 interval_ms = 5;
+   */
+  intervalMs: number;
+
+  /**
+   * Of each echo, at most 16 KiB.
+   *
+   * @generated from field: uint32 payload_bytes = 6;
+   */
+  payloadBytes: number;
+};
+
+/**
+ * Describes the message weft.probe.v1.ProbeRouteRequest.
+ * Use `create(ProbeRouteRequestSchema)` to create a new message.
+ */
+export const ProbeRouteRequestSchema: GenMessage<ProbeRouteRequest> = /*@__PURE__*/
+  messageDesc(file_weft_probe_v1_probe, 2);
+
+/**
+ * @generated from message weft.probe.v1.ProbeRouteResponse
+ */
+export type ProbeRouteResponse = Message<"weft.probe.v1.ProbeRouteResponse"> & {
+  /**
+   * @generated from oneof weft.probe.v1.ProbeRouteResponse.event
+   */
+  event: {
+    /**
+     * First.
+     *
+     * @generated from field: weft.probe.v1.ProbedPath path = 1;
+     */
+    value: ProbedPath;
+    case: "path";
+  } | {
+    /**
+     * @generated from field: weft.probe.v1.ProbeSample sample = 2;
+     */
+    value: ProbeSample;
+    case: "sample";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message weft.probe.v1.ProbeRouteResponse.
+ * Use `create(ProbeRouteResponseSchema)` to create a new message.
+ */
+export const ProbeRouteResponseSchema: GenMessage<ProbeRouteResponse> = /*@__PURE__*/
+  messageDesc(file_weft_probe_v1_probe, 3);
+
+/**
+ * @generated from message weft.probe.v1.ProbedPath
+ */
+export type ProbedPath = Message<"weft.probe.v1.ProbedPath"> & {
+  /**
+   * Entry first, egress last.
+   *
+   * @generated from field: repeated string node_ids = 1;
+   */
+  nodeIds: string[];
+
+  /**
+   * From asking the first hop to a finished handshake with the egress.
+   *
+   * @generated from field: double open_ms = 2;
+   */
+  openMs: number;
+
+  /**
+   * Relays of the route in use, which a forced fallback stays away from.
+   *
+   * @generated from field: repeated string avoided_node_ids = 3;
+   */
+  avoidedNodeIds: string[];
+};
+
+/**
+ * Describes the message weft.probe.v1.ProbedPath.
+ * Use `create(ProbedPathSchema)` to create a new message.
+ */
+export const ProbedPathSchema: GenMessage<ProbedPath> = /*@__PURE__*/
+  messageDesc(file_weft_probe_v1_probe, 4);
+
+/**
+ * @generated from message weft.probe.v1.ProbeSample
+ */
+export type ProbeSample = Message<"weft.probe.v1.ProbeSample"> & {
+  /**
+   * From 1.
+   *
+   * @generated from field: uint64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * Absent: no answer within 2 s, or another one than was sent.
+   *
+   * @generated from field: optional double rtt_ms = 2;
+   */
+  rttMs?: number | undefined;
+};
+
+/**
+ * Describes the message weft.probe.v1.ProbeSample.
+ * Use `create(ProbeSampleSchema)` to create a new message.
+ */
+export const ProbeSampleSchema: GenMessage<ProbeSample> = /*@__PURE__*/
+  messageDesc(file_weft_probe_v1_probe, 5);
+
+/**
+ * Which route is wanted.
+ *
+ * @generated from enum weft.probe.v1.ProbedRoute
+ */
+export const ProbedRoute = {
+  /**
+   * @generated from enum value: PROBED_ROUTE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * From the entry to the egress and nobody between: there is one only where a route intent lets the two meet.
+   *
+   * @generated from enum value: PROBED_ROUTE_DIRECT = 1;
+   */
+  DIRECT: 1,
+
+  /**
+   * The best one over exactly one relay.
+   *
+   * @generated from enum value: PROBED_ROUTE_SINGLE_RELAY = 2;
+   */
+  SINGLE_RELAY: 2,
+
+  /**
+   * The best one that shares no relay with the one in use: where trunks go when that one fails.
+   *
+   * @generated from enum value: PROBED_ROUTE_FORCED_FALLBACK = 3;
+   */
+  FORCED_FALLBACK: 3,
+} as const;
+
+/**
+ * Which route is wanted.
+ *
+ * @generated from enum weft.probe.v1.ProbedRoute
+ */
+export type ProbedRoute = (typeof ProbedRoute)[keyof typeof ProbedRoute] | UnknownEnum;
+
+/**
+ * Describes the enum weft.probe.v1.ProbedRoute.
+ */
+export const ProbedRouteSchema: GenEnum<ProbedRoute> = /*@__PURE__*/
+  enumDesc(file_weft_probe_v1_probe, 0);
+
+/**
  * @generated from service weft.probe.v1.ProbeService
  */
 export const ProbeService: GenService<{
@@ -104,4 +292,25 @@ export const ProbeService: GenService<{
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_probe_v1_probe, 0);
+
+/**
+ * Echo over routes to an egress, for operators, on the operator port of an entry. The path is made for it and carries no
+ * organization's bytes; it is set up, joined and judged like any other.
+ *
+ * @generated from service weft.probe.v1.RouteProbeService
+ */
+export const RouteProbeService: GenService<{
+  /**
+   * Opens one path, says which, and answers with one sample per echo. Ends after the last. Fails with FAILED_PRECONDITION when
+   * there is no such route, UNAVAILABLE when it cannot be opened.
+   *
+   * @generated from rpc weft.probe.v1.RouteProbeService.ProbeRoute
+   */
+  probeRoute: {
+    methodKind: "server_streaming";
+    input: typeof ProbeRouteRequestSchema;
+    output: typeof ProbeRouteResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_weft_probe_v1_probe, 1);
 

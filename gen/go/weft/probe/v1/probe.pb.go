@@ -23,6 +23,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Which route is wanted.
+type ProbedRoute int32
+
+const (
+	ProbedRoute_PROBED_ROUTE_UNSPECIFIED ProbedRoute = 0
+	// From the entry to the egress and nobody between: there is one only where a route intent lets the two meet.
+	ProbedRoute_PROBED_ROUTE_DIRECT ProbedRoute = 1
+	// The best one over exactly one relay.
+	ProbedRoute_PROBED_ROUTE_SINGLE_RELAY ProbedRoute = 2
+	// The best one that shares no relay with the one in use: where trunks go when that one fails.
+	ProbedRoute_PROBED_ROUTE_FORCED_FALLBACK ProbedRoute = 3
+)
+
+// Enum value maps for ProbedRoute.
+var (
+	ProbedRoute_name = map[int32]string{
+		0: "PROBED_ROUTE_UNSPECIFIED",
+		1: "PROBED_ROUTE_DIRECT",
+		2: "PROBED_ROUTE_SINGLE_RELAY",
+		3: "PROBED_ROUTE_FORCED_FALLBACK",
+	}
+	ProbedRoute_value = map[string]int32{
+		"PROBED_ROUTE_UNSPECIFIED":     0,
+		"PROBED_ROUTE_DIRECT":          1,
+		"PROBED_ROUTE_SINGLE_RELAY":    2,
+		"PROBED_ROUTE_FORCED_FALLBACK": 3,
+	}
+)
+
+func (x ProbedRoute) Enum() *ProbedRoute {
+	p := new(ProbedRoute)
+	*p = x
+	return p
+}
+
+func (x ProbedRoute) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProbedRoute) Descriptor() protoreflect.EnumDescriptor {
+	return file_weft_probe_v1_probe_proto_enumTypes[0].Descriptor()
+}
+
+func (ProbedRoute) Type() protoreflect.EnumType {
+	return &file_weft_probe_v1_probe_proto_enumTypes[0]
+}
+
+func (x ProbedRoute) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProbedRoute.Descriptor instead.
+func (ProbedRoute) EnumDescriptor() ([]byte, []int) {
+	return file_weft_probe_v1_probe_proto_rawDescGZIP(), []int{0}
+}
+
 type ProbeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Counts up per link; gaps are losses.
@@ -164,6 +220,295 @@ func (x *ProbeResponse) GetLinksFull() bool {
 	return false
 }
 
+type ProbeRouteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The egress.
+	ToNodeId string      `protobuf:"bytes,1,opt,name=to_node_id,json=toNodeId,proto3" json:"to_node_id,omitempty"`
+	Route    ProbedRoute `protobuf:"varint,2,opt,name=route,proto3,enum=weft.probe.v1.ProbedRoute" json:"route,omitempty"`
+	// Whose paths are meant: roles that were given for that organization count too. Empty: of none.
+	OrganizationId string `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Echoes; 0 means 20, at most 1 000.
+	Count uint32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	// Between two of them; 0 means 50, at least 5, at most 5 000.
+	IntervalMs uint32 `protobuf:"varint,5,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	// Of each echo, at most 16 KiB.
+	PayloadBytes  uint32 `protobuf:"varint,6,opt,name=payload_bytes,json=payloadBytes,proto3" json:"payload_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRouteRequest) Reset() {
+	*x = ProbeRouteRequest{}
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRouteRequest) ProtoMessage() {}
+
+func (x *ProbeRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRouteRequest.ProtoReflect.Descriptor instead.
+func (*ProbeRouteRequest) Descriptor() ([]byte, []int) {
+	return file_weft_probe_v1_probe_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ProbeRouteRequest) GetToNodeId() string {
+	if x != nil {
+		return x.ToNodeId
+	}
+	return ""
+}
+
+func (x *ProbeRouteRequest) GetRoute() ProbedRoute {
+	if x != nil {
+		return x.Route
+	}
+	return ProbedRoute_PROBED_ROUTE_UNSPECIFIED
+}
+
+func (x *ProbeRouteRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *ProbeRouteRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ProbeRouteRequest) GetIntervalMs() uint32 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *ProbeRouteRequest) GetPayloadBytes() uint32 {
+	if x != nil {
+		return x.PayloadBytes
+	}
+	return 0
+}
+
+type ProbeRouteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*ProbeRouteResponse_Path
+	//	*ProbeRouteResponse_Sample
+	Event         isProbeRouteResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRouteResponse) Reset() {
+	*x = ProbeRouteResponse{}
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRouteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRouteResponse) ProtoMessage() {}
+
+func (x *ProbeRouteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRouteResponse.ProtoReflect.Descriptor instead.
+func (*ProbeRouteResponse) Descriptor() ([]byte, []int) {
+	return file_weft_probe_v1_probe_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ProbeRouteResponse) GetEvent() isProbeRouteResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *ProbeRouteResponse) GetPath() *ProbedPath {
+	if x != nil {
+		if x, ok := x.Event.(*ProbeRouteResponse_Path); ok {
+			return x.Path
+		}
+	}
+	return nil
+}
+
+func (x *ProbeRouteResponse) GetSample() *ProbeSample {
+	if x != nil {
+		if x, ok := x.Event.(*ProbeRouteResponse_Sample); ok {
+			return x.Sample
+		}
+	}
+	return nil
+}
+
+type isProbeRouteResponse_Event interface {
+	isProbeRouteResponse_Event()
+}
+
+type ProbeRouteResponse_Path struct {
+	// First.
+	Path *ProbedPath `protobuf:"bytes,1,opt,name=path,proto3,oneof"`
+}
+
+type ProbeRouteResponse_Sample struct {
+	Sample *ProbeSample `protobuf:"bytes,2,opt,name=sample,proto3,oneof"`
+}
+
+func (*ProbeRouteResponse_Path) isProbeRouteResponse_Event() {}
+
+func (*ProbeRouteResponse_Sample) isProbeRouteResponse_Event() {}
+
+type ProbedPath struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entry first, egress last.
+	NodeIds []string `protobuf:"bytes,1,rep,name=node_ids,json=nodeIds,proto3" json:"node_ids,omitempty"`
+	// From asking the first hop to a finished handshake with the egress.
+	OpenMs float64 `protobuf:"fixed64,2,opt,name=open_ms,json=openMs,proto3" json:"open_ms,omitempty"`
+	// Relays of the route in use, which a forced fallback stays away from.
+	AvoidedNodeIds []string `protobuf:"bytes,3,rep,name=avoided_node_ids,json=avoidedNodeIds,proto3" json:"avoided_node_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ProbedPath) Reset() {
+	*x = ProbedPath{}
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbedPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbedPath) ProtoMessage() {}
+
+func (x *ProbedPath) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbedPath.ProtoReflect.Descriptor instead.
+func (*ProbedPath) Descriptor() ([]byte, []int) {
+	return file_weft_probe_v1_probe_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ProbedPath) GetNodeIds() []string {
+	if x != nil {
+		return x.NodeIds
+	}
+	return nil
+}
+
+func (x *ProbedPath) GetOpenMs() float64 {
+	if x != nil {
+		return x.OpenMs
+	}
+	return 0
+}
+
+func (x *ProbedPath) GetAvoidedNodeIds() []string {
+	if x != nil {
+		return x.AvoidedNodeIds
+	}
+	return nil
+}
+
+type ProbeSample struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Absent: no answer within 2 s, or another one than was sent.
+	RttMs         *float64 `protobuf:"fixed64,2,opt,name=rtt_ms,json=rttMs,proto3,oneof" json:"rtt_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeSample) Reset() {
+	*x = ProbeSample{}
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeSample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeSample) ProtoMessage() {}
+
+func (x *ProbeSample) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_probe_v1_probe_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeSample.ProtoReflect.Descriptor instead.
+func (*ProbeSample) Descriptor() ([]byte, []int) {
+	return file_weft_probe_v1_probe_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ProbeSample) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ProbeSample) GetRttMs() float64 {
+	if x != nil && x.RttMs != nil {
+		return *x.RttMs
+	}
+	return 0
+}
+
 var File_weft_probe_v1_probe_proto protoreflect.FileDescriptor
 
 const file_weft_probe_v1_probe_proto_rawDesc = "" +
@@ -179,9 +524,39 @@ const file_weft_probe_v1_probe_proto_rawDesc = "" +
 	"\bdraining\x18\x04 \x01(\bR\bdraining\x12\x15\n" +
 	"\x06now_ms\x18\x05 \x01(\x03R\x05nowMs\x12\x1d\n" +
 	"\n" +
-	"links_full\x18\x06 \x01(\bR\tlinksFull2R\n" +
+	"links_full\x18\x06 \x01(\bR\tlinksFull\"\xe8\x01\n" +
+	"\x11ProbeRouteRequest\x12\x1c\n" +
+	"\n" +
+	"to_node_id\x18\x01 \x01(\tR\btoNodeId\x120\n" +
+	"\x05route\x18\x02 \x01(\x0e2\x1a.weft.probe.v1.ProbedRouteR\x05route\x12'\n" +
+	"\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\rR\x05count\x12\x1f\n" +
+	"\vinterval_ms\x18\x05 \x01(\rR\n" +
+	"intervalMs\x12#\n" +
+	"\rpayload_bytes\x18\x06 \x01(\rR\fpayloadBytes\"\x84\x01\n" +
+	"\x12ProbeRouteResponse\x12/\n" +
+	"\x04path\x18\x01 \x01(\v2\x19.weft.probe.v1.ProbedPathH\x00R\x04path\x124\n" +
+	"\x06sample\x18\x02 \x01(\v2\x1a.weft.probe.v1.ProbeSampleH\x00R\x06sampleB\a\n" +
+	"\x05event\"j\n" +
+	"\n" +
+	"ProbedPath\x12\x19\n" +
+	"\bnode_ids\x18\x01 \x03(\tR\anodeIds\x12\x17\n" +
+	"\aopen_ms\x18\x02 \x01(\x01R\x06openMs\x12(\n" +
+	"\x10avoided_node_ids\x18\x03 \x03(\tR\x0eavoidedNodeIds\"F\n" +
+	"\vProbeSample\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1a\n" +
+	"\x06rtt_ms\x18\x02 \x01(\x01H\x00R\x05rttMs\x88\x01\x01B\t\n" +
+	"\a_rtt_ms*\x85\x01\n" +
+	"\vProbedRoute\x12\x1c\n" +
+	"\x18PROBED_ROUTE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13PROBED_ROUTE_DIRECT\x10\x01\x12\x1d\n" +
+	"\x19PROBED_ROUTE_SINGLE_RELAY\x10\x02\x12 \n" +
+	"\x1cPROBED_ROUTE_FORCED_FALLBACK\x10\x032R\n" +
 	"\fProbeService\x12B\n" +
-	"\x05Probe\x12\x1b.weft.probe.v1.ProbeRequest\x1a\x1c.weft.probe.v1.ProbeResponseB\x9e\x01\n" +
+	"\x05Probe\x12\x1b.weft.probe.v1.ProbeRequest\x1a\x1c.weft.probe.v1.ProbeResponse2h\n" +
+	"\x11RouteProbeService\x12S\n" +
+	"\n" +
+	"ProbeRoute\x12 .weft.probe.v1.ProbeRouteRequest\x1a!.weft.probe.v1.ProbeRouteResponse0\x01B\x9e\x01\n" +
 	"\x11com.weft.probe.v1B\n" +
 	"ProbeProtoP\x01Z'weft.internal/gen/weft/probe/v1;probev1\xa2\x02\x03WPX\xaa\x02\rWeft.Probe.V1\xca\x02\rWeft\\Probe\\V1\xe2\x02\x19Weft\\Probe\\V1\\GPBMetadata\xea\x02\x0fWeft::Probe::V1b\x06proto3"
 
@@ -197,19 +572,30 @@ func file_weft_probe_v1_probe_proto_rawDescGZIP() []byte {
 	return file_weft_probe_v1_probe_proto_rawDescData
 }
 
-var file_weft_probe_v1_probe_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_weft_probe_v1_probe_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_weft_probe_v1_probe_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_weft_probe_v1_probe_proto_goTypes = []any{
-	(*ProbeRequest)(nil),  // 0: weft.probe.v1.ProbeRequest
-	(*ProbeResponse)(nil), // 1: weft.probe.v1.ProbeResponse
+	(ProbedRoute)(0),           // 0: weft.probe.v1.ProbedRoute
+	(*ProbeRequest)(nil),       // 1: weft.probe.v1.ProbeRequest
+	(*ProbeResponse)(nil),      // 2: weft.probe.v1.ProbeResponse
+	(*ProbeRouteRequest)(nil),  // 3: weft.probe.v1.ProbeRouteRequest
+	(*ProbeRouteResponse)(nil), // 4: weft.probe.v1.ProbeRouteResponse
+	(*ProbedPath)(nil),         // 5: weft.probe.v1.ProbedPath
+	(*ProbeSample)(nil),        // 6: weft.probe.v1.ProbeSample
 }
 var file_weft_probe_v1_probe_proto_depIdxs = []int32{
-	0, // 0: weft.probe.v1.ProbeService.Probe:input_type -> weft.probe.v1.ProbeRequest
-	1, // 1: weft.probe.v1.ProbeService.Probe:output_type -> weft.probe.v1.ProbeResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0, // 0: weft.probe.v1.ProbeRouteRequest.route:type_name -> weft.probe.v1.ProbedRoute
+	5, // 1: weft.probe.v1.ProbeRouteResponse.path:type_name -> weft.probe.v1.ProbedPath
+	6, // 2: weft.probe.v1.ProbeRouteResponse.sample:type_name -> weft.probe.v1.ProbeSample
+	1, // 3: weft.probe.v1.ProbeService.Probe:input_type -> weft.probe.v1.ProbeRequest
+	3, // 4: weft.probe.v1.RouteProbeService.ProbeRoute:input_type -> weft.probe.v1.ProbeRouteRequest
+	2, // 5: weft.probe.v1.ProbeService.Probe:output_type -> weft.probe.v1.ProbeResponse
+	4, // 6: weft.probe.v1.RouteProbeService.ProbeRoute:output_type -> weft.probe.v1.ProbeRouteResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_weft_probe_v1_probe_proto_init() }
@@ -217,18 +603,24 @@ func file_weft_probe_v1_probe_proto_init() {
 	if File_weft_probe_v1_probe_proto != nil {
 		return
 	}
+	file_weft_probe_v1_probe_proto_msgTypes[3].OneofWrappers = []any{
+		(*ProbeRouteResponse_Path)(nil),
+		(*ProbeRouteResponse_Sample)(nil),
+	}
+	file_weft_probe_v1_probe_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_probe_v1_probe_proto_rawDesc), len(file_weft_probe_v1_probe_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   2,
+			NumEnums:      1,
+			NumMessages:   6,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_weft_probe_v1_probe_proto_goTypes,
 		DependencyIndexes: file_weft_probe_v1_probe_proto_depIdxs,
+		EnumInfos:         file_weft_probe_v1_probe_proto_enumTypes,
 		MessageInfos:      file_weft_probe_v1_probe_proto_msgTypes,
 	}.Build()
 	File_weft_probe_v1_probe_proto = out.File

@@ -123,3 +123,118 @@ var ProbeService_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "weft/probe/v1/probe.proto",
 }
+
+const (
+	RouteProbeService_ProbeRoute_FullMethodName = "/weft.probe.v1.RouteProbeService/ProbeRoute"
+)
+
+// RouteProbeServiceClient is the client API for RouteProbeService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Echo over routes to an egress, for operators, on the operator port of an entry. The path is made for it and carries no
+// organization's bytes; it is set up, joined and judged like any other.
+type RouteProbeServiceClient interface {
+	// Opens one path, says which, and answers with one sample per echo. Ends after the last. Fails with FAILED_PRECONDITION when
+	// there is no such route, UNAVAILABLE when it cannot be opened.
+	ProbeRoute(ctx context.Context, in *ProbeRouteRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProbeRouteResponse], error)
+}
+
+type routeProbeServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewRouteProbeServiceClient(cc grpc.ClientConnInterface) RouteProbeServiceClient {
+	return &routeProbeServiceClient{cc}
+}
+
+func (c *routeProbeServiceClient) ProbeRoute(ctx context.Context, in *ProbeRouteRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProbeRouteResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RouteProbeService_ServiceDesc.Streams[0], RouteProbeService_ProbeRoute_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ProbeRouteRequest, ProbeRouteResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RouteProbeService_ProbeRouteClient = grpc.ServerStreamingClient[ProbeRouteResponse]
+
+// RouteProbeServiceServer is the server API for RouteProbeService service.
+// All implementations must embed UnimplementedRouteProbeServiceServer
+// for forward compatibility.
+//
+// Echo over routes to an egress, for operators, on the operator port of an entry. The path is made for it and carries no
+// organization's bytes; it is set up, joined and judged like any other.
+type RouteProbeServiceServer interface {
+	// Opens one path, says which, and answers with one sample per echo. Ends after the last. Fails with FAILED_PRECONDITION when
+	// there is no such route, UNAVAILABLE when it cannot be opened.
+	ProbeRoute(*ProbeRouteRequest, grpc.ServerStreamingServer[ProbeRouteResponse]) error
+	mustEmbedUnimplementedRouteProbeServiceServer()
+}
+
+// UnimplementedRouteProbeServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedRouteProbeServiceServer struct{}
+
+func (UnimplementedRouteProbeServiceServer) ProbeRoute(*ProbeRouteRequest, grpc.ServerStreamingServer[ProbeRouteResponse]) error {
+	return status.Error(codes.Unimplemented, "method ProbeRoute not implemented")
+}
+func (UnimplementedRouteProbeServiceServer) mustEmbedUnimplementedRouteProbeServiceServer() {}
+func (UnimplementedRouteProbeServiceServer) testEmbeddedByValue()                           {}
+
+// UnsafeRouteProbeServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to RouteProbeServiceServer will
+// result in compilation errors.
+type UnsafeRouteProbeServiceServer interface {
+	mustEmbedUnimplementedRouteProbeServiceServer()
+}
+
+func RegisterRouteProbeServiceServer(s grpc.ServiceRegistrar, srv RouteProbeServiceServer) {
+	// If the following call panics, it indicates UnimplementedRouteProbeServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&RouteProbeService_ServiceDesc, srv)
+}
+
+func _RouteProbeService_ProbeRoute_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ProbeRouteRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RouteProbeServiceServer).ProbeRoute(m, &grpc.GenericServerStream[ProbeRouteRequest, ProbeRouteResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RouteProbeService_ProbeRouteServer = grpc.ServerStreamingServer[ProbeRouteResponse]
+
+// RouteProbeService_ServiceDesc is the grpc.ServiceDesc for RouteProbeService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var RouteProbeService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "weft.probe.v1.RouteProbeService",
+	HandlerType: (*RouteProbeServiceServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ProbeRoute",
+			Handler:       _RouteProbeService_ProbeRoute_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "weft/probe/v1/probe.proto",
+}

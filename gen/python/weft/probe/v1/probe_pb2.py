@@ -24,17 +24,29 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weft/probe/v1/probe.proto\x12\rweft.probe.v1\",\n\x0cProbeRequest\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"q\n\rProbeResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04load\x18\x03 \x01(\x01\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x0e\n\x06now_ms\x18\x05 \x01(\x03\x12\x12\n\nlinks_full\x18\x06 \x01(\x08\x32R\n\x0cProbeService\x12\x42\n\x05Probe\x12\x1b.weft.probe.v1.ProbeRequest\x1a\x1c.weft.probe.v1.ProbeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weft/probe/v1/probe.proto\x12\rweft.probe.v1\",\n\x0cProbeRequest\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"q\n\rProbeResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04load\x18\x03 \x01(\x01\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x0e\n\x06now_ms\x18\x05 \x01(\x03\x12\x12\n\nlinks_full\x18\x06 \x01(\x08\"\xa6\x01\n\x11ProbeRouteRequest\x12\x12\n\nto_node_id\x18\x01 \x01(\t\x12)\n\x05route\x18\x02 \x01(\x0e\x32\x1a.weft.probe.v1.ProbedRoute\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x13\n\x0binterval_ms\x18\x05 \x01(\r\x12\x15\n\rpayload_bytes\x18\x06 \x01(\r\"v\n\x12ProbeRouteResponse\x12)\n\x04path\x18\x01 \x01(\x0b\x32\x19.weft.probe.v1.ProbedPathH\x00\x12,\n\x06sample\x18\x02 \x01(\x0b\x32\x1a.weft.probe.v1.ProbeSampleH\x00\x42\x07\n\x05\x65vent\"I\n\nProbedPath\x12\x10\n\x08node_ids\x18\x01 \x03(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x01\x12\x18\n\x10\x61voided_node_ids\x18\x03 \x03(\t\":\n\x0bProbeSample\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x13\n\x06rtt_ms\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_rtt_ms*\x85\x01\n\x0bProbedRoute\x12\x1c\n\x18PROBED_ROUTE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROBED_ROUTE_DIRECT\x10\x01\x12\x1d\n\x19PROBED_ROUTE_SINGLE_RELAY\x10\x02\x12 \n\x1cPROBED_ROUTE_FORCED_FALLBACK\x10\x03\x32R\n\x0cProbeService\x12\x42\n\x05Probe\x12\x1b.weft.probe.v1.ProbeRequest\x1a\x1c.weft.probe.v1.ProbeResponse2h\n\x11RouteProbeService\x12S\n\nProbeRoute\x12 .weft.probe.v1.ProbeRouteRequest\x1a!.weft.probe.v1.ProbeRouteResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weft.probe.v1.probe_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROBEDROUTE']._serialized_start=630
+  _globals['_PROBEDROUTE']._serialized_end=763
   _globals['_PROBEREQUEST']._serialized_start=44
   _globals['_PROBEREQUEST']._serialized_end=88
   _globals['_PROBERESPONSE']._serialized_start=90
   _globals['_PROBERESPONSE']._serialized_end=203
-  _globals['_PROBESERVICE']._serialized_start=205
-  _globals['_PROBESERVICE']._serialized_end=287
+  _globals['_PROBEROUTEREQUEST']._serialized_start=206
+  _globals['_PROBEROUTEREQUEST']._serialized_end=372
+  _globals['_PROBEROUTERESPONSE']._serialized_start=374
+  _globals['_PROBEROUTERESPONSE']._serialized_end=492
+  _globals['_PROBEDPATH']._serialized_start=494
+  _globals['_PROBEDPATH']._serialized_end=567
+  _globals['_PROBESAMPLE']._serialized_start=569
+  _globals['_PROBESAMPLE']._serialized_end=627
+  _globals['_PROBESERVICE']._serialized_start=765
+  _globals['_PROBESERVICE']._serialized_end=847
+  _globals['_ROUTEPROBESERVICE']._serialized_start=849
+  _globals['_ROUTEPROBESERVICE']._serialized_end=953
 # @@protoc_insertion_point(module_scope)

@@ -96,3 +96,83 @@ class ProbeService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class RouteProbeServiceStub:
+    """Echo over routes to an egress, for operators, on the operator port of an entry. The path is made for it and carries no
+    organization's bytes; it is set up, joined and judged like any other.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ProbeRoute = channel.unary_stream(
+                '/weft.probe.v1.RouteProbeService/ProbeRoute',
+                request_serializer=weft_dot_probe_dot_v1_dot_probe__pb2.ProbeRouteRequest.SerializeToString,
+                response_deserializer=weft_dot_probe_dot_v1_dot_probe__pb2.ProbeRouteResponse.FromString,
+                _registered_method=True)
+
+
+class RouteProbeServiceServicer:
+    """Echo over routes to an egress, for operators, on the operator port of an entry. The path is made for it and carries no
+    organization's bytes; it is set up, joined and judged like any other.
+    """
+
+    def ProbeRoute(self, request, context):
+        """Opens one path, says which, and answers with one sample per echo. Ends after the last. Fails with FAILED_PRECONDITION when
+        there is no such route, UNAVAILABLE when it cannot be opened.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RouteProbeServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ProbeRoute': grpc.unary_stream_rpc_method_handler(
+                    servicer.ProbeRoute,
+                    request_deserializer=weft_dot_probe_dot_v1_dot_probe__pb2.ProbeRouteRequest.FromString,
+                    response_serializer=weft_dot_probe_dot_v1_dot_probe__pb2.ProbeRouteResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'weft.probe.v1.RouteProbeService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('weft.probe.v1.RouteProbeService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RouteProbeService:
+    """Echo over routes to an egress, for operators, on the operator port of an entry. The path is made for it and carries no
+    organization's bytes; it is set up, joined and judged like any other.
+    """
+
+    @staticmethod
+    def ProbeRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/weft.probe.v1.RouteProbeService/ProbeRoute',
+            weft_dot_probe_dot_v1_dot_probe__pb2.ProbeRouteRequest.SerializeToString,
+            weft_dot_probe_dot_v1_dot_probe__pb2.ProbeRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
