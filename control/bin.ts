@@ -28,7 +28,7 @@ interface Invocation {
 
 function readInvocation(argv: readonly string[]): Invocation {
   const names = [...controlSettings, ...initFlags];
-  const switches = new Set<string>(["dev", "allowRemoteOperators"]);
+  const switches = new Set<string>(["dev", "allowRemoteOperators", "allowRemoteMetrics"]);
   const options = Object.fromEntries(
     names.map((name) => [kebab(name), { type: switches.has(name) ? "boolean" : "string" } as const]),
   );
@@ -66,7 +66,9 @@ async function run(config: ControlConfig): Promise<void> {
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
   if (process.env["WEFT_PARENT"] === "stdin") whenParentGoes(process.stdin, end);
-  const ready = { ready: true, public: control.publicAddress, operator: control.operatorAddress };
+  const { publicAddress, operatorAddress, metricsAddress } = control;
+  const metrics = metricsAddress === "" ? {} : { metrics: metricsAddress };
+  const ready = { ready: true, public: publicAddress, operator: operatorAddress, ...metrics };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
 }
 

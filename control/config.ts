@@ -50,6 +50,11 @@ const schema = z.object({
   operatorPort: portSchema.default(7401),
   /** The operator port may leave loopback only when this says so. */
   allowRemoteOperators: flagSchema.default(false),
+  /** Where metrics are shown, at /metrics; nowhere without a port. 0: any free one. */
+  metricsPort: portSchema.optional(),
+  metricsHost: z.string().min(1).default("127.0.0.1"),
+  /** The metrics port may leave loopback only when this says so. */
+  allowRemoteMetrics: flagSchema.default(false),
   /** Host names and IP addresses this replica is reached by; they go into its certificate. */
   advertisedHosts: listOf(z.string().min(1).max(253)).default([]),
   /**
@@ -105,6 +110,11 @@ function crossProblems(config: ControlConfig): string[] {
   }
   if (!config.dev && config.dataDir !== undefined && isInside(config.sealingKeyFile, config.dataDir)) {
     problems.push("sealingKeyFile: must not be inside dataDir: a copy of one would be a copy of both");
+  }
+  if (!isLoopbackHost(config.metricsHost) && !config.allowRemoteMetrics) {
+    problems.push(
+      `metricsHost: ${config.metricsHost} is beyond loopback; set allowRemoteMetrics to true if that is meant`,
+    );
   }
   if (!isLoopbackHost(config.operatorHost) && !config.allowRemoteOperators) {
     problems.push(

@@ -7,8 +7,10 @@ import { Closers } from "../lib/closers.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { randomLabel } from "../lib/random.ts";
+import packageFacts from "../package.json" with { type: "json" };
 import { anonymousCaller, type Judge } from "../rpc/caller.ts";
 import { HealthState } from "../rpc/health.ts";
+import type { CallObserver } from "../rpc/interceptors.ts";
 import type { Surface } from "../rpc/surface.ts";
 import type { ControlConfig } from "./config.ts";
 import { Allowlist } from "./domain/allowlist.ts";
@@ -35,6 +37,8 @@ export interface RunningControl extends AsyncDisposable {
   /** As bound. */
   readonly publicAddress: string;
   readonly operatorAddress: string;
+  /** Empty when it shows no metrics. */
+  readonly metricsAddress: string;
   readonly surfaces: ControlSurfaces;
   /** Takes no new connections, lets calls finish for `graceMs`, then ends them and closes everything. */
   close(graceMs?: number): Promise<void>;
@@ -74,11 +78,47 @@ export async function startControl(
   const auditWatch = startAuditWatch(ctx, alarm);
   undo.add("audit watch", () => auditWatch.stop());
   const health = new HealthState();
-  const { doors, surfaces } = await openDoors(config, ctx, trustDomain, health, undo);
+  // Loaded where it is asked for: a process without metrics does not pay for them.
+  const metrics =
+    config.metricsPort === undefined
+      ? undefined
+      : (await import("./metrics.ts")).controlMetrics(config, packageFacts.version);
+  const { doors, surfaces } = await openDoors(config, ctx, trustDomain, { health, onCall: metrics?.onCall }, undo);
   const draining = { graceMs: 0 };
   undo.add("sessions", async () => {
     await Promise.all(Object.values(surfaces).map((surface: Surface) => surface.drain(draining.graceMs)));
   });
+  const { publicPort, operatorPort } = await openPorts(config, outside, doors, undo);
+  const shown = await metrics?.open(ctx, { surfaces, replicaId: doors.replicaId });
+  undo.add("metrics port", async () => await shown?.close());
+  undo.add("health", () => health.setAll(false));
+  const replicaClock = watchReplicaClock(ctx, doors.replicaId);
+  undo.add("replica clock", () => replicaClock.stop());
+  const storeWatch = watchStore(ctx, health, () => replicaClock.isClose());
+  undo.add("store watch", () => storeWatch.stop());
+
+  const owned = undo.move();
+  const close = async (graceMs: number = limits.drainGraceMs): Promise<void> => {
+    draining.graceMs = graceMs;
+    await owned.close();
+  };
+  return {
+    publicAddress: hostPort(publicPort.host, publicPort.port),
+    operatorAddress: hostPort(operatorPort.host, operatorPort.port),
+    metricsAddress: shown?.address ?? "",
+    surfaces,
+    close,
+    [Symbol.asyncDispose]: () => close(0),
+  };
+}
+
+/** The two ports callers come by; the server name they ask for says through which door. */
+async function openPorts(
+  config: ControlConfig,
+  outside: ReturnType<typeof openOutside>,
+  doors: ControlDoors,
+  undo: Closers,
+) {
   const publicPort = await startListener({
     ...outside,
     name: "public",
@@ -95,24 +135,7 @@ export async function startControl(
     doorFor: async () => doors.operatorDoor(),
   });
   undo.add("operator port", () => operatorPort.close());
-  undo.add("health", () => health.setAll(false));
-  const replicaClock = watchReplicaClock(ctx, doors.replicaId);
-  undo.add("replica clock", () => replicaClock.stop());
-  const storeWatch = watchStore(ctx, health, () => replicaClock.isClose());
-  undo.add("store watch", () => storeWatch.stop());
-
-  const owned = undo.move();
-  const close = async (graceMs: number = limits.drainGraceMs): Promise<void> => {
-    draining.graceMs = graceMs;
-    await owned.close();
-  };
-  return {
-    publicAddress: hostPort(publicPort.host, publicPort.port),
-    operatorAddress: hostPort(operatorPort.host, operatorPort.port),
-    surfaces,
-    close,
-    [Symbol.asyncDispose]: () => close(0),
-  };
+  return { publicPort, operatorPort };
 }
 
 /** Services, the surfaces that route to them, and the doors that let callers in. Nothing listens yet. */
@@ -120,7 +143,7 @@ async function openDoors(
   config: ControlConfig,
   ctx: StoreContext,
   trustDomain: string,
-  health: HealthState,
+  seen: { readonly health: HealthState; readonly onCall: CallObserver | undefined },
   undo: Closers,
 ): Promise<{ readonly doors: ControlDoors; readonly surfaces: ControlSurfaces }> {
   const authority = new Authority(ctx);
@@ -148,7 +171,7 @@ async function openDoors(
     log,
     clock,
     random,
-    health,
+    ...seen,
     onRefusal: refusalRecorder(ctx),
   });
   const replicaId = `cp-${randomLabel(random, 16)}`;

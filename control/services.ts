@@ -78,6 +78,7 @@ export function createServices(ctx: StoreContext, authority: Authority, allowlis
     membership: membershipService(deps),
     organization: organizationService(deps),
     policy: policyService(deps),
+    telemetry: testTelemetryService(deps),
     pool: poolService(deps),
     qos: qosService(deps),
     routeIntent: routeIntentService(deps),

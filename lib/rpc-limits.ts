@@ -67,4 +67,11 @@ export const rpcLimits = {
   rpcPerOperatorPerSecond: 200,
   rpcPerLinkPerSecond: 1_000,
   rpcInspectPerSecond: 50,
+
+  // Metrics ports (rpc/metrics-port.ts): a scraper keeps one connection and asks every few seconds.
+  metricsConnectionsMaxCount: 16,
+  metricsRequestMaxMs: 5 * secondMs,
+  metricsHeadersMaxBytes: 8 * KiB,
+  // What control reads from its store for a scrape is kept for so long: scrapers cost the store no more than one does.
+  metricsStoreKeptMs: 5 * secondMs,
 } as const;

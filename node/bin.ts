@@ -110,10 +110,10 @@ export async function runNodeProcess(flags: Readonly<Record<string, unknown>>): 
       version: packageFacts.version,
       rssPeakBytes: () => process.resourceUsage().maxRSS * 1024,
     });
-    const { nodeId, name, publicAddress, operatorAddress } = node;
-    process.stdout.write(
-      `${JSON.stringify({ ready: true, nodeId, name, public: publicAddress, operator: operatorAddress })}\n`,
-    );
+    const { nodeId, name, publicAddress, operatorAddress, metricsAddress } = node;
+    const metrics = metricsAddress === "" ? {} : { metrics: metricsAddress };
+    const ready = { ready: true, nodeId, name, public: publicAddress, operator: operatorAddress, ...metrics };
+    process.stdout.write(`${JSON.stringify(ready)}\n`);
     await asked;
     const force = setTimeout(() => process.exit(1), limits.drainGraceMs * 2);
     force.unref();

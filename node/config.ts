@@ -84,6 +84,11 @@ const schema = z.object({
   operatorPort: portSchema.default(0),
   /** The operator port may leave loopback only when this says so. */
   allowRemoteOperators: flagSchema.default(false),
+  /** Where metrics are shown, at /metrics; nowhere without a port. 0: any free one. */
+  metricsPort: portSchema.optional(),
+  metricsHost: z.string().min(1).default("127.0.0.1"),
+  /** The metrics port may leave loopback only when this says so. */
+  allowRemoteMetrics: flagSchema.default(false),
   region: z.string().max(63).default(""),
   ceiling: ceilingSchema.prefault({}),
   /** Joins first when the state folder holds no identity. */
@@ -102,6 +107,11 @@ export type Ceiling = NodeConfig["ceiling"];
 export function loadNodeConfig(sources: Omit<ConfigSources, "envPrefix">): NodeConfig {
   return loadConfig(schema, { ...sources, envPrefix: "WEFT_NODE_" }, (config) => {
     const problems: string[] = [];
+    if (!isLoopbackHost(config.metricsHost) && !config.allowRemoteMetrics) {
+      problems.push(
+        `metricsHost: ${config.metricsHost} is beyond loopback; set allowRemoteMetrics to true if that is meant`,
+      );
+    }
     if (!isLoopbackHost(config.operatorHost) && !config.allowRemoteOperators) {
       problems.push(
         `operatorHost: ${config.operatorHost} is beyond loopback; set allowRemoteOperators to true if that is meant`,

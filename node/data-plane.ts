@@ -167,7 +167,7 @@ function openLinks({ ports, judge, hops, served }: LinkParts) {
 }
 
 function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (router: ConnectRouter) => void): Surface {
-  const { log, clock, random } = options.ports;
+  const { log, clock, random, onCall } = options.ports;
   const again: Judge = (socket, caller) => judge.again(socket, caller);
   return createSurface({
     arrivedBy: "link",
@@ -177,6 +177,7 @@ function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (route
     log,
     clock,
     random,
+    onCall,
     routes: (router) => {
       routes(router);
       options.linkRoutes?.(router);

@@ -29,7 +29,8 @@ import { createDrainState, createNodeCounters, createNodeEvents } from "./events
 import { type OwnFeedStore, openFeedStore } from "./feed-store.ts";
 import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } from "./identity-store.ts";
 import { startOperatorListener } from "./listener.ts";
-import { nodeService } from "./node-service.ts";
+import type { NodeMetrics } from "./metrics.ts";
+import { type NodeServiceDeps, nodeService, nodeStatus } from "./node-service.ts";
 import { OfflineDesk } from "./offline-desk.ts";
 import { createOwnPorts } from "./own-ports.ts";
 import { PeerJudge } from "./peer-judge.ts";
@@ -61,6 +62,8 @@ export interface NodeHandle extends AsyncDisposable {
   /** host:port, or empty for a node without a public port. */
   readonly publicAddress: string;
   readonly operatorAddress: string;
+  /** host:port, or empty for a node that shows no metrics. */
+  readonly metricsAddress: string;
   /** Refuses new work and waits for what runs, at most `graceMs`. */
   drain(graceMs: number): Promise<void>;
 }
@@ -83,7 +86,7 @@ function underCeiling(snapshot: Snapshot, ceiling: CeilingJudge, refused: (role:
   return { ...snapshot, self: { ...snapshot.self, roles: split.allowed } };
 }
 
-function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
+function openParts(config: NodeConfig, overrides: NodeOverrides, metrics: NodeMetrics | undefined): Parts {
   const { log } = overrides;
   const clock = overrides.clock ?? systemClock;
   const stored = loadIdentity(config.stateDir);
@@ -116,7 +119,9 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
     random: overrides.random ?? systemRandom,
     counters: createNodeCounters(),
     drain: createDrainState(events, onThrow),
+    onCall: metrics?.onCall,
   };
+  if (metrics !== undefined) events.subscribe(metrics.onEvent);
   return {
     config,
     ports,
@@ -135,12 +140,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides): Parts {
 }
 
 /** The operator port: the truth about this node. */
-async function startOperatorPort(
-  parts: Parts,
-  roles: Roles,
-  facts: Omit<Parameters<typeof nodeService>[0], "addresses">,
-  undo: Closers,
-): Promise<string> {
+async function startOperatorPort(parts: Parts, roles: Roles, facts: NodeFacts, undo: Closers): Promise<string> {
   const { ports, config } = parts;
   const judge = new PeerJudge(ports);
   let operatorAddress = "";
@@ -167,6 +167,7 @@ async function startOperatorPort(
     http2: rpcHttp2,
     health: new HealthState(),
     reflection: true,
+    onCall: ports.onCall,
   });
   const listener = await startOperatorListener({
     ports,
@@ -227,13 +228,38 @@ function createHearing(clock: Clock): {
   };
 }
 
+type NodeFacts = Omit<NodeServiceDeps, "addresses">;
+
+/** What operators and scrapers are told, read where it is. */
+function nodeFacts(
+  { ports, offline }: Parts,
+  roles: Roles,
+  of: Pick<
+    NodeFacts,
+    "bootId" | "startedAtMs" | "pid" | "version" | "rssPeakBytes" | "controlHeardMsAgo" | "workloads"
+  >,
+): NodeFacts {
+  return {
+    ...of,
+    ...ports,
+    offline,
+    links: () => roles.plane.links.wireStatus(),
+    refreshCounters: () => roles.plane.refreshCounters(),
+    listeners: () => roles.listeners.status(),
+    trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
+    explainChannel: (request) => explainChannel(trunksOf(roles), request),
+  };
+}
+
 /**
  * Starts a node from its state folder. Resolves once its ports are bound; control may be away.
  * @throws WeftError failed_precondition when the folder holds no identity.
  */
 export async function startNode(config: NodeConfig, overrides: NodeOverrides): Promise<NodeHandle> {
   await using undo = new Closers();
-  const parts = openParts(config, overrides);
+  // Loaded where it is asked for: a process without metrics does not pay for them.
+  const metrics = config.metricsPort === undefined ? undefined : (await import("./metrics.ts")).nodeMetrics(config);
+  const parts = openParts(config, overrides, metrics);
   const { ports, identity } = parts;
   const startedAtMs = ports.clock.nowMs();
   const bootId = randomUUID();
@@ -245,27 +271,14 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
   undo.add("offline desk", () => parts.offline.close());
   const roles = await startRoles(parts, { load, session, bootId }, undo);
   const workloads = startWorkloads(parts, overrides.pid, undo);
-  const operatorAddress = await startOperatorPort(
-    parts,
-    roles,
-    {
-      ...ports,
-      bootId,
-      startedAtMs,
-      pid: overrides.pid,
-      version: overrides.version,
-      rssPeakBytes: overrides.rssPeakBytes,
-      controlHeardMsAgo: hearing.msAgo,
-      offline: parts.offline,
-      links: () => roles.plane.links.wireStatus(),
-      refreshCounters: () => roles.plane.refreshCounters(),
-      listeners: () => roles.listeners.status(),
-      trunks: () => trunkStatus(roles.entry.trunkPool.trunks(), roles.egress.trunks()),
-      explainChannel: (request) => explainChannel(trunksOf(roles), request),
-      workloads,
-    },
-    undo,
-  );
+  const facts = nodeFacts(parts, roles, {
+    ...overrides,
+    bootId,
+    startedAtMs,
+    controlHeardMsAgo: hearing.msAgo,
+    workloads,
+  });
+  const operatorAddress = await startOperatorPort(parts, roles, facts, undo);
   const tasks = startTasks({
     ...parts,
     session,
@@ -281,12 +294,20 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     workloads,
   });
   undo.add("tasks", () => tasks.stop());
+  const shown = await metrics?.open(ports, {
+    // Addresses are no metric.
+    status: () => nodeStatus({ ...facts, addresses: () => ({ public: "", operator: "" }) }),
+    trunks: facts.trunks,
+    leases: () => roles.exclusive.held(),
+  });
+  undo.add("metrics port", async () => await shown?.close());
   const closers = undo.move();
   return {
     nodeId: identity.current().nodeId,
     name: identity.current().name,
     publicAddress: publicAddressOf(roles.plane),
     operatorAddress,
+    metricsAddress: shown?.address ?? "",
     async drain(graceMs) {
       ports.drain.set(true);
       const deadlineMs = ports.clock.monoMs() + graceMs;

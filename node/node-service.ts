@@ -6,6 +6,7 @@ import {
   CountersSchema,
   type ExplainChannelRequest,
   type ExplainChannelResponse,
+  type GetStatusResponse,
   GetStatusResponseSchema,
   type LinkStatus,
   type ListenerStatus,
@@ -110,54 +111,57 @@ function offlineStatus({ newestFeedMs, staleMs, offline, states }: OfflineView) 
   };
 }
 
+/** How the node is, now. */
+export function nodeStatus(deps: NodeServiceDeps): GetStatusResponse {
+  const identity = deps.identity.current();
+  const snapshot = deps.snapshot.current();
+  const heard = deps.controlHeardMsAgo();
+  deps.refreshCounters?.();
+  const counters = deps.counters;
+  return create(GetStatusResponseSchema, {
+    nodeId: identity.nodeId,
+    name: identity.name,
+    clusterId: identity.clusterId,
+    bootId: deps.bootId,
+    pid: deps.pid,
+    startedAtMs: BigInt(deps.startedAtMs),
+    roles: snapshot?.self?.roles ?? [],
+    draining: deps.drain.draining(),
+    publicAddress: deps.addresses().public,
+    operatorAddress: deps.addresses().operator,
+    snapshotEpoch: snapshot?.epoch ?? 0n,
+    snapshotVersion: snapshot?.version ?? 0n,
+    snapshotNotAfterMs: snapshot?.notAfterMs ?? 0n,
+    feedEpoch: deps.feed.position().epoch,
+    feedSeq: deps.feed.position().seq,
+    leafNotAfterMs: BigInt(Math.floor(identity.leaf.notAfterMs)),
+    ...(heard === undefined ? {} : { controlHeardMsAgo: BigInt(Math.round(heard)) }),
+    links: [...deps.links()],
+    listeners: [...deps.listeners()],
+    version: deps.version,
+    rssPeakBytes: BigInt(deps.rssPeakBytes()),
+    offline: offlineStatus(deps.offline.view()),
+    counters: create(CountersSchema, {
+      bytesSpliced: BigInt(counters.bytesSpliced),
+      pathsOpened: BigInt(counters.pathsOpened),
+      pathsLive: BigInt(counters.pathsLive),
+      offersRefused: BigInt(counters.offersRefused),
+      peeksRefused: BigInt(counters.peeksRefused),
+      tokensRefused: BigInt(counters.tokensRefused),
+      attachesRefused: BigInt(counters.attachesRefused),
+      channelsOpened: BigInt(counters.channelsOpened),
+      channelsLive: BigInt(counters.channelsLive),
+      trunksLive: BigInt(counters.trunksLive),
+      handshakesRefused: BigInt(counters.handshakesRefused),
+      connectionsRefused: BigInt(counters.connectionsRefused),
+      controlCalls: Object.fromEntries([...counters.controlCalls].map(([call, count]) => [call, BigInt(count)])),
+    }),
+  });
+}
+
 export function nodeService(deps: NodeServiceDeps): ServiceImpl<typeof NodeService> {
   return {
-    getStatus() {
-      const identity = deps.identity.current();
-      const snapshot = deps.snapshot.current();
-      const heard = deps.controlHeardMsAgo();
-      deps.refreshCounters?.();
-      const counters = deps.counters;
-      return create(GetStatusResponseSchema, {
-        nodeId: identity.nodeId,
-        name: identity.name,
-        clusterId: identity.clusterId,
-        bootId: deps.bootId,
-        pid: deps.pid,
-        startedAtMs: BigInt(deps.startedAtMs),
-        roles: snapshot?.self?.roles ?? [],
-        draining: deps.drain.draining(),
-        publicAddress: deps.addresses().public,
-        operatorAddress: deps.addresses().operator,
-        snapshotEpoch: snapshot?.epoch ?? 0n,
-        snapshotVersion: snapshot?.version ?? 0n,
-        snapshotNotAfterMs: snapshot?.notAfterMs ?? 0n,
-        feedEpoch: deps.feed.position().epoch,
-        feedSeq: deps.feed.position().seq,
-        leafNotAfterMs: BigInt(Math.floor(identity.leaf.notAfterMs)),
-        ...(heard === undefined ? {} : { controlHeardMsAgo: BigInt(Math.round(heard)) }),
-        links: [...deps.links()],
-        listeners: [...deps.listeners()],
-        version: deps.version,
-        rssPeakBytes: BigInt(deps.rssPeakBytes()),
-        offline: offlineStatus(deps.offline.view()),
-        counters: create(CountersSchema, {
-          bytesSpliced: BigInt(counters.bytesSpliced),
-          pathsOpened: BigInt(counters.pathsOpened),
-          pathsLive: BigInt(counters.pathsLive),
-          offersRefused: BigInt(counters.offersRefused),
-          peeksRefused: BigInt(counters.peeksRefused),
-          tokensRefused: BigInt(counters.tokensRefused),
-          attachesRefused: BigInt(counters.attachesRefused),
-          channelsOpened: BigInt(counters.channelsOpened),
-          channelsLive: BigInt(counters.channelsLive),
-          trunksLive: BigInt(counters.trunksLive),
-          handshakesRefused: BigInt(counters.handshakesRefused),
-          connectionsRefused: BigInt(counters.connectionsRefused),
-          controlCalls: Object.fromEntries([...counters.controlCalls].map(([call, count]) => [call, BigInt(count)])),
-        }),
-      });
-    },
+    getStatus: () => nodeStatus(deps),
     watchEvents: (_request, context) => watch(deps.events, deps.bootId, context.signal),
     listTrunks: () => ({ trunks: [...deps.trunks()] }),
     explainChannel(request) {

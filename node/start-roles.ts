@@ -89,6 +89,7 @@ function clientSurface(
     http2: rpcHttp2,
     health: new HealthState(),
     reflection: true,
+    onCall: ports.onCall,
   });
 }
 

@@ -11,7 +11,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { ErrorInfoSchema, RequestInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { type Reason, reasons, WeftError } from "../lib/errors.ts";
+import { errnoOf, type Reason, reasons, WeftError } from "../lib/errors.ts";
 
 export const ERROR_DOMAIN = "weft";
 
@@ -85,10 +85,18 @@ function hidden(requestInfo: NonNullable<ConstructorParameters<typeof ConnectErr
   return new ConnectError("internal error", Code.Internal, undefined, [requestInfo], cause);
 }
 
+/** What Node says of a connection that broke under a call. */
+const lostCodes: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"]);
+
 /** The `WeftError` behind whatever an RPC client threw: reason, message, detail and metadata as the server gave them. */
 export function fromConnectError(thrown: unknown): WeftError {
   if (thrown instanceof WeftError) return thrown;
   const error = ConnectError.from(thrown);
+  // The library calls it "aborted", as if the server had decided something.
+  if (error.code === Code.Aborted && lostCodes.has(errnoOf(error.cause) ?? "")) {
+    const options = { detail: "CONNECTION_LOST", retry: "later", cause: thrown } as const;
+    return new WeftError("unavailable", "the connection was lost before the answer", options);
+  }
   const reason = reasonOf(error.code);
   const info = error.findDetails(ErrorInfoSchema).find((candidate) => candidate.domain === ERROR_DOMAIN);
   const requestInfo = error.findDetails(RequestInfoSchema)[0];

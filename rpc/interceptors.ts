@@ -16,17 +16,32 @@ import { decideSubject, type PolicyTable, rpcName } from "./policy.ts";
 
 type AnyRequest = UnaryRequest | StreamRequest;
 
-/** One log record per RPC when it ends; failures of our own with their cause. */
-export function logInterceptor(log: Log, clock: Clock): Interceptor {
+/** How an RPC ended. */
+export interface EndedCall {
+  readonly rpc: string;
+  /** "ok", or the name of the gRPC code: "not_found". */
+  readonly code: string;
+  readonly durationMs: number;
+  readonly stream: boolean;
+}
+
+export type CallObserver = (call: EndedCall) => void;
+
+/** One log record per RPC when it ends, failures of our own with their cause; `onCall` is told of it too. */
+export function logInterceptor(log: Log, clock: Clock, onCall?: CallObserver): Interceptor {
   return (next) => async (req) => {
     const startedMs = clock.monoMs();
     const ended = (error?: ConnectError): void => {
+      const durationMs = clock.monoMs() - startedMs;
+      const rpc = rpcName(req.method);
+      const code = error === undefined ? "ok" : codeName(error.code);
+      onCall?.({ rpc, code, durationMs, stream: req.stream });
       const fields = {
-        rpc: rpcName(req.method),
+        rpc,
         requestId: req.contextValues.get(kRequestId),
         caller: req.contextValues.get(kCaller).spiffe,
-        code: error === undefined ? "ok" : Code[error.code],
-        durationMs: Math.round(clock.monoMs() - startedMs),
+        code,
+        durationMs: Math.round(durationMs),
       };
       if (error?.code === Code.Internal) log.error("rpc failed", { ...fields, error: causeOf(error) });
       else log.debug("rpc", fields);
@@ -43,6 +58,11 @@ export function logInterceptor(log: Log, clock: Clock): Interceptor {
       throw error;
     }
   };
+}
+
+/** `PermissionDenied` as gRPC writes it: "permission_denied". */
+function codeName(code: Code): string {
+  return (Code[code] ?? "unknown").replace(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
 }
 
 async function* watched<T>(messages: AsyncIterable<T>, ended: (error?: ConnectError) => void): AsyncGenerator<T> {

@@ -28,7 +28,13 @@ import { isGrpc, startExchange } from "./exchange.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import type { HealthState } from "./health.ts";
 import { type Http2Profile, openServerSession } from "./http2-profile.ts";
-import { errorInterceptor, logInterceptor, refusalInterceptor, subjectInterceptor } from "./interceptors.ts";
+import {
+  type CallObserver,
+  errorInterceptor,
+  logInterceptor,
+  refusalInterceptor,
+  subjectInterceptor,
+} from "./interceptors.ts";
 import { type PolicyTable, policyProblems, rpcName } from "./policy.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { buildRoutes, type Routes } from "./routes.ts";
@@ -70,6 +76,8 @@ export interface SurfaceOptions {
   /** A session ends this long after it began, whatever it does. */
   readonly sessionMaxMs?: number;
   readonly onRefusal?: (refused: RefusedCall) => void;
+  /** Told how every call with a codec ended that was admitted. */
+  readonly onCall?: CallObserver | undefined;
 }
 
 /** One connection. `streams` holds how to end each open call. */
@@ -146,14 +154,14 @@ class OpenSurface implements Surface {
   }
 
   #buildRoutes(): Routes {
-    const { log, clock, policy, onRefusal, routes, raw = [], health, reflection = false } = this.#options;
+    const { log, clock, policy, onRefusal, onCall, routes, raw = [], health, reflection = false } = this.#options;
     return buildRoutes({
       routes,
       raw: raw.map(({ method }) => method),
       health,
       reflection,
       interceptors: [
-        logInterceptor(log, clock),
+        logInterceptor(log, clock, onCall),
         errorInterceptor,
         subjectInterceptor(policy, onRefusal),
         ...(onRefusal === undefined ? [] : [refusalInterceptor(policy, onRefusal)]),

@@ -118,6 +118,9 @@ function addRun(node: Command): void {
     .option("--operator-port <port>", "operator port")
     .option("--dial-out-only", "no inbound port")
     .option("--allow-remote-operators", "let the operator port leave loopback")
+    .option("--metrics-port <port>", "show metrics at /metrics on this port; 0: any free one")
+    .option("--metrics-host <host>", "address to bind the metrics port to (default: loopback)")
+    .option("--allow-remote-metrics", "let the metrics port leave loopback")
     .option("--log-level <level>", "debug, info, warn, error or silent")
     .addHelpText(
       "after",

@@ -25,6 +25,7 @@ interface UpOptions extends GlobalOptions {
   readonly postgres?: "embedded";
   readonly postgresFile?: string;
   readonly redisFile?: string;
+  readonly metrics?: boolean;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
 }
 
@@ -110,8 +111,20 @@ function thingsToTry(fabric: Fabric, hops: readonly string[]): string[] {
   ];
 }
 
+/** Where a process shows its metrics; a store shows none. */
+function metricsOf({ facts }: Fabric["processes"][number]): string {
+  return facts["metrics"] === undefined ? "" : `http://${facts["metrics"]}/metrics`;
+}
+
 async function describe(fabric: Fabric): Promise<string> {
-  const rows = fabric.processes.map((child) => [child.name, child.role, pidOf(child), addressOf(fabric, child.name)]);
+  const shown = fabric.processes.some((child) => metricsOf(child) !== "");
+  const rows = fabric.processes.map((child) => [
+    child.name,
+    child.role,
+    pidOf(child),
+    addressOf(fabric, child.name),
+    ...(shown ? [metricsOf(child)] : []),
+  ]);
   let hops: readonly string[] = [];
   const path = await pathInUse(fabric, "entry-1").then(
     (found) => {
@@ -122,7 +135,7 @@ async function describe(fabric: Fabric): Promise<string> {
     (thrown: unknown) => `unknown (${messageOf(thrown)})`,
   );
   return [
-    table(["NODE", "ROLE", "PID", "ADDRESS"], rows),
+    table(["NODE", "ROLE", "PID", "ADDRESS", ...(shown ? ["METRICS"] : [])], rows),
     "",
     `path in use: ${path}`,
     `up after ${(fabric.upMs / 1000).toFixed(1)} s; files are in ${fabric.root}`,
@@ -163,6 +176,7 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
     ...(options.postgres === undefined ? {} : { embeddedPostgres: true }),
     ...(options.postgresFile === undefined ? {} : { postgresUrlFile: options.postgresFile }),
     ...(options.redisFile === undefined ? {} : { redisUrlFile: options.redisFile }),
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
   };
 }
 
@@ -305,6 +319,7 @@ export function addUpCommand(program: Command): void {
     .addOption(new Option("--postgres <kind>", "start a PostgreSQL of its own").choices(["embedded"]))
     .option("--postgres-file <file>", "file (0600) with the URL of an empty PostgreSQL database to use instead")
     .option("--redis-file <file>", "file (0600) with the URL of a Redis, for hints between replicas")
+    .option("--metrics", "show metrics of every process, each on a port of loopback")
     .option("--bytes <count>", "with --smoke: bytes each way (default: 268435456)", wholeNumber())
     .addOption(
       new Option("--log-level <level>", "of the processes' logs")

@@ -21,6 +21,8 @@ export interface ControlPlaneOptions {
   /** Whether the folder goes away in the end. */
   readonly temporary: boolean;
   readonly leafLives?: LeafLifeSettings;
+  /** Whether it shows metrics, on any free port. */
+  readonly metrics?: boolean;
   /** Puts an empty embedded store into a new folder, for who has one ready; control makes it otherwise, which takes seconds. */
   readonly putStore?: (directory: string) => Promise<void>;
 }
@@ -83,6 +85,7 @@ function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOpt
     ["--operator-port", String(place?.operatorPort)],
     ["--log-level", options.logLevel ?? "info"],
     lifeFlags(options.leafLives),
+    options.metrics === true ? ["--metrics-port", "0"] : [],
     ["--dev"],
   ].flat();
   return {

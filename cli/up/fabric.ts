@@ -54,11 +54,13 @@ export interface FabricOptions extends ControlShape, Pick<ControlPlaneOptions, "
   /** File (0600) with the URL of a Redis for hints between replicas. */
   readonly redisUrlFile?: string;
   readonly leafLives?: LeafLifeSettings;
+  /** Whether its processes show metrics, each on any free port of loopback. */
+  readonly metrics?: boolean;
   /** One line per step. */
   readonly onProgress?: (line: string) => void;
   readonly signal?: AbortSignal;
-  /** Asked once for every node before it starts: lets tests and benches stand between processes. */
-  readonly placeOf?: (node: NodePlan, plan: Plan) => Promise<NodePlace>;
+  /** Asked once for every node before it starts: lets tests and benches stand between processes. `root`: the fabric's folder. */
+  readonly placeOf?: (node: NodePlan, plan: Plan, root: string) => Promise<NodePlace>;
 }
 
 export interface Fabric {
@@ -111,6 +113,7 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace
     control: place.control === undefined ? publicAddresses(plan) : [place.control],
     ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicHost: host, publicPort: node.publicPort }),
     region: "local",
+    ...(options.metrics === true ? { metricsPort: 0 } : {}),
     dev: true,
     logLevel: options.logLevel ?? "info",
     // The demo targets are on loopback, which an egress refuses unless its own ceiling lists it; so it does Unix sockets.
@@ -137,7 +140,7 @@ async function startNode(
   started: Started,
 ): Promise<Child> {
   const file = join(layout.nodeDir(node.name), "node.json");
-  const place = (await options.placeOf?.(node, plan)) ?? {};
+  const place = (await options.placeOf?.(node, plan, layout.root)) ?? {};
   replaceFile(file, `${JSON.stringify(nodeConfig(layout, plan, node, place, options), null, 2)}\n`);
   let failed: (thrown: unknown) => void = () => {};
   const refused = new Promise<never>((_, reject) => {
@@ -293,10 +296,11 @@ function firstEnd(processes: readonly Child[]): Promise<never> {
 }
 
 function controlOptions(options: FabricOptions): ControlPlaneOptions {
-  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives, putStore } = options;
+  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives, metrics, putStore } = options;
   return {
     temporary: data === undefined,
     ...(leafLives === undefined ? {} : { leafLives }),
+    ...(metrics === undefined ? {} : { metrics }),
     ...(logLevel === undefined ? {} : { logLevel }),
     ...(postgresUrlFile === undefined ? {} : { postgresUrlFile }),
     ...(redisUrlFile === undefined ? {} : { redisUrlFile }),

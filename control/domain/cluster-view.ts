@@ -38,6 +38,7 @@ import { listEndedLeases } from "../store/service-leases.ts";
 import type { SnapshotFrame } from "../store/snapshots.ts";
 import { snapshotFrame } from "../store/snapshots.ts";
 import type { Queryable, Tx } from "../store/sql.ts";
+import { listTestTelemetry } from "../store/test-telemetry.ts";
 import type { TrustSeal } from "../store/trust.ts";
 import {
   assurances,
@@ -209,6 +210,12 @@ async function readShort(
     })),
     endedLeases: await listEndedLeases(tx, seal, clusterId, frame.changedAtMs),
     workloads: await readWorkloads(tx, seal, clusterId, members),
+    telemetryOff: (await listTestTelemetry(tx, clusterId))
+      .filter(({ enabled }) => !enabled)
+      .map(({ kind, subjectId }) => ({
+        organizationId: kind === "organization" ? subjectId : "",
+        nodeId: kind === "node" ? subjectId : "",
+      })),
   };
 }
 

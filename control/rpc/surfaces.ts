@@ -81,7 +81,7 @@ export interface ControlSurfaces {
   readonly operator: Surface;
 }
 
-type Shared = Pick<SurfaceOptions, "log" | "clock" | "random" | "onRefusal" | "health" | "buckets">;
+type Shared = Pick<SurfaceOptions, "log" | "clock" | "random" | "onRefusal" | "onCall" | "health" | "buckets">;
 
 /** Builds the three surfaces. Throws when an RPC has no policy row for its door. */
 export function createControlSurfaces(

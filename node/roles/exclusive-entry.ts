@@ -106,6 +106,16 @@ export class ExclusiveEntry implements ExclusiveHolds {
     });
   }
 
+  /** Until when each lease that is held lasts, ms of this process's clock, by name. */
+  held(): ReadonlyMap<string, number> {
+    const held = new Map<string, number>();
+    for (const [resourceId, { holder }] of this.#kept) {
+      const hold = holder.current();
+      if (hold !== undefined) held.set(exclusiveLeaseName(resourceId), hold.stopMonoMs);
+    }
+    return held;
+  }
+
   /** Gives every lease back; the node is closing, and its channels have ended or end now. */
   async close(): Promise<void> {
     await Promise.all([...this.#kept.values()].map(({ holder }) => holder.close()));

@@ -13,6 +13,8 @@ import { certificatePem } from "../../certs/material.ts";
 import { type Fabric, type FabricOptions, startFabric } from "../../cli/up/fabric.ts";
 import { loadIdentity } from "../../node/identity-store.ts";
 import { eventually } from "./eventually.ts";
+import { type Secret, secretsInFile } from "./leak-search.ts";
+import { leaksOfProcesses, leave, noteLeaks, secretsBelow } from "./left-behind.ts";
 import { migratedDirectory } from "./shared-stores.ts";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
@@ -145,9 +147,34 @@ async function leftovers(fabric: Fabric): Promise<string[]> {
   return [...open.flat(), ...alive, ...processesOf(fabric.root)];
 }
 
+/** The token of a node, which it uses up before anybody could look: noted when its process is about to start. */
+function overhearTokens(options: FabricOptions, tokens: Secret[]): FabricOptions {
+  return {
+    ...options,
+    async placeOf(node, plan, root) {
+      const file = join(root, "nodes", node.name, "join.token");
+      if (existsSync(file)) tokens.push(...secretsInFile(`the token of ${node.name}`, readFileSync(file, "utf8")));
+      return (await options.placeOf?.(node, plan, root)) ?? {};
+    },
+  };
+}
+
+/** Searches what a fabric leaves, while its processes run: their arguments and environments are theirs only so long. */
+function searchFabric({ root, processes }: Fabric, sinceMs: number, tokens: readonly Secret[]): void {
+  noteLeaks(leaksOfProcesses(processes, [...secretsBelow(root), ...tokens]));
+  leave(root, sinceMs, tokens);
+}
+
 /** Starts a fabric; resolves once bytes come back through every entry. Give the hook at least `fabricWithinMs`. */
 export async function startTestFabric(options: FabricOptions = {}): Promise<TestFabric> {
-  const fabric = await startFabric({ logLevel: "warn", putStore: migratedDirectory, ...options });
+  const tokens: Secret[] = [];
+  // What a store is begun from is nobody's; what was written since is searched in the end.
+  let sinceMs = Date.now();
+  const putStore = async (directory: string): Promise<void> => {
+    await migratedDirectory(directory);
+    sinceMs = Date.now();
+  };
+  const fabric = await startFabric({ logLevel: "warn", metrics: true, putStore, ...overhearTokens(options, tokens) });
   const scratch = mkdtempSync(join(tmpdir(), "weft-test-"));
   chmodSync(scratch, 0o700);
   const operatorFile = (file: string): string => join(fabric.contextDir, file);
@@ -173,6 +200,8 @@ export async function startTestFabric(options: FabricOptions = {}): Promise<Test
       return { ca: join(dir, "servers.pem"), cert: join(dir, "client.crt"), key: join(dir, "client.key") };
     },
     async stop() {
+      searchFabric(fabric, sinceMs, tokens);
+      leave(scratch, 0, secretsBelow(fabric.root));
       await fabric.stop();
       rmSync(scratch, { recursive: true, force: true });
       await eventually(async () => (await leftovers(fabric)).length === 0, { withinMs: 3_000, everyMs: 100 }).catch(

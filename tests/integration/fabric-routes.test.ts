@@ -6,6 +6,7 @@ import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
 afterAll(stopSharedFabric, fabricWithinMs);
 
 describe("weft doctor", async () => void (await import("./on-fabric/doctor.ts")));
+describe("metrics", async () => void (await import("./on-fabric/metrics.ts")));
 describe("weft probe", async () => void (await import("./on-fabric/probe.ts")));
 describe("weft route", async () => void (await import("./on-fabric/route-commands.ts")));
 describe("weft node drain", async () => void (await import("./on-fabric/cli-drain.ts")));

@@ -5,6 +5,7 @@ import { changeMembership, revokeNode } from "../../control/domain/node-changes.
 import { watchNodes } from "../../control/jobs/node-watch.ts";
 import { nodeMessageOf } from "../../control/services/node-messages.ts";
 import { sweepBeatLog } from "../../control/store/beats.ts";
+import { readMetricFacts } from "../../control/store/metric-facts.ts";
 import { NodeCapability } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { limits } from "../../lib/limits.ts";
 import {
@@ -47,6 +48,30 @@ describeStores("the watch over nodes", (store) => {
       expect((await watched.alerts(true)).every(({ closedAtMs }) => closedAtMs !== null)).toBe(true);
       const changes = (await watched.records("health.changed")).map(({ afterJson }) => JSON.parse(afterJson).health);
       expect(changes).toEqual(["online", "stale", "offline", "missing", "online"]);
+    });
+
+    it("is what metrics count nodes and alerts by", async () => {
+      const counts = async () => {
+        const { nodes, alerts } = await readMetricFacts(watched.sql);
+        const kinds = alerts.map(({ kind, count }) => `${kind} ${count}`);
+        return [...nodes.map(({ health, count }) => `${health} ${count}`).sort(), ...kinds];
+      };
+      expect(await counts()).toEqual(["online 1"]);
+      await watched.beat(node, { draining: true });
+      expect(await counts()).toEqual(["draining 1"]);
+      for (const [ageMs, health] of [
+        [-limits.staleAfterMs - 60_000, "stale"],
+        [limits.staleAfterMs + 1_000, "stale"],
+        [limits.offlineAfterMs + 1_000, "offline"],
+        [limits.missingAfterMs + 1_000, "missing"],
+      ] as const) {
+        await watched.sql.query("update beat_latest set received_at_ms = now_ms() - $1::bigint", [ageMs]);
+        expect(await counts()).toEqual([`${health} 1`]);
+      }
+      await watched.silent(node, limits.offlineAfterMs + 1_000);
+      expect(await counts()).toEqual(["offline 1", "node-offline 1", "role-coverage 1"]);
+      await watched.sql.query("truncate beat_latest");
+      expect((await counts())[0]).toBe("missing 1");
     });
 
     it("M-A9 tells a transition once, however many replicas look at the same time", async () => {

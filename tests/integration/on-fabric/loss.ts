@@ -68,6 +68,8 @@ describe("a fabric that loses parts", () => {
     expect(relays).toContain(lost);
     await kill(lost);
     expect(await held.says("still there")).toBe("still there");
+    const metrics = await fetch(`http://${world.fabric.process("entry-1").facts["metrics"]}/metrics`);
+    expect(await metrics.text()).toMatch(/^weft_failover_gap_seconds_count\{.*cause=".+".*\} [1-9]/m);
     await msUntilCarrying();
     expect(await pathInUse(world.fabric, "entry-1")).not.toContain(lost);
     held.socket.destroy();

@@ -34,6 +34,13 @@ describe("the configuration of a node", () => {
     expect(problemsOf({ ...base, operatorHost: "::1" })).toEqual([]);
   });
 
+  it("shows metrics nowhere unless asked to, and beyond loopback only when told so in words", () => {
+    expect(loadNodeConfig({ flags: base, env: {} }).metricsPort).toBeUndefined();
+    expect(problemsOf({ ...base, metricsPort: 9464 })).toEqual([]);
+    expect(problemsOf({ ...base, metricsPort: 9464, metricsHost: "0.0.0.0" })[0]).toContain("allowRemoteMetrics");
+    expect(problemsOf({ ...base, metricsPort: 9464, metricsHost: "0.0.0.0", allowRemoteMetrics: true })).toEqual([]);
+  });
+
   it("reads the ceiling from one variable, and takes no unknown key in it: a typing error would leave it open", () => {
     const { ceiling } = loadNodeConfig({
       flags: base,

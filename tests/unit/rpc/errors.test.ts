@@ -42,6 +42,13 @@ describe("errors on the wire", () => {
     });
   });
 
+  test("a connection that breaks under a call is no decision of the server: it may be tried again", () => {
+    const lost = new ConnectError("read ECONNRESET", Code.Aborted);
+    lost.cause = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+    expect(fromConnectError(lost)).toMatchObject({ reason: "unavailable", detail: "CONNECTION_LOST", retry: "later" });
+    expect(fromConnectError(new ConnectError("changed meanwhile", Code.Aborted)).reason).toBe("aborted");
+  });
+
   test.each([
     new Error("boom at /srv/x.ts:1"),
     new TypeError("undefined is not a function"),
