@@ -71,6 +71,8 @@ export interface Running<T> {
   readonly answer: Promise<T>;
   /** Resolves with the first line of standard error that has all these keys; rejects when the command ends without one. */
   told(...keys: readonly string[]): Promise<Told>;
+  /** Lets a command go on that waits for a line. */
+  goOn(): void;
 }
 
 function objectIn(line: string): Told | undefined {
@@ -96,7 +98,7 @@ export function runExample<T>(
 ): Running<T> {
   const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawn(client.program, [...client.args, command, ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     timeout: withinMs,
     killSignal: "SIGKILL",
     env: { ...process.env, ...client.env },
@@ -109,6 +111,8 @@ export function runExample<T>(
   const wake = (): void => {
     for (const look of waiting) look();
   };
+  // It may be over, or wait for nothing.
+  child.stdin.on("error", () => {});
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
   createInterface({ input: child.stderr }).on("line", (line) => {
     const object = objectIn(line);
@@ -141,5 +145,5 @@ export function runExample<T>(
       waiting.add(look);
       look();
     });
-  return { answer, told };
+  return { answer, told, goOn: () => void child.stdin.end("\n") };
 }

@@ -30,7 +30,7 @@ export interface TransferOptions {
   readonly identity: string;
   /** Each way. */
   readonly bytes: number;
-  /** Bytes a second that are sent; as fast as it goes when absent. */
+  /** Bytes a second that are sent, and none of the last quarter before the relay is killed; as fast as it goes when absent. */
   readonly bytesPerSecond?: number;
   readonly onProgress?: (line: string) => void;
 }
@@ -72,7 +72,8 @@ async function hurtUnderTransfer(
     askFabricNode(fabric, session, entry, async (node) => {
       await node.listTrunks({});
       const address = String(fabric.process(entry).facts.public);
-      const flags = { identity, entry: address, bytes, rate: bytesPerSecond };
+      const hold = bytesPerSecond === 0 ? 0 : Math.ceil(bytes * 0.75);
+      const flags = { identity, entry: address, bytes, rate: bytesPerSecond, hold };
       const running = clients.map((client) => runExample<Transferred>(client, "transfer", flags, withinMs));
       let isOver = false;
       for (const { answer } of running) void answer.catch(() => {}).then(() => (isOver = true));
@@ -81,6 +82,7 @@ async function hurtUnderTransfer(
       const hurt = isOver ? undefined : found;
       if (hurt !== undefined) process.kill(fabric.process(hurt.node).pid, "SIGKILL");
       onProgress(hurt === undefined ? "the transfer was over too soon" : `${hurt.node} is killed under the transfer`);
+      for (const each of running) each.goOn();
       return { answers: await Promise.all(running.map(({ answer }) => answer)), hurt };
     }),
   );

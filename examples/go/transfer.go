@@ -9,6 +9,7 @@ import (
 	"flag"
 	"io"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,7 @@ func transferCommand(ctx context.Context, args []string) (any, error) {
 	resource := flags.String("resource", "echo", "what answers with what it was sent or, with -one-way, with its SHA-256")
 	size := flags.Int64("bytes", 64<<20, "how much to send")
 	rate := flags.Float64("rate", 0, "bytes a second to send at most; 0: as fast as it goes")
+	hold := flags.Int64("hold", 0, "after so many bytes wait for a line on standard input; 0: never")
 	oneWay := flags.Bool("one-way", false, "the resource answers with the SHA-256, in hex, of all it was sent")
 	patience := flags.Duration("within", 2*time.Minute, "deadline of the whole call")
 	_ = flags.Parse(args)
@@ -40,12 +42,13 @@ func transferCommand(ctx context.Context, args []string) (any, error) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, *patience)
 	defer cancel()
-	return transfer(ctx, conn, *resource, *size, *rate, *oneWay)
+	return transfer(ctx, conn, *resource, *size, *rate, *hold, *oneWay)
 }
 
 // transfer sends random bytes to a resource while it reads the answer, and compares hashes.
 func transfer(
-	ctx context.Context, conn *grpc.ClientConn, resource string, size int64, rate float64, oneWay bool,
+	ctx context.Context, conn *grpc.ClientConn, resource string, size int64, rate float64, hold int64,
+	oneWay bool,
 ) (*Transferred, error) {
 	channel, err := Open(ctx, conn, resource)
 	if err != nil {
@@ -57,7 +60,7 @@ func transfer(
 	writing := make(chan error, 1)
 	go func() {
 		payload := io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{}), size), sent)
-		progress := &meter{what: "sent", total: size, rate: rate, report: oneWay}
+		progress := &meter{what: "sent", total: size, rate: rate, hold: hold, report: oneWay}
 		_, err := io.CopyBuffer(io.MultiWriter(channel, progress), payload, make([]byte, maxData))
 		if err == nil {
 			err = channel.CloseWrite()
@@ -100,11 +103,13 @@ func receive(channel *Channel, size int64, oneWay bool) (int64, func(sent []byte
 	return count, func(sent []byte) bool { return count == size && bytes.Equal(hash.Sum(nil), sent) }, err
 }
 
-// meter tells of every sixteenth that went through it, and lets no more through than a rate, when there is one.
+// meter tells of every sixteenth that went through it. It lets no more through than a rate, when there is one, and stops once
+// for whoever wants to do something to the fabric meanwhile.
 type meter struct {
 	what        string
 	total, done int64
 	rate        float64
+	hold        int64
 	started     time.Time
 	report      bool
 }
@@ -117,6 +122,11 @@ func (m *meter) Write(bytes []byte) (int, error) {
 	m.done += int64(len(bytes))
 	if m.report && m.done*16/max(m.total, 1) > before {
 		tell(map[string]any{m.what: m.done, "of": m.total})
+	}
+	if m.hold > 0 && m.done >= m.hold {
+		m.hold = 0
+		tell(map[string]any{"holding": m.done})
+		_, _ = os.Stdin.Read(make([]byte, 1))
 	}
 	if m.rate > 0 {
 		time.Sleep(time.Until(m.started.Add(time.Duration(float64(m.done) / m.rate * float64(time.Second)))))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import threading
 import time
 
@@ -16,15 +17,16 @@ def add_arguments(command):
     command.add_argument("--resource", default="echo", help="one that answers with what it was sent")
     command.add_argument("--bytes", type=int, default=64 << 20, help="how much to send")
     command.add_argument("--rate", type=float, default=0, help="bytes a second to send at most; 0: as fast as it goes")
+    command.add_argument("--hold", type=int, default=0, help="after so many bytes wait for a line on standard input")
     command.add_argument("--within", type=float, default=120, help="deadline of the whole call, seconds")
 
 
 def run(args):
     with dial.dial_entry(args.identity, args.entry) as connection:
-        return transfer(access.Channel(connection, args.resource, args.within), args.bytes, args.rate)
+        return transfer(access.Channel(connection, args.resource, args.within), args.bytes, args.rate, args.hold)
 
 
-def transfer(channel, size, rate):
+def transfer(channel, size, rate, hold):
     started = time.monotonic()
     sent = hashlib.sha256()
 
@@ -34,6 +36,9 @@ def transfer(channel, size, rate):
                 chunk = os.urandom(min(CHUNK_BYTES, size - at))
                 sent.update(chunk)
                 channel.write(chunk)
+                if 0 < hold <= at + len(chunk) < hold + CHUNK_BYTES:
+                    dial.tell(holding=at + len(chunk))
+                    sys.stdin.readline()
                 if rate > 0:
                     time.sleep(max(0, started + (at + len(chunk)) / rate - time.monotonic()))
             channel.close_write()
