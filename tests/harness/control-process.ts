@@ -11,6 +11,7 @@ import type { ControlOverrides } from "../../control/open-context.ts";
 import { openLog } from "../../lib/log.ts";
 import { controlPortTls, loadOperatorContext } from "../../rpc/operator-context.ts";
 import { type ClosableTransport, operatorTransport } from "../../rpc/operator-transport.ts";
+import { leave } from "./left-behind.ts";
 import { migratedDirectory } from "./shared-stores.ts";
 
 export interface TestControl extends AsyncDisposable {
@@ -47,6 +48,7 @@ export async function startTestControl(options: TestControlOptions = {}): Promis
   const config = loadControlConfig({ env: {}, flags: controlFlags(dir, options.postgresUrlFile) });
   // The store as a first start leaves it before anything is in it; what makes it has tests of its own.
   if (config.dataDir !== undefined) await migratedDirectory(config.dataDir);
+  const sinceMs = Date.now();
   const over = { log: openLog({ level: "error", process: "control" }), ...options.over };
   const outcome = await initControl(config, { operatorName: "admin", contextDir }, over);
   let running = await startControl(config, over);
@@ -71,6 +73,7 @@ export async function startTestControl(options: TestControlOptions = {}): Promis
     async [Symbol.asyncDispose]() {
       for (const transport of transports) transport.close();
       await running.close(0);
+      leave(dir, sinceMs);
       rmSync(dir, { recursive: true, force: true });
     },
   };

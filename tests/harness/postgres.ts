@@ -17,6 +17,7 @@ import {
   postgresEnv,
   postgresIdentity,
 } from "../../cli/up/postgres-binaries.ts";
+import { leave } from "./left-behind.ts";
 import { onFreePort } from "./loopback.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { startServer } from "./server-process.ts";
@@ -116,6 +117,7 @@ async function startCluster(cluster: Cluster): Promise<PostgresServer> {
     },
     async stop() {
       await server.stop();
+      leave(folder);
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -130,6 +132,8 @@ function startPostmaster(cluster: Cluster): Promise<ServerProcess> {
     shared_buffers: shared ? "64MB" : "32MB",
     // Databases of a test are gone before anybody would have to tidy them.
     ...(shared ? { autovacuum: "off" } : {}),
+    // Whatever was written to any of them is in the journal, and is searched when the server is stopped.
+    ...(shared ? { wal_keep_size: "1GB", max_wal_size: "1GB" } : {}),
     // A test's cluster need not survive a power cut.
     ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
     max_prepared_transactions: "0",

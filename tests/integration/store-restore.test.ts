@@ -28,6 +28,7 @@ import type { ClosableTransport } from "../../rpc/operator-transport.ts";
 import { controlFlags, operatorOf } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
 import { type JoinedNode, joinNode } from "../harness/joined-node.ts";
+import { leave } from "../harness/left-behind.ts";
 import { freePort } from "../harness/loopback.ts";
 import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
@@ -107,6 +108,7 @@ afterAll(async () => {
   await Promise.all([...running.values()].map((node) => node[Symbol.asyncDispose]()));
   await stop();
   await server.stop();
+  leave(dir);
   rmSync(dir, { recursive: true, force: true });
 }, 60_000);
 

@@ -26,11 +26,15 @@ import { systemClock } from "../../lib/clock.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, type ControlCluster, controlCluster } from "../harness/control-cluster.ts";
 import { isSoak } from "../harness/counts.ts";
+import { leave } from "../harness/left-behind.ts";
 import { migratedPglite } from "../harness/shared-stores.ts";
 import { describeEveryStore, describeStores } from "./stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-backup-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  leave(folder);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 let names = 0;
 function newFile(): string {

@@ -20,6 +20,7 @@ import { silentLog } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, controlCluster } from "../harness/control-cluster.ts";
 import { isSoak } from "../harness/counts.ts";
+import { leave } from "../harness/left-behind.ts";
 import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-move-"));
@@ -100,6 +101,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await server.stop();
+  leave(folder);
   rmSync(folder, { recursive: true, force: true });
 });
 

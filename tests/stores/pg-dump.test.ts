@@ -5,12 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dumpWithPostgres } from "../../control/store/pg-dump.ts";
+import { leave } from "../harness/left-behind.ts";
 import { requirePeer } from "../harness/peers.ts";
 import { type Databases, sharedPostgres } from "../harness/shared-stores.ts";
 
 const peer = requirePeer("postgres15", "dumps by pg_dump");
 const dir = mkdtempSync(join(tmpdir(), "weft-dump-"));
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => {
+  leave(dir);
+  rmSync(dir, { recursive: true, force: true });
+});
 
 describe.skipIf(peer.missing)("pg_dump", () => {
   let server: Databases;
