@@ -4,6 +4,7 @@
  */
 
 import { connect as connectHttp2 } from "node:http2";
+import type { Socket } from "node:net";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { hostPort } from "../../cli/arguments.ts";
 
@@ -18,13 +19,15 @@ export interface RawOptions {
   readonly session?: Buffer;
   readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
   readonly withinMs?: number;
+  /** A connection that leads there, when it is not to be dialled. */
+  readonly socket?: Socket;
 }
 
 const defaultWithinMs = 5_000;
 
-function optionsOf(address: string, { shown, serverName, session, maxVersion }: RawOptions): ConnectionOptions {
+function optionsOf(address: string, { shown, serverName, session, maxVersion, socket }: RawOptions): ConnectionOptions {
   return {
-    ...hostPort(address),
+    ...(socket === undefined ? hostPort(address) : { socket }),
     ALPNProtocols: ["h2"],
     rejectUnauthorized: false,
     ...(serverName === undefined ? {} : { servername: serverName }),

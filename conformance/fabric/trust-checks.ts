@@ -1,6 +1,7 @@
 /** Who may call what on real ports, what certificates do after their end, and what no caller and no file may show. */
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { certificatePem } from "../../certs/material.ts";
@@ -14,9 +15,11 @@ import { file_weft_admin_v1_role } from "../../gen/weft/admin/v1/role_pb.ts";
 import { file_weft_admin_v1_token } from "../../gen/weft/admin/v1/token_pb.ts";
 import { file_weft_heartbeat_v1_heartbeat } from "../../gen/weft/heartbeat/v1/heartbeat_pb.ts";
 import { file_weft_node_v1_node } from "../../gen/weft/node/v1/node_pb.ts";
+import { FarEdge } from "../../gen/weft/relay/v1/relay_pb.ts";
+import { agree, bringLeg, StolenNode } from "../attack/stolen-node.ts";
 import { type Check, holds } from "../check.ts";
 import { until } from "../until.ts";
-import { rawCall, type Shown, shakeHands } from "./raw-call.ts";
+import { type Handshake, type RawOptions, rawCall, type Shown, shakeHands } from "./raw-call.ts";
 import type { FabricWorld } from "./world.ts";
 
 const slug = "default";
@@ -90,8 +93,33 @@ async function everyRpc(world: FabricWorld): Promise<string> {
   return `${calls} calls of ${paths.length} RPCs by four wrong callers, none served`;
 }
 
+type Door = readonly [name: string, address: string, options: RawOptions, dial?: () => Promise<Socket>];
+
+/** Where nodes meet: a link, and the two ends a path may have, reached through a relay. */
+function linkDoors(world: FabricWorld): readonly Door[] {
+  const node = new StolenNode(join(world.fabric.root, "nodes", "entry-2", "state"));
+  const relay = node.neighbour("relay-1");
+  const { host, port, serverName = "" } = node.endpoint(relay);
+  const address = `${host}:${port}`;
+  const shown = nodeShown(world, "entry-2");
+  const hops = [node.identity.nodeId, relay.nodeId, String(world.fabric.process("egress-1").facts.nodeId)];
+  const path = async (over: Parameters<StolenNode["offer"]>[1]): Promise<Socket> => {
+    const link = await node.link(relay);
+    const { token } = await agree(link.relay, node.offer(hops, over));
+    const leg = await bringLeg(relay, token);
+    return leg.once("close", () => link.close());
+  };
+  const poolId = node.snapshot.pools[0]?.poolId ?? "";
+  const pool = { farEdge: FarEdge.POOL, poolId, askHash: Buffer.alloc(32, 1) };
+  return [
+    ["a relay's link door", address, { shown, serverName }],
+    ["the end of a node's path", address, { shown }, () => path({})],
+    ["the end of a client's path", address, { shown: clientShown(world) }, () => path(pool)],
+  ];
+}
+
 async function noResumption(world: FabricWorld): Promise<string> {
-  const ports = [
+  const ports: readonly Door[] = [
     ["control's operator port", control(world), { shown: operatorShown(world) }],
     [
       "control's node port",
@@ -104,20 +132,23 @@ async function noResumption(world: FabricWorld): Promise<string> {
       { shown: clientShown(world), serverName: clientServerName(slug) },
     ],
     ["a node's operator port", world.operatorAddress("relay-1"), { shown: operatorShown(world) }],
-  ] as const;
+    ...linkDoors(world),
+  ];
   let tickets = 0;
-  for (const [name, address, options] of ports) {
-    const first = await shakeHands(address, options);
+  for (const [name, address, options, dial] of ports) {
+    const shake = async (more: RawOptions): Promise<Handshake> =>
+      await shakeHands(address, dial === undefined ? more : { ...more, socket: await dial() });
+    const first = await shake(options);
     holds(first.accepted && first.protocol === "TLSv1.3", `${name}: not accepted (${first.protocol})`);
     for (const session of first.sessions) {
       tickets += 1;
       const { shown: _shown, ...bare } = options;
-      const again = await shakeHands(address, { ...bare, session });
+      const again = await shake({ ...bare, session });
       holds(!again.reused && !again.accepted, `${name}: a ticket alone was let in`);
-      const renewed = await shakeHands(address, { ...options, session });
+      const renewed = await shake({ ...options, session });
       holds(!renewed.reused, `${name}: a session was resumed`);
     }
-    const older = await shakeHands(address, { ...options, maxVersion: "TLSv1.2" });
+    const older = await shake({ ...options, maxVersion: "TLSv1.2" });
     holds(!older.accepted && older.protocol === "", `${name}: TLS 1.2 was accepted`);
   }
   return `${ports.length} ports: ${tickets} tickets tried, none resumed; TLS 1.2 refused`;
