@@ -32,6 +32,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   ca: async () => (await import("./commands/ca.ts")).addCaCommands,
   route: async () => (await import("./commands/route.ts")).addRouteCommands,
   probe: async () => (await import("./commands/probe.ts")).addProbeCommand,
+  telemetry: async () => (await import("./commands/telemetry.ts")).addTelemetryCommands,
   intent: async () => (await import("./commands/intent.ts")).addIntentCommands,
   qos: async () => (await import("./commands/qos.ts")).addQosCommands,
   snapshot: async () => (await import("./commands/snapshot.ts")).addSnapshotCommands,

@@ -38,6 +38,7 @@ import { roleService } from "./services/role.ts";
 import { routingService } from "./services/routing.ts";
 import { serviceChannelService } from "./services/service-channel.ts";
 import { storeService } from "./services/store.ts";
+import { testTelemetryService } from "./services/test-telemetry.ts";
 import { tokenService } from "./services/token.ts";
 import { workloadService } from "./services/workload.ts";
 import type { StoreContext } from "./store/context.ts";

@@ -23,6 +23,7 @@ import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
+import { TestTelemetryService } from "../../gen/weft/admin/v1/telemetry_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
@@ -153,6 +154,7 @@ export const controlPolicy: PolicyTable = {
     getOfflinePolicy: operator,
     removeOfflinePolicy: operator,
   }),
+  ...rowsOf(TestTelemetryService, { setTestTelemetry: operator, listTestTelemetry: operator }),
   ...rowsOf(PoolService, { createPool: operator, listPools: operator, addPoolNode: operator }),
   ...rowsOf(QosService, { setQosPolicy: operator, listQosPolicies: operator, removeQosPolicy: operator }),
   ...rowsOf(RouteIntentService, {

@@ -24,6 +24,7 @@ import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
+import { TestTelemetryService } from "../../gen/weft/admin/v1/telemetry_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { ControlService } from "../../gen/weft/control/v1/control_pb.ts";
@@ -57,6 +58,7 @@ export interface ControlServices {
   readonly membership: ServiceImpl<typeof MembershipService>;
   readonly organization: ServiceImpl<typeof OrganizationService>;
   readonly policy: ServiceImpl<typeof PolicyService>;
+  readonly telemetry: ServiceImpl<typeof TestTelemetryService>;
   readonly pool: ServiceImpl<typeof PoolService>;
   readonly qos: ServiceImpl<typeof QosService>;
   readonly routeIntent: ServiceImpl<typeof RouteIntentService>;
@@ -163,6 +165,7 @@ function operatorRoutes(services: ControlServices): (router: ConnectRouter) => v
     router.service(MembershipService, services.membership);
     router.service(OrganizationService, services.organization);
     router.service(PolicyService, services.policy);
+    router.service(TestTelemetryService, services.telemetry);
     router.service(PoolService, services.pool);
     router.service(QosService, services.qos);
     router.service(RouteIntentService, services.routeIntent);

@@ -169,6 +169,11 @@ export const builders: Readonly<Record<DataClass, Builder>> = {
     const known = new Set([...enteredResources(subject), ...servedResources(subject, "resourceOffline")]);
     return { resourceOffline: resourceOffline(subject.view, (resource) => known.has(resource)) };
   }),
+  testTelemetry: from(["telemetryOff"], ({ view, scope }) => ({
+    testTelemetryOffOrganizationIds: (view.telemetryOff ?? [])
+      .map(({ organizationId }) => organizationId)
+      .filter((organizationId) => organizationId !== "" && covers(scope("testTelemetry"), organizationId)),
+  })),
   workloads: from(["workloads"], (subject) => ({
     workloads: own(subject, "workloads", subject.view.workloads).map(({ nodeId: _self, ...row }) => row),
   })),

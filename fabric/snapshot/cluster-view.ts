@@ -170,6 +170,14 @@ export interface ClusterView {
   readonly endedLeases: readonly ViewEndedLease[];
   /** Of active members only. */
   readonly workloads: readonly ViewWorkload[];
+  /** Where test telemetry is switched off. Default: nowhere. */
+  readonly telemetryOff?: readonly ViewTelemetryOff[];
+}
+
+/** One place; with neither id the whole cluster. */
+export interface ViewTelemetryOff {
+  readonly organizationId: string;
+  readonly nodeId: string;
 }
 
 /** A view that says what of its nodes lasts. */

@@ -21,6 +21,7 @@ export const dataClasses = [
   "endedLeases",
   "pathOffline",
   "resourceOffline",
+  "testTelemetry",
 ] as const;
 
 export type DataClass = (typeof dataClasses)[number];
@@ -46,6 +47,7 @@ export const classesOfRole = {
     "endedLeases",
     "pathOffline",
     "resourceOffline",
+    "testTelemetry",
   ],
   [NodeRole.RELAY]: ["neighbours", "members", "qos", "pathOffline"],
   [NodeRole.EGRESS]: [

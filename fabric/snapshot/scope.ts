@@ -121,6 +121,9 @@ function core(view: ClusterView, node: LastingNode, dates: SnapshotDates): Field
     bundle: view.bundle,
     ...(view.signedBundle === undefined ? {} : { signedBundle: bundleFields(view.signedBundle) }),
     offline: clusterPolicy(view),
+    testTelemetryOff: (view.telemetryOff ?? []).some(
+      ({ organizationId, nodeId }) => organizationId === "" && (nodeId === "" || nodeId === node.nodeId),
+    ),
     self: keptOfNode(node, "self", () => ({
       name: node.name,
       roles: node.roles.map(({ role, organizationId }) => ({ role, organizationId })),

@@ -48,9 +48,9 @@ export function createProbeEnds({ ports, load }: ProbeEndDeps): ProbeEnds {
   return {
     onPathEnd({ offer, tls, raw, caller }) {
       if (offer.purpose !== PathPurpose.PROBE || offer.farEdge !== FarEdge.NODE) return false;
-      const roles = ports.snapshot.current()?.self?.roles ?? [];
-      const isEgress = hasRole(roles, NodeRole.EGRESS, offer.organizationId || undefined);
-      if (drain.draining() || !isEgress) resetSocket(raw, tls);
+      const snapshot = ports.snapshot.current();
+      const isEgress = hasRole(snapshot?.self?.roles ?? [], NodeRole.EGRESS, offer.organizationId || undefined);
+      if (drain.draining() || !isEgress || snapshot?.testTelemetryOff !== false) resetSocket(raw, tls);
       else surface.accept(tls, caller);
       return true;
     },

@@ -29,7 +29,7 @@ import type { DataPlanePorts } from "../plane-ports.ts";
 import type { Routes } from "./routes.ts";
 
 export interface RouteProbeDeps {
-  readonly ports: Pick<DataPlanePorts, "clock" | "random" | "identity">;
+  readonly ports: Pick<DataPlanePorts, "clock" | "random" | "identity" | "snapshot">;
   readonly paths: () => Pick<PathOpener, "open">;
   readonly routes: Pick<Routes, "paths">;
 }
@@ -52,6 +52,7 @@ export function routeProbeService(deps: RouteProbeDeps): ServiceImpl<typeof Rout
   return {
     async *probeRoute(request, { signal }) {
       const order = orderOf(request);
+      requireSwitchedOn(deps, request.organizationId);
       const { hops, avoided } = routeOf(deps, request);
       if (running >= limits.routeProbesMaxCount)
         throw new WeftError("resource_exhausted", "this entry probes as many routes as it may", {
@@ -65,6 +66,16 @@ export function routeProbeService(deps: RouteProbeDeps): ServiceImpl<typeof Rout
       }
     },
   };
+}
+
+/** Operators may want no synthetic traffic here, or for an organization. What the far end has switched off, it refuses itself. */
+function requireSwitchedOn({ ports }: RouteProbeDeps, organizationId: string): void {
+  const snapshot = ports.snapshot.current();
+  const isOff =
+    snapshot?.testTelemetryOff !== false || snapshot.testTelemetryOffOrganizationIds.includes(organizationId);
+  if (!isOff) return;
+  const message = "test telemetry is switched off here (weft telemetry list)";
+  throw new WeftError("failed_precondition", message, { detail: "TEST_TELEMETRY_OFF" });
 }
 
 function orderOf({ count, intervalMs, payloadBytes, toNodeId }: ProbeRouteRequest): Order {

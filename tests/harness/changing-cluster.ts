@@ -215,6 +215,12 @@ export class ChangingCluster {
         terms: { mode: OfflineMode.CONTINUE_FOR, continueForMs: 60_000 * (1 + this.view.offline.length), graceMs: 0 },
       })),
     }),
+    telemetry: () => ({
+      telemetryOff: this.#vary(this.view.telemetryOff ?? [], () => ({
+        organizationId: this.#random.float() < 0.5 ? "" : this.#pick(organizations),
+        nodeId: "",
+      })),
+    }),
     head: () => ({ auditHead: { seq: this.view.auditHead.seq + 1n, hash: new Uint8Array(32).fill(7) } }),
   };
 }

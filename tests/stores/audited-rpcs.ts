@@ -22,6 +22,7 @@ import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { RoleService } from "../../gen/weft/admin/v1/role_pb.ts";
 import { ServiceChannelService } from "../../gen/weft/admin/v1/service_channel_pb.ts";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
+import { TestTelemetryService } from "../../gen/weft/admin/v1/telemetry_pb.ts";
 import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { WorkloadService } from "../../gen/weft/admin/v1/workload_pb.ts";
 import { EnrollmentService } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
@@ -184,6 +185,10 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
     call: ({ operator, clusterId, ids }) =>
       operator(PolicyService).removeOfflinePolicy({ clusterId, ruleId: ids.get("offline") ?? "" }),
     ...{ action: "offline-policy.removed", object: "offline-policy/", before: true },
+  },
+  "weft.admin.v1.TestTelemetryService/SetTestTelemetry": {
+    call: ({ operator, clusterId }) => operator(TestTelemetryService).setTestTelemetry({ clusterId, enabled: false }),
+    ...{ action: "test-telemetry.switched", object: "cluster/", before: true, after: true },
   },
   "weft.admin.v1.QosService/SetQosPolicy": {
     async call({ operator, clusterId, ids }) {

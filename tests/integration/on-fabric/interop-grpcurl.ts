@@ -60,6 +60,7 @@ const controlOperatorCalls: Readonly<Record<string, Call>> = {
   "weft.admin.v1.RoleService": { method: "ListRoles", body: inCluster },
   "weft.admin.v1.ServiceChannelService": { method: "ListLeases", body: inCluster },
   "weft.admin.v1.StoreService": { method: "GetStoreStatus" },
+  "weft.admin.v1.TestTelemetryService": { method: "ListTestTelemetry", body: inCluster },
   "weft.admin.v1.TokenService": { method: "ListTokens", body: inCluster },
   "weft.admin.v1.WorkloadService": { method: "ListWorkloads", body: inCluster },
   "weft.lease.v1.LeaseService": { method: "Get", body: () => ({ name: "nobody-holds-it" }), codes: ["NotFound"] },

@@ -3,6 +3,7 @@
 import { beforeAll, expect, it } from "vitest";
 import { withSession } from "../../../cli/session.ts";
 import { NodeAdminService } from "../../../gen/weft/admin/v1/node_pb.ts";
+import { TestTelemetryService } from "../../../gen/weft/admin/v1/telemetry_pb.ts";
 import { ProbedRoute, type ProbeRouteResponse, RouteProbeService } from "../../../gen/weft/probe/v1/probe_pb.ts";
 import { limits } from "../../../lib/limits.ts";
 import { rpcClient } from "../../../rpc/client.ts";
@@ -59,6 +60,29 @@ async function asked(name: string, request: object): Promise<ProbeRouteResponse[
   });
 }
 
+async function organizationId(): Promise<string> {
+  const { stdout } = await world.weft("organization", "list", "--json");
+  const { organizations } = JSON.parse(stdout) as { organizations: { id: string; name: string }[] };
+  return organizations.find(({ name }) => name === "demo")?.id ?? "";
+}
+
+async function switchTo(enabled: boolean, place: object): Promise<void> {
+  await withSession({ context: world.fabric.contextDir }, async (session) => {
+    const clusterId = await session.clusterId();
+    await session.client(TestTelemetryService).setTestTelemetry({ clusterId, enabled, ...place });
+  });
+}
+
+/** Of a probe of one echo: `back`, `lost`, or why there was none. */
+async function outcomeOf(request: object, name = "entry-1"): Promise<string> {
+  try {
+    const last = (await asked(name, request)).at(-1);
+    return last?.case === "sample" && last.value.rttMs !== undefined ? "back" : "lost";
+  } catch (thrown) {
+    return (thrown as { readonly detail?: string }).detail ?? String(thrown);
+  }
+}
+
 it("M-A22 echo over the single relay and the fallback without it; direct only where an intent lets the two meet", async () => {
   const { ok, routes } = await probe(0);
   const [direct, single, fallback] = routes;
@@ -94,6 +118,36 @@ it("M-A22 the direct route, once a route intent says so", async () => {
     await world.weft("intent", "remove", "straight");
   }
 }, 60_000);
+
+it("M-A22 test telemetry switched off for the entry, the egress, an organization or the cluster ends probes there", async () => {
+  const order = { route: ProbedRoute.SINGLE_RELAY, count: 1 };
+  const demo = await organizationId();
+  const places: readonly (readonly [object, object, string])[] = [
+    // The far end says nothing of why: the entry sees a path that is not kept.
+    [{ nodeId: "egress-1" }, {}, "lost"],
+    [{ organizationId: "demo" }, { organizationId: demo }, "TEST_TELEMETRY_OFF"],
+    [{}, {}, "TEST_TELEMETRY_OFF"],
+  ];
+  for (const [place, about, how] of places) {
+    await switchTo(false, place);
+    await eventually(async () => (await outcomeOf({ ...order, ...about })) === how, { what: how, withinMs: 10_000 });
+    // Paths of nobody's organization are not meant.
+    if ("organizationId" in place) expect(await outcomeOf(order)).toBe("back");
+    await switchTo(true, place);
+    await eventually(async () => (await outcomeOf({ ...order, ...about })) === "back", {
+      what: "echo",
+      withinMs: 10_000,
+    });
+  }
+  const off = await world.weft("telemetry", "set", "off", "--node", "entry-1");
+  expect(off.stdout).toContain("test telemetry of node entry-1 is off");
+  await eventually(async () => (await outcomeOf(order)) === "TEST_TELEMETRY_OFF", { what: "off", withinMs: 10_000 });
+  expect(await outcomeOf(order, "entry-2")).toBe("back");
+  await switchTo(true, { nodeId: "entry-1" });
+  const { stdout } = await world.weft("telemetry", "list");
+  expect(stdout).toMatch(/^the cluster +on +20/m);
+  expect(stdout).toMatch(/^node entry-1 +on +20/m);
+}, 90_000);
 
 it("a probe makes no trunk, leaves no path, and has bounds", async () => {
   const before = (await trunksOf(world, "egress-1")).map(({ trunkId }) => trunkId);

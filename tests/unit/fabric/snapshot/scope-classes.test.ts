@@ -99,4 +99,18 @@ describe("A12 what the classes contain", () => {
     expect(one.resourceOffline.map(({ resourceId }) => resourceId)).toEqual(["resourceid-orgx"]);
     expect(snapshot("nd-relay-all", { offline: view.offline }).resourceOffline).toEqual([]);
   });
+
+  it("M-A22 where test telemetry is off is said to whom it concerns, and of its own organizations", () => {
+    const telemetryOff = ["orgx", "orgy"].map((organizationId) => ({ organizationId, nodeId: "" }));
+    const offFor = (nodeId: string) => snapshot(nodeId, { telemetryOff }).testTelemetryOffOrganizationIds;
+    expect(offFor("nd-entry-all")).toEqual(["orgx", "orgy"]);
+    expect(offFor("nd-entry-orgx")).toEqual(["orgx"]);
+    expect([...offFor("nd-egress-all"), ...offFor("nd-relay-all")]).toEqual([]);
+    const isOff = (nodeId: string, off: string) =>
+      snapshot(nodeId, { telemetryOff: [{ organizationId: "", nodeId: off }] }).testTelemetryOff;
+    expect(isOff("nd-egress-all", "nd-egress-all")).toBe(true);
+    expect(isOff("nd-entry-all", "nd-egress-all")).toBe(false);
+    expect([isOff("nd-relay-all", ""), isOff("nd-entry-orgx", "")]).toEqual([true, true]);
+    expect(snapshot("nd-entry-all", { telemetryOff }).testTelemetryOff).toBe(false);
+  });
 });

@@ -998,9 +998,13 @@ type Snapshot struct {
 	// Entries and egresses: resources they know whose channels keep another policy than `offline`.
 	ResourceOffline []*ResourceOffline `protobuf:"bytes,34,rep,name=resource_offline,json=resourceOffline,proto3" json:"resource_offline,omitempty"`
 	// What the node takes its roots from: `bundle` is the same without the signature.
-	SignedBundle  *SignedTrustBundle `protobuf:"bytes,36,opt,name=signed_bundle,json=signedBundle,proto3" json:"signed_bundle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SignedBundle *SignedTrustBundle `protobuf:"bytes,36,opt,name=signed_bundle,json=signedBundle,proto3" json:"signed_bundle,omitempty"`
+	// No probes of routes from or to this node: test telemetry is switched off for the cluster, or for this node.
+	TestTelemetryOff bool `protobuf:"varint,37,opt,name=test_telemetry_off,json=testTelemetryOff,proto3" json:"test_telemetry_off,omitempty"`
+	// Entries: organizations for whom no routes are probed.
+	TestTelemetryOffOrganizationIds []string `protobuf:"bytes,38,rep,name=test_telemetry_off_organization_ids,json=testTelemetryOffOrganizationIds,proto3" json:"test_telemetry_off_organization_ids,omitempty"`
+	unknownFields                   protoimpl.UnknownFields
+	sizeCache                       protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
@@ -1232,6 +1236,20 @@ func (x *Snapshot) GetResourceOffline() []*ResourceOffline {
 func (x *Snapshot) GetSignedBundle() *SignedTrustBundle {
 	if x != nil {
 		return x.SignedBundle
+	}
+	return nil
+}
+
+func (x *Snapshot) GetTestTelemetryOff() bool {
+	if x != nil {
+		return x.TestTelemetryOff
+	}
+	return false
+}
+
+func (x *Snapshot) GetTestTelemetryOffOrganizationIds() []string {
+	if x != nil {
+		return x.TestTelemetryOffOrganizationIds
 	}
 	return nil
 }
@@ -2856,7 +2874,7 @@ const file_weft_fabric_v1_snapshot_proto_rawDesc = "" +
 	"\x06length\x18\x02 \x01(\rR\x06length\"1\n" +
 	"\tAuditHead\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xc8\v\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xc4\f\n" +
 	"\bSnapshot\x12!\n" +
 	"\ftrust_domain\x18\x01 \x01(\tR\vtrustDomain\x12\x1d\n" +
 	"\n" +
@@ -2893,7 +2911,9 @@ const file_weft_fabric_v1_snapshot_proto_rawDesc = "" +
 	"\tworkloads\x18\x1e \x03(\v2\x18.weft.fabric.v1.WorkloadR\tworkloads\x12>\n" +
 	"\fpath_offline\x18! \x03(\v2\x1b.weft.fabric.v1.PathOfflineR\vpathOffline\x12J\n" +
 	"\x10resource_offline\x18\" \x03(\v2\x1f.weft.fabric.v1.ResourceOfflineR\x0fresourceOffline\x12F\n" +
-	"\rsigned_bundle\x18$ \x01(\v2!.weft.fabric.v1.SignedTrustBundleR\fsignedBundle\"\x83\x01\n" +
+	"\rsigned_bundle\x18$ \x01(\v2!.weft.fabric.v1.SignedTrustBundleR\fsignedBundle\x12,\n" +
+	"\x12test_telemetry_off\x18% \x01(\bR\x10testTelemetryOff\x12L\n" +
+	"#test_telemetry_off_organization_ids\x18& \x03(\tR\x1ftestTelemetryOffOrganizationIds\"\x83\x01\n" +
 	"\rOfflinePolicy\x12/\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1b.weft.fabric.v1.OfflineModeR\x04mode\x12&\n" +
 	"\x0fcontinue_for_ms\x18\x02 \x01(\x03R\rcontinueForMs\x12\x19\n" +

@@ -169,7 +169,7 @@ class AuditHead(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., hash: _Optional[bytes] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("trust_domain", "cluster_id", "cluster_slug", "node_id", "epoch", "version", "issued_at_ms", "not_after_ms", "audit_head", "bundle", "offline", "self", "neighbours", "members", "graph", "resource_routes", "listeners", "resource_targets", "clients", "listener_grants", "pools", "qos", "resource_qos", "route_intents", "ended_lease_ids", "workloads", "path_offline", "resource_offline", "signed_bundle")
+    __slots__ = ("trust_domain", "cluster_id", "cluster_slug", "node_id", "epoch", "version", "issued_at_ms", "not_after_ms", "audit_head", "bundle", "offline", "self", "neighbours", "members", "graph", "resource_routes", "listeners", "resource_targets", "clients", "listener_grants", "pools", "qos", "resource_qos", "route_intents", "ended_lease_ids", "workloads", "path_offline", "resource_offline", "signed_bundle", "test_telemetry_off", "test_telemetry_off_organization_ids")
     TRUST_DOMAIN_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_SLUG_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +199,8 @@ class Snapshot(_message.Message):
     PATH_OFFLINE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_OFFLINE_FIELD_NUMBER: _ClassVar[int]
     SIGNED_BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    TEST_TELEMETRY_OFF_FIELD_NUMBER: _ClassVar[int]
+    TEST_TELEMETRY_OFF_ORGANIZATION_IDS_FIELD_NUMBER: _ClassVar[int]
     trust_domain: str
     cluster_id: str
     cluster_slug: str
@@ -228,7 +230,9 @@ class Snapshot(_message.Message):
     path_offline: _containers.RepeatedCompositeFieldContainer[PathOffline]
     resource_offline: _containers.RepeatedCompositeFieldContainer[ResourceOffline]
     signed_bundle: SignedTrustBundle
-    def __init__(self_, trust_domain: _Optional[str] = ..., cluster_id: _Optional[str] = ..., cluster_slug: _Optional[str] = ..., node_id: _Optional[str] = ..., epoch: _Optional[int] = ..., version: _Optional[int] = ..., issued_at_ms: _Optional[int] = ..., not_after_ms: _Optional[int] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., bundle: _Optional[_Union[TrustBundle, _Mapping]] = ..., offline: _Optional[_Union[OfflinePolicy, _Mapping]] = ..., self: _Optional[_Union[NodeSelf, _Mapping]] = ..., neighbours: _Optional[_Iterable[_Union[Neighbour, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., graph: _Optional[_Union[RouteGraph, _Mapping]] = ..., resource_routes: _Optional[_Iterable[_Union[ResourceRoute, _Mapping]]] = ..., listeners: _Optional[_Iterable[_Union[Listener, _Mapping]]] = ..., resource_targets: _Optional[_Iterable[_Union[ResourceTarget, _Mapping]]] = ..., clients: _Optional[_Iterable[_Union[ClientGrant, _Mapping]]] = ..., listener_grants: _Optional[_Iterable[_Union[ListenerGrant, _Mapping]]] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., qos: _Optional[_Iterable[_Union[QosPolicy, _Mapping]]] = ..., resource_qos: _Optional[_Iterable[_Union[QosPolicy, _Mapping]]] = ..., route_intents: _Optional[_Iterable[_Union[RouteIntent, _Mapping]]] = ..., ended_lease_ids: _Optional[_Iterable[str]] = ..., workloads: _Optional[_Iterable[_Union[_workload_pb2.Workload, _Mapping]]] = ..., path_offline: _Optional[_Iterable[_Union[PathOffline, _Mapping]]] = ..., resource_offline: _Optional[_Iterable[_Union[ResourceOffline, _Mapping]]] = ..., signed_bundle: _Optional[_Union[SignedTrustBundle, _Mapping]] = ...) -> None: ...
+    test_telemetry_off: bool
+    test_telemetry_off_organization_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self_, trust_domain: _Optional[str] = ..., cluster_id: _Optional[str] = ..., cluster_slug: _Optional[str] = ..., node_id: _Optional[str] = ..., epoch: _Optional[int] = ..., version: _Optional[int] = ..., issued_at_ms: _Optional[int] = ..., not_after_ms: _Optional[int] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ..., bundle: _Optional[_Union[TrustBundle, _Mapping]] = ..., offline: _Optional[_Union[OfflinePolicy, _Mapping]] = ..., self: _Optional[_Union[NodeSelf, _Mapping]] = ..., neighbours: _Optional[_Iterable[_Union[Neighbour, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., graph: _Optional[_Union[RouteGraph, _Mapping]] = ..., resource_routes: _Optional[_Iterable[_Union[ResourceRoute, _Mapping]]] = ..., listeners: _Optional[_Iterable[_Union[Listener, _Mapping]]] = ..., resource_targets: _Optional[_Iterable[_Union[ResourceTarget, _Mapping]]] = ..., clients: _Optional[_Iterable[_Union[ClientGrant, _Mapping]]] = ..., listener_grants: _Optional[_Iterable[_Union[ListenerGrant, _Mapping]]] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., qos: _Optional[_Iterable[_Union[QosPolicy, _Mapping]]] = ..., resource_qos: _Optional[_Iterable[_Union[QosPolicy, _Mapping]]] = ..., route_intents: _Optional[_Iterable[_Union[RouteIntent, _Mapping]]] = ..., ended_lease_ids: _Optional[_Iterable[str]] = ..., workloads: _Optional[_Iterable[_Union[_workload_pb2.Workload, _Mapping]]] = ..., path_offline: _Optional[_Iterable[_Union[PathOffline, _Mapping]]] = ..., resource_offline: _Optional[_Iterable[_Union[ResourceOffline, _Mapping]]] = ..., signed_bundle: _Optional[_Union[SignedTrustBundle, _Mapping]] = ..., test_telemetry_off: _Optional[bool] = ..., test_telemetry_off_organization_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class OfflinePolicy(_message.Message):
     __slots__ = ("mode", "continue_for_ms", "grace_ms")
