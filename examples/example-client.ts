@@ -4,10 +4,11 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { WeftError } from "../lib/errors.ts";
+import { readFileIfAny } from "../lib/files.ts";
 
 export const languages = ["go", "python"] as const;
 export type Language = (typeof languages)[number];
@@ -28,11 +29,9 @@ const buildWithinMs = 170_000;
 
 /** Where scripts/peers.mjs found the tools of a language. */
 function toolOf(language: Language): string {
-  const found = JSON.parse(readFileSync(`${cache}/peers.json`, "utf8")) as Record<
-    string,
-    { path?: string; missing?: string }
-  >;
-  const { path, missing = "nobody looked for it" } = found[language] ?? {};
+  const text = readFileIfAny(`${cache}/peers.json`)?.toString() ?? "{}";
+  const found = JSON.parse(text) as Record<string, { path?: string; missing?: string }>;
+  const { path, missing = "nobody looked for it (npm run examples does)" } = found[language] ?? {};
   if (path !== undefined) return path;
   throw new WeftError("failed_precondition", `there is no ${language} here: ${missing}`, { detail: "EXAMPLE_TOOL" });
 }
@@ -89,14 +88,16 @@ process.on("exit", () => {
   for (const child of living) child.kill("SIGKILL");
 });
 
-/** Runs one command of a client; its options are given as `--name value`. It is ended by force after `withinMs`. */
+/** Runs one command of a client; its options are given as `--name value`, or `--name` when the value is empty. It is ended by force after `withinMs`. */
 export function runExample<T>(
   client: ExampleClient,
   command: string,
   options: Readonly<Record<string, string | number>>,
   withinMs: number,
 ): Running<T> {
-  const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const words = Object.entries(options).flatMap(([name, value]) =>
+    value === "" ? [`--${name}`] : [`--${name}`, String(value)],
+  );
   const child = spawn(client.program, [...client.args, command, ...words], {
     stdio: ["pipe", "pipe", "pipe"],
     timeout: withinMs,

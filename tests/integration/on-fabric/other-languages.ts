@@ -28,7 +28,7 @@ const peers = languages.map((language) => ({
   peer: requirePeer(language, `the example client in ${language}`),
 }));
 const present = peers.filter(({ peer }) => !peer.missing);
-/** With a rate they wait for the relay to be killed, on any machine; the full size goes as fast as it can. */
+/** Slow enough for a relay to be killed under it; the full size goes as fast as it can. */
 const size = isSoak ? { bytes: 64 * MiB } : { bytes: 4 * MiB, bytesPerSecond: 4 * MiB };
 const buildWithinMs = 240_000;
 
