@@ -72,7 +72,7 @@ function eventMetrics(registry: Registry): (event: NodeEvent) => void {
   const registers = [registry];
   const events = new Counter({
     name: "weft_node_events_total",
-    help: "Events of this node, by kind, as `weft node events` shows them.",
+    help: "Events of this node, by kind, as NodeService tells them.",
     labelNames: ["kind"] as const,
     registers,
   });

@@ -1,10 +1,13 @@
 /** Metrics of every process of a fabric, as a scraper reads them. */
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { echoOnce } from "../../../cli/up/fabric.ts";
 import { pathInUse } from "../../../cli/up/smoke.ts";
 import { eventually } from "../../harness/eventually.ts";
-import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
+import { fabricWithinMs, repository, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 import { type PageMetric, readMetricsPage } from "../../harness/metrics-page.ts";
 
 let world: TestFabric;
@@ -28,6 +31,21 @@ function sampleOf(page: Page, name: string, labels: Readonly<Record<string, stri
     (sample) => sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
   );
   return fits === undefined || fits.length === 0 ? undefined : fits.reduce((sum, { value }) => sum + value, 0);
+}
+
+interface Alert {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: { readonly severity: string };
+  readonly annotations: { readonly summary: string; readonly runbook: string };
+}
+
+const metricPattern = /\b(?:weft|process|nodejs)_[a-z_]+/g;
+const read = (path: string): string => readFileSync(join(repository, path), "utf8");
+
+/** The names its samples have. */
+function seriesOf({ name, type }: PageMetric): string[] {
+  return type === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name];
 }
 
 describe("metrics", () => {
@@ -74,6 +92,26 @@ describe("metrics", () => {
       },
       { what: "control's metrics" },
     );
+  });
+
+  it("are what alerts and the dashboard ask for: nothing in them is unknown to a live scrape", async () => {
+    const shown = world.fabric.processes.filter(({ role }) => role !== "store");
+    const pages = await Promise.all(shown.map(({ name }) => scrape(name)));
+    const known = new Set(pages.flatMap((page) => [...page.values()].flatMap(seriesOf)));
+    const { groups } = parse(read("deploy/alerts.yaml")) as { groups: { rules: Alert[] }[] };
+    const alerts = groups.flatMap(({ rules }) => rules);
+    const { panels } = JSON.parse(read("deploy/grafana.json")) as { panels: { targets: { expr: string }[] }[] };
+    const asked = [...alerts, ...panels.flatMap(({ targets }) => targets)].map(({ expr }) => expr);
+    const unknown = asked.flatMap((expr) => expr.match(metricPattern) ?? []).filter((name) => !known.has(name));
+    expect(unknown).toEqual([]);
+    expect(asked.length).toBeGreaterThan(30);
+    const guide = read("docs/operating.md");
+    for (const { alert, annotations, labels } of alerts) {
+      expect(annotations.runbook).toBe(`docs/operating.md#${alert.toLowerCase()}`);
+      expect(guide).toContain(`\n### ${alert}\n`);
+      expect(["critical", "warning", "info"]).toContain(labels.severity);
+    }
+    expect(guide.match(/^### Weft/gm)).toHaveLength(alerts.length);
   });
 
   it("are for scrapers: no page of a browser, no other path, no other method", async () => {
