@@ -5,6 +5,7 @@
 // their files may not change what others see (prototypes, globals, the environment). The rest has a process per file.
 
 import { defineConfig } from "vitest/config";
+import packageFacts from "./package.json" with { type: "json" };
 import { LongestFirst } from "./tests/harness/longest-first.ts";
 
 const soak = process.env["WEFT_SOAK"] === "1";
@@ -12,7 +13,7 @@ const soak = process.env["WEFT_SOAK"] === "1";
 const units = ["tests/unit/**/*.test.ts"];
 const stores = ["tests/stores/**/*.test.ts"];
 
-/** Files of a project; projects run in the order of their names. */
+/** Files of a project; projects run in the order of their names. A process per file is as brief as its embedded stores. */
 const project = (name: string, include: readonly string[], isolate: boolean, exclude: readonly string[] = []) => ({
   test: {
     name,
@@ -20,6 +21,7 @@ const project = (name: string, include: readonly string[], isolate: boolean, exc
     exclude: ["node_modules/**", "console/**", ...exclude],
     isolate,
     pool: "forks" as const,
+    execArgv: isolate ? [...packageFacts.config.briefControlFlags] : [],
     testTimeout: soak ? 900_000 : 30_000,
     hookTimeout: 120_000,
   },

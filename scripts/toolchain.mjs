@@ -147,7 +147,8 @@ export function becomeWeft(args, options = {}) {
   // Only the embedded store needs control's heap kept small; beside a server the collector's own choice is better.
   const isEmbedded = !args.includes("--postgres-url-file") && !process.env.WEFT_CONTROL_POSTGRES_URL_FILE;
   const controlFlags = isEmbedded ? config.controlFlags : [];
-  const flagsOf = { "node run": config.dataPlaneFlags, "control run": controlFlags };
+  const briefFlags = isEmbedded ? [...controlFlags, ...config.briefControlFlags] : [];
+  const flagsOf = { "node run": config.dataPlaneFlags, "control run": controlFlags, "control init": briefFlags };
   const flags = flagsOf[args.slice(0, 2).join(" ")] ?? [];
   become(pinnedNode, [...flags, join(root, "cli", "bin.ts"), ...args], options);
 }

@@ -92,14 +92,22 @@ function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOpt
     name: replicaNames(plan)[at] ?? "control",
     role: "control",
     script: "control/bin.ts",
-    // Only the embedded store needs control's heap kept small (docs/decisions/0005).
-    runtimeFlags: urlFile === undefined ? packageFacts.config.controlFlags : [],
+    runtimeFlags: urlFile === undefined ? embeddedFlags(options.temporary) : [],
     args: settings,
     logs: layout.logs,
     // The lock of its store is a socket: in a folder that goes away, it goes too, even when control is killed. Paths of
     // sockets are short, so a folder somebody named is not used.
     ...(options.temporary && layout.root.length <= socketFolderMaxChars ? { temporary: layout.root } : {}),
   };
+}
+
+/**
+ * What control with the embedded store runs with (docs/decisions/0005). Optimizing a database in WebAssembly takes more than
+ * what starting a fabric asks of it, which an installation that goes away does not earn back.
+ */
+function embeddedFlags(isBrief: boolean): readonly string[] {
+  const { controlFlags, briefControlFlags } = packageFacts.config;
+  return isBrief ? [...controlFlags, ...briefControlFlags] : controlFlags;
 }
 
 function lifeFlags({ leafLifeSeconds, clientLeafLifeSeconds }: LeafLifeSettings = {}): string[] {
@@ -122,7 +130,9 @@ export async function startControlPlane(
     mkdirSync(layout.context, { recursive: true, mode: 0o700 });
     const spec = specOf(layout, plan, 0, options);
     if (postgresUrlFileOf(layout, plan, options) === undefined) await options.putStore?.(layout.controlData);
-    await runChild({ ...spec, args: ["init", ...spec.args, "--context-dir", layout.context] }, onSpawn);
+    const args = ["init", ...spec.args, "--context-dir", layout.context];
+    const runtimeFlags = postgresUrlFileOf(layout, plan, options) === undefined ? embeddedFlags(true) : [];
+    await runChild({ ...spec, runtimeFlags, args }, onSpawn);
     const replicas = plan.replicas.map(({ publicPort, operatorPort }) => ({
       publicAddress: `127.0.0.1:${publicPort}`,
       operatorAddress: `127.0.0.1:${operatorPort}`,

@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-const WHOLE_FABRIC = /\b(startTestFabric|startFabric|stopSharedFabric|weftUp|startUp)\b/;
+const WHOLE_FABRIC = /\b(attackFabric|fabricWithinMs|startFabric|startTestFabric)\b/;
 
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -12,6 +12,7 @@ import { promisify } from "node:util";
 import { migrate } from "../../control/store/migrate.ts";
 import { openPostgres } from "../../control/store/pg.ts";
 import { silentLog } from "../../lib/log.ts";
+import packageFacts from "../../package.json" with { type: "json" };
 import { type PostgresServer, startPostgres } from "./postgres.ts";
 
 const run = promisify(execFile);
@@ -86,6 +87,7 @@ async function makePostgres(program: string | undefined, servers: PostgresServer
 async function makePglite(folder: string): Promise<RunPglite> {
   const directory = join(folder, "pglite");
   const dump = join(folder, "pglite.tar");
-  await run(process.execPath, [fileURLToPath(new URL("make-pglite.ts", import.meta.url)), directory, dump]);
+  const flags = packageFacts.config.briefControlFlags;
+  await run(process.execPath, [...flags, fileURLToPath(new URL("make-pglite.ts", import.meta.url)), directory, dump]);
   return { directory, dump };
 }

@@ -15,6 +15,7 @@ import { type ClassVerdict, tolerances } from "../../conformance/attack/verdict.
 import { isSoak } from "../harness/counts.ts";
 import { eventually } from "../harness/eventually.ts";
 import { repository, run } from "../harness/fabric.ts";
+import { migratedDirectory } from "../harness/shared-stores.ts";
 
 const seconds = isSoak ? 30 : 2;
 // Gentle enough for processes that are attacked beside each other on two processors, and past every bound within two seconds.
@@ -70,7 +71,8 @@ describe("a fabric withstands", () => {
     async () => {
       // Below it a stall is what a suite that runs beside this one does to everybody.
       const allowed = { ...tolerances, floorMs: 100, loopDelayMaxMs: 200 };
-      verdicts = await attackFabric({ bounds, quietMs: 300, plan: onceEach, allowed, signal: stopped.signal });
+      const how = { bounds, quietMs: 300, plan: onceEach, allowed, putStore: migratedDirectory };
+      verdicts = await attackFabric({ ...how, signal: stopped.signal });
     },
     isSoak ? 1_800_000 : 300_000,
   );
