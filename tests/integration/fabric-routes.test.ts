@@ -8,5 +8,6 @@ afterAll(stopSharedFabric, fabricWithinMs);
 describe("weft doctor", async () => void (await import("./on-fabric/doctor.ts")));
 describe("metrics", async () => void (await import("./on-fabric/metrics.ts")));
 describe("weft probe", async () => void (await import("./on-fabric/probe.ts")));
+describe("the package", async () => void (await import("./on-fabric/package.ts")));
 describe("weft route", async () => void (await import("./on-fabric/route-commands.ts")));
 describe("weft node drain", async () => void (await import("./on-fabric/cli-drain.ts")));
