@@ -33,8 +33,10 @@ interface ProbeOptions extends GlobalOptions {
   readonly organization?: string;
   readonly count: number;
   readonly interval: number;
-  readonly size: bigint;
+  readonly size?: bigint;
 }
+
+const payloadBytesDefault = 64;
 
 const wireRoutes = {
   direct: ProbedRoute.DIRECT,
@@ -91,7 +93,7 @@ async function probeRoutes(
   const views: ProbedRouteView[] = [];
   try {
     for (const route of options.route === undefined ? probedRoutes : [options.route]) {
-      const order = { count, intervalMs, payloadBytes: Number(options.size), toNodeId: to.id, organizationId };
+      const order = { count, intervalMs, payloadBytes: Number(options.size ?? payloadBytesDefault), toNodeId: to.id, organizationId };
       const samples: Sample[] = [];
       let path: {
         readonly nodeIds: readonly string[];
@@ -155,7 +157,7 @@ export function addProbeCommand(program: Command): void {
     .option("--organization <name>", "whose paths are meant (default: of none)")
     .option("--count <n>", "echoes over each route", wholeNumber(limits.routeProbeEchoesMaxCount), 20)
     .option("--interval <time>", "between two of them", durationMs, 50)
-    .option("--size <bytes>", "of each", byteCount, 64n)
+    .option("--size <bytes>", `of each (default: ${payloadBytesDefault})`, byteCount)
     .addHelpText(
       "after",
       "\nEnds with 1 when an echo was lost, or when a route that was asked for is not there.\n\nExamples:\n  weft probe\n  weft probe --from entry-1 --to egress-1 --route forced-fallback --count 200 --json",
