@@ -5,6 +5,7 @@
 
 import { ConfigError } from "../lib/config.ts";
 import { errnoOf, messageOf, type Reason, WeftError } from "../lib/errors.ts";
+import { columnGap, columnMin, fitColumns, pieces } from "./fit-columns.ts";
 
 /** Exit codes, after sysexits where it has one. */
 export const exitCodes = {
@@ -96,19 +97,33 @@ function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** A table with as narrow columns as its content allows. */
-export function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+/**
+ * A table with as narrow columns as its content allows. On a terminal it fits the lines there, unless a word is wider: cells go on
+ * below. Anywhere else each row is one line, whatever its length.
+ */
+export function table(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  lineWidth: number | undefined = process.stdout.isTTY ? process.stdout.columns : undefined,
+): string {
   if (rows.length === 0) return "(none)";
   const safeRows = rows.map((row) => row.map(safeText));
-  const widths = headers.map((header, column) =>
-    Math.max(header.length, ...safeRows.map((row) => row[column]?.length ?? 0)),
+  const columns = headers.map((header, at) => [header, ...safeRows.map((row) => row[at] ?? "")]);
+  const widths = fitColumns(
+    columns.map((cells) => ({ wanted: Math.max(...cells.map(({ length }) => length)), min: columnMin(cells) })),
+    lineWidth,
   );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd();
-  return [line(headers), ...safeRows.map(line)].join("\n");
+  const lines = (cells: readonly string[]): string[] => {
+    const cut = cells.map((cell, column) => pieces(cell, widths[column] ?? cell.length));
+    const height = Math.max(...cut.map(({ length }) => length));
+    return Array.from({ length: height }, (_, at) =>
+      cut
+        .map((column, index) => (column[at] ?? "").padEnd(widths[index] ?? 0))
+        .join(" ".repeat(columnGap))
+        .trimEnd(),
+    );
+  };
+  return [headers, ...safeRows].flatMap(lines).join("\n");
 }
 
 /** A number of bytes as people read it, exact. */

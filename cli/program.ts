@@ -2,6 +2,7 @@
 
 import { Command, Option } from "commander";
 import packageFacts from "../package.json" with { type: "json" };
+import { durationMs } from "./arguments.ts";
 
 /** What adds each group of commands, by the group's name, in the order of the help. Loaded when it is wanted. */
 const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
@@ -41,6 +42,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   db: async () => (await import("./commands/db.ts")).addDbCommands,
   config: async () => (await import("./commands/config.ts")).addConfigCommands,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
+  completion: async () => (await import("./commands/completion.ts")).completionCommand(() => buildProgram()),
   attack: async () => (await import("./commands/attack.ts")).addAttackCommand,
   conformance: async () => (await import("./commands/conformance.ts")).addConformanceCommand,
 };
@@ -85,6 +87,7 @@ const withoutContext = [
   "db restore",
   "db migrate",
   "config check",
+  "completion",
   "conformance",
 ];
 
@@ -94,6 +97,9 @@ function heeds(path: string, long: string | undefined): boolean {
   if (path === "config show") return long !== "--cluster";
   return !withoutContext.includes(path);
 }
+
+const watchFlags = "--watch [time]";
+const watchAbout = "show it again and again, so often (default: 2s), until Ctrl-C";
 
 /** Global options may stand before or after a subcommand. */
 function acceptGlobalsEverywhere(program: Command): void {
@@ -107,6 +113,8 @@ function acceptGlobalsEverywhere(program: Command): void {
           heeds(path.join(" "), option.long) ? option : new Option(option.flags, option.description).hideHelp(),
         );
       }
+      if (child.name() === "list")
+        child.addOption(new Option(watchFlags, watchAbout).argParser(durationMs).preset("2s"));
       visit(child, path);
     }
   };

@@ -12,7 +12,7 @@ import { NodeAdminService } from "../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../gen/weft/admin/v1/pool_pb.ts";
 import { ResourceService } from "../gen/weft/admin/v1/resource_pb.ts";
-import { systemClock } from "../lib/clock.ts";
+import { sleep, systemClock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { controlPortTls, loadOperatorContext, nodePortTls, type OperatorContext } from "../rpc/operator-context.ts";
@@ -28,6 +28,8 @@ export interface GlobalOptions extends OutputOptions {
   readonly cluster?: string;
   /** Newer roots are looked for whenever that was last: for commands about roots. */
   readonly freshRoots?: boolean;
+  /** Of commands that list: how long until they list again, milliseconds. Absent: they list once. */
+  readonly watch?: number;
 }
 
 export interface Session {
@@ -112,12 +114,24 @@ export function action<Options extends GlobalOptions, Arguments extends unknown[
   return async (...all: unknown[]): Promise<void> => {
     const command = all.at(-1) as Command;
     const options = command.optsWithGlobals() as Options;
-    try {
-      await work(options, ...(all.slice(0, -2) as Arguments));
-    } catch (thrown) {
-      process.exitCode = report(thrown, options, { ...operatorHints, unavailable: lostHint(thrown, options) });
-    }
+    do {
+      try {
+        await work(options, ...(all.slice(0, -2) as Arguments));
+      } catch (thrown) {
+        process.exitCode = report(thrown, options, { ...operatorHints, unavailable: lostHint(thrown, options) });
+      }
+    } while (await isDue(options.watch));
   };
+}
+
+/** Waits for the next time of a command that is watched, on a screen of its own; false: it was meant once. */
+async function isDue(everyMs: number | undefined): Promise<boolean> {
+  if (everyMs === undefined) return false;
+  await sleep(systemClock, everyMs);
+  // What went wrong the last time may be well now.
+  process.exitCode = undefined;
+  if (process.stdout.isTTY) process.stdout.write("\x1b[H\x1b[2J");
+  return true;
 }
 
 /** Where a command that nobody answered has looked for control, and what says so. */

@@ -6,6 +6,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { styleText } from "node:util";
 import type { Command } from "commander";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -55,8 +56,11 @@ export async function gather(options: DoctorOptions, env: Environment, clock: Cl
   return together(await Promise.all(looks));
 }
 
+/** On a terminal, unless NO_COLOR is set. */
+const colours = { ok: "green", problem: "red", "not looked at": "dim" } as const;
+
 function checkText({ check, state, looked, findings }: CheckResult): string {
-  const head = `${state.padEnd(14)}${check}${state === "ok" ? ` (${looked})` : ""}`;
+  const head = `${styleText(colours[state], state.padEnd(14))}${check}${state === "ok" ? ` (${looked})` : ""}`;
   return [
     head,
     ...findings.flatMap(({ about, problem, fix }) => [

@@ -93,7 +93,13 @@ async function probeRoutes(
   const views: ProbedRouteView[] = [];
   try {
     for (const route of options.route === undefined ? probedRoutes : [options.route]) {
-      const order = { count, intervalMs, payloadBytes: Number(options.size ?? payloadBytesDefault), toNodeId: to.id, organizationId };
+      const order = {
+        count,
+        intervalMs,
+        payloadBytes: Number(options.size ?? payloadBytesDefault),
+        toNodeId: to.id,
+        organizationId,
+      };
       const samples: Sample[] = [];
       let path: {
         readonly nodeIds: readonly string[];
