@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { rootKinds } from "../../../certs/bundle.ts";
 import { type SpiffeKind, spiffeKinds } from "../../../certs/spiffe.ts";
-import { RootStatus, type TrustBundle, TrustBundleSchema } from "../../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { RootStatus, type TrustBundle, TrustRootSchema } from "../../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { ManualClock } from "../../../lib/clock.ts";
 import { limits } from "../../../lib/limits.ts";
 import { seededRandom } from "../../../lib/random.ts";
@@ -14,11 +14,11 @@ import { bundleOf, identity, pki } from "./stage.ts";
 
 /** The roots of the test's installation, some of them about to go. */
 function tainting(...tainted: SpiffeKind[]): TrustBundle {
-  const roots = spiffeKinds.map((kind) => ({
-    ...{ kind: rootKinds[kind], certificateDer: pki.cas[kind].root.der },
-    status: tainted.includes(kind) ? RootStatus.TAINTED : RootStatus.ACTIVE,
-  }));
-  return create(TrustBundleSchema, { ...bundleOf(pki), roots });
+  const roots = spiffeKinds.map((kind) => {
+    const status = tainted.includes(kind) ? RootStatus.TAINTED : RootStatus.ACTIVE;
+    return create(TrustRootSchema, { kind: rootKinds[kind], certificateDer: pki.cas[kind].root.der, status });
+  });
+  return { ...bundleOf(pki), roots };
 }
 
 const rootOf = (kind: SpiffeKind): string => pki.cas[kind].root.keyId;
