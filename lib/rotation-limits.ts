@@ -17,7 +17,8 @@ export const rotationLimits = {
   bundleAckSpreadMs: 500,
   taintedRenewSpreadMs: 3 * secondMs,
   taintedLinkSpreadMs: 2 * secondMs,
-  taintedLinkGraceMs: 8 * secondMs,
+  // A link that was replaced is given this long to end with its calls, from the next try on: paths leave it meanwhile.
+  taintedLinkGraceMs: 5 * secondMs,
   // With somebody exempted, connections that rely on a tainted root are waited for this long: they may be with them.
   taintedConnectionsMaxMs: 60 * secondMs,
   // How often a path or link under a tainted root is replaced until both ends show another.

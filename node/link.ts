@@ -88,8 +88,8 @@ const renewalGapMs = 500;
 export class Link {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
-  /** Connections that were replaced, by when: they end with their calls. */
-  readonly #leaving = new Map<LinkConnection, number>();
+  /** Connections that were replaced: they end with their calls, or when they are cut, for which there is a timer then. */
+  readonly #leaving = new Map<LinkConnection, Timer | undefined>();
   #phase: LinkPhase = { at: "gone" };
 
   constructor(options: LinkOptions) {
@@ -123,13 +123,9 @@ export class Link {
       return verdict.ok ? [verdict.issuerKeyId, issuerKeyId] : [issuerKeyId];
     };
     // One that was replaced goes when its calls have ended: those that tell of paths may take as long as the paths do.
-    const leaving = [...this.#leaving].map(([connection, sinceMonoMs]) => ({
-      peerId,
-      issuers: issuersOf(connection),
-      roll: () => {
-        const agoMs = this.#options.ports.clock.monoMs() - sinceMonoMs;
-        if (agoMs >= limits.taintedLinkGraceMs) resetSocket(connection.raw, connection.tls);
-      },
+    const leaving = [...this.#leaving.keys()].map((connection) => ({
+      ...{ peerId, issuers: issuersOf(connection) },
+      roll: () => this.#cutInTime(connection),
     }));
     if (this.#phase.at !== "up") return leaving;
     return [{ peerId, issuers: issuersOf(this.#phase.connection), roll: () => this.renew() }, ...leaving];
@@ -149,8 +145,11 @@ export class Link {
         if (this.#phase.at !== "up" || this.#phase.connection !== connection)
           return void resetSocket(dialled.raw, dialled.tls);
         this.#up(dialled);
-        this.#leaving.set(connection, this.#options.ports.clock.monoMs());
-        connection.raw.once("close", () => this.#leaving.delete(connection));
+        this.#leaving.set(connection, undefined);
+        connection.raw.once("close", () => {
+          this.#leaving.get(connection)?.cancel();
+          this.#leaving.delete(connection);
+        });
         connection.use.close();
       },
       (error: unknown) => {
@@ -158,6 +157,13 @@ export class Link {
         keep();
       },
     );
+  }
+
+  /** From now on the calls of a connection that was replaced have `limits.taintedLinkGraceMs` to end; then it is cut. */
+  #cutInTime(connection: LinkConnection): void {
+    if (!this.#leaving.has(connection) || this.#leaving.get(connection) !== undefined) return;
+    const cut = (): void => resetSocket(connection.raw, connection.tls);
+    this.#leaving.set(connection, this.#options.ports.clock.after(limits.taintedLinkGraceMs, cut));
   }
 
   close(): void {
