@@ -34,7 +34,6 @@ interface Lane {
   id?: string | undefined;
   /** The root that signed before it. */
   oldKeyId: string;
-  isTurned: boolean;
 }
 
 /**
@@ -67,9 +66,10 @@ async function step(ca: Ca, lane: Lane, rotations: readonly Rotation[], stage: S
   const [target] = lane.turns;
   if (target === undefined) return;
   if (lane.id === undefined) {
-    lane.oldKeyId = await signing(ca, kind);
-    lane.isTurned = false;
-    lane.id = await begin(ca, kind, true);
+    // One that runs was begun by a call whose answer was lost.
+    const running = rotations.find((each) => each.kind === kind && each.endedAtMs === 0n);
+    lane.oldKeyId = running?.oldKeyId ?? (await signing(ca, kind));
+    lane.id = running?.id ?? (await begin(ca, kind, true));
     return;
   }
   const rotation = rotations.find(({ id }) => id === lane.id);
@@ -87,11 +87,11 @@ async function step(ca: Ca, lane: Lane, rotations: readonly Rotation[], stage: S
     say(`${enumName(RootKind, kind)} is back from ${from}, ${seconds.toFixed(1)} s; ${failed} of ${rpcs} calls failed`);
     return;
   }
-  if (!lane.isTurned && rotation.phase === target) {
+  // Once it has turned it is in another phase, whatever became of the answer.
+  if (rotation.phase === target) {
     if (!isDue(rotation)) return;
     const { session, clusterId } = ca;
     await session.client(CaService).rollBackRotation({ clusterId, kind, reason: "bench" });
-    lane.isTurned = true;
     return;
   }
   if (rotation.complete) await goOn(ca, rotation);
@@ -109,7 +109,7 @@ export async function rollBackEverywhere(
   { isEvery, withinMs }: { readonly isEvery: boolean; readonly withinMs: number },
 ): Promise<TurnedBack> {
   const lanes = kinds.map((kind): Lane => {
-    return { kind, turns: [...(isEvery ? each : turnsOf[kind])], done: 0, oldKeyId: "", isTurned: false };
+    return { kind, turns: [...(isEvery ? each : turnsOf[kind])], done: 0, oldKeyId: "" };
   });
   const startedMs = performance.now();
   const isOver = (): boolean => lanes.every(({ turns }) => turns.length === 0);

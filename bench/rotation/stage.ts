@@ -9,6 +9,7 @@ import { enumName } from "../../cli/output.ts";
 import { type Session, withSession } from "../../cli/session.ts";
 import { CaService, type Rotation, RotationPhase } from "../../gen/weft/admin/v1/ca_pb.ts";
 import { RootKind } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
+import { messageOf, WeftError } from "../../lib/errors.ts";
 import { Load } from "../load/load.ts";
 import { say } from "../load/progress.ts";
 import { Standing } from "../load/standing.ts";
@@ -96,9 +97,15 @@ function describe({ kind, phase, stragglers }: Rotation): string {
   return `${enumName(RootKind, kind)} ${enumName(RotationPhase, phase)}${waits}`;
 }
 
+/** An operator's connection may be lost when control shows another certificate: the next look makes another. */
+function connectionLost(thrown: unknown): undefined {
+  if (!(thrown instanceof WeftError) || thrown.reason !== "unavailable") throw thrown;
+  say(`a look at the rotations failed: ${messageOf(thrown)}`);
+}
+
 /**
  * Looks at the rotations until `done`, telling what changes. Resolves with the last look, or with undefined when that took
- * longer than `withinMs`.
+ * longer than `withinMs`. A look that loses its connection is made again: what `done` does must bear that.
  */
 export async function until(
   stage: Stage,
@@ -107,11 +114,13 @@ export async function until(
 ): Promise<readonly Rotation[] | undefined> {
   const endMs = performance.now() + withinMs;
   let told = "";
-  while (performance.now() < endMs) {
-    const [rotations, isDone] = await ask(stage, async (ca) => {
-      const found = await rotationsOf(ca);
-      return [found, await done(found, ca)] as const;
-    });
+  for (; performance.now() < endMs; await delay(pollEveryMs)) {
+    const looked = await ask(stage, async (ca) => {
+      const rotations = await rotationsOf(ca);
+      return { rotations, isDone: await done(rotations, ca) };
+    }).catch(connectionLost);
+    if (looked === undefined) continue;
+    const { rotations, isDone } = looked;
     const text = rotations
       .filter((each) => !isOver(each))
       .map(describe)
@@ -119,7 +128,6 @@ export async function until(
     if (text !== told && text !== "") say(text);
     told = text;
     if (isDone) return rotations;
-    await delay(pollEveryMs);
   }
   return undefined;
 }
