@@ -11,7 +11,11 @@ import pg from "pg";
 import { openPglite } from "../../control/store/pglite.ts";
 import type { Sql } from "../../control/store/sql.ts";
 import { systemRandom } from "../../lib/random.ts";
+import packageFacts from "../../package.json" with { type: "json" };
 import { RUN_STORES, type RunPglite, type RunPostgres } from "./run-stores.ts";
+
+/** Flags of the runtime for programs that open an embedded store for moments: as `control init` has (docs/decisions/0005). */
+export const briefly: readonly string[] = packageFacts.config.briefControlFlags;
 
 export interface Databases {
   /** Creates an empty database and returns its connection string. */

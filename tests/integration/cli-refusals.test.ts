@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKeyFile } from "../../certs/seal.ts";
 import { type Ran, repository, run } from "../harness/fabric.ts";
+import { briefly } from "../harness/shared-stores.ts";
 
 const bin = join(repository, "cli/bin.ts");
 const dir = mkdtempSync(join(tmpdir(), "weft-refusals-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const weft = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> =>
-  run(process.execPath, [bin, ...args], { env, withinMs: 30_000 });
+  run(process.execPath, [...briefly, bin, ...args], { env, withinMs: 30_000 });
 
 const control = (key: string, ...more: string[]): string[] => [
   ...["--data-dir", join(dir, "data"), "--sealing-key-file", join(dir, key)],

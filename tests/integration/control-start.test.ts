@@ -31,6 +31,7 @@ import { loadOperatorContext } from "../../rpc/operator-context.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
 import { controlFlags, operatorOf, startTestControl, type TestControl } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
+import { briefly } from "../harness/shared-stores.ts";
 
 let control: TestControl;
 beforeAll(async () => {
@@ -254,7 +255,7 @@ describe("as a process", () => {
     err: () => string;
   } {
     const env = { PATH: "", NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] };
-    const child = spawn(process.execPath, [bin, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
+    const child = spawn(process.execPath, [...briefly, bin, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
     let [out, err] = ["", ""];
     child.stdout?.on("data", (chunk) => (out += chunk));
     child.stderr?.on("data", (chunk) => (err += chunk));

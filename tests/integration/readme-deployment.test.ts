@@ -13,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.ts";
 import { repository, run } from "../harness/fabric.ts";
 import { freePort } from "../harness/loopback.ts";
+import { briefly } from "../harness/shared-stores.ts";
 
 const text = readFileSync(join(repository, "README.md"), "utf8");
 const section = text.slice(text.indexOf("## A first real deployment"), text.indexOf("## Limits"));
@@ -79,7 +80,7 @@ const program = join(repository, "cli/bin.ts");
 const env = { WEFT_CONTEXT: join(scratch, "context") };
 
 async function weft(host: Host, line: string): Promise<string> {
-  const ran = await run(process.execPath, [program, ...wordsOf(onHost(host, line))], { env });
+  const ran = await run(process.execPath, [...briefly, program, ...wordsOf(onHost(host, line))], { env });
   expect(ran.code, `${line}\n${ran.stderr}`).toBe(0);
   return ran.stdout;
 }
@@ -92,7 +93,7 @@ interface Started {
 
 /** Starts what runs until it is stopped; resolves when its words contain `sign`. */
 async function start(host: Host, line: string, sign: string): Promise<Started> {
-  const child = spawn(process.execPath, [program, ...wordsOf(onHost(host, line))], {
+  const child = spawn(process.execPath, [...briefly, program, ...wordsOf(onHost(host, line))], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });

@@ -20,7 +20,7 @@ import { silentLog } from "../../lib/log.ts";
 import { isSoak } from "../harness/counts.ts";
 import { type Ran, repository, run } from "../harness/fabric.ts";
 import { freePort } from "../harness/loopback.ts";
-import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
+import { briefly, type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-stores-"));
 const planted = "hunter2-and-more";
@@ -36,7 +36,7 @@ function fileWith(name: string, content: string, mode = 0o600): string {
 }
 
 const weft = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> =>
-  run(process.execPath, [join(repository, "cli/bin.ts"), ...args], { env, withinMs: 60_000 });
+  run(process.execPath, [...briefly, join(repository, "cli/bin.ts"), ...args], { env, withinMs: 60_000 });
 
 beforeAll(async () => {
   server = await sharedPostgres();
