@@ -21,7 +21,7 @@ import { systemRandom } from "../../lib/random.ts";
 import { addNode, addOrganization, controlCluster } from "../harness/control-cluster.ts";
 import { isSoak } from "../harness/counts.ts";
 import { leave } from "../harness/left-behind.ts";
-import { type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
+import { briefly, type Databases, migratedDirectory, sharedPostgres } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-move-"));
 const directory = join(folder, "data");
@@ -80,7 +80,7 @@ function moveAndDie(at: MoveStage | "copying"): Promise<string> {
     }, false);
     await source.close();
     await target.close();`;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+  const child = spawn(process.execPath, [...briefly, "--input-type=module", "-e", script], {
     stdio: ["ignore", "ignore", "inherit"],
   });
   return new Promise((resolve, reject) => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, it } from "vitest";
 import { openPglite } from "../../control/store/pglite.ts";
-import { migratedDirectory } from "../harness/shared-stores.ts";
+import { briefly, migratedDirectory } from "../harness/shared-stores.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-pglite-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -34,7 +34,7 @@ it("can be opened again after its process was killed", async () => {
     const sql = await openPglite({ directory: ${JSON.stringify(directory)} });
     await sql.script("create table t (n int); insert into t values (7)");
     process.kill(process.pid, "SIGKILL");`;
-  const killed = promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
+  const killed = promisify(execFile)(process.execPath, [...briefly, "--input-type=module", "-e", script]);
   await expect(killed).rejects.toMatchObject({ signal: "SIGKILL" });
   const sql = await openPglite({ directory });
   expect(await sql.query("select n from t")).toEqual([{ n: 7 }]);
