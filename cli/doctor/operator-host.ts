@@ -8,12 +8,13 @@ import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
+import { limits } from "../../lib/limits.ts";
 import { controlPortTls, loadOperatorContext, type OperatorContext } from "../../rpc/operator-context.ts";
 import { hostPort } from "../arguments.ts";
 import { enumName } from "../output.ts";
 import { type GlobalOptions, namer, type Session, withSession } from "../session.ts";
 import { type Callee, callAll } from "./dial.ts";
-import { type Facts, noFacts, type RoleFact, together } from "./facts.ts";
+import { type ClockFact, type Facts, noFacts, type RoleFact, together } from "./facts.ts";
 import { lookAtSecret } from "./files.ts";
 
 /** Never throws: what cannot be had is a fact of its own, or none. */
@@ -71,12 +72,7 @@ async function ask(dir: string, options: GlobalOptions): Promise<Partial<Facts> 
       const { status } = await session.client(StoreService).getStoreStatus({});
       const { schemaFound = 0, schemaExpected = 0, moved = "", primary = true } = status ?? {};
       return {
-        clocks: active.flatMap(({ name, skewMs, beatAgeMs }) =>
-          // Positive: behind control's. What a silent node said last says nothing about now.
-          beatAgeMs === undefined || beatAgeMs > 60_000n
-            ? []
-            : [{ whose: `node ${name}`, own: false, aheadMs: { min: -skewMs, max: -skewMs } }],
-        ),
+        clocks: active.flatMap(clockOf),
         roles: await rolesOf(session, clusterId, active),
         stores: [{ where: "control's store", found: schemaFound, expected: schemaExpected, moved, primary }],
       };
@@ -84,6 +80,14 @@ async function ask(dir: string, options: GlobalOptions): Promise<Partial<Facts> 
   } catch {
     return undefined;
   }
+}
+
+/** What a silent node said last says nothing about now; of others one beat may have been slow, and control's alert counts. */
+function clockOf({ name, skewMs, beatAgeMs, alerts }: Node): ClockFact[] {
+  if (beatAgeMs === undefined || beatAgeMs > BigInt(limits.offlineAfterMs)) return [];
+  // Positive: behind control's.
+  const aheadMs = alerts.includes("node-clock-skew") ? -skewMs : 0;
+  return [{ whose: `node ${name}`, own: false, aheadMs: { min: aheadMs, max: aheadMs } }];
 }
 
 /** Nodes without a role, and places at nodes that do not have the role for them. */
