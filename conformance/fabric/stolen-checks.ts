@@ -15,6 +15,7 @@ import { systemRandom } from "../../lib/random.ts";
 import { forgeries } from "../attack/link-abuse.ts";
 import { type AgreedPath, agree, bringLeg, reachFarEdge, StolenNode } from "../attack/stolen-node.ts";
 import { type Check, holds, refused } from "../check.ts";
+import { until } from "../until.ts";
 import { stateDirOf } from "./lies.ts";
 import type { FabricWorld } from "./world.ts";
 
@@ -143,9 +144,14 @@ async function channelsRefused(world: FabricWorld): Promise<string> {
   const farEdge = String(world.fabric.process("egress-1").facts.nodeId);
   const pool = stolenTrunks(node);
   try {
-    const honest = await pool.open({ farEdge, organizationId }, open("echo", {}));
-    honest.on("error", () => {});
-    await honest.opened;
+    // What else the node offers counts too: it may have to wait for its turn.
+    const opens = async (): Promise<boolean> => {
+      const honest = await pool.open({ farEdge, organizationId }, open("echo", {}));
+      honest.on("error", () => {});
+      await honest.opened;
+      return true;
+    };
+    await until(() => opens().catch(() => false), "its own channel opens");
     const said: string[] = [];
     for (const [what, lie] of Object.entries(lies)) {
       const channel = await pool.open({ farEdge, organizationId }, lie);
@@ -167,6 +173,7 @@ async function channelsRefused(world: FabricWorld): Promise<string> {
 
 export const stolenChecks: readonly Check<FabricWorld>[] = [
   { id: "R1.stolen-offers", law: "LAW-R1", title: "forged and repeated offers by a stolen entry", run: offersRefused },
-  { id: "R2.stolen-paths", law: "LAW-R2", title: "paths by the hundred in a stolen entry's name", run: pathsBounded },
   { id: "C1.stolen-channels", law: "LAW-C1", title: "channels a stolen entry has no right to", run: channelsRefused },
+  // Last: it uses up what the node may offer for the moment.
+  { id: "R2.stolen-paths", law: "LAW-R2", title: "paths by the hundred in a stolen entry's name", run: pathsBounded },
 ];
