@@ -6,6 +6,7 @@ import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
 afterAll(stopSharedFabric, fabricWithinMs);
 
 describe("grpcurl", async () => void (await import("./on-fabric/interop-grpcurl.ts")));
+describe("grpcurl as documented", async () => void (await import("./on-fabric/grpcurl-document.ts")));
 describe("stock clients", async () => void (await import("./on-fabric/interop-clients.ts")));
 describe("stock clients on links", async () => void (await import("./on-fabric/interop-links.ts")));
 describe("messages", async () => void (await import("./on-fabric/messages.ts")));
