@@ -54,6 +54,8 @@ export const rpcLimits = {
   rpcFaultsPerSecond: 1,
   rpcIdleSessionMaxMs: 300 * secondMs,
   rpcErrorFlushMs: 1 * secondMs,
+  // From the end of a session here to the end of the connection, whose other half is the peer's to end.
+  rpcHangUpAfterMs: 10 * secondMs,
   doorsRefreshMs: 30 * secondMs,
   refusalsRecordedPerSecond: 5,
   refusalsRecordedBurstCount: 50,

@@ -8,6 +8,7 @@
  * V3. A session whose verdict turns ends: its streams with a status, then the socket.
  * V4. Nothing is served without a policy row for this door: creation fails.
  * V5. A call that is reset as soon as it is made costs no more than its frames.
+ * V6. A session this side has ended is over soon, also when the peer never ends its half of the connection.
  */
 
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
@@ -186,6 +187,7 @@ class OpenSurface implements Surface {
     const nowMs = clock.monoMs();
     const held: Held = { session, socket, caller, calls: new Set(), startedMs: nowMs, idleSinceMs: nowMs };
     this.#held.add(held);
+    socket.once("finish", () => hangUpSoon(socket, clock));
     session.once("close", () => {
       this.#held.delete(held);
       if (this.#held.size === 0) this.#stopTicking();
@@ -389,4 +391,10 @@ class OpenSurface implements Surface {
     this.#ticker?.cancel();
     this.#ticker = undefined;
   }
+}
+
+/** V6. What was said last has the time to be read. */
+function hangUpSoon(socket: TLSSocket, clock: Clock): void {
+  const timer = clock.after(limits.rpcHangUpAfterMs, () => socket.destroy());
+  socket.once("close", () => timer.cancel());
 }

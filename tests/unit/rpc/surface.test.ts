@@ -234,6 +234,25 @@ describe("sessions", () => {
     expect((await watching).status).toBe("16");
   });
 
+  test("a session is over soon after its end here, also for a peer that leaves the connection half open", async () => {
+    const clock = new ManualClock();
+    await using own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health, clock });
+    const socket = tls.connect({ ...dialTls(), host: "127.0.0.1", port: own.port, allowHalfOpen: true });
+    socket.on("error", () => {});
+    // The preface and empty SETTINGS.
+    socket.write(Buffer.from("505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000000040000000000", "hex"));
+    await once(socket, "secureConnect");
+    await eventually(() => own.surface.sessionCount() === 1);
+    const ended = once(socket.resume(), "end");
+    clock.advance(limits.rpcIdleSessionMaxMs);
+    await ended;
+    expect([own.surface.sessionCount(), socket.writable]).toEqual([1, true]);
+    await eventually(() => {
+      clock.advance(limits.rpcHangUpAfterMs);
+      return own.surface.sessionCount() === 0;
+    });
+  });
+
   test("drain ends watches at once, lets calls finish and closes", async () => {
     const own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health });
     const session = await dialHttp2(trust, own.port, operator);
