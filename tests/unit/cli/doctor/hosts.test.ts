@@ -125,17 +125,21 @@ it("says so when there is nothing to look at", async () => {
   );
 });
 
+function run(program: string, args: readonly string[]): void {
+  execFileSync(program, args, { stdio: "pipe" });
+}
+
 /** Mounts a small disk, or says why none can be had here. */
 function smallDisk(kib: number): string | undefined {
   const at = join(folder, `disk-${kib}`);
   mkdirSync(at);
   try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${kib}k`, "tmpfs", at], { stdio: "pipe" });
+    run("mount", ["-t", "tmpfs", "-o", `size=${kib}k`, "tmpfs", at]);
   } catch (thrown) {
     process.stderr.write(`no small disk can be mounted here: ${String(thrown).split("\n").at(-1)}\n`);
     return undefined;
   }
-  undo.push(() => void execFileSync("umount", [at]));
+  undo.push(() => run("umount", [at]));
   return at;
 }
 
