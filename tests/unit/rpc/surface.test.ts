@@ -237,7 +237,8 @@ describe("sessions", () => {
   test("a session is over soon after its end here, also for a peer that leaves the connection half open", async () => {
     const clock = new ManualClock();
     await using own = await serveSurface(trust, { arrivedBy: "operator-port", routes, policy, health, clock });
-    const socket = tls.connect({ ...dialTls(), host: "127.0.0.1", port: own.port, allowHalfOpen: true });
+    const half = { ...dialTls(), host: "127.0.0.1", port: own.port, allowHalfOpen: true };
+    const socket = tls.connect(half);
     socket.on("error", () => {});
     // The preface and empty SETTINGS.
     socket.write(Buffer.from("505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000000040000000000", "hex"));
