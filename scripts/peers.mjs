@@ -1,5 +1,5 @@
 // The outside programs some tests talk to: a Redis server, PostgreSQL 15 (the oldest that is supported; the newest comes from
-// npm), grpcurl, a Python with the stock gRPC stack, and a Go with the stock plugins of Protobuf and gRPC.
+// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, and OpenSSH's sshd.
 //
 //   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
 //   node scripts/peers.mjs --find     only look
@@ -152,7 +152,12 @@ const go = {
   },
 };
 
-const peers = { redis, postgres15, grpcurl, python, go };
+const sshd = {
+  find: () => onPath("sshd"),
+  install: () => apt("openssh-server"),
+};
+
+const peers = { redis, postgres15, grpcurl, python, go, sshd };
 
 /** One installer at a time on a machine; a lock whose holder is gone is taken over. */
 function withLock(work) {

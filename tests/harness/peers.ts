@@ -10,7 +10,7 @@
 import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-export const peerNames = ["redis", "postgres15", "grpcurl", "python", "go"] as const;
+export const peerNames = ["redis", "postgres15", "grpcurl", "python", "go", "sshd"] as const;
 export type PeerName = (typeof peerNames)[number];
 
 export interface Peer {
@@ -32,12 +32,26 @@ export interface SkippedForPeer {
 
 /** Where the program is. `suite` names what is skipped without it. Throws under CI=true when it is missing. */
 export function requirePeer(name: PeerName, suite: string): Peer {
+  const found = lookedUp(name);
+  if (typeof found !== "string") return found;
+  if (process.env["CI"] === "true") throw new Error(`${suite}: needs ${name}, and a CI run may not skip: ${found}`);
+  return missing({ peer: name, suite, why: found });
+}
+
+/** The same where `instead` says what is done without it: that is told at the end of the run too, and fails none. */
+export function peerOr(name: PeerName, suite: string, instead: string): Peer {
+  const found = lookedUp(name);
+  return typeof found === "string" ? missing({ peer: name, suite, why: `${found}; ${instead}` }) : found;
+}
+
+/** The program, or why there is none. */
+function lookedUp(name: PeerName): Peer | string {
   const all = JSON.parse(readFileSync(peersFile, "utf8")) as Record<string, { path?: string; missing?: string }>;
   const path = all[name]?.path;
-  if (path !== undefined) return { missing: false, path };
-  const why = all[name]?.missing ?? "nobody looked for it";
-  if (process.env["CI"] === "true") throw new Error(`${suite}: needs ${name}, and a CI run may not skip: ${why}`);
-  const line: SkippedForPeer = { peer: name, suite, why };
+  return path === undefined ? (all[name]?.missing ?? "nobody looked for it") : { missing: false, path };
+}
+
+function missing(line: SkippedForPeer): Peer {
   mkdirSync(folder, { recursive: true });
   appendFileSync(skippedFile, `${JSON.stringify(line)}\n`);
   return { missing: true, path: "" };

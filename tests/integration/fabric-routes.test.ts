@@ -9,5 +9,6 @@ describe("weft doctor", async () => void (await import("./on-fabric/doctor.ts"))
 describe("metrics", async () => void (await import("./on-fabric/metrics.ts")));
 describe("weft probe", async () => void (await import("./on-fabric/probe.ts")));
 describe("the package", async () => void (await import("./on-fabric/package.ts")));
+describe("the SDK under libraries", async () => void (await import("./on-fabric/client-drivers.ts")));
 describe("weft route", async () => void (await import("./on-fabric/route-commands.ts")));
 describe("weft node drain", async () => void (await import("./on-fabric/cli-drain.ts")));
