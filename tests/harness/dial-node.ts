@@ -1,11 +1,12 @@
-/** A process that dials one node link and prints how it ended. The certificates in its argument are a test's. */
+/** A process that dials one node link, as standard input says, and prints how it ended. */
 
+import { text } from "node:stream/consumers";
 import { leafOfKind, rootsOfKind } from "../../certs/material.ts";
 import { tlsOptions } from "../../certs/tls-options.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { attempt } from "./tls-attempt.ts";
 
-const { keyPem, certificate, root, port } = JSON.parse(process.argv[2] ?? "{}") as Record<string, string> & {
+const { keyPem, certificate, root, port } = JSON.parse(await text(process.stdin)) as Record<string, string> & {
   port: number;
 };
 const der = (text: string | undefined): Buffer => Buffer.from(text ?? "", "base64");

@@ -9,10 +9,11 @@
 import { appendFileSync, existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { errnoOf } from "../../lib/errors.ts";
 import { anySecret, type Leak, leaksIn, type Secret, secretsInFile } from "./leak-search.ts";
 
 /** Files that are there to hold a secret. */
-const secretFile = /(\.(key|token|password|url|pem)|^identity\.json|^canaries\.jsonl)$/;
+const secretFile = /(\.(key|token|password|url|pem)|^(identity|pending)\.json|^canaries\.jsonl)$/;
 const fileMaxBytes = 256 * 1_024 * 1_024;
 
 /** In the folder of the run. */
@@ -41,7 +42,20 @@ function filesBelow(folder: string): Found[] {
 export function secretsBelow(folder: string): readonly Secret[] {
   return filesBelow(folder)
     .filter(({ isSecret, sizeBytes }) => isSecret && sizeBytes < 65_536)
-    .flatMap(({ path }) => secretsInFile(basename(path), readFileSync(path, "utf8")));
+    .flatMap(({ path }) => {
+      const text = textIfAny(path);
+      return text === undefined ? [] : secretsInFile(basename(path), text);
+    });
+}
+
+/** A node that still runs may have replaced it meanwhile. */
+function textIfAny(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOENT") return undefined;
+    throw thrown;
+  }
 }
 
 /**

@@ -351,7 +351,9 @@ describe("strangers and stock stacks", () => {
       port: impostor.port,
     };
     const env = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: "0", NODE_NO_WARNINGS: "1" };
-    const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(material)], { env });
+    const running = promisify(execFile)(process.execPath, [script], { env });
+    running.child.stdin?.end(JSON.stringify(material));
+    const { stdout } = await running;
     expect(JSON.parse(stdout)).toMatchObject({ outcome: "refused" });
   });
 
