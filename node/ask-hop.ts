@@ -77,6 +77,8 @@ export function pathError(
 function passOn(error: unknown, hop: number): WeftError {
   if (!(error instanceof WeftError)) return pathError("unavailable", "PATH_NEXT_HOP_UNREACHABLE", hop, error);
   const known = /^(PATH|OFFER|FEED)_[A-Z_]+$/.test(error.detail);
+  // A call that broke with its link: nobody has decided anything, and another path may do.
+  if (error.detail === "INTERNAL") return pathError("unavailable", "PATH_NEXT_HOP_UNREACHABLE", hop, error);
   const named = error.metadata["hop"];
   const at = named !== undefined && /^[0-5]$/.test(named) ? named : String(hop);
   const detail = known ? error.detail : "PATH_REFUSED";

@@ -55,7 +55,7 @@ async function nodes(): Promise<readonly ListedNode[]> {
 /** A copy of a node's key and certificate as they are now. */
 function copied(name: string): StockFiles {
   const files = world.nodeFiles(name);
-  const copy = { ca: files.ca, cert: `${files.cert}.copy`, key: `${files.key}.copy` };
+  const copy = { ca: files.ca, cert: `${files.cert}.copy`, key: files.key.replace(/key$/, "copy.key") };
   copyFileSync(files.cert, copy.cert);
   copyFileSync(files.key, copy.key);
   return copy;
@@ -104,7 +104,7 @@ async function pathEnds(client: StockFiles): Promise<readonly DoorOfPort[]> {
   return egresses.flatMap(({ name }) => {
     const { nodeId } = world.fabric.process(name).facts;
     const hop = snapshot.neighbours.find(({ name: relay }) => relay === "relay-1");
-    const dial = async (over: Parameters<StolenNode["offer"]>[1]): Promise<Socket> => {
+    const open = async (over: Parameters<StolenNode["offer"]>[1]): Promise<Socket> => {
       // As its folder is now: its certificate has been renewed since.
       const thief = new StolenNode(stateDir("entry-2"));
       const relay = thief.neighbour("relay-1");
@@ -115,6 +115,9 @@ async function pathEnds(client: StockFiles): Promise<readonly DoorOfPort[]> {
       leg.once("close", () => link.close());
       return leg;
     };
+    // Links are replaced all the time here, and with one may go a path that is just being asked for.
+    const dial = (over: Parameters<StolenNode["offer"]>[1]): Promise<Socket> =>
+      eventually(() => open(over), { what: `a path to ${name}` });
     const poolId = snapshot.pools[0]?.poolId ?? "";
     const port = hop?.addresses[0]?.port ?? 0;
     const pool = { farEdge: FarEdge.POOL, poolId, askHash: Buffer.alloc(32, 1) };

@@ -62,6 +62,19 @@ it("a later hop that hangs is blamed before the earlier ones' time is up", async
   await expect(near.token).rejects.toMatchObject({ detail: "PATH_DEADLINE", metadata: { hop: "1" } });
 });
 
+it("a call that broke is nobody's decision: the hop that was asked is out of reach, and another path may do", async () => {
+  const { token } = hop(async function* () {
+    yield* [];
+    throw new Error("the session was destroyed");
+  }, 2);
+  await expect(token).rejects.toMatchObject({
+    reason: "unavailable",
+    detail: "PATH_NEXT_HOP_UNREACHABLE",
+    retry: "later",
+    metadata: { hop: "2" },
+  });
+});
+
 it("giving up ends the call", async () => {
   const entered = Promise.withResolvers<void>();
   const left = Promise.withResolvers<void>();
