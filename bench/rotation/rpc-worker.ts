@@ -153,12 +153,16 @@ async function start({ folders, entries, resource, perSecond }: Start): Promise<
     totals.open += 1;
     const payload = randomBytes(payloadBytes);
     const entry = calls[at % calls.length];
-    const client = clients[Math.floor(at / sdkEvery) % clients.length];
+    const clientAt = Math.floor(at / sdkEvery) % clients.length;
+    const client = clients[clientAt];
+    const startedMs = performance.now();
     try {
       if (entry === undefined || client === undefined) throw new Error("nobody to ask");
       ended(at % sdkEvery === 0 ? await channel(client, resource, payload) : await entry.call(resource, payload));
     } catch (thrown) {
-      ended(String(thrown));
+      // Given up by this process itself when it took `callWithinMs`.
+      const tookMs = Math.round(performance.now() - startedMs);
+      ended(`${String(thrown)} after ${tookMs} ms, client ${clientAt} at ${new Date().toISOString()}`);
     }
   };
   const looking = setInterval(() => {
