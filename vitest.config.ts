@@ -6,7 +6,9 @@
 
 import { defineConfig } from "vitest/config";
 import packageFacts from "./package.json" with { type: "json" };
+import { FailureReporter } from "./tests/harness/failures.ts";
 import { LongestFirst } from "./tests/harness/longest-first.ts";
+import { reportPath } from "./tests/harness/report-path.ts";
 
 const soak = process.env["WEFT_SOAK"] === "1";
 
@@ -39,6 +41,6 @@ export default defineConfig({
     maxWorkers: 3,
     allowOnly: false,
     passWithNoTests: false,
-    reporters: ["default", ["json", { outputFile: "node_modules/.cache/weft/vitest.json" }]],
+    reporters: ["default", ["json", { outputFile: reportPath }], new FailureReporter()],
   },
 });

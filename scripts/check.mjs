@@ -1,11 +1,13 @@
 // `npm run check`: everything that can say no, as one command, the same on a desk and in CI.
 //
 // The quick checks run one at a time beside the tests, which begin with what mostly waits: a line each, with the output of
-// those that fail. Everything runs even when something fails. The exit code is 0 only when everything passed.
+// those that fail. Everything runs even when something fails; a few test files that failed run once more by themselves
+// (again.mjs). The exit code is 0 only when everything passed.
 // `--no-tests` leaves the tests out.
 
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { forgetReports, triedAgain } from "./again.mjs";
 import { bin, ensureInstalled, main, root, say, toolEnv } from "./toolchain.mjs";
 
 const script = (name, ...args) => ["node", join(root, "scripts", name), ...args];
@@ -68,10 +70,14 @@ async function runAll(tests) {
 }
 
 /** The tests, talking to this terminal; resolves to their exit code. */
-function runTests(args) {
+function runTests(args, variables = {}) {
   return new Promise((resolve) => {
-    const child = spawn(join(bin, "vitest"), ["run", ...args], { cwd: root, env: toolEnv(), stdio: "inherit" });
-    for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+    const child = spawn(join(bin, "vitest"), ["run", ...args], {
+      cwd: root,
+      env: { ...toolEnv(), ...variables },
+      stdio: "inherit",
+    });
+    for (const signal of ["SIGTERM", "SIGHUP"]) process.once(signal, () => child.kill(signal));
     child.on("error", (error) => {
       say(`vitest could not be run: ${error.message}`);
       resolve(127);
@@ -84,8 +90,9 @@ await main(async () => {
   ensureInstalled();
   const args = process.argv.slice(2);
   const tests = !args.includes("--no-tests");
-  const [failed, code] = await Promise.all([runAll(tests), tests ? runTests(args) : 0]);
-  if (code !== 0) failed.push("tests");
+  if (tests) forgetReports();
+  const [failed, first] = await Promise.all([runAll(tests), tests ? runTests(args) : 0]);
+  if ((await triedAgain(first, runTests)) !== 0) failed.push("tests");
   if (failed.length === 0) return;
   say(`\nweft: failed: ${failed.join(", ")}`);
   process.exitCode = 1;

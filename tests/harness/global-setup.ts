@@ -9,16 +9,18 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { noteFailureElsewhere } from "./failures.ts";
 import { anySecret, type Leak, leaksIn } from "./leak-search.ts";
 import { leaksBelow, notedIn } from "./left-behind.ts";
 import { memoryFolder } from "./memory-folder.ts";
 import type { SkippedForPeer } from "./peers.ts";
 import { peerNames, peersFile, skippedFile } from "./peers.ts";
 import { ProcessSampler } from "./process-sampler.ts";
+import { reportPath } from "./report-path.ts";
 import { RUN_STORES, serveRunStores } from "./run-stores.ts";
 
 /** Written by now (vitest.config.ts). */
-const reportFile = fileURLToPath(new URL("../../node_modules/.cache/weft/vitest.json", import.meta.url));
+const reportFile = fileURLToPath(new URL(`../../${reportPath}`, import.meta.url));
 
 let temporary: string | undefined;
 let sampler: ProcessSampler | undefined;
@@ -85,6 +87,7 @@ export async function teardown(): Promise<void> {
   tellSkipped();
   if (leaks.length === 0) return;
   const lines = leaks.map(({ secret, where }) => `  ${secret}: ${where}`);
+  noteFailureElsewhere("the run left secrets where none may be");
   throw new Error(`the run left secrets where none may be:\n${lines.join("\n")}`);
 }
 
