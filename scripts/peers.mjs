@@ -1,5 +1,6 @@
 // The outside programs some tests talk to: a Redis server, PostgreSQL 15 (the oldest that is supported; the newest comes from
-// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, and OpenSSH's sshd.
+// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, OpenSSH's sshd, and
+// Prometheus with its promtool beside it.
 //
 //   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
 //   node scripts/peers.mjs --find     only look
@@ -10,7 +11,7 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { devNull } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { goExample, goPluginNames, goPlugins, pythonRequirements } from "./client-code.mjs";
 import { cache, main, peerCache, say } from "./toolchain.mjs";
 
@@ -157,7 +158,16 @@ const sshd = {
   install: () => apt("openssh-server"),
 };
 
-const peers = { redis, postgres15, grpcurl, python, go, sshd };
+const prometheus = {
+  find() {
+    const found = onPath("prometheus");
+    const promtool = windows ? "promtool.exe" : "promtool";
+    return found !== undefined && executable(join(dirname(found), promtool)) ? found : undefined;
+  },
+  install: () => apt("prometheus"),
+};
+
+const peers = { redis, postgres15, grpcurl, python, go, sshd, prometheus };
 
 /** One installer at a time on a machine; a lock whose holder is gone is taken over. */
 function withLock(work) {
