@@ -1,5 +1,5 @@
 // The outside programs some tests talk to: a Redis server, PostgreSQL 15 (the oldest that is supported; the newest comes from
-// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, OpenSSH's sshd, and
+// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, OpenSSH's sshd and ssh, psql, and
 // Prometheus with its promtool beside it.
 //
 //   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
@@ -167,7 +167,17 @@ const prometheus = {
   install: () => apt("prometheus"),
 };
 
-const peers = { redis, postgres15, grpcurl, python, go, sshd, prometheus };
+const ssh = {
+  find: () => onPath("ssh"),
+  install: () => apt("openssh-client"),
+};
+
+const psql = {
+  find: () => onPath("psql"),
+  install: () => apt("postgresql-client"),
+};
+
+const peers = { redis, postgres15, grpcurl, python, go, sshd, prometheus, ssh, psql };
 
 /** One installer at a time on a machine; a lock whose holder is gone is taken over. */
 function withLock(work) {

@@ -10,7 +10,7 @@
 import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-export const peerNames = ["redis", "postgres15", "grpcurl", "python", "go", "sshd", "prometheus"] as const;
+export const peerNames = ["redis", "postgres15", "grpcurl", "python", "go", "sshd", "prometheus", "ssh", "psql"] as const;
 export type PeerName = (typeof peerNames)[number];
 
 export interface Peer {
