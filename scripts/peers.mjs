@@ -1,6 +1,6 @@
 // The outside programs some tests talk to: a Redis server, PostgreSQL 15 (the oldest that is supported; the newest comes from
-// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, OpenSSH's sshd and ssh, psql, and
-// Prometheus with its promtool beside it.
+// npm), grpcurl, a Python with the stock gRPC stack, a Go with the stock plugins of Protobuf and gRPC, OpenSSH's sshd and ssh, psql,
+// Prometheus with its promtool beside it, systemd-analyze, and the Compose Specification's own validator.
 //
 //   node scripts/peers.mjs            find them, install what is missing (time-bounded, loud), write peers.json
 //   node scripts/peers.mjs --find     only look
@@ -18,6 +18,7 @@ import { cache, main, peerCache, say } from "./toolchain.mjs";
 const grpcurlModule = "github.com/fullstorydev/grpcurl/cmd/grpcurl";
 // The second one still builds with the Go of older distributions.
 const grpcurlVersions = ["v1.9.3", "v1.8.9"];
+const composeSpec = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2";
 // Of the same version as the grpcio that clients in Python are made for.
 const grpcTools = ["grpcio-reflection", "grpcio-health-checking", "grpcio-tools"];
 const pythonPackages = [
@@ -177,7 +178,31 @@ const psql = {
   install: () => apt("postgresql-client"),
 };
 
-const peers = { redis, postgres15, grpcurl, python, go, sshd, prometheus, ssh, psql };
+/** Judges unit files; needs no running systemd. */
+const systemd = {
+  find: () => onPath("systemd-analyze"),
+  install: () => apt("systemd"),
+};
+
+/** The program of the Compose Specification's reference implementation: it holds the JSON schema and judges files by it. */
+const compose = {
+  file: join(peerCache, "bin", windows ? "compose-spec.exe" : "compose-spec"),
+  find() {
+    return executable(this.file) ? this.file : undefined;
+  },
+  install() {
+    const noGo = onPath("go") === undefined ? apt("golang-go", "ca-certificates") : undefined;
+    if (noGo !== undefined) return `no go to build it with: ${noGo}`;
+    const folder = join(peerCache, "compose-spec");
+    for (const each of [folder, dirname(this.file)]) mkdirSync(each, { recursive: true });
+    const why = failure(onPath("go"), ["install", composeSpec], { env: { GOBIN: folder }, cwd: folder });
+    // Go names a program after its folder there, "cmd".
+    if (why === undefined) renameSync(join(folder, windows ? "cmd.exe" : "cmd"), this.file);
+    return why;
+  },
+};
+
+const peers = { redis, postgres15, grpcurl, python, go, sshd, prometheus, ssh, psql, systemd, compose };
 
 /** One installer at a time on a machine; a lock whose holder is gone is taken over. */
 function withLock(work) {

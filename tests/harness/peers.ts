@@ -10,7 +10,19 @@
 import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-export const peerNames = ["redis", "postgres15", "grpcurl", "python", "go", "sshd", "prometheus", "ssh", "psql"] as const;
+export const peerNames = [
+  "redis",
+  "postgres15",
+  "grpcurl",
+  "python",
+  "go",
+  "sshd",
+  "prometheus",
+  "ssh",
+  "psql",
+  "systemd",
+  "compose",
+] as const;
 export type PeerName = (typeof peerNames)[number];
 
 export interface Peer {
