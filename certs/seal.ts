@@ -11,7 +11,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { WeftError } from "../lib/errors.ts";
 import { sameBytes } from "./keys.ts";
-import { createSecretFile, readSecretFile } from "./secret-file.ts";
+import { createSecretFile, readHandedSecret } from "./secret-file.ts";
 
 /** Where a blob belongs. */
 export interface SealedPlace {
@@ -68,9 +68,9 @@ export function createSealingKeyFile(path: string): SealingKey {
   return new SealingKey(key);
 }
 
-/** Opens the sealing key file. Errors of `readSecretFile`, or `failed_precondition` (SEALING_KEY_MALFORMED). */
+/** Opens the sealing key file. Errors of `readHandedSecret`, or `failed_precondition` (SEALING_KEY_MALFORMED). */
 export function openSealingKeyFile(path: string): SealingKey {
-  const match = /^weft-sealing-key-v1:([A-Za-z0-9_-]{43})\n?$/.exec(readSecretFile(path));
+  const match = /^weft-sealing-key-v1:([A-Za-z0-9_-]{43})\n?$/.exec(readHandedSecret(path));
   if (match === null) throw malformedFile();
   return new SealingKey(Buffer.from(match[1] ?? "", "base64url"));
 }

@@ -3,6 +3,8 @@
  *
  * H1. A secret file is written whole or not at all, mode 0600, durable when the call returns.
  * H2. It is read only while it still is a plain file, 0600 and ours; what is checked is the descriptor that is read.
+ * H3. What a service manager hands to a process may also be read-only: ours and 0400, or root's own (0400, or 0440 of group
+ *     root, which is how the mode of a file shows that an access list lets one more user read).
  */
 
 import { type KeyObject, randomBytes } from "node:crypto";
@@ -71,11 +73,41 @@ function syncDirectory(path: string): void {
   }
 }
 
+/** Who owns a file and who may do what with it. */
+export interface FileMode {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Why a file is no place for a secret of ours (H2); undefined: it is one. */
+function ownProblem({ mode, uid }: FileMode, ownUid: number | undefined): string | undefined {
+  if ((mode & 0o777) !== 0o600) return "its mode is not 0600";
+  return ownUid === undefined || uid === ownUid ? undefined : "another user owns it";
+}
+
+/** The same for a secret that may have been handed to this process (H3). */
+export function handedProblem(file: FileMode, ownUid: number | undefined): string | undefined {
+  const bits = file.mode & 0o777;
+  if (bits === 0o400 && (file.uid === ownUid || file.uid === 0)) return undefined;
+  if (bits === 0o440 && file.uid === 0 && file.gid === 0) return undefined;
+  return ownProblem(file, ownUid);
+}
+
 /**
  * The content of a secret file. Throws `not_found` (KEY_FILE_MISSING), or `failed_precondition` (KEY_FILE_UNSAFE) when it
  * is a link, not a file, larger than `maxBytes`, not mode 0600 or not owned by this process's user.
  */
 export function readSecretFile(path: string, maxBytes: number = limits.keyFileMaxBytes): string {
+  return readChecked(path, maxBytes, ownProblem);
+}
+
+/** The same of a file that a service manager may have handed to this process (H3). */
+export function readHandedSecret(path: string, maxBytes: number = limits.keyFileMaxBytes): string {
+  return readChecked(path, maxBytes, handedProblem);
+}
+
+function readChecked(path: string, maxBytes: number, problemOf: typeof handedProblem): string {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -86,11 +118,11 @@ export function readSecretFile(path: string, maxBytes: number = limits.keyFileMa
     throw unsafeFile("it cannot be opened as a plain file", cause);
   }
   try {
-    // H2
+    // H2, H3
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw unsafeFile("it is not a plain file");
-    if ((stat.mode & 0o777) !== 0o600) throw unsafeFile("its mode is not 0600");
-    if (process.getuid !== undefined && stat.uid !== process.getuid()) throw unsafeFile("another user owns it");
+    const problem = problemOf(stat, process.getuid?.());
+    if (problem !== undefined) throw unsafeFile(problem);
     if (stat.size > maxBytes) throw unsafeFile("it is too large");
     const content = Buffer.alloc(stat.size);
     const read = readSync(fd, content, 0, content.length, 0);

@@ -2,12 +2,13 @@
 
 import { readFileSync } from "node:fs";
 import { openSealingKeyFile, type SealingKey } from "../certs/seal.ts";
-import { readSecretFile } from "../certs/secret-file.ts";
+import { readHandedSecret } from "../certs/secret-file.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { Closers } from "../lib/closers.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { type Log, openLog } from "../lib/log.ts";
 import { type Random, systemRandom } from "../lib/random.ts";
+import type { Tracing } from "../rpc/tracing.ts";
 import type { ControlConfig } from "./config.ts";
 import type { Hints } from "./hints/hints.ts";
 import { memoryHints } from "./hints/memory.ts";
@@ -38,6 +39,20 @@ export function openOutside(config: ControlConfig, over: ControlOverrides): Outs
     random: over.random ?? systemRandom,
     log: over.log ?? openLog({ level: config.logLevel, process: "control" }),
   };
+}
+
+/** Traces, where an endpoint is configured. Loaded where it is asked for: a process without traces does not pay for them. */
+export async function openTraces(
+  config: ControlConfig,
+  { clock, random, log }: Outside,
+  { version, replicaId }: { readonly version: string; readonly replicaId: string },
+): Promise<Tracing | undefined> {
+  const { tracesEndpoint } = config;
+  if (tracesEndpoint === undefined) return undefined;
+  const { openTracing } = await import("../rpc/tracing.ts");
+  const attributes = { "service.instance.id": replicaId };
+  const settings = { ...config, tracesEndpoint };
+  return openTracing({ config: settings, serviceName: "weft-control", attributes, version, clock, random, log });
 }
 
 /** The store as configured; `closers` closes it unless it was handed in. Every secret is looked at before it is opened. */
@@ -81,7 +96,7 @@ function redisOf(config: ControlConfig): Omit<RedisHintsOptions, "clock" | "log"
 
 /** A secret file's content. What is wrong with it is said with the setting, the file and the cure: this is local. */
 function namedSecret(setting: keyof ControlConfig, file: string): string {
-  return saying(setting, file, () => readSecretFile(file)).trim();
+  return saying(setting, file, () => readHandedSecret(file)).trim();
 }
 
 function saying<T>(setting: keyof ControlConfig, file: string, read: () => T): T {

@@ -47,9 +47,9 @@ export async function lookAtControlHost({ file, env }: ControlPlace): Promise<Fa
 
 function secretsOf({ sealingKeyFile, postgresUrlFile, redisUrlFile }: ControlConfig): Facts["secrets"] {
   return [
-    lookAtSecret("sealing key", sealingKeyFile),
-    ...(postgresUrlFile === undefined ? [] : [lookAtSecret("URL of PostgreSQL", postgresUrlFile)]),
-    ...(redisUrlFile === undefined ? [] : [lookAtSecret("URL of Redis", redisUrlFile)]),
+    lookAtSecret("sealing key", sealingKeyFile, true),
+    ...(postgresUrlFile === undefined ? [] : [lookAtSecret("URL of PostgreSQL", postgresUrlFile, true)]),
+    ...(redisUrlFile === undefined ? [] : [lookAtSecret("URL of Redis", redisUrlFile, true)]),
   ];
 }
 

@@ -2,16 +2,21 @@
 
 import { closeSync, fsyncSync, lstatSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { handedProblem } from "../../certs/secret-file.ts";
 import { errnoOf } from "../../lib/errors.ts";
 import { KiB } from "../../lib/limits.ts";
 import type { DiskFact, SecretFact } from "./facts.ts";
 
-/** What `readSecretFile` (certs/secret-file.ts) would say, without reading a byte of it. */
-export function lookAtSecret(what: string, path: string): SecretFact {
+/**
+ * What `readSecretFile` (certs/secret-file.ts) would say, or for one that may be `handed` to the process `readHandedSecret`,
+ * without reading a byte of it.
+ */
+export function lookAtSecret(what: string, path: string, handed = false): SecretFact {
   try {
     const stat = lstatSync(path);
     const mode = `0${(stat.mode & 0o777).toString(8)}`;
     if (!stat.isFile()) return { what, path, state: "no-file" };
+    if (handed && handedProblem(stat, process.getuid?.()) === undefined) return { what, path, state: "fine", mode };
     if ((stat.mode & 0o777) !== 0o600) return { what, path, state: "mode", mode };
     if (process.getuid !== undefined && stat.uid !== process.getuid()) return { what, path, state: "owner", mode };
     return { what, path, state: "fine", mode };

@@ -25,6 +25,8 @@ import {
 } from "../../../certs/keys.ts";
 import {
   createSecretFile,
+  handedProblem,
+  readHandedSecret,
   readPrivateKeyFile,
   readSecretFile,
   writePrivateKeyFile,
@@ -97,6 +99,36 @@ describe("secret files", () => {
     expect(() => readSecretFile(path)).toThrow(expect.objectContaining({ detail: "KEY_FILE_UNSAFE" }));
     chmodSync(path, 0o600);
     expect(readSecretFile(path)).toBe("secret");
+  });
+
+  it("LAW-I1 a secret that is handed over may be read-only, and root's, and nothing else that is open to others", () => {
+    const [me, other] = [1_000, 1_001];
+    const verdict = (mode: number, uid: number, gid: number): string | undefined =>
+      handedProblem({ mode, uid, gid }, me);
+    for (const fine of [
+      [0o100600, me, me],
+      [0o100400, me, me],
+      [0o100400, 0, 0],
+      [0o100440, 0, 0],
+    ] as const) {
+      expect(verdict(...fine), fine.join()).toBeUndefined();
+    }
+    for (const open of [0o644, 0o640, 0o660, 0o604, 0o700, 0o444, 0o404, 0o460]) {
+      for (const uid of [me, 0, other])
+        expect(verdict(0o100000 | open, uid, 0), `${open} ${uid}`).toMatch(/mode is not/);
+    }
+    expect(verdict(0o100440, me, 0)).toMatch(/mode/);
+    expect(verdict(0o100440, 0, other)).toMatch(/mode/);
+    expect(verdict(0o100400, other, 0)).toMatch(/mode/);
+    expect(verdict(0o100600, other, 0)).toMatch(/another user/);
+    expect(verdict(0o100600, 0, 0)).toMatch(/another user/);
+    const path = join(directory, "handed");
+    writeSecretFile(path, "secret");
+    chmodSync(path, 0o400);
+    expect(readHandedSecret(path)).toBe("secret");
+    expect(() => readSecretFile(path)).toThrow(expect.objectContaining({ detail: "KEY_FILE_UNSAFE" }));
+    chmodSync(path, 0o604);
+    expect(() => readHandedSecret(path)).toThrow(expect.objectContaining({ detail: "KEY_FILE_UNSAFE" }));
   });
 
   it("links, directories, giants and missing files are refused", () => {
