@@ -20,6 +20,7 @@ import { type InitOutcome, initializeControl } from "./domain/init.ts";
 import { type ControlOverrides, openContext, openOutside, openSeal, openStore } from "./open-context.ts";
 import { isInitialized } from "./store/installation.ts";
 import { migrate } from "./store/migrate.ts";
+import { openPglite } from "./store/pglite.ts";
 import type { Sql } from "./store/sql.ts";
 
 export interface ControlInitOrder {
@@ -144,4 +145,14 @@ export function contextOf(
 /** host:port, an IPv6 host in brackets. */
 export function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Makes `directory` an embedded store with the schema and no installation in it, from which `initControl` goes on. */
+export async function makeEmptyStore(directory: string): Promise<void> {
+  const sql = await openPglite({ directory });
+  try {
+    await migrate(sql);
+  } finally {
+    await sql.close();
+  }
 }

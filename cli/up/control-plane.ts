@@ -12,6 +12,7 @@ import packageFacts from "../../package.json" with { type: "json" };
 import { loadOperatorContext, saveOperatorReplicas } from "../../rpc/operator-context.ts";
 import type { Layout, Plan } from "./layout.ts";
 import { type Child, type ChildSpec, type OnSpawn, runChild, startChild } from "./processes.ts";
+import { forgetTemplates, putEmptyStore } from "./store-template.ts";
 
 export interface ControlPlaneOptions {
   /** Files (0600) with the URLs of stores that are there already. */
@@ -117,6 +118,12 @@ function lifeFlags({ leafLifeSeconds, clientLeafLifeSeconds }: LeafLifeSettings 
   ];
 }
 
+/** An empty store for what will go away again; control makes a lasting one itself. */
+async function putStore(layout: Layout, options: ControlPlaneOptions, onSpawn: OnSpawn): Promise<void> {
+  if (options.putStore !== undefined) await options.putStore(layout.controlData);
+  else if (options.temporary) await putEmptyStore(layout.controlData, layout.logs, onSpawn);
+}
+
 /** Makes the installation when it is new, then starts every replica. */
 export async function startControlPlane(
   layout: Layout,
@@ -129,10 +136,16 @@ export async function startControlPlane(
   if (isNew) {
     mkdirSync(layout.context, { recursive: true, mode: 0o700 });
     const spec = specOf(layout, plan, 0, options);
-    if (postgresUrlFileOf(layout, plan, options) === undefined) await options.putStore?.(layout.controlData);
+    if (postgresUrlFileOf(layout, plan, options) === undefined) await putStore(layout, options, onSpawn);
     const args = ["init", ...spec.args, "--context-dir", layout.context];
     const runtimeFlags = postgresUrlFileOf(layout, plan, options) === undefined ? embeddedFlags(true) : [];
-    await runChild({ ...spec, runtimeFlags, args }, onSpawn);
+    try {
+      await runChild({ ...spec, runtimeFlags, args }, onSpawn);
+    } catch (error) {
+      // Should it be the store that it began with, the next start makes its own.
+      await forgetTemplates();
+      throw error;
+    }
     const replicas = plan.replicas.map(({ publicPort, operatorPort }) => ({
       publicAddress: `127.0.0.1:${publicPort}`,
       operatorAddress: `127.0.0.1:${operatorPort}`,
