@@ -17,6 +17,7 @@ import {
 } from "../lib/config.ts";
 import { type StartFacts, unsafeStart } from "../lib/env.ts";
 import { limits } from "../lib/limits.ts";
+import { traceProblems, traceSettings } from "../lib/trace-config.ts";
 
 const path = z.string().min(1);
 const secret = z.string().min(1);
@@ -55,6 +56,7 @@ const schema = z.object({
   metricsHost: z.string().min(1).default("127.0.0.1"),
   /** The metrics port may leave loopback only when this says so. */
   allowRemoteMetrics: flagSchema.default(false),
+  ...traceSettings,
   /** Host names and IP addresses this replica is reached by; they go into its certificate. */
   advertisedHosts: listOf(z.string().min(1).max(253)).default([]),
   /**
@@ -103,7 +105,7 @@ function secretProblems(config: ControlConfig, env: ConfigSources["env"]): strin
 }
 
 function crossProblems(config: ControlConfig): string[] {
-  const problems: string[] = [];
+  const problems: string[] = traceProblems(config);
   const postgres = config.postgresUrlFile ?? config.postgresUrl;
   if ((config.dataDir === undefined) === (postgres === undefined)) {
     problems.push("dataDir, postgresUrlFile: exactly one of them says where the store is");

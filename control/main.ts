@@ -7,6 +7,7 @@ import { Closers } from "../lib/closers.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { randomLabel } from "../lib/random.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import packageFacts from "../package.json" with { type: "json" };
 import { anonymousCaller, type Judge } from "../rpc/caller.ts";
 import { HealthState } from "../rpc/health.ts";
@@ -20,7 +21,7 @@ import { CERTIFICATES_TOPIC } from "./hints/hints.ts";
 import { hostPort } from "./init.ts";
 import { startAuditWatch } from "./jobs/audit-watch.ts";
 import { watchReplicaClock } from "./jobs/replica-clock.ts";
-import { type ControlOverrides, openContext, openOutside, openSeal, openStore } from "./open-context.ts";
+import { type ControlOverrides, openContext, openOutside, openSeal, openStore, openTraces } from "./open-context.ts";
 import { ControlDoors } from "./rpc/doors.ts";
 import { judgeCaller } from "./rpc/judge.ts";
 import { startListener } from "./rpc/listener.ts";
@@ -31,6 +32,7 @@ import type { StoreContext } from "./store/context.ts";
 import { loadInstallation } from "./store/installation.ts";
 import { migrate } from "./store/migrate.ts";
 import { meetPrimary } from "./store/terms.ts";
+import { tracedSql } from "./store/traced-sql.ts";
 import { type Waiting, watchStore, whenStoreAnswers } from "./store-watch.ts";
 
 export interface RunningControl extends AsyncDisposable {
@@ -57,7 +59,11 @@ export async function startControl(
   await using undo = new Closers();
   const outside = openOutside(config, over);
   const sealingKey = openSeal(config);
-  const sql = await openStore(config, over, outside.log, undo);
+  const replicaId = `cp-${randomLabel(outside.random, 16)}`;
+  const tracing = await openTraces(config, outside, { version: packageFacts.version, replicaId });
+  undo.add("traces", () => tracing?.close());
+  const store = await openStore(config, over, outside.log, undo);
+  const sql = tracing === undefined ? store : tracedSql(store, tracing.tracer);
   const opened = await openContext(config, over, { sql, outside, sealingKey }, undo);
   const alarm = createTrustAlarm(opened);
   undo.add("trust alarm", () => alarm.settled());
@@ -83,16 +89,17 @@ export async function startControl(
     config.metricsPort === undefined
       ? undefined
       : (await import("./metrics.ts")).controlMetrics(config, packageFacts.version);
-  const { doors, surfaces } = await openDoors(config, ctx, trustDomain, { health, onCall: metrics?.onCall }, undo);
+  const seen = { health, onCall: metrics?.onCall, tracer: tracing?.tracer };
+  const { doors, surfaces } = await openDoors(config, ctx, { trustDomain, replicaId }, seen, undo);
   const draining = { graceMs: 0 };
   undo.add("sessions", async () => {
     await Promise.all(Object.values(surfaces).map((surface: Surface) => surface.drain(draining.graceMs)));
   });
   const { publicPort, operatorPort } = await openPorts(config, outside, doors, undo);
-  const shown = await metrics?.open(ctx, { surfaces, replicaId: doors.replicaId });
+  const shown = await metrics?.open(ctx, { surfaces, replicaId, traces: tracing?.counts });
   undo.add("metrics port", async () => await shown?.close());
   undo.add("health", () => health.setAll(false));
-  const replicaClock = watchReplicaClock(ctx, doors.replicaId);
+  const replicaClock = watchReplicaClock(ctx, replicaId);
   undo.add("replica clock", () => replicaClock.stop());
   const storeWatch = watchStore(ctx, health, () => replicaClock.isClose());
   undo.add("store watch", () => storeWatch.stop());
@@ -138,12 +145,19 @@ async function openPorts(
   return { publicPort, operatorPort };
 }
 
+/** Who is told of calls. */
+interface Seen {
+  readonly health: HealthState;
+  readonly onCall: CallObserver | undefined;
+  readonly tracer: Tracer | undefined;
+}
+
 /** Services, the surfaces that route to them, and the doors that let callers in. Nothing listens yet. */
 async function openDoors(
   config: ControlConfig,
   ctx: StoreContext,
-  trustDomain: string,
-  seen: { readonly health: HealthState; readonly onCall: CallObserver | undefined },
+  { trustDomain, replicaId }: { readonly trustDomain: string; readonly replicaId: string },
+  { health, onCall, tracer }: Seen,
   undo: Closers,
 ): Promise<{ readonly doors: ControlDoors; readonly surfaces: ControlSurfaces }> {
   const authority = new Authority(ctx);
@@ -171,10 +185,10 @@ async function openDoors(
     log,
     clock,
     random,
-    ...seen,
+    ...{ health, onCall },
     onRefusal: refusalRecorder(ctx),
+    ...(tracer === undefined ? {} : { tracing: { tracer, joinsOnly: false } }),
   });
-  const replicaId = `cp-${randomLabel(random, 16)}`;
   const publicHosts = config.advertisedHosts;
   const doors = new ControlDoors({ ctx, authority, allowlist, surfaces, trustDomain, replicaId, publicHosts });
   await doors.open();

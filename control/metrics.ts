@@ -11,6 +11,8 @@ import { processMetrics } from "../lib/process-metrics.ts";
 import { callMetrics } from "../rpc/call-metrics.ts";
 import type { CallObserver } from "../rpc/interceptors.ts";
 import { type MetricsPort, openMetricsPort } from "../rpc/metrics-port.ts";
+import type { TraceCounts } from "../rpc/trace-exporter.ts";
+import { type TracedView, traceRows } from "../rpc/trace-metrics.ts";
 import type { ControlConfig } from "./config.ts";
 import type { ControlSurfaces } from "./rpc/surfaces.ts";
 import { type AlertKind, alertKinds } from "./store/alerts.ts";
@@ -18,7 +20,7 @@ import type { StoreContext } from "./store/context.ts";
 import { type ClusterFacts, type MetricFacts, readMetricFacts } from "./store/metric-facts.ts";
 
 /** What is there at one scrape; without `facts` the store did not answer. */
-interface ControlScrape {
+interface ControlScrape extends TracedView {
   readonly facts: MetricFacts | undefined;
   readonly sessions: Readonly<Record<keyof ControlSurfaces, number>>;
   readonly version: string;
@@ -117,12 +119,20 @@ export const controlRows: readonly Row[] = [
     perCluster(({ firstCertificateLeftMs }) => seconds(firstCertificateLeftMs)),
   ),
   plain("counter", "weft_audit_records_total", "Records in the audit chain.", ({ facts }) => facts?.auditSeq),
+  ...traceRows,
 ];
+
+/** What of the running control is looked at. */
+interface ControlSeen {
+  readonly surfaces: ControlSurfaces;
+  readonly replicaId: string;
+  readonly traces: (() => TraceCounts) | undefined;
+}
 
 export interface ControlMetrics {
   readonly onCall: CallObserver;
   /** Shows them. Rejects with `failed_precondition` (BIND_FAILED) when the port cannot be bound. */
-  open(ctx: StoreContext, of: { readonly surfaces: ControlSurfaces; readonly replicaId: string }): Promise<MetricsPort>;
+  open(ctx: StoreContext, of: ControlSeen): Promise<MetricsPort>;
 }
 
 export function controlMetrics(
@@ -133,7 +143,7 @@ export function controlMetrics(
   processMetrics(registry);
   return {
     onCall: callMetrics(registry),
-    open(ctx, { surfaces, replicaId }) {
+    open(ctx, { surfaces, replicaId, traces }) {
       const fill = registerRows(registry, controlRows);
       const facts = keptFacts(ctx);
       const page = async () => {
@@ -143,7 +153,7 @@ export function controlMetrics(
           control: control.sessionCount(),
           operator: operator.sessionCount(),
         };
-        fill({ facts: await facts(), sessions, version, replicaId });
+        fill({ facts: await facts(), sessions, version, replicaId, traces: traces?.() });
         return { contentType: registry.contentType, text: await registry.metrics() };
       };
       const onError = (error: string): void => ctx.log.warn("metrics could not be shown", { error });

@@ -34,6 +34,11 @@ function nameOf(table: Readonly<Record<string, number>>, value: number): string 
   return "UNSPECIFIED";
 }
 
+/** "NO_PATH" and so on. */
+export function endName(end: ChannelEnd): string {
+  return nameOf(ChannelEnd, end);
+}
+
 export interface EndFacts {
   readonly end: ChannelEnd;
   readonly stage: ChannelStage;
@@ -45,7 +50,7 @@ export interface EndFacts {
 
 /** The error a channel is destroyed with. `detail` is the name of the end; `metadata` says stage and how far it got. */
 export function channelError(facts: EndFacts): WeftError {
-  const end = nameOf(ChannelEnd, facts.end);
+  const end = endName(facts.end);
   const [reason, message] = ends[end as keyof typeof ends];
   return new WeftError(reason, message, {
     detail: end,

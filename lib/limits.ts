@@ -8,6 +8,7 @@ import { feedLimits } from "./feed-limits.ts";
 import { offlineLimits } from "./offline-limits.ts";
 import { rotationLimits } from "./rotation-limits.ts";
 import { rpcLimits } from "./rpc-limits.ts";
+import { traceLimits } from "./trace-limits.ts";
 import { workloadLimits } from "./workload-limits.ts";
 
 export const KiB = 1024;
@@ -343,5 +344,6 @@ export const limits = {
   ...offlineLimits,
   ...rotationLimits,
   ...rpcLimits,
+  ...traceLimits,
   ...workloadLimits,
 } as const;

@@ -1,10 +1,12 @@
 /** The calling side of OpenPath: asks the next hop, waits for `ready` in time, follows the events that come after. */
 
 import type { Client } from "@connectrpc/connect";
-import type { OpenPathRequest, OpenPathResponse, RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
+import { type OpenPathRequest, type OpenPathResponse, RelayService } from "../gen/weft/relay/v1/relay_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
+import { failureName, type Tracer } from "../lib/tracer.ts";
+import { calledSpan } from "../rpc/trace-calls.ts";
 import { closingReason, type PathEvent } from "./hop-path.ts";
 
 export interface AskOptions {
@@ -14,6 +16,7 @@ export interface AskOptions {
   /** Position of the asked hop on the path, for `metadata.hop` of a failure. */
   readonly hop: number;
   readonly onEvent: (event: PathEvent) => void;
+  readonly tracer?: Tracer | undefined;
 }
 
 /** The leg token of the next hop. Rejects with a PATH_* error; events keep coming to `onEvent` after it resolved. */
@@ -21,6 +24,23 @@ export async function askHop(
   client: Client<typeof RelayService>,
   request: OpenPathRequest,
   options: AskOptions,
+): Promise<Uint8Array> {
+  const { span, headers } = calledSpan(options.tracer, RelayService.method.openPath);
+  span?.set({ "weft.hop": options.hop });
+  try {
+    const token = await ask(client, request, { ...options, headers });
+    span?.end();
+    return token;
+  } catch (error) {
+    span?.end(failureName(error));
+    throw error;
+  }
+}
+
+async function ask(
+  client: Client<typeof RelayService>,
+  request: OpenPathRequest,
+  options: AskOptions & { readonly headers: Headers | undefined },
 ): Promise<Uint8Array> {
   const { clock, signal } = options;
   const call = new AbortController();
@@ -35,7 +55,9 @@ export async function askHop(
     call.abort();
   });
   try {
-    const answers = client.openPath(request, { signal: call.signal, timeoutMs: 0 })[Symbol.asyncIterator]();
+    const { headers } = options;
+    const calling = { signal: call.signal, timeoutMs: 0, ...(headers === undefined ? {} : { headers }) };
+    const answers = client.openPath(request, calling)[Symbol.asyncIterator]();
     const first = await answers.next();
     const token = first.done === true ? undefined : readyToken(first.value);
     if (token === undefined) throw pathError("unavailable", "PATH_REFUSED", options.hop);

@@ -10,6 +10,7 @@ import {
   loadConfig,
   portSchema,
 } from "../lib/config.ts";
+import { traceProblems, traceSettings } from "../lib/trace-config.ts";
 
 const cidr = z.string().regex(/^[0-9a-fA-F.:]+\/\d{1,3}$/, "must be a CIDR such as 10.0.0.0/8");
 
@@ -89,6 +90,7 @@ const schema = z.object({
   metricsHost: z.string().min(1).default("127.0.0.1"),
   /** The metrics port may leave loopback only when this says so. */
   allowRemoteMetrics: flagSchema.default(false),
+  ...traceSettings,
   region: z.string().max(63).default(""),
   ceiling: ceilingSchema.prefault({}),
   /** Joins first when the state folder holds no identity. */
@@ -106,7 +108,7 @@ export type Ceiling = NodeConfig["ceiling"];
  */
 export function loadNodeConfig(sources: Omit<ConfigSources, "envPrefix">): NodeConfig {
   return loadConfig(schema, { ...sources, envPrefix: "WEFT_NODE_" }, (config) => {
-    const problems: string[] = [];
+    const problems: string[] = traceProblems(config);
     if (!isLoopbackHost(config.metricsHost) && !config.allowRemoteMetrics) {
       problems.push(
         `metricsHost: ${config.metricsHost} is beyond loopback; set allowRemoteMetrics to true if that is meant`,

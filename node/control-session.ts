@@ -14,9 +14,11 @@ import { LeaseService } from "../gen/weft/lease/v1/lease_pb.ts";
 import { RoutingService } from "../gen/weft/routing/v1/routing_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import { rpcClient } from "../rpc/client.ts";
 import { controlTransport } from "../rpc/grpc-js-transport.ts";
 import { joinTransport } from "../rpc/join-transport.ts";
+import { tracedTransport } from "../rpc/trace-calls.ts";
 import type { FeedStore, IdentityHolder, NodeCounters, SnapshotHolder } from "./ports.ts";
 
 export interface ControlSessionDeps {
@@ -28,6 +30,8 @@ export interface ControlSessionDeps {
   readonly log: Log;
   /** Counts every call that is started, whoever starts it. */
   readonly counters?: Pick<NodeCounters, "controlCalls">;
+  /** Calls on behalf of a span carry where they came from. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface ControlSession {
@@ -103,7 +107,7 @@ export function openControlSession(deps: ControlSessionDeps): ControlSession {
     log: deps.log,
   });
   const unsubscribe = deps.identity.onChange(() => transport.rotate());
-  const calls = counted(transport, deps.counters);
+  const calls = counted(tracedTransport(transport, deps.tracer), deps.counters);
   let recoveryTransport: ReturnType<typeof joinTransport> | undefined;
   let recoveries = 0;
   let contactTransport: ReturnType<typeof joinTransport> | undefined;

@@ -167,7 +167,7 @@ function openLinks({ ports, judge, hops, served }: LinkParts) {
 }
 
 function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (router: ConnectRouter) => void): Surface {
-  const { log, clock, random, onCall } = options.ports;
+  const { log, clock, random, onCall, tracer } = options.ports;
   const again: Judge = (socket, caller) => judge.again(socket, caller);
   return createSurface({
     arrivedBy: "link",
@@ -178,6 +178,7 @@ function linkSurface(options: DataPlaneOptions, judge: PeerJudge, routes: (route
     clock,
     random,
     onCall,
+    ...(tracer === undefined ? {} : { tracing: { tracer, joinsOnly: true } }),
     routes: (router) => {
       routes(router);
       options.linkRoutes?.(router);

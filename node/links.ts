@@ -24,6 +24,7 @@ import { resetSocket } from "../lib/reset-socket.ts";
 import type { Caller } from "../rpc/caller.ts";
 import { isRefusal } from "../rpc/caller.ts";
 import { rpcClient } from "../rpc/client.ts";
+import { tracedTransport } from "../rpc/trace-calls.ts";
 import { exchangeFeed } from "./feed-exchange.ts";
 import { Link, type LinkOptions, type LinkState, type LinkUse } from "./link.ts";
 import { type LinkCalls, openLinkCalls } from "./link-calls.ts";
@@ -101,7 +102,8 @@ export class Links {
   /** RelayService of a neighbour; undefined while no link to it is up. */
   relayTo(nodeId: string): Client<typeof RelayService> | undefined {
     const transport = this.transportTo(nodeId);
-    return transport === undefined ? undefined : rpcClient(RelayService, transport);
+    if (transport === undefined) return undefined;
+    return rpcClient(RelayService, tracedTransport(transport, this.#deps.ports.tracer));
   }
 
   /** A neighbour connected to call this node: it keeps a link, and gets one back if there is room. */

@@ -16,6 +16,7 @@ import { limits } from "../lib/limits.ts";
 import { createLoadMeter } from "../lib/load.ts";
 import type { Log } from "../lib/log.ts";
 import { type Random, systemRandom } from "../lib/random.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import { HealthState } from "../rpc/health.ts";
 import { rpcHttp2 } from "../rpc/http2-profile.ts";
 import { createSurface } from "../rpc/surface.ts";
@@ -27,7 +28,12 @@ import { hostPort, openControlSession } from "./control-session.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { createDrainState, createNodeCounters, createNodeEvents } from "./events.ts";
 import { type OwnFeedStore, openFeedStore } from "./feed-store.ts";
-import { createIdentityHolder, loadIdentity, type ReplaceableIdentityHolder } from "./identity-store.ts";
+import {
+  createIdentityHolder,
+  loadIdentity,
+  type ReplaceableIdentityHolder,
+  type StoredIdentity,
+} from "./identity-store.ts";
 import { startOperatorListener } from "./listener.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import { type NodeServiceDeps, nodeService, nodeStatus } from "./node-service.ts";
@@ -43,6 +49,7 @@ import { operatorPolicy } from "./rpc-policy.ts";
 import { type OwnSnapshotHolder, openSnapshotHolder } from "./snapshot-holder.ts";
 import { type RoleParts, type Roles, startRoles } from "./start-roles.ts";
 import { startTasks, until } from "./tasks.ts";
+import { openTraces } from "./traces.ts";
 import { openWorkloadHost } from "./workloads/host.ts";
 import { type Supervisor, startSupervisor } from "./workloads/supervisor.ts";
 import { currentWishes } from "./workloads/wishes.ts";
@@ -86,15 +93,27 @@ function underCeiling(snapshot: Snapshot, ceiling: CeilingJudge, refused: (role:
   return { ...snapshot, self: { ...snapshot.self, roles: split.allowed } };
 }
 
-function openParts(config: NodeConfig, overrides: NodeOverrides, metrics: NodeMetrics | undefined): Parts {
+function requireIdentity({ stateDir }: NodeConfig): StoredIdentity {
+  const stored = loadIdentity(stateDir);
+  if (stored !== undefined) return stored;
+  const message = `${stateDir} holds no identity; make one with "weft join"`;
+  throw new WeftError("failed_precondition", message, { detail: "IDENTITY_MISSING" });
+}
+
+/** Who is told of what happens here. */
+interface Seen {
+  readonly metrics: NodeMetrics | undefined;
+  readonly tracer: Tracer | undefined;
+}
+
+function openParts(
+  config: NodeConfig,
+  overrides: NodeOverrides,
+  stored: StoredIdentity,
+  { metrics, tracer }: Seen,
+): Parts {
   const { log } = overrides;
   const clock = overrides.clock ?? systemClock;
-  const stored = loadIdentity(config.stateDir);
-  if (stored === undefined) {
-    throw new WeftError("failed_precondition", `${config.stateDir} holds no identity; make one with "weft join"`, {
-      detail: "IDENTITY_MISSING",
-    });
-  }
   const onThrow = (thrown: unknown): void => log.error("a listener failed", { error: messageOf(thrown) });
   const events = createNodeEvents(clock, onThrow);
   const ceiling = createCeilingJudge(config.ceiling);
@@ -120,6 +139,7 @@ function openParts(config: NodeConfig, overrides: NodeOverrides, metrics: NodeMe
     counters: createNodeCounters(),
     drain: createDrainState(events, onThrow),
     onCall: metrics?.onCall,
+    tracer,
   };
   if (metrics !== undefined) events.subscribe(metrics.onEvent);
   return {
@@ -259,7 +279,10 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
   await using undo = new Closers();
   // Loaded where it is asked for: a process without metrics does not pay for them.
   const metrics = config.metricsPort === undefined ? undefined : (await import("./metrics.ts")).nodeMetrics(config);
-  const parts = openParts(config, overrides, metrics);
+  const stored = requireIdentity(config);
+  const tracing = await openTraces(config, overrides, stored.identity);
+  undo.add("traces", () => tracing?.close());
+  const parts = openParts(config, overrides, stored, { metrics, tracer: tracing?.tracer });
   const { ports, identity } = parts;
   const startedAtMs = ports.clock.nowMs();
   const bootId = randomUUID();
@@ -299,6 +322,7 @@ export async function startNode(config: NodeConfig, overrides: NodeOverrides): P
     status: () => nodeStatus({ ...facts, addresses: () => ({ public: "", operator: "" }) }),
     trunks: facts.trunks,
     leases: () => roles.exclusive.held(),
+    traces: tracing?.counts,
   });
   undo.add("metrics port", async () => await shown?.close());
   const closers = undo.move();

@@ -2,9 +2,10 @@
 
 import type { Counters, GetStatusResponse, TrunkStatus } from "../gen/weft/node/v1/node_pb.ts";
 import { labelled, type MetricRow, plain, type Sample } from "../lib/metric-rows.ts";
+import { type TracedView, traceRows } from "../rpc/trace-metrics.ts";
 
 /** What is there at one scrape. */
-export interface NodeScrape {
+export interface NodeScrape extends TracedView {
   readonly status: GetStatusResponse;
   readonly counters: Counters;
   readonly trunks: readonly TrunkStatus[];
@@ -39,7 +40,7 @@ const identity: readonly Row[] = [
   plain("gauge", "weft_node_draining", "1 while the node takes no new paths and channels.", ({ status }) =>
     Number(status.draining),
   ),
-  plain("gauge", "weft_certificate_age_seconds", "Age of this node's certificate.", ({ leafAgeMs }) =>
+  plain("gauge", "weft_certificate_age_seconds", "Since this node's certificate was issued.", ({ leafAgeMs }) =>
     seconds(leafAgeMs),
   ),
   plain("gauge", "weft_certificate_left_seconds", "Until this node's certificate expires.", ({ status, nowMs }) =>
@@ -142,4 +143,4 @@ const traffic: readonly Row[] = [
   ),
 ];
 
-export const nodeRows: readonly Row[] = [...identity, ...control, ...links, ...trunks, ...traffic];
+export const nodeRows: readonly Row[] = [...identity, ...control, ...links, ...trunks, ...traffic, ...traceRows];

@@ -6,12 +6,15 @@
 
 import { create } from "@bufbuild/protobuf";
 import { Counter, Histogram, Registry } from "prom-client";
+import { leafIssuedMs } from "../certs/leaf-life.ts";
+import type { MoveCause } from "../fabric/trunk/move.ts";
 import { CountersSchema, type GetStatusResponse, type TrunkStatus } from "../gen/weft/node/v1/node_pb.ts";
 import { registerRows } from "../lib/metric-rows.ts";
 import { processMetrics } from "../lib/process-metrics.ts";
 import { callMetrics } from "../rpc/call-metrics.ts";
 import type { CallObserver } from "../rpc/interceptors.ts";
 import { type MetricsPort, openMetricsPort } from "../rpc/metrics-port.ts";
+import type { TraceCounts } from "../rpc/trace-exporter.ts";
 import type { NodeConfig } from "./config.ts";
 import { type NodeScrape, nodeRows } from "./metric-table.ts";
 import type { DataPlanePorts } from "./plane-ports.ts";
@@ -23,6 +26,8 @@ export interface NodeMetricsView {
   readonly trunks: () => readonly TrunkStatus[];
   /** Until when each lease this node holds lasts, ms of this process's clock, by name. */
   readonly leases: () => ReadonlyMap<string, number>;
+  /** What became of spans; absent without traces. */
+  readonly traces: (() => TraceCounts) | undefined;
 }
 
 export interface NodeMetrics {
@@ -41,8 +46,9 @@ function seen({ clock, identity }: Ports, view: NodeMetricsView): NodeScrape {
     counters: status.counters ?? create(CountersSchema),
     trunks: view.trunks(),
     leasesLeftMs: new Map([...view.leases()].map(([name, untilMonoMs]) => [name, untilMonoMs - monoMs])),
-    leafAgeMs: nowMs - identity.current().leaf.notBeforeMs,
+    leafAgeMs: nowMs - leafIssuedMs(identity.current().leaf),
     nowMs,
+    traces: view.traces?.(),
   };
 }
 
@@ -67,6 +73,9 @@ export function nodeMetrics({
   };
 }
 
+/** Causes of moves nobody planned: there from the start, or a scraper could not tell that the first ones happened. */
+const failures = ["lost", "silent", "resumed", "peer"] as const satisfies readonly MoveCause[];
+
 /** What happens on the node, counted as it does. */
 function eventMetrics(registry: Registry): (event: NodeEvent) => void {
   const registers = [registry];
@@ -83,6 +92,7 @@ function eventMetrics(registry: Registry): (event: NodeEvent) => void {
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
+  for (const cause of failures) for (const lane of ["interactive", "bulk"]) gaps.zero({ cause, lane });
   const replayed = new Counter({
     name: "weft_replayed_bytes_total",
     help: "Bytes sent once more because a path was lost.",

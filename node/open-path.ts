@@ -27,6 +27,7 @@ import { WeftError } from "../lib/errors.ts";
 import type { Admission, PathBudget } from "../relay/budget.ts";
 import { type LegTable, legHash } from "../relay/legs.ts";
 import { kCaller, nodeOf } from "../rpc/caller.ts";
+import { tracedSetUp } from "../rpc/trace-calls.ts";
 import { askHop, pathError, sharesError } from "./ask-hop.ts";
 import { dialBack } from "./dial-back.ts";
 import { answerFeed, exchangeFeed } from "./feed-exchange.ts";
@@ -63,7 +64,8 @@ export function relayService(deps: RelayDeps): ServiceImpl<typeof RelayService> 
   return {
     async *openPath(request, context) {
       const { nodeId } = nodeOf(context.values.get(kCaller));
-      const { path, token } = await setUp.agree(request, nodeId, context.signal);
+      const agree = (): Promise<Agreed> => setUp.agree(request, nodeId, context.signal);
+      const { path, token } = await tracedSetUp(deps.ports.tracer, { context, joinsOnly: true }, agree);
       yield ready(token);
       yield* pathEvents(path, context.signal);
     },
@@ -160,6 +162,7 @@ class PathSetUp {
 
   async #take(request: OpenPathRequest, offer: PathOffer, agreed: TakeFacts): Promise<Agreed> {
     const { callerId, decision, at } = agreed;
+    const { ports } = this.#deps;
     if (decision.position === "far-edge" && !this.#deps.endsPaths) {
       throw pathError("failed_precondition", "PATH_NOT_AN_EDGE", at);
     }
@@ -171,6 +174,7 @@ class PathSetUp {
       initiatorDer: request.initiatorCertificate,
       admission: agreed.admission,
     });
+    ports.tracer?.current()?.set({ "weft.path": path.tag, "weft.hop": at });
     // Until the token is used, the caller's giving up ends it (OP3).
     const onAbort = (): void => {
       if (path.state === "pending") path.end("token_expired");
@@ -202,9 +206,9 @@ class PathSetUp {
     const client = links.relayTo(nextHopId);
     if (neighbour === undefined || client === undefined)
       throw pathError("unavailable", "PATH_NEXT_HOP_UNREACHABLE", hop);
-    const { clock } = ports;
+    const { clock, tracer } = ports;
     const onEvent = path.emit.bind(path);
-    const token = await askHop(client, request, { clock, signal: path.signal, hop, onEvent });
+    const token = await askHop(client, request, { clock, signal: path.signal, hop, onEvent, tracer });
     const leg = { neighbour, token, initiatorId: path.offer.initiatorId, hop, signal: path.signal };
     const next = await prepareNextLeg({ legs, links, clock }, leg);
     if (path.state === "pending") return next;

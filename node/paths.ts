@@ -27,6 +27,7 @@ import {
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { resetSocket } from "../lib/reset-socket.ts";
+import { traced } from "../lib/tracer.ts";
 import { type LegTable, legHash } from "../relay/legs.ts";
 import { type Caller, isRefusal } from "../rpc/caller.ts";
 import { askHop, pathError } from "./ask-hop.ts";
@@ -211,9 +212,9 @@ class Initiator {
     signal.addEventListener("abort", onAbort, { once: true });
     path.onEnd(() => signal.removeEventListener("abort", onAbort));
     try {
-      const { clock } = ports;
+      const { clock, tracer } = ports;
       const onEvent = path.emit.bind(path);
-      const token = await askHop(client, wire, { clock, signal: path.signal, hop: 1, onEvent });
+      const token = await askHop(client, wire, { clock, signal: path.signal, hop: 1, onEvent, tracer });
       const leg = { neighbour, token, initiatorId: path.offer.initiatorId, hop: 1, signal: path.signal };
       const prepared = await prepareNextLeg({ legs, links, clock }, leg);
       path.onEnd(() => dropNextLeg(prepared));
@@ -227,9 +228,12 @@ class Initiator {
 
   /** The first leg and the handshake through all of them (PA1). */
   async #connect(path: HopPath, next: NextLeg, signal: AbortSignal): Promise<Connected> {
-    const { log } = this.#deps.ports;
+    const { log, tracer } = this.#deps.ports;
+    const shake = (): Promise<Connected> => this.#turnstile.pass(() => this.#shake(path, next), signal);
     try {
-      return await this.#turnstile.pass(() => this.#shake(path, next), signal);
+      if (tracer === undefined) return await shake();
+      const attributes = { "weft.path": path.tag, "weft.hops": path.offer.hops.length };
+      return await traced(tracer, tracer.inside("weft.path.connect", { attributes }), shake);
     } catch (error) {
       path.end("peer_error");
       log.info("path not connected", { pathTag: path.tag, detail: detailOf(error) });

@@ -3,6 +3,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import type { CallObserver } from "../rpc/interceptors.ts";
 import type { DrainState, FeedStore, IdentityHolder, NodeCounters, NodeEvents, SnapshotHolder } from "./ports.ts";
 
@@ -18,4 +19,6 @@ export interface DataPlanePorts {
   readonly log: Log;
   /** Told of every RPC this node served, where metrics are shown. */
   readonly onCall?: CallObserver | undefined;
+  /** Where traces are recorded. */
+  readonly tracer?: Tracer | undefined;
 }

@@ -133,3 +133,8 @@ export function respondError(stream: ServerHttp2Stream, thrown: unknown, request
   });
   stream.end();
 }
+
+/** `PermissionDenied` as gRPC writes it: "permission_denied". */
+export function codeName(code: Code): string {
+  return (Code[code] ?? "unknown").replace(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+}

@@ -9,10 +9,12 @@ import { Code, type ConnectError, type Interceptor, type StreamRequest, type Una
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, type Reason, WeftError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import { policyRefused, type RefusedCall } from "./admission.ts";
 import { kCaller, kRequestId } from "./caller.ts";
-import { toConnectError } from "./errors.ts";
+import { codeName, toConnectError } from "./errors.ts";
 import { decideSubject, type PolicyTable, rpcName } from "./policy.ts";
+import { traceInterceptor } from "./trace-calls.ts";
 
 type AnyRequest = UnaryRequest | StreamRequest;
 
@@ -26,6 +28,35 @@ export interface EndedCall {
 }
 
 export type CallObserver = (call: EndedCall) => void;
+
+/** What the interceptors of a surface are made from. */
+export interface InterceptorOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly policy: PolicyTable;
+  readonly onCall?: CallObserver | undefined;
+  readonly onRefusal?: ((refused: RefusedCall) => void) | undefined;
+  /** Spans of unary calls. Absent: a process without traces. */
+  readonly tracing?: SurfaceTracing | undefined;
+}
+
+export interface SurfaceTracing {
+  readonly tracer: Tracer;
+  /** Begins no trace here: calls are spans only where a caller that is believed says so. */
+  readonly joinsOnly: boolean;
+}
+
+/** What every call of a surface passes, outermost first. */
+export function surfaceInterceptors(options: InterceptorOptions): Interceptor[] {
+  const { log, clock, policy, onCall, onRefusal, tracing } = options;
+  return [
+    logInterceptor(log, clock, onCall),
+    ...(tracing === undefined ? [] : [traceInterceptor(tracing.tracer, tracing)]),
+    errorInterceptor,
+    subjectInterceptor(policy, onRefusal),
+    ...(onRefusal === undefined ? [] : [refusalInterceptor(policy, onRefusal)]),
+  ];
+}
 
 /** One log record per RPC when it ends, failures of our own with their cause; `onCall` is told of it too. */
 export function logInterceptor(log: Log, clock: Clock, onCall?: CallObserver): Interceptor {
@@ -58,11 +89,6 @@ export function logInterceptor(log: Log, clock: Clock, onCall?: CallObserver): I
       throw error;
     }
   };
-}
-
-/** `PermissionDenied` as gRPC writes it: "permission_denied". */
-function codeName(code: Code): string {
-  return (Code[code] ?? "unknown").replace(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
 }
 
 async function* watched<T>(messages: AsyncIterable<T>, ended: (error?: ConnectError) => void): AsyncGenerator<T> {

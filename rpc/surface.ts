@@ -29,13 +29,7 @@ import { isGrpc, startExchange } from "./exchange.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import type { HealthState } from "./health.ts";
 import { type Http2Profile, openServerSession } from "./http2-profile.ts";
-import {
-  type CallObserver,
-  errorInterceptor,
-  logInterceptor,
-  refusalInterceptor,
-  subjectInterceptor,
-} from "./interceptors.ts";
+import { type CallObserver, type SurfaceTracing, surfaceInterceptors } from "./interceptors.ts";
 import { type PolicyTable, policyProblems, rpcName } from "./policy.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { buildRoutes, type Routes } from "./routes.ts";
@@ -79,6 +73,7 @@ export interface SurfaceOptions {
   readonly onRefusal?: (refused: RefusedCall) => void;
   /** Told how every call with a codec ended that was admitted. */
   readonly onCall?: CallObserver | undefined;
+  readonly tracing?: SurfaceTracing | undefined;
 }
 
 /** One connection. `streams` holds how to end each open call. */
@@ -155,18 +150,13 @@ class OpenSurface implements Surface {
   }
 
   #buildRoutes(): Routes {
-    const { log, clock, policy, onRefusal, onCall, routes, raw = [], health, reflection = false } = this.#options;
+    const { routes, raw = [], health, reflection = false } = this.#options;
     return buildRoutes({
       routes,
       raw: raw.map(({ method }) => method),
       health,
       reflection,
-      interceptors: [
-        logInterceptor(log, clock, onCall),
-        errorInterceptor,
-        subjectInterceptor(policy, onRefusal),
-        ...(onRefusal === undefined ? [] : [refusalInterceptor(policy, onRefusal)]),
-      ],
+      interceptors: surfaceInterceptors(this.#options),
       gate: (values, method) => this.#gate(values, method),
       readMaxBytes: this.#readMaxBytes,
     });

@@ -109,12 +109,13 @@ function contractOf(reader: WireReader): Uint8Array {
 
 function openOf(reader: WireReader): ChannelOpen {
   const out: Mutable<ChannelOpen> = { resource: "", class: 0, origin: undefined, correlationId: "" };
-  eachField(reader, 0b100, 0b111_1010, (field) => {
+  eachField(reader, 0b100, 0b1111_1010, (field) => {
     if (field === 1) out.resource = text(reader);
     else if (field === 2) out.class = small(reader) as ChannelClass;
     else if (field === 4) out.correlationId = text(reader);
     else if (field === 5) out.contract = contractOf(reader);
     else if (field === 6) out.flowIsolationId = text(reader);
+    else if (field === 7) out.traceparent = text(reader);
     else if (out.origin !== undefined) reader.fail("a channel has two origins");
     else out.origin = embedded(reader, originOf);
   });

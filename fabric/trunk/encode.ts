@@ -84,7 +84,8 @@ const openSize = (o: ChannelOpen): number =>
   (o.origin === undefined ? 0 : embeddedSize(originSize(o.origin))) +
   textSize(o.correlationId) +
   (o.contract === undefined ? 0 : bytesSize(o.contract.length)) +
-  (o.flowIsolationId === undefined ? 0 : textSize(o.flowIsolationId));
+  (o.flowIsolationId === undefined ? 0 : textSize(o.flowIsolationId)) +
+  (o.traceparent === undefined ? 0 : textSize(o.traceparent));
 
 function putOpen(out: Buffer, start: number, o: ChannelOpen): number {
   let at = putText(out, start, 1, o.resource);
@@ -92,7 +93,8 @@ function putOpen(out: Buffer, start: number, o: ChannelOpen): number {
   if (o.origin !== undefined) at = putOrigin(out, putHead(out, at, 3, originSize(o.origin)), o.origin);
   at = putText(out, at, 4, o.correlationId);
   if (o.contract !== undefined) at = putBytes(out, at, 5, o.contract);
-  return o.flowIsolationId === undefined ? at : putText(out, at, 6, o.flowIsolationId);
+  if (o.flowIsolationId !== undefined) at = putText(out, at, 6, o.flowIsolationId);
+  return o.traceparent === undefined ? at : putText(out, at, 7, o.traceparent);
 }
 
 const resetSize = (r: ChannelReset): number =>

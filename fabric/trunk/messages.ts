@@ -35,6 +35,8 @@ export interface ChannelOpen {
   readonly contract?: Uint8Array;
   /** Absent: none. */
   readonly flowIsolationId?: string;
+  /** The opener's part of a sampled trace, as it was sent: nobody has looked at it. Absent: none. */
+  readonly traceparent?: string;
 }
 
 export interface ChannelReset {

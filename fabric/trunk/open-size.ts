@@ -12,6 +12,7 @@ export function isOpenTooLong(open: ChannelOpen): boolean {
 function openSizeBytes(open: ChannelOpen): number {
   let size = Buffer.byteLength(open.resource) + Buffer.byteLength(open.correlationId);
   if (open.flowIsolationId !== undefined) size += Buffer.byteLength(open.flowIsolationId);
+  if (open.traceparent !== undefined) size += Buffer.byteLength(open.traceparent);
   const { origin } = open;
   if (origin !== undefined) {
     for (const text of [

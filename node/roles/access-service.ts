@@ -21,6 +21,7 @@ import { OriginAssurance } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { Timer } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
+import { parseTraceparent, TRACEPARENT, type TraceContext } from "../../lib/trace-context.ts";
 import { type Caller, clientOf } from "../../rpc/caller.ts";
 import { respondError } from "../../rpc/errors.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
@@ -50,6 +51,14 @@ function organizationOf(ports: DataPlanePorts, clientId: string): string | undef
   return ports.snapshot.current()?.clients.find((grant) => grant.clientId === clientId)?.organizationId;
 }
 
+interface Called {
+  readonly stream: ServerHttp2Stream;
+  readonly caller: Caller;
+  readonly requestId: string;
+  /** The trace the client says to be part of. */
+  readonly link: TraceContext | undefined;
+}
+
 /** One call's life. */
 class AccessCall {
   readonly #ports: DataPlanePorts;
@@ -57,6 +66,7 @@ class AccessCall {
   readonly #stream: ServerHttp2Stream;
   readonly #caller: Caller;
   readonly #requestId: string;
+  readonly #link: TraceContext | undefined;
   readonly #gone = new AbortController();
   #channel: EdgeChannel | undefined;
   /** Of a message resource. */
@@ -70,12 +80,13 @@ class AccessCall {
   /** A caller that asks for nothing holds a stream for a while only. */
   #patience: Timer | undefined;
 
-  constructor(ports: DataPlanePorts, entry: EntryRole, stream: ServerHttp2Stream, caller: Caller, requestId: string) {
+  constructor(ports: DataPlanePorts, entry: EntryRole, { stream, caller, requestId, link }: Called) {
     this.#ports = ports;
     this.#entry = entry;
     this.#stream = stream;
     this.#caller = caller;
     this.#requestId = requestId;
+    this.#link = link;
   }
 
   run(): void {
@@ -197,6 +208,7 @@ class AccessCall {
         sourceAddress: this.#caller.sourceAddress,
       },
       ...(contract.length === 0 ? {} : { contract }),
+      link: this.#link,
       signal: this.#gone.signal,
     });
     // The client may have left, or broken the protocol, while the channel was on its way.
@@ -301,6 +313,8 @@ class AccessCall {
 
 /** The raw handler of AccessService/Connect. */
 export function serveAccess(ports: DataPlanePorts, entry: EntryRole) {
-  return (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, caller: Caller, requestId: string): void =>
-    new AccessCall(ports, entry, stream, caller, requestId).run();
+  return (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, caller: Caller, requestId: string): void => {
+    const link = ports.tracer === undefined ? undefined : parseTraceparent(headers[TRACEPARENT]);
+    new AccessCall(ports, entry, { stream, caller, requestId, link }).run();
+  };
 }

@@ -32,6 +32,7 @@ import {
   type FenceJudge,
   type MayPass,
 } from "./admit-channel.ts";
+import { tracedConnect, tracedDial } from "./channel-trace.ts";
 import type { ContractDesk } from "./contract-desk.ts";
 import { dialTarget } from "./dial-target.ts";
 import { trunkEvents } from "./trunk-events.ts";
@@ -146,11 +147,17 @@ async function keepContract(deps: ConnectDeps, offered: Offered, admitted: Admit
   return channel.destroyed ? undefined : always;
 }
 
-async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void> {
+function refuse(channel: EdgeChannel, end: ChannelEnd, stage: ChannelStage): ChannelEnd {
+  channel.refuse(end, stage);
+  return end;
+}
+
+/** Judges a channel and connects it; with what it was refused, if it was. */
+async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<ChannelEnd | undefined> {
   const { ports } = deps;
   const { channel, open, trunk, end } = offered;
   const question = questionOf(deps, offered);
-  if (question === undefined) return channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
+  if (question === undefined) return refuse(channel, ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
   const { peer } = question;
   const decision = admitChannel(question);
   const about = { sub: "egress", resource: open.resource, requestId: open.correlationId };
@@ -158,24 +165,20 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
   if (!decision.ok) {
     if (isContractRefusal(decision.why)) deps.contracts.refused({ ...told, reason: decision.why });
     else deps.paced.info("channel refused", { ...about, reason: decision.why });
-    channel.refuse(decision.end, ChannelStage.EGRESS);
-    return;
+    return refuse(channel, decision.end, ChannelStage.EGRESS);
   }
   if (!deps.ways.takesFlow(trunk, open.flowIsolationId ?? "")) {
     deps.contracts.refused({ ...told, reason: "CONTRACT_FLOW" });
-    channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
-    return;
+    return refuse(channel, ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
   }
   if (peer.kind === "client" && deps.asks.resourceOf(end) !== open.resource) {
     deps.paced.info("channel refused", { ...about, reason: "not what the client asked for" });
-    channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
-    return;
+    return refuse(channel, ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
   }
   const { contract } = decision;
   const mayPass = contract === undefined ? always : await keepContract(deps, offered, { ...decision, contract });
   if (mayPass === undefined) {
-    channel.refuse(ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
-    return;
+    return refuse(channel, ChannelEnd.NOT_ALLOWED, ChannelStage.EGRESS);
   }
   deps.vouched.hold(channel, open);
   deps.offline.hold(channel, { resourceId: decision.target.resourceId, stage: ChannelStage.EGRESS });
@@ -183,17 +186,16 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
   const onGone = (): void => gone.abort();
   channel.once("close", onGone);
   const dialling = { ceiling: deps.ceiling, clock: ports.clock, ...(deps.own === undefined ? {} : { own: deps.own }) };
-  const outcome = await dialTarget(dialling, decision.target, gone.signal);
+  const outcome = await tracedDial(ports.tracer, () => dialTarget(dialling, decision.target, gone.signal));
   channel.off("close", onGone);
   if (!outcome.ok) {
     if (outcome.ceiling) ports.events.emit("ceiling_refused", { resource: open.resource, reason: outcome.why });
     deps.paced.info("target not connected", { ...about, reason: outcome.why });
-    channel.refuse(outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
-    return;
+    return refuse(channel, outcome.end, outcome.ceiling ? ChannelStage.EGRESS : ChannelStage.TARGET);
   }
   if (!mayPass() || channel.destroyed) {
     outcome.socket.destroy();
-    return;
+    return ChannelEnd.CANCELED;
   }
   ports.counters.channelsOpened += 1;
   ports.counters.channelsLive += 1;
@@ -203,6 +205,7 @@ async function connectChannel(deps: ConnectDeps, offered: Offered): Promise<void
   channel.accept();
   const isMessages = decision.target.kind === ResourceKind.MESSAGE;
   pipeToTarget(channel, outcome.socket, isMessages, mayPass === always ? undefined : mayPass);
+  return undefined;
 }
 
 function countRefused({ counters }: DataPlanePorts): void {
@@ -227,12 +230,13 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
       if (ways.came(trunk, end.offer.initiatorId)) deps.contracts.rejudge();
     },
     onChannel: (channel, open, trunk, end) => {
-      connectChannel({ ...deps, paced, asks, ways, vouched }, { channel, open, trunk, end }).catch(
-        (thrown: unknown) => {
-          ports.log.error("channel failed", { error: messageOf(thrown) });
-          channel.destroy();
-        },
-      );
+      const { tracer } = ports;
+      const connect = () => connectChannel({ ...deps, paced, asks, ways, vouched }, { channel, open, trunk, end });
+      const about = { open, peer: farPeerOf(end.caller.id) };
+      (tracer === undefined ? connect() : tracedConnect(tracer, about, connect)).catch((thrown: unknown) => {
+        ports.log.error("channel failed", { error: messageOf(thrown) });
+        channel.destroy();
+      });
     },
     onRefused: () => countRefused(ports),
     ...trunkEvents(ports),

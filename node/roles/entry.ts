@@ -21,9 +21,11 @@ import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { randomLabel } from "../../lib/random.ts";
 import { TokenBuckets } from "../../lib/rate.ts";
+import type { TraceContext } from "../../lib/trace-context.ts";
 import type { OfflineJudge } from "../offline-desk.ts";
 import type { OpenedPath, PathOpener } from "../paths.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
+import { carriedTrace, tracedChannel, tracedPath } from "./channel-trace.ts";
 import type { ContractDesk } from "./contract-desk.ts";
 import { type ExclusiveHolds, holdFailure } from "./exclusive-entry.ts";
 import type { Routes } from "./routes.ts";
@@ -50,6 +52,8 @@ export interface ChannelWish {
   readonly origin: ChannelOrigin;
   /** As the client showed it: a SignedContract, encoded. */
   readonly contract?: Uint8Array;
+  /** The trace its caller says to be part of: nothing follows from it but a link. */
+  readonly link?: TraceContext | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -128,7 +132,12 @@ export class EntryRole {
    * Opens a channel to a resource. The channel may be written to at once; `opened` tells about the target.
    * @throws WeftError with `detail` a ChannelEnd name and metadata {stage, end, correlationId}.
    */
-  async open(wish: ChannelWish): Promise<EdgeChannel> {
+  open(wish: ChannelWish): Promise<EdgeChannel> {
+    const { tracer } = this.#deps.ports;
+    return tracer === undefined ? this.#begin(wish) : tracedChannel(tracer, wish, () => this.#begin(wish));
+  }
+
+  async #begin(wish: ChannelWish): Promise<EdgeChannel> {
     const { ports, routes } = this.#deps;
     const correlationId = randomLabel(ports.random, 16);
     if (ports.drain.draining()) throw failure(ChannelEnd.DRAINING, ChannelStage.ENTRY, correlationId);
@@ -166,6 +175,7 @@ export class EntryRole {
       ...{ resource: wish.resource, class: channelClass, origin: wish.origin, correlationId },
       ...(judged.contract === undefined || carried === undefined ? {} : { contract: carried }),
       ...(flow === undefined ? {} : { flowIsolationId: flow }),
+      ...carriedTrace(this.#deps.ports.tracer, correlationId),
     };
     const whose = { organizationId: wish.organizationId, ...(flow === undefined ? {} : { flowIsolationId: flow }) };
     let last: unknown;
@@ -243,26 +253,29 @@ export class EntryRole {
       const message = "too many paths for one trunk";
       return Promise.reject(new WeftError("resource_exhausted", message, { detail: "TRUNK_PATHS" }));
     }
-    return firstWay({
-      clock: ports.clock,
-      ways,
-      signal: wish.signal,
-      ...(wish.urgent ? { staggerMs: limits.pathAttemptDelayMs } : {}),
-      open: ({ hops }, signal) =>
-        paths.open({
-          hops,
-          purpose: purposes[wish.purpose],
-          trunkId: wish.trunkId,
-          class: channelClass,
-          organizationId: wish.organizationId,
-          signal,
-        }),
-      discard: (path) => path.close(),
-      onFailed: ({ hops }, cause) => {
-        routes.failed(hops);
-        ports.log.info("path not opened", { reason: cause instanceof WeftError ? cause.detail : "INTERNAL" });
-      },
-    });
+    const open = (): Promise<OpenedPath> =>
+      firstWay({
+        clock: ports.clock,
+        ways,
+        signal: wish.signal,
+        ...(wish.urgent ? { staggerMs: limits.pathAttemptDelayMs } : {}),
+        open: ({ hops }, signal) =>
+          paths.open({
+            hops,
+            purpose: purposes[wish.purpose],
+            trunkId: wish.trunkId,
+            class: channelClass,
+            organizationId: wish.organizationId,
+            signal,
+          }),
+        discard: (path) => path.close(),
+        onFailed: ({ hops }, cause) => {
+          routes.failed(hops);
+          ports.log.info("path not opened", { reason: cause instanceof WeftError ? cause.detail : "INTERNAL" });
+        },
+      });
+    const { tracer } = ports;
+    return tracer === undefined ? open() : tracedPath(tracer, { ...wish, ways: ways.length }, open);
   }
 
   async close(): Promise<void> {

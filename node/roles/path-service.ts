@@ -31,6 +31,7 @@ import { sleep } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { type Caller, clientOf, kCaller } from "../../rpc/caller.ts";
+import { tracedSetUp } from "../../rpc/trace-calls.ts";
 import { sharedHops } from "../ask-hop.ts";
 import type { OfflineJudge } from "../offline-desk.ts";
 import type { ClientLeg, PathEvent, PathOpener } from "../paths.ts";
@@ -321,8 +322,11 @@ export function pathService(deps: PathServiceDeps): ServiceImpl<typeof PathServi
   const clientPaths = new ClientPaths(deps);
   return {
     async *openClientPath(request: OpenClientPathRequest, context: HandlerContext) {
-      const wish = clientPaths.judge(request, context.values.get(kCaller), context.signal);
-      const { leg, farEdge } = await clientPaths.open(wish);
+      const setUp = async (): Promise<Opened & { readonly wish: Wish }> => {
+        const wish = clientPaths.judge(request, context.values.get(kCaller), context.signal);
+        return { wish, ...(await clientPaths.open(wish)) };
+      };
+      const { wish, leg, farEdge } = await tracedSetUp(deps.ports.tracer, { context, joinsOnly: false }, setUp);
       const { poolId, defaultClass } = wish.resource;
       const value = { legToken: leg.legToken, resumeHandle: clientPaths.handle(wish, farEdge), poolId, defaultClass };
       yield* follow(leg, { case: "ready", value }, clientPaths.selfId, context.signal);

@@ -5,6 +5,7 @@ import type { TrunkMoved, TrunkRunner } from "../../edge/trunk-runner.ts";
 import type { TrunkEnd } from "../../fabric/trunk/trunk-core.ts";
 import type { DataPlanePorts } from "../plane-ports.ts";
 import type { NodeEvents } from "../ports.ts";
+import { traceMove } from "./channel-trace.ts";
 import { applyTrunkQos } from "./trunk-qos.ts";
 
 /** Tells that a lane of a trunk went on over another path, once or `moves` times. */
@@ -28,8 +29,11 @@ export function trunkEvents(ports: DataPlanePorts): {
   readonly onMove: (moved: TrunkMoved, trunk: TrunkRunner) => void;
   readonly onTrunkEnd: (trunk: TrunkRunner, end: TrunkEnd) => void;
 } {
-  const { clock, counters, events, snapshot } = ports;
-  const moves = new MoveReports<TrunkRunner>(clock, (report, trunk) => reportMove(events, report, trunk));
+  const { clock, counters, events, snapshot, tracer } = ports;
+  const moves = new MoveReports<TrunkRunner>(clock, (report, trunk) => {
+    reportMove(events, report, trunk);
+    traceMove(tracer, report, trunk.trunkIdHex);
+  });
   return {
     onTrunk(trunk) {
       counters.trunksLive += 1;

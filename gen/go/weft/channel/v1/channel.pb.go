@@ -1069,8 +1069,11 @@ type ChannelOpen struct {
 	Contract []byte `protobuf:"bytes,5,opt,name=contract,proto3" json:"contract,omitempty"`
 	// Channels of one id share trunks with each other only.
 	FlowIsolationId string `protobuf:"bytes,6,opt,name=flow_isolation_id,json=flowIsolationId,proto3" json:"flow_isolation_id,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// W3C trace context (its `traceparent`) of the entry's part of a sampled trace; empty otherwise. A far edge may go on with
+	// it when the trunk's other edge is a node, and decides nothing by it.
+	Traceparent   string `protobuf:"bytes,7,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChannelOpen) Reset() {
@@ -1141,6 +1144,13 @@ func (x *ChannelOpen) GetContract() []byte {
 func (x *ChannelOpen) GetFlowIsolationId() string {
 	if x != nil {
 		return x.FlowIsolationId
+	}
+	return ""
+}
+
+func (x *ChannelOpen) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
 	}
 	return ""
 }
@@ -1797,14 +1807,15 @@ const file_weft_channel_v1_channel_proto_rawDesc = "" +
 	"\x05reset\x18\x06 \x01(\v2\x1d.weft.channel.v1.ChannelResetH\x00R\x05reset\x121\n" +
 	"\x06credit\x18\a \x01(\v2\x17.weft.channel.v1.CreditH\x00R\x06credit\x12:\n" +
 	"\ttombstone\x18\b \x01(\v2\x1a.weft.channel.v1.TombstoneH\x00R\ttombstoneB\x06\n" +
-	"\x04body\"\xfd\x01\n" +
+	"\x04body\"\x9f\x02\n" +
 	"\vChannelOpen\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x122\n" +
 	"\x05class\x18\x02 \x01(\x0e2\x1c.weft.fabric.v1.ChannelClassR\x05class\x12/\n" +
 	"\x06origin\x18\x03 \x01(\v2\x17.weft.channel.v1.OriginR\x06origin\x12%\n" +
 	"\x0ecorrelation_id\x18\x04 \x01(\tR\rcorrelationId\x12\x1a\n" +
 	"\bcontract\x18\x05 \x01(\fR\bcontract\x12*\n" +
-	"\x11flow_isolation_id\x18\x06 \x01(\tR\x0fflowIsolationId\"\xf9\x01\n" +
+	"\x11flow_isolation_id\x18\x06 \x01(\tR\x0fflowIsolationId\x12 \n" +
+	"\vtraceparent\x18\a \x01(\tR\vtraceparent\"\xf9\x01\n" +
 	"\x06Origin\x12=\n" +
 	"\tassurance\x18\x01 \x01(\x0e2\x1f.weft.fabric.v1.OriginAssuranceR\tassurance\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12'\n" +

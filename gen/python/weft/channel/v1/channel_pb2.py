@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from weft.fabric.v1 import role_pb2 as weft_dot_fabric_dot_v1_dot_role__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dweft/channel/v1/channel.proto\x12\x0fweft.channel.v1\x1a\x19weft/fabric/v1/role.proto\"\xb6\x02\n\x0bOpenRequest\x12)\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x17.weft.channel.v1.AttachH\x00\x12,\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatchH\x00\x12#\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x14.weft.channel.v1.AckH\x00\x12%\n\x04ping\x18\x04 \x01(\x0b\x32\x15.weft.channel.v1.PingH\x00\x12%\n\x04pong\x18\x05 \x01(\x0b\x32\x15.weft.channel.v1.PongH\x00\x12)\n\x06notice\x18\x06 \x01(\x0b\x32\x17.weft.channel.v1.NoticeH\x00\x12%\n\x04move\x18\x07 \x01(\x0b\x32\x15.weft.channel.v1.MoveH\x00\x42\t\n\x07message\"\xb7\x02\n\x0cOpenResponse\x12)\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x17.weft.channel.v1.AttachH\x00\x12,\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatchH\x00\x12#\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x14.weft.channel.v1.AckH\x00\x12%\n\x04ping\x18\x04 \x01(\x0b\x32\x15.weft.channel.v1.PingH\x00\x12%\n\x04pong\x18\x05 \x01(\x0b\x32\x15.weft.channel.v1.PongH\x00\x12)\n\x06notice\x18\x06 \x01(\x0b\x32\x17.weft.channel.v1.NoticeH\x00\x12%\n\x04move\x18\x07 \x01(\x0b\x32\x15.weft.channel.v1.MoveH\x00\x42\t\n\x07message\"9\n\x0b\x45\x63hoRequest\x12*\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatch\":\n\x0c\x45\x63hoResponse\x12*\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatch\"\xa1\x01\n\x06\x41ttach\x12\x10\n\x08trunk_id\x18\x01 \x01(\x0c\x12#\n\x04lane\x18\x02 \x01(\x0e\x32\x15.weft.channel.v1.Lane\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x19\n\x11next_expected_seq\x18\x04 \x01(\x04\x12\r\n\x05proof\x18\x05 \x01(\x0c\x12\x0b\n\x03\x61sk\x18\x06 \x01(\x0c\x12\x15\n\rask_signature\x18\x07 \x01(\x0c\"A\n\nFrameBatch\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12&\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x16.weft.channel.v1.Frame\"\xd1\x02\n\x05\x46rame\x12\x12\n\nchannel_id\x18\x01 \x01(\r\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12,\n\x04open\x18\x03 \x01(\x0b\x32\x1c.weft.channel.v1.ChannelOpenH\x00\x12\x30\n\x06opened\x18\x04 \x01(\x0b\x32\x1e.weft.channel.v1.ChannelOpenedH\x00\x12\x30\n\nhalf_close\x18\x05 \x01(\x0b\x32\x1a.weft.channel.v1.HalfCloseH\x00\x12.\n\x05reset\x18\x06 \x01(\x0b\x32\x1d.weft.channel.v1.ChannelResetH\x00\x12)\n\x06\x63redit\x18\x07 \x01(\x0b\x32\x17.weft.channel.v1.CreditH\x00\x12/\n\ttombstone\x18\x08 \x01(\x0b\x32\x1a.weft.channel.v1.TombstoneH\x00\x42\x06\n\x04\x62ody\"\xba\x01\n\x0b\x43hannelOpen\x12\x10\n\x08resource\x18\x01 \x01(\t\x12+\n\x05\x63lass\x18\x02 \x01(\x0e\x32\x1c.weft.fabric.v1.ChannelClass\x12\'\n\x06origin\x18\x03 \x01(\x0b\x32\x17.weft.channel.v1.Origin\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\x12\x10\n\x08\x63ontract\x18\x05 \x01(\x0c\x12\x19\n\x11\x66low_isolation_id\x18\x06 \x01(\t\"\xac\x01\n\x06Origin\x12\x32\n\tassurance\x18\x01 \x01(\x0e\x32\x1f.weft.fabric.v1.OriginAssurance\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\x15\n\rentry_node_id\x18\x04 \x01(\t\x12\x13\n\x0blistener_id\x18\x05 \x01(\t\x12\x16\n\x0esource_address\x18\x06 \x01(\t\"\x0f\n\rChannelOpened\" \n\tHalfClose\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\"\x99\x01\n\x0c\x43hannelReset\x12(\n\x03\x65nd\x18\x01 \x01(\x0e\x32\x1b.weft.channel.v1.ChannelEnd\x12,\n\x05stage\x18\x02 \x01(\x0e\x32\x1d.weft.channel.v1.ChannelStage\x12\x19\n\x11written_to_target\x18\x03 \x01(\x04\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\"g\n\x06\x43redit\x12\x13\n\x0blimit_bytes\x18\x01 \x01(\x04\x12\x19\n\x11written_to_target\x18\x02 \x01(\x04\x12\x14\n\x0creturns_seen\x18\x03 \x01(\x04\x12\x17\n\x0fown_limit_bytes\x18\x04 \x01(\x04\"\x1a\n\tTombstone\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\" \n\x03\x41\x63k\x12\x19\n\x11next_expected_seq\x18\x01 \x01(\x04\"!\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05owing\x18\x02 \x01(\x08\"\x12\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\"C\n\x06Notice\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.weft.channel.v1.NoticeKind\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\x1a\n\x04Move\x12\x12\n\ngeneration\x18\x01 \x01(\x04*A\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\r\n\tLANE_BULK\x10\x02*\x94\x01\n\x0c\x43hannelStage\x12\x1d\n\x19\x43HANNEL_STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HANNEL_STAGE_ENTRY\x10\x01\x12\x18\n\x14\x43HANNEL_STAGE_FABRIC\x10\x02\x12\x18\n\x14\x43HANNEL_STAGE_EGRESS\x10\x03\x12\x18\n\x14\x43HANNEL_STAGE_TARGET\x10\x04*\x89\x05\n\nChannelEnd\x12\x1b\n\x17\x43HANNEL_END_UNSPECIFIED\x10\x00\x12 \n\x1c\x43HANNEL_END_UNKNOWN_RESOURCE\x10\x01\x12\x1b\n\x17\x43HANNEL_END_NOT_ALLOWED\x10\x02\x12\x1e\n\x1a\x43HANNEL_END_TARGET_REFUSED\x10\x03\x12\"\n\x1e\x43HANNEL_END_TARGET_UNREACHABLE\x10\x04\x12\x1e\n\x1a\x43HANNEL_END_TARGET_TIMEOUT\x10\x05\x12\x1c\n\x18\x43HANNEL_END_TARGET_RESET\x10\x06\x12\x18\n\x14\x43HANNEL_END_CANCELED\x10\x07\x12\x17\n\x13\x43HANNEL_END_NO_PATH\x10\x08\x12\x1a\n\x16\x43HANNEL_END_TRUNK_LOST\x10\t\x12\x1e\n\x1a\x43HANNEL_END_CREDIT_OVERRUN\x10\n\x12\x18\n\x14\x43HANNEL_END_PROTOCOL\x10\x0b\x12\x15\n\x11\x43HANNEL_END_LIMIT\x10\x0c\x12\x17\n\x13\x43HANNEL_END_REVOKED\x10\r\x12\x18\n\x14\x43HANNEL_END_DRAINING\x10\x0e\x12\x18\n\x14\x43HANNEL_END_INTERNAL\x10\x0f\x12!\n\x1d\x43HANNEL_END_MESSAGE_TOO_LARGE\x10\x10\x12!\n\x1d\x43HANNEL_END_MESSAGE_TRUNCATED\x10\x11\x12\x1a\n\x16\x43HANNEL_END_LEASE_HELD\x10\x12\x12\x16\n\x12\x43HANNEL_END_FENCED\x10\x13\x12\x1d\n\x19\x43HANNEL_END_LEASE_UNKNOWN\x10\x14\x12\x17\n\x13\x43HANNEL_END_OFFLINE\x10\x15*\xc1\x01\n\nNoticeKind\x12\x1b\n\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14NOTICE_KIND_DRAINING\x10\x01\x12\x19\n\x15NOTICE_KIND_WANT_PATH\x10\x02\x12\x1c\n\x18NOTICE_KIND_TRUNK_CLOSED\x10\x03\x12$\n NOTICE_KIND_TRUNK_PROTOCOL_ERROR\x10\x04\x12\x1d\n\x19NOTICE_KIND_UNKNOWN_TRUNK\x10\x05\x32\xa2\x01\n\x0e\x43hannelService\x12G\n\x04Open\x12\x1c.weft.channel.v1.OpenRequest\x1a\x1d.weft.channel.v1.OpenResponse(\x01\x30\x01\x12G\n\x04\x45\x63ho\x12\x1c.weft.channel.v1.EchoRequest\x1a\x1d.weft.channel.v1.EchoResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dweft/channel/v1/channel.proto\x12\x0fweft.channel.v1\x1a\x19weft/fabric/v1/role.proto\"\xb6\x02\n\x0bOpenRequest\x12)\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x17.weft.channel.v1.AttachH\x00\x12,\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatchH\x00\x12#\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x14.weft.channel.v1.AckH\x00\x12%\n\x04ping\x18\x04 \x01(\x0b\x32\x15.weft.channel.v1.PingH\x00\x12%\n\x04pong\x18\x05 \x01(\x0b\x32\x15.weft.channel.v1.PongH\x00\x12)\n\x06notice\x18\x06 \x01(\x0b\x32\x17.weft.channel.v1.NoticeH\x00\x12%\n\x04move\x18\x07 \x01(\x0b\x32\x15.weft.channel.v1.MoveH\x00\x42\t\n\x07message\"\xb7\x02\n\x0cOpenResponse\x12)\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x17.weft.channel.v1.AttachH\x00\x12,\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatchH\x00\x12#\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x14.weft.channel.v1.AckH\x00\x12%\n\x04ping\x18\x04 \x01(\x0b\x32\x15.weft.channel.v1.PingH\x00\x12%\n\x04pong\x18\x05 \x01(\x0b\x32\x15.weft.channel.v1.PongH\x00\x12)\n\x06notice\x18\x06 \x01(\x0b\x32\x17.weft.channel.v1.NoticeH\x00\x12%\n\x04move\x18\x07 \x01(\x0b\x32\x15.weft.channel.v1.MoveH\x00\x42\t\n\x07message\"9\n\x0b\x45\x63hoRequest\x12*\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatch\":\n\x0c\x45\x63hoResponse\x12*\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1b.weft.channel.v1.FrameBatch\"\xa1\x01\n\x06\x41ttach\x12\x10\n\x08trunk_id\x18\x01 \x01(\x0c\x12#\n\x04lane\x18\x02 \x01(\x0e\x32\x15.weft.channel.v1.Lane\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x19\n\x11next_expected_seq\x18\x04 \x01(\x04\x12\r\n\x05proof\x18\x05 \x01(\x0c\x12\x0b\n\x03\x61sk\x18\x06 \x01(\x0c\x12\x15\n\rask_signature\x18\x07 \x01(\x0c\"A\n\nFrameBatch\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12&\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x16.weft.channel.v1.Frame\"\xd1\x02\n\x05\x46rame\x12\x12\n\nchannel_id\x18\x01 \x01(\r\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12,\n\x04open\x18\x03 \x01(\x0b\x32\x1c.weft.channel.v1.ChannelOpenH\x00\x12\x30\n\x06opened\x18\x04 \x01(\x0b\x32\x1e.weft.channel.v1.ChannelOpenedH\x00\x12\x30\n\nhalf_close\x18\x05 \x01(\x0b\x32\x1a.weft.channel.v1.HalfCloseH\x00\x12.\n\x05reset\x18\x06 \x01(\x0b\x32\x1d.weft.channel.v1.ChannelResetH\x00\x12)\n\x06\x63redit\x18\x07 \x01(\x0b\x32\x17.weft.channel.v1.CreditH\x00\x12/\n\ttombstone\x18\x08 \x01(\x0b\x32\x1a.weft.channel.v1.TombstoneH\x00\x42\x06\n\x04\x62ody\"\xcf\x01\n\x0b\x43hannelOpen\x12\x10\n\x08resource\x18\x01 \x01(\t\x12+\n\x05\x63lass\x18\x02 \x01(\x0e\x32\x1c.weft.fabric.v1.ChannelClass\x12\'\n\x06origin\x18\x03 \x01(\x0b\x32\x17.weft.channel.v1.Origin\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\x12\x10\n\x08\x63ontract\x18\x05 \x01(\x0c\x12\x19\n\x11\x66low_isolation_id\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"\xac\x01\n\x06Origin\x12\x32\n\tassurance\x18\x01 \x01(\x0e\x32\x1f.weft.fabric.v1.OriginAssurance\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\x15\n\rentry_node_id\x18\x04 \x01(\t\x12\x13\n\x0blistener_id\x18\x05 \x01(\t\x12\x16\n\x0esource_address\x18\x06 \x01(\t\"\x0f\n\rChannelOpened\" \n\tHalfClose\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\"\x99\x01\n\x0c\x43hannelReset\x12(\n\x03\x65nd\x18\x01 \x01(\x0e\x32\x1b.weft.channel.v1.ChannelEnd\x12,\n\x05stage\x18\x02 \x01(\x0e\x32\x1d.weft.channel.v1.ChannelStage\x12\x19\n\x11written_to_target\x18\x03 \x01(\x04\x12\x16\n\x0e\x63orrelation_id\x18\x04 \x01(\t\"g\n\x06\x43redit\x12\x13\n\x0blimit_bytes\x18\x01 \x01(\x04\x12\x19\n\x11written_to_target\x18\x02 \x01(\x04\x12\x14\n\x0creturns_seen\x18\x03 \x01(\x04\x12\x17\n\x0fown_limit_bytes\x18\x04 \x01(\x04\"\x1a\n\tTombstone\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\" \n\x03\x41\x63k\x12\x19\n\x11next_expected_seq\x18\x01 \x01(\x04\"!\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05owing\x18\x02 \x01(\x08\"\x12\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\"C\n\x06Notice\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.weft.channel.v1.NoticeKind\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\x1a\n\x04Move\x12\x12\n\ngeneration\x18\x01 \x01(\x04*A\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\r\n\tLANE_BULK\x10\x02*\x94\x01\n\x0c\x43hannelStage\x12\x1d\n\x19\x43HANNEL_STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HANNEL_STAGE_ENTRY\x10\x01\x12\x18\n\x14\x43HANNEL_STAGE_FABRIC\x10\x02\x12\x18\n\x14\x43HANNEL_STAGE_EGRESS\x10\x03\x12\x18\n\x14\x43HANNEL_STAGE_TARGET\x10\x04*\x89\x05\n\nChannelEnd\x12\x1b\n\x17\x43HANNEL_END_UNSPECIFIED\x10\x00\x12 \n\x1c\x43HANNEL_END_UNKNOWN_RESOURCE\x10\x01\x12\x1b\n\x17\x43HANNEL_END_NOT_ALLOWED\x10\x02\x12\x1e\n\x1a\x43HANNEL_END_TARGET_REFUSED\x10\x03\x12\"\n\x1e\x43HANNEL_END_TARGET_UNREACHABLE\x10\x04\x12\x1e\n\x1a\x43HANNEL_END_TARGET_TIMEOUT\x10\x05\x12\x1c\n\x18\x43HANNEL_END_TARGET_RESET\x10\x06\x12\x18\n\x14\x43HANNEL_END_CANCELED\x10\x07\x12\x17\n\x13\x43HANNEL_END_NO_PATH\x10\x08\x12\x1a\n\x16\x43HANNEL_END_TRUNK_LOST\x10\t\x12\x1e\n\x1a\x43HANNEL_END_CREDIT_OVERRUN\x10\n\x12\x18\n\x14\x43HANNEL_END_PROTOCOL\x10\x0b\x12\x15\n\x11\x43HANNEL_END_LIMIT\x10\x0c\x12\x17\n\x13\x43HANNEL_END_REVOKED\x10\r\x12\x18\n\x14\x43HANNEL_END_DRAINING\x10\x0e\x12\x18\n\x14\x43HANNEL_END_INTERNAL\x10\x0f\x12!\n\x1d\x43HANNEL_END_MESSAGE_TOO_LARGE\x10\x10\x12!\n\x1d\x43HANNEL_END_MESSAGE_TRUNCATED\x10\x11\x12\x1a\n\x16\x43HANNEL_END_LEASE_HELD\x10\x12\x12\x16\n\x12\x43HANNEL_END_FENCED\x10\x13\x12\x1d\n\x19\x43HANNEL_END_LEASE_UNKNOWN\x10\x14\x12\x17\n\x13\x43HANNEL_END_OFFLINE\x10\x15*\xc1\x01\n\nNoticeKind\x12\x1b\n\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14NOTICE_KIND_DRAINING\x10\x01\x12\x19\n\x15NOTICE_KIND_WANT_PATH\x10\x02\x12\x1c\n\x18NOTICE_KIND_TRUNK_CLOSED\x10\x03\x12$\n NOTICE_KIND_TRUNK_PROTOCOL_ERROR\x10\x04\x12\x1d\n\x19NOTICE_KIND_UNKNOWN_TRUNK\x10\x05\x32\xa2\x01\n\x0e\x43hannelService\x12G\n\x04Open\x12\x1c.weft.channel.v1.OpenRequest\x1a\x1d.weft.channel.v1.OpenResponse(\x01\x30\x01\x12G\n\x04\x45\x63ho\x12\x1c.weft.channel.v1.EchoRequest\x1a\x1d.weft.channel.v1.EchoResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weft.channel.v1.channel_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LANE']._serialized_start=2284
-  _globals['_LANE']._serialized_end=2349
-  _globals['_CHANNELSTAGE']._serialized_start=2352
-  _globals['_CHANNELSTAGE']._serialized_end=2500
-  _globals['_CHANNELEND']._serialized_start=2503
-  _globals['_CHANNELEND']._serialized_end=3152
-  _globals['_NOTICEKIND']._serialized_start=3155
-  _globals['_NOTICEKIND']._serialized_end=3348
+  _globals['_LANE']._serialized_start=2305
+  _globals['_LANE']._serialized_end=2370
+  _globals['_CHANNELSTAGE']._serialized_start=2373
+  _globals['_CHANNELSTAGE']._serialized_end=2521
+  _globals['_CHANNELEND']._serialized_start=2524
+  _globals['_CHANNELEND']._serialized_end=3173
+  _globals['_NOTICEKIND']._serialized_start=3176
+  _globals['_NOTICEKIND']._serialized_end=3369
   _globals['_OPENREQUEST']._serialized_start=78
   _globals['_OPENREQUEST']._serialized_end=388
   _globals['_OPENRESPONSE']._serialized_start=391
@@ -55,29 +55,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAME']._serialized_start=1055
   _globals['_FRAME']._serialized_end=1392
   _globals['_CHANNELOPEN']._serialized_start=1395
-  _globals['_CHANNELOPEN']._serialized_end=1581
-  _globals['_ORIGIN']._serialized_start=1584
-  _globals['_ORIGIN']._serialized_end=1756
-  _globals['_CHANNELOPENED']._serialized_start=1758
-  _globals['_CHANNELOPENED']._serialized_end=1773
-  _globals['_HALFCLOSE']._serialized_start=1775
-  _globals['_HALFCLOSE']._serialized_end=1807
-  _globals['_CHANNELRESET']._serialized_start=1810
-  _globals['_CHANNELRESET']._serialized_end=1963
-  _globals['_CREDIT']._serialized_start=1965
-  _globals['_CREDIT']._serialized_end=2068
-  _globals['_TOMBSTONE']._serialized_start=2070
-  _globals['_TOMBSTONE']._serialized_end=2096
-  _globals['_ACK']._serialized_start=2098
-  _globals['_ACK']._serialized_end=2130
-  _globals['_PING']._serialized_start=2132
-  _globals['_PING']._serialized_end=2165
-  _globals['_PONG']._serialized_start=2167
-  _globals['_PONG']._serialized_end=2185
-  _globals['_NOTICE']._serialized_start=2187
-  _globals['_NOTICE']._serialized_end=2254
-  _globals['_MOVE']._serialized_start=2256
-  _globals['_MOVE']._serialized_end=2282
-  _globals['_CHANNELSERVICE']._serialized_start=3351
-  _globals['_CHANNELSERVICE']._serialized_end=3513
+  _globals['_CHANNELOPEN']._serialized_end=1602
+  _globals['_ORIGIN']._serialized_start=1605
+  _globals['_ORIGIN']._serialized_end=1777
+  _globals['_CHANNELOPENED']._serialized_start=1779
+  _globals['_CHANNELOPENED']._serialized_end=1794
+  _globals['_HALFCLOSE']._serialized_start=1796
+  _globals['_HALFCLOSE']._serialized_end=1828
+  _globals['_CHANNELRESET']._serialized_start=1831
+  _globals['_CHANNELRESET']._serialized_end=1984
+  _globals['_CREDIT']._serialized_start=1986
+  _globals['_CREDIT']._serialized_end=2089
+  _globals['_TOMBSTONE']._serialized_start=2091
+  _globals['_TOMBSTONE']._serialized_end=2117
+  _globals['_ACK']._serialized_start=2119
+  _globals['_ACK']._serialized_end=2151
+  _globals['_PING']._serialized_start=2153
+  _globals['_PING']._serialized_end=2186
+  _globals['_PONG']._serialized_start=2188
+  _globals['_PONG']._serialized_end=2206
+  _globals['_NOTICE']._serialized_start=2208
+  _globals['_NOTICE']._serialized_end=2275
+  _globals['_MOVE']._serialized_start=2277
+  _globals['_MOVE']._serialized_end=2303
+  _globals['_CHANNELSERVICE']._serialized_start=3372
+  _globals['_CHANNELSERVICE']._serialized_end=3534
 # @@protoc_insertion_point(module_scope)

@@ -187,19 +187,21 @@ class Frame(_message.Message):
     def __init__(self, channel_id: _Optional[int] = ..., data: _Optional[bytes] = ..., open: _Optional[_Union[ChannelOpen, _Mapping]] = ..., opened: _Optional[_Union[ChannelOpened, _Mapping]] = ..., half_close: _Optional[_Union[HalfClose, _Mapping]] = ..., reset: _Optional[_Union[ChannelReset, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., tombstone: _Optional[_Union[Tombstone, _Mapping]] = ...) -> None: ...
 
 class ChannelOpen(_message.Message):
-    __slots__ = ("resource", "origin", "correlation_id", "contract", "flow_isolation_id")
+    __slots__ = ("resource", "origin", "correlation_id", "contract", "flow_isolation_id", "traceparent")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     CLASS_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_FIELD_NUMBER: _ClassVar[int]
     FLOW_ISOLATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     resource: str
     origin: Origin
     correlation_id: str
     contract: bytes
     flow_isolation_id: str
-    def __init__(self, resource: _Optional[str] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., correlation_id: _Optional[str] = ..., contract: _Optional[bytes] = ..., flow_isolation_id: _Optional[str] = ..., **kwargs) -> None: ...
+    traceparent: str
+    def __init__(self, resource: _Optional[str] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., correlation_id: _Optional[str] = ..., contract: _Optional[bytes] = ..., flow_isolation_id: _Optional[str] = ..., traceparent: _Optional[str] = ..., **kwargs) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("assurance", "client_id", "organization_id", "entry_node_id", "listener_id", "source_address")
