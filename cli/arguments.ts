@@ -1,8 +1,6 @@
 /** Words of the command line as values: a typing error is told before anything is sent. */
 
 import { InvalidArgumentError } from "commander";
-import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
-import { enumValue } from "./output.ts";
 
 export interface HostPort {
   readonly host: string;
@@ -63,9 +61,4 @@ export function hostPorts(text: string, before: readonly HostPort[] = []): HostP
 /** As `hostPort` reads it. */
 export function hostPortText({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** Roles as people write them: `relay,entry`. */
-export function rolesOf(text: string): NodeRole[] {
-  return text.split(",").map((name) => enumValue(NodeRole, name.trim(), "role"));
 }

@@ -3,7 +3,7 @@
  * to standard error; the exit code says what kind.
  */
 
-import { ConfigError } from "../lib/config.ts";
+import { ConfigError } from "../lib/config-error.ts";
 import { errnoOf, messageOf, type Reason, WeftError } from "../lib/errors.ts";
 import { columnGap, columnMin, fitColumns, pieces } from "./fit-columns.ts";
 

@@ -7,7 +7,7 @@
 
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { ConfigError } from "../lib/config.ts";
+import { ConfigError } from "../lib/config-error.ts";
 import { EXIT_CONFIG } from "../lib/env.ts";
 import { errnoOf, WeftError } from "../lib/errors.ts";
 import { whenParentGoes } from "../lib/parent.ts";

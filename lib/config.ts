@@ -5,20 +5,8 @@
 
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { ConfigError } from "./config-error.ts";
 import { messageOf } from "./errors.ts";
-
-/** Lists every problem of a configuration. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(
-      `the configuration has ${problems.length} problem${problems.length === 1 ? "" : "s"}:\n${problems.map((p) => `  - ${p}`).join("\n")}`,
-    );
-    this.problems = problems;
-  }
-}
 
 export interface ConfigSources {
   /** A JSON file with the schema's keys. */

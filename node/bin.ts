@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { NodeRole } from "../gen/weft/fabric/v1/role_pb.ts";
 import { Backoff, linkBackoff } from "../lib/backoff.ts";
 import { sleep, systemClock } from "../lib/clock.ts";
-import { ConfigError } from "../lib/config.ts";
+import { ConfigError } from "../lib/config-error.ts";
 import { EXIT_CONFIG, unsafeStart } from "../lib/env.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";

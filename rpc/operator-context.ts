@@ -10,42 +10,46 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import type { Expectation } from "../certs/judge.ts";
 import { certificateDer, certificatePem, type LeafOf, leafOfKind, rootsOfKind } from "../certs/material.ts";
 import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import { type ClientTlsOptions, tlsOptions } from "../certs/tls-options.ts";
 import { WeftError } from "../lib/errors.ts";
 import { readFileIfAny, replaceFile } from "../lib/files.ts";
+import { base64Text, JsonMembers } from "../lib/json-members.ts";
 import { limits } from "../lib/limits.ts";
 
-const clusterSchema = z.object({
-  id: z.string(),
-  slug: z.string(),
-  controlRoots: z.array(z.base64()).min(1),
-  nodeRoots: z.array(z.base64()).min(1),
+/** One cluster the operator has to do with. Roots are certificates, DER, base64; there is one of each kind at least. */
+export interface OperatorCluster {
+  readonly id: string;
+  readonly slug: string;
+  readonly controlRoots: readonly string[];
+  readonly nodeRoots: readonly string[];
   /** Of the trust bundle they came with; absent: of the one the context was made with. */
-  bundleVersion: z.number().optional(),
-});
+  readonly bundleVersion?: number | undefined;
+}
 
-const contextSchema = z.object({
+interface ReplicaAddresses {
+  readonly operatorAddress: string;
+  readonly publicAddress: string;
+}
+
+export interface OperatorContextFile {
   /** host:port of control's operator port. */
-  operatorAddress: z.string(),
+  readonly operatorAddress: string;
   /** host:port of control's public port, for `weft join` and configuration of nodes. */
-  publicAddress: z.string(),
+  readonly publicAddress: string;
   /** Further replicas of control, where one that does not answer may be asked instead. */
-  replicas: z.array(z.object({ operatorAddress: z.string(), publicAddress: z.string() })).optional(),
-  trustDomain: z.string(),
+  readonly replicas?: readonly ReplicaAddresses[] | undefined;
+  readonly trustDomain: string;
   /** SHA-256 of the installation key, hex. */
-  installationKeyHash: z.string(),
-  defaultCluster: z.string(),
+  readonly installationKeyHash: string;
+  readonly defaultCluster: string;
   /** When newer roots were looked for last. */
-  rootsCheckedAtMs: z.number().optional(),
-  clusters: z.array(clusterSchema).min(1),
-});
-
-export type OperatorContextFile = z.output<typeof contextSchema>;
-export type OperatorCluster = z.output<typeof clusterSchema>;
+  readonly rootsCheckedAtMs?: number | undefined;
+  /** One at least. */
+  readonly clusters: readonly OperatorCluster[];
+}
 
 export interface OperatorContext extends OperatorContextFile {
   readonly dir: string;
@@ -94,6 +98,39 @@ export function saveOperatorReplicas(
   writeSecretFile(join(dir, "context.json"), `${JSON.stringify({ ...file, replicas }, null, 2)}\n`);
 }
 
+function addressesOf(value: unknown): ReplicaAddresses {
+  const members = new JsonMembers(value);
+  return { operatorAddress: members.text("operatorAddress"), publicAddress: members.text("publicAddress") };
+}
+
+function clusterOf(value: unknown): OperatorCluster {
+  const members = new JsonMembers(value);
+  const bundleVersion = members.number("bundleVersion");
+  return {
+    id: members.text("id"),
+    slug: members.text("slug"),
+    controlRoots: members.some("controlRoots", base64Text),
+    nodeRoots: members.some("nodeRoots", base64Text),
+    ...(bundleVersion === undefined ? {} : { bundleVersion }),
+  };
+}
+
+/** @throws SyntaxError or TypeError when it is not what such a file says. */
+function parseOperatorContext(text: string): OperatorContextFile {
+  const value: unknown = JSON.parse(text);
+  const members = new JsonMembers(value);
+  const [replicas, rootsCheckedAtMs] = [members.list("replicas", addressesOf), members.number("rootsCheckedAtMs")];
+  return {
+    ...addressesOf(value),
+    ...(replicas === undefined ? {} : { replicas }),
+    trustDomain: members.text("trustDomain"),
+    installationKeyHash: members.text("installationKeyHash"),
+    defaultCluster: members.text("defaultCluster"),
+    ...(rootsCheckedAtMs === undefined ? {} : { rootsCheckedAtMs }),
+    clusters: members.some("clusters", clusterOf),
+  };
+}
+
 /**
  * Reads a context folder.
  * @throws WeftError failed_precondition (CONTEXT_MISSING, CONTEXT_DAMAGED) or what reading a secret file says.
@@ -111,9 +148,7 @@ export function loadOperatorContext(dir: string): OperatorContext {
   }
   const keyPem = readSecretFile(join(dir, "operator.key"));
   try {
-    const context = contextSchema.parse(
-      JSON.parse(readSecretFile(join(dir, "context.json"), limits.identityFileMaxBytes)),
-    );
+    const context = parseOperatorContext(readSecretFile(join(dir, "context.json"), limits.identityFileMaxBytes));
     return { ...context, dir, leaf: leafOfKind("operator", keyPem, certificateDer(certificate.toString())) };
   } catch (cause) {
     throw new WeftError("failed_precondition", `the operator context in ${dir} is damaged`, {

@@ -7,8 +7,9 @@ import { parseJoinToken } from "../../certs/join-token.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { isLoopbackHost } from "../../lib/config.ts";
 import { errnoOf, WeftError } from "../../lib/errors.ts";
-import { type HostPort, hostPorts, hostPortText, rolesOf } from "../arguments.ts";
+import { type HostPort, hostPorts, hostPortText } from "../arguments.ts";
 import { print } from "../output.ts";
+import { rolesOf } from "../role-names.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
 /** The join token, from a file or standard input; never from the command line (LAW-I2). */

@@ -5,8 +5,8 @@ import { type JoinRequest, RequestService } from "../../gen/weft/admin/v1/reques
 import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
-import { rolesOf } from "../arguments.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
+import { rolesOf } from "../role-names.ts";
 import { action, type GlobalOptions, type Session, withSession } from "../session.ts";
 
 const requestHeaders = ["ID", "NAME", "STATE", "ROLES", "ADDRESSES", "KEY", "CREATED"] as const;

@@ -7,8 +7,9 @@ import { TokenService } from "../../gen/weft/admin/v1/token_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
-import { durationMs, rolesOf, wholeNumber } from "../arguments.ts";
+import { durationMs, wholeNumber } from "../arguments.ts";
 import { actorName, enumName, groupExamples, print, table, when } from "../output.ts";
+import { rolesOf } from "../role-names.ts";
 import { action, findOrganization, type GlobalOptions, withSession } from "../session.ts";
 
 interface CreateOptions extends GlobalOptions {

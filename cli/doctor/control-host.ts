@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import type { loadControlConfig } from "../../control/config.ts";
-import { ConfigError } from "../../lib/config.ts";
+import { ConfigError } from "../../lib/config-error.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { lookAtName } from "./dial.ts";
 import { type Facts, noFacts, together } from "./facts.ts";

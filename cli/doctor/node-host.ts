@@ -12,7 +12,7 @@ import { tlsOptions } from "../../certs/tls-options.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { TrustBundleSchema } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { ConfigError } from "../../lib/config.ts";
+import { ConfigError } from "../../lib/config-error.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import type { loadNodeConfig } from "../../node/config.ts";

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { enumName, enumValue, exitCodes, plain, print, report, safeText, table, when } from "../../../cli/output.ts";
 import { NodeHealth, NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
 import { AuditHeadSchema } from "../../../gen/weft/fabric/v1/snapshot_pb.ts";
-import { ConfigError } from "../../../lib/config.ts";
+import { ConfigError } from "../../../lib/config-error.ts";
 import { type Reason, reasons, WeftError } from "../../../lib/errors.ts";
 import { detailOf } from "../fabric/snapshot/stage.ts";
 

@@ -1,5 +1,6 @@
 import type { Command, Option } from "commander";
 import { describe, expect, it, vi } from "vitest";
+import { commandGroups } from "../../../cli/command-groups.ts";
 import { inFlags } from "../../../cli/commands/intent.ts";
 import { buildProgram } from "../../../cli/program.ts";
 import { WeftError } from "../../../lib/errors.ts";
@@ -100,12 +101,21 @@ describe("the tree", () => {
   });
 
   it("is the same when only the group that is named was loaded", async () => {
-    const whole = new Map(program.commands.map((command) => [command.name(), helpOf(command)]));
-    for (const [name, help] of whole) {
-      const { commands } = await buildProgram(["--json", name, "list"]);
-      expect(commands.map((command) => [command.name(), helpOf(command)])).toEqual([[name, help]]);
+    const whole = helpOf(program);
+    for (const command of program.commands) {
+      const name = command.name();
+      const one = await buildProgram(["--json", name, "list"]);
+      expect(helpOf(one), name).toBe(whole);
+      const loaded = one.commands.find((other) => other.name() === name);
+      expect(loaded === undefined ? "" : helpOf(loaded), name).toBe(helpOf(command));
     }
-    expect((await buildProgram(["--help"])).commands).toHaveLength(whole.size);
+  });
+
+  it("is known by its names alone, in the same order, where no group is named", async () => {
+    const names = await buildProgram(["--version"]);
+    expect(helpOf(names)).toBe(helpOf(program));
+    expect(Object.keys(commandGroups)).toEqual(program.commands.map((command) => command.name()));
+    expect(names.commands.flatMap((command) => command.commands)).toEqual([]);
   });
 
   it("says what to set, and what has no JSON", async () => {

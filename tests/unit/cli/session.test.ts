@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { durationMs, hostPort, hostPorts, rolesOf, wholeNumber } from "../../../cli/arguments.ts";
+import { durationMs, hostPort, hostPorts, wholeNumber } from "../../../cli/arguments.ts";
+import { rolesOf } from "../../../cli/role-names.ts";
 import { action, contextDir, pick } from "../../../cli/session.ts";
 import { NodeRole } from "../../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../../lib/errors.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadControlConfig } from "../../../control/config.ts";
-import { ConfigError } from "../../../lib/config.ts";
+import { ConfigError } from "../../../lib/config-error.ts";
 import { unsafeStart } from "../../../lib/env.ts";
 
 const good = { dataDir: "/var/lib/weft", sealingKeyFile: "/etc/weft/sealing.key" };

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import {
-  ConfigError,
   type ConfigSources,
   envName,
   flagSchema,
@@ -14,6 +13,7 @@ import {
   loadConfig,
   portSchema,
 } from "../../../lib/config.ts";
+import { ConfigError } from "../../../lib/config-error.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-config-"));
 afterAll(() => rmSync(dir, { recursive: true }));

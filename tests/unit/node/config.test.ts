@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ConfigError } from "../../../lib/config.ts";
+import { ConfigError } from "../../../lib/config-error.ts";
 import { loadNodeConfig } from "../../../node/config.ts";
 
 const base = { stateDir: "/s", control: "control.example:7443" };
