@@ -1,4 +1,4 @@
-/** Routes as operators see and change them from the command line, on one fabric. */
+/** Routes as operators see and change them from the command line, the command line in all its length, and a second cluster, on one fabric. */
 
 import { afterAll, describe } from "vitest";
 import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
@@ -11,4 +11,6 @@ describe("weft probe", async () => void (await import("./on-fabric/probe.ts")));
 describe("the package", async () => void (await import("./on-fabric/package.ts")));
 describe("the SDK under libraries", async () => void (await import("./on-fabric/client-drivers.ts")));
 describe("weft route", async () => void (await import("./on-fabric/route-commands.ts")));
+describe("weft", async () => void (await import("./on-fabric/cli-fabric.ts")));
 describe("weft node drain", async () => void (await import("./on-fabric/cli-drain.ts")));
+describe("two clusters", async () => void (await import("./on-fabric/two-clusters.ts")));
