@@ -28,6 +28,8 @@ export interface GlobalOptions extends OutputOptions {
   readonly cluster?: string;
   /** Newer roots are looked for whenever that was last: for commands about roots. */
   readonly freshRoots?: boolean;
+  /** The context stays as it is, byte for byte: nothing is looked for or renewed. For commands that change nothing at all. */
+  readonly keepContext?: boolean;
   /** Of commands that list: how long until they list again, milliseconds. Absent: they list once. */
   readonly watch?: number;
 }
@@ -52,6 +54,7 @@ export function contextDir(options: GlobalOptions): string {
 /** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
   const stored = await atAnsweringReplica(loadOperatorContext(contextDir(options)));
+  if (options.keepContext === true) return await runSession(options, { context: stored, isTainted: false }, work);
   try {
     return await runSession(options, await withFreshRoots(stored, options.freshRoots === true), work);
   } catch (thrown) {
@@ -66,7 +69,7 @@ async function runSession<T>(
   fresh: FreshContext,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const context = await withLivingLeaf(fresh.context, fresh.isTainted);
+  const context = options.keepContext === true ? fresh.context : await withLivingLeaf(fresh.context, fresh.isTainted);
   const nowMs = (): number => systemClock.nowMs();
   const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, nowMs) });
   try {
