@@ -5,10 +5,10 @@ const secondMs = 1_000;
 
 export const traceLimits = {
   traceparentMaxBytes: 256,
-  // Of one span. What is more is cut or left out, and counted in the span.
+  // Of one span, and characters of one text. What is more is cut or left out.
   spanAttributesMaxCount: 32,
   spanEventsMaxCount: 32,
-  spanTextMaxChars: 256,
+  spanTextMaxCount: 256,
   // Traces that neighbours and operators ask to be gone on with; beyond, their calls are served without a span.
   tracesJoinedPerSecond: 200,
   tracesJoinedBurstCount: 1_000,

@@ -233,7 +233,7 @@ class LiveSpan implements Span {
       events: this.#events,
       droppedEventsCount: this.#droppedEventsCount,
       links: link === undefined ? [] : [link],
-      error: error?.slice(0, limits.spanTextMaxChars),
+      error: error?.slice(0, limits.spanTextMaxCount),
     });
   }
 
@@ -245,7 +245,7 @@ class LiveSpan implements Span {
 function addBounded(to: Record<string, AttributeValue>, attributes: Attributes): Attributes {
   for (const [key, value] of Object.entries(attributes)) {
     if (!(key in to) && Object.keys(to).length >= limits.spanAttributesMaxCount) continue;
-    to[key] = typeof value === "string" ? value.slice(0, limits.spanTextMaxChars) : value;
+    to[key] = typeof value === "string" ? value.slice(0, limits.spanTextMaxCount) : value;
   }
   return to;
 }

@@ -51,10 +51,17 @@ export function openTraceReceiver({ url, headers, caPem, clock }: TraceReceiverO
       timer.cancel();
       resolve(posted);
     };
-    request.once("response", (response) => void read(response).then(settle));
-    // Errors behind the answer change nothing.
-    request.on("error", (error) => settle({ kind: "later", why: errnoOf(error) ?? "no answer", afterMs: 0 }));
-    request.once("close", () => settle({ kind: "later", why: "no answer", afterMs: 0 }));
+    let isAnswered = false;
+    request.once("response", (response) => {
+      isAnswered = true;
+      void read(response).then(settle);
+    });
+    // What goes wrong behind an answer changes nothing: its status is known.
+    const unanswered = (why: string): void => {
+      if (!isAnswered) settle({ kind: "later", why, afterMs: 0 });
+    };
+    request.on("error", (error) => unanswered(errnoOf(error) ?? "no answer"));
+    request.once("close", () => unanswered("no answer"));
     request.end(body);
     return promise;
   };

@@ -121,6 +121,12 @@ function addRun(node: Command): void {
     .option("--metrics-port <port>", "show metrics at /metrics on this port; 0: any free one")
     .option("--metrics-host <host>", "address to bind the metrics port to (default: loopback)")
     .option("--allow-remote-metrics", "let the metrics port leave loopback")
+    .option("--traces-endpoint <url>", "send traces to this OTLP/HTTP receiver; https, or http on loopback")
+    .option("--traces-ratio <share>", "share of the traces begun here that are recorded, 0 to 1 (default: 1)")
+    .option("--traces-service-name <name>", "service.name of the traces (default: weft-node)")
+    .option("--traces-attributes <list>", "more resource attributes, name=value, comma-separated")
+    .option("--traces-headers-file <file>", "file (0600) with headers for the receiver, name: value a line")
+    .option("--traces-ca-file <file>", "CA certificates the receiver is verified with")
     .option("--log-level <level>", "debug, info, warn, error or silent")
     .addHelpText(
       "after",

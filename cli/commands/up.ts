@@ -26,6 +26,7 @@ interface UpOptions extends GlobalOptions {
   readonly postgresFile?: string;
   readonly redisFile?: string;
   readonly metrics?: boolean;
+  readonly traces?: string;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
 }
 
@@ -177,6 +178,7 @@ function fabricOptions(options: UpOptions): Parameters<typeof startFabric>[0] {
     ...(options.postgresFile === undefined ? {} : { postgresUrlFile: options.postgresFile }),
     ...(options.redisFile === undefined ? {} : { redisUrlFile: options.redisFile }),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+    ...(options.traces === undefined ? {} : { traces: options.traces }),
   };
 }
 
@@ -320,6 +322,7 @@ export function addUpCommand(program: Command): void {
     .option("--postgres-file <file>", "file (0600) with the URL of an empty PostgreSQL database to use instead")
     .option("--redis-file <file>", "file (0600) with the URL of a Redis, for hints between replicas")
     .option("--metrics", "show metrics of every process, each on a port of loopback")
+    .option("--traces <url>", "send traces of every process to this OTLP/HTTP receiver; https, or http on loopback")
     .option("--bytes <count>", "with --smoke: bytes each way (default: 268435456)", wholeNumber())
     .addOption(
       new Option("--log-level <level>", "of the processes' logs")

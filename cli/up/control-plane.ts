@@ -24,6 +24,8 @@ export interface ControlPlaneOptions {
   readonly leafLives?: LeafLifeSettings;
   /** Whether it shows metrics, on any free port. */
   readonly metrics?: boolean;
+  /** Base URL of the OTLP/HTTP receiver that gets its traces. */
+  readonly traces?: string;
   /** Puts an empty embedded store into a new folder, for who has one ready; control makes it otherwise, which takes seconds. */
   readonly putStore?: (directory: string) => Promise<void>;
 }
@@ -87,6 +89,7 @@ function specOf(layout: Layout, plan: Plan, at: number, options: ControlPlaneOpt
     ["--log-level", options.logLevel ?? "info"],
     lifeFlags(options.leafLives),
     options.metrics === true ? ["--metrics-port", "0"] : [],
+    options.traces === undefined ? [] : ["--traces-endpoint", options.traces],
     ["--dev"],
   ].flat();
   return {

@@ -56,6 +56,8 @@ export interface FabricOptions extends ControlShape, Pick<ControlPlaneOptions, "
   readonly leafLives?: LeafLifeSettings;
   /** Whether its processes show metrics, each on any free port of loopback. */
   readonly metrics?: boolean;
+  /** Base URL of the OTLP/HTTP receiver that gets the traces of all of them. */
+  readonly traces?: string;
   /** One line per step. */
   readonly onProgress?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -114,6 +116,7 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace
     ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicHost: host, publicPort: node.publicPort }),
     region: "local",
     ...(options.metrics === true ? { metricsPort: 0 } : {}),
+    ...(options.traces === undefined ? {} : { tracesEndpoint: options.traces }),
     dev: true,
     logLevel: options.logLevel ?? "info",
     // The demo targets are on loopback, which an egress refuses unless its own ceiling lists it; so it does Unix sockets.
@@ -296,11 +299,12 @@ function firstEnd(processes: readonly Child[]): Promise<never> {
 }
 
 function controlOptions(options: FabricOptions): ControlPlaneOptions {
-  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives, metrics, putStore } = options;
+  const { data, logLevel, postgresUrlFile, redisUrlFile, leafLives, metrics, traces, putStore } = options;
   return {
     temporary: data === undefined,
     ...(leafLives === undefined ? {} : { leafLives }),
     ...(metrics === undefined ? {} : { metrics }),
+    ...(traces === undefined ? {} : { traces }),
     ...(logLevel === undefined ? {} : { logLevel }),
     ...(postgresUrlFile === undefined ? {} : { postgresUrlFile }),
     ...(redisUrlFile === undefined ? {} : { redisUrlFile }),

@@ -230,10 +230,9 @@ export function createEgressRole(deps: EgressDeps): EgressRole {
       if (ways.came(trunk, end.offer.initiatorId)) deps.contracts.rejudge();
     },
     onChannel: (channel, open, trunk, end) => {
-      const { tracer } = ports;
       const connect = () => connectChannel({ ...deps, paced, asks, ways, vouched }, { channel, open, trunk, end });
       const about = { open, peer: farPeerOf(end.caller.id) };
-      (tracer === undefined ? connect() : tracedConnect(tracer, about, connect)).catch((thrown: unknown) => {
+      tracedConnect(ports.tracer, about, connect).catch((thrown: unknown) => {
         ports.log.error("channel failed", { error: messageOf(thrown) });
         channel.destroy();
       });
