@@ -1,7 +1,7 @@
 // The one test runner. `node scripts/check.mjs` runs it last; `vitest run tests/unit/x.test.ts` runs one file.
 // WEFT_SOAK=1 raises the counts (tests/harness/counts.ts) and the time a test may take.
 //
-// Two projects run in processes that serve file after file, which saves starting one for each and loading everything anew:
+// Three projects run in processes that serve file after file, which saves starting one for each and loading everything anew:
 // their files may not change what others see (prototypes, globals, the environment). The rest has a process per file.
 
 import { defineConfig } from "vitest/config";
@@ -14,6 +14,11 @@ const soak = process.env["WEFT_SOAK"] === "1";
 
 const units = ["tests/unit/**/*.test.ts"];
 const stores = ["tests/stores/**/*.test.ts"];
+/** Nodes, edges and paths inside the process of the test: listeners of their own, and nothing else that others could see. */
+const meshes = [
+  "tests/integration/{edge,hostile,node-roles,paths,snapshot}-*.test.ts",
+  "tests/integration/{client-asks,exclusive-egress,listener-strangers,message-channels,organizations,relay-splice}.test.ts",
+];
 
 /** Files of a project; projects run in the order of their names. A process per file is as brief as its embedded stores. */
 const project = (name: string, include: readonly string[], isolate: boolean, exclude: readonly string[] = []) => ({
@@ -32,7 +37,8 @@ const project = (name: string, include: readonly string[], isolate: boolean, exc
 export default defineConfig({
   test: {
     projects: [
-      project("alone", ["tests/**/*.test.ts"], true, [...units, ...stores]),
+      project("alone", ["tests/**/*.test.ts"], true, [...meshes, ...stores, ...units]),
+      project("meshes", meshes, false),
       project("stores", stores, false),
       project("units", units, false),
     ],
