@@ -5,7 +5,8 @@
  * KP1. Leaving is make before break: a connection is given up only when nothing is sent on it and what replaced it has
  *      carried an ack or answered a ping. Silence alone destroys nothing: who answers again before that is back.
  * KP2. The initiator keeps one ready spare beside what it uses, over other relays where there are any, attached to every
- *      lane in use. When nothing is left it asks for a path at once.
+ *      lane in use. When nothing is left it asks for a path at once. Of two spares the silent one goes, whatever else speaks
+ *      for it: what is found while everything is silent would be given up for what it was to replace.
  * KP3. Only the initiator opens paths; the acceptor moves between those it has.
  */
 
@@ -159,7 +160,7 @@ export class PathKeeper {
     if (!this.#options.opens) return { attach: [], destroy, wanted: undefined, againMs };
     const inUse = this.#live().filter((path) => this.#carriesActive(path));
     const spares = this.#live().filter((path) => !this.#carriesActive(path));
-    destroy.push(...this.#surplus(spares, inUse));
+    destroy.push(...this.#surplus(spares, inUse, nowMs));
     const attach = this.#attachments(inUse, spares);
     const wanted = this.#wanted(inUse, spares, nowMs, alone);
     return { attach, destroy, wanted, againMs };
@@ -220,10 +221,14 @@ export class PathKeeper {
     return leaving.emptyAtMs + limits.leftPathLingerMs - nowMs;
   }
 
-  /** More than one spare: the ones that share the most with what is in use go. So do those the far end does not take. */
-  #surplus(spares: readonly KeptPath[], inUse: readonly KeptPath[]): number[] {
+  /**
+   * More than one spare: those that are silent go, then those that share the most with what is in use. So do those the far end
+   * does not take.
+   */
+  #surplus(spares: readonly KeptPath[], inUse: readonly KeptPath[], nowMs: number): number[] {
     const ready = spares.filter((path) => this.#isReady(path));
-    const sorted = [...ready].sort((a, b) => this.#shared(a, inUse) - this.#shared(b, inUse));
+    const rank = (path: KeptPath): number => (this.#isSilent(path, nowMs) ? 1_000 : 0) + this.#shared(path, inUse);
+    const sorted = [...ready].sort((a, b) => rank(a) - rank(b));
     const refused = spares.filter((path) => this.#isRefused(path));
     return [...sorted.slice(1), ...refused].map((path) => path.connectionId);
   }
@@ -233,6 +238,15 @@ export class PathKeeper {
     return laneNames.some((name) => {
       const carried = this.#trunk.lanes[name].active !== undefined;
       return carried && path.tried.has(name) && this.#on(path, name) === undefined;
+    });
+  }
+
+  /** An answer has been owed here for longer than a path that works takes to bring one. */
+  #isSilent(path: KeptPath, nowMs: number): boolean {
+    return [...this.#trunk.attachments()].some(({ connectionId, phase, pingSentAtMs, lastHeardMs }) => {
+      if (connectionId !== path.connectionId) return false;
+      if (phase === "attaching") return nowMs - lastHeardMs >= limits.stuckDeadMs;
+      return pingSentAtMs !== undefined && lastHeardMs <= pingSentAtMs && nowMs - pingSentAtMs >= limits.silencePingMs;
     });
   }
 
@@ -280,7 +294,8 @@ export class PathKeeper {
     const shun = this.#shunned(nowMs);
     const first = lane ?? [...this.#needed][0] ?? "bulk";
     const leavingActive = [...this.#paths.values()].some((path) => path.leaving && this.#carriesActive(path));
-    if (alone && spares.length < 2) return { purpose: "resume", lane: first, beside, shun, urgent: true };
+    const isLost = alone && (spares.length < 2 || spares.every((path) => this.#isSilent(path, nowMs)));
+    if (isLost) return { purpose: "resume", lane: first, beside, shun, urgent: true };
     if (inUse.length === 0 && spares.length === 0) {
       // What is being left may still be all there is.
       return { purpose: leavingActive ? "standby" : "resume", lane: first, beside, shun, urgent: true };

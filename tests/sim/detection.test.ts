@@ -7,11 +7,12 @@ import { Checks, undelivered } from "./checks.ts";
 import { type Fault, play } from "./faults.ts";
 import { quietHost } from "./playing.ts";
 import { openChannels } from "./run.ts";
-import { type SeenMove, World } from "./world.ts";
+import { type SeenMove, type Shape, World } from "./world.ts";
 
 /** A busy world, warm: every relay has its place, the spare is ready. */
 async function busy(
   seed: number,
+  relays?: Pick<Shape, "middles" | "outers">,
 ): Promise<{ readonly world: World; readonly checks: Checks; readonly hops: string[] }> {
   await quietHost();
   const random = seededRandom(seed);
@@ -19,7 +20,7 @@ async function busy(
   const lanes = random.float() < 0.5 ? "bulk" : "interactive";
   const writeEveryMs = 5 + random.float() * 10;
   const linkDelayMs = 0.3 + random.float() * 8;
-  const shape = { middles: 2 + randomInt(random, 2), outers, linkDelayMs, leafLifeMs: undefined };
+  const shape = { middles: 2 + randomInt(random, 2), outers, linkDelayMs, leafLifeMs: undefined, ...relays };
   const world = new World({ ...shape, channels: 1, lanes, writeEveryMs, writeMaxBytes: 400 }, random);
   const checks = new Checks(world, false);
   openChannels(world);
@@ -78,6 +79,34 @@ describe("a path that stops working", { timeout: 900_000 }, () => {
     expect([...causes].sort()).toEqual(["peer", "silent"]);
     // Both may move at once; nobody moves twice.
     expect(moves).toBeLessThanOrEqual(3);
+  });
+
+  it("KP2 frozen together with the spare: what runs is on a third one within 900 ms, and new ones are not given up for old", async () => {
+    let slowestMs = 0;
+    const count = runs(20, 500);
+    for (let seed = 1; seed <= count; seed += 1) {
+      const { world, checks, hops } = await busy(seed, { middles: 3, outers: 0 });
+      const { loop } = world;
+      const atMs = loop.nowMs;
+      const active = hops[1] ?? "";
+      const connections = [...(world.trunks.near?.attachments() ?? [])].map(({ connectionId }) => connectionId);
+      const used = new Set(connections.map((id) => world.hopsOf(id)[1] ?? ""));
+      expect(used.size, `seed ${seed}`).toBe(2);
+      const left = world.relays.find((relay) => !used.has(relay));
+      play(
+        world,
+        [...used].map((target) => ({ kind: "freeze", target, atMs: 0, forMs: 5_000 })),
+        atMs,
+      );
+      await loop.run(atMs + 3_000, checks.turn);
+      const lane = [world.trunks.near?.lanes.bulk, world.trunks.near?.lanes.interactive].find((each) => each?.active);
+      const now = world.hopsOf(lane?.active?.connectionId ?? 0)[1];
+      expect(now, `seed ${seed}: still on ${active}`).toBe(left);
+      const moved = world.moves.find((move) => move.initiator && move.atMs > atMs && move.hops[1] === left);
+      slowestMs = Math.max(slowestMs, (moved?.atMs ?? 9e9) - atMs);
+    }
+    console.info(`frozen with the spare: elsewhere within ${slowestMs.toFixed(1)} ms`);
+    expect(slowestMs).toBeLessThan(900);
   });
 
   it("cut in one direction: within 700 ms", async () => {

@@ -150,6 +150,57 @@ describe("the keeper", () => {
     expect(kept.keeper.plan(kept.world.nowMs, false)).toMatchObject({ wanted: undefined, destroy: [] });
   });
 
+  /** Both paths of a trunk under work have said nothing for so long, and another one has just been attached. */
+  function lost(silentMs: number) {
+    const all = stage(true);
+    all.world.initiator.open("bulk");
+    const verdict = pass(all, silentMs, []);
+    expect(verdict.silentSinceMs).toBeDefined();
+    expect(all.keeper.plan(all.world.nowMs, true).wanted).toMatchObject({ purpose: "resume", urgent: true });
+    const join = (id: number, isTaken = true): void => {
+      const { world } = all;
+      world.addPath("bulk", id);
+      all.keeper.add(id, ["e", `r${id}`, "x"]);
+      all.keeper.attached(id, "bulk");
+      all.detector.add(id, `e r${id} x`, world.nowMs);
+      all.read.set(id, 0);
+      const path = world.paths.find((each) => each.id === id);
+      if (path === undefined || !isTaken) return;
+      // The attaches, and nothing that comes after them yet.
+      world.pump(path);
+      world.deliver(path, true);
+      world.pump(path);
+      world.deliver(path, false);
+      expect([...all.trunk.attachments()].find(({ connectionId }) => connectionId === id)?.phase).toBe("ready");
+    };
+    return { ...all, join };
+  }
+
+  it("KP2 when all that a trunk had is silent, what it finds then is kept, and the silent spare goes", () => {
+    const all = lost(600);
+    all.join(3);
+    expect(all.keeper.plan(all.world.nowMs, true).destroy).toEqual([2]);
+    const { dead } = pass(all, 200, [3]);
+    for (const path of dead) all.keeper.leavePath(path);
+    all.keeper.plan(all.world.nowMs, false);
+    expect(all.trunk.lanes.bulk.active?.connectionId).toBe(3);
+  });
+
+  it("KP2 while nobody answers another path is wanted, however many silent ones there are", () => {
+    const all = lost(600);
+    all.join(3);
+    all.keeper.plan(all.world.nowMs, true);
+    all.trunk.attachmentLost(2, all.world.nowMs);
+    all.keeper.remove(2);
+    // The new one froze as soon as it was there, and the next one is never answered.
+    expect(pass(all, 600, []).dead).toEqual([]);
+    expect(all.keeper.plan(all.world.nowMs, true).wanted).toMatchObject({ purpose: "resume" });
+    all.join(4, false);
+    expect(all.keeper.plan(all.world.nowMs, true).wanted).toBeUndefined();
+    pass(all, 1_100, []);
+    expect(all.keeper.plan(all.world.nowMs, true).wanted).toMatchObject({ purpose: "resume" });
+  });
+
   it("KP3 the acceptor opens nothing", () => {
     const { keeper, world } = stage(false, false);
     expect(keeper.plan(world.nowMs, true).wanted).toBeUndefined();
