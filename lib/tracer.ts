@@ -159,8 +159,7 @@ export async function traced<T>(tracer: Tracer, span: Span | undefined, fn: () =
 
 /** What a span says of what was thrown: a constant, never a message (TR4). */
 export function failureName(thrown: unknown): string {
-  if (!(thrown instanceof WeftError)) return "INTERNAL";
-  return thrown.detail === "" ? thrown.reason : thrown.detail;
+  return thrown instanceof WeftError ? thrown.detail : "INTERNAL";
 }
 
 /** All zero is no id. */
