@@ -21,6 +21,8 @@ export interface SshServer {
   readonly username: string;
   /** Of the one who may, in OpenSSH's form. */
   readonly privateKey: string;
+  /** The server's own key, as a file of known hosts has it behind the name. */
+  readonly hostKey: string;
   /** Whether this is the server's own key, as it travels. */
   isHostKey(key: Buffer): boolean;
   stop(): Promise<void>;
@@ -50,6 +52,7 @@ export async function startSshServer(suite: string): Promise<SshServer> {
     port,
     username: userInfo().username,
     privateKey: keys.user.private,
+    hostKey: keys.host.public,
     isHostKey: (key) => key.equals(hostKey),
     async stop() {
       await stop();

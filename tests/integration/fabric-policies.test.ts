@@ -10,5 +10,6 @@ describe("organizations", async () => void (await import("./on-fabric/isolation.
 describe("contracts", async () => void (await import("./on-fabric/contracts.ts")));
 describe("exclusive resources", async () => void (await import("./on-fabric/exclusive-resources.ts")));
 describe("a relay in use", async () => void (await import("./on-fabric/failover.ts")));
+describe("ssh and psql", async () => void (await import("./on-fabric/forwarded-programs.ts")));
 // Last: control does not come back.
 describe("whatever may go", async () => void (await import("./on-fabric/loss.ts")));
