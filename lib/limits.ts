@@ -265,6 +265,7 @@ export const limits = {
   clientDialMs: 2 * secondMs,
   clientLegMs: 8 * secondMs,
   clientWayMs: 2 * secondMs,
+  clientWayDelayMs: 500,
   clientEntryPingMs: 1 * secondMs,
   entryRestMs: 5 * secondMs,
   // Of the offers an entry may make (offersPerInitiatorPerSecond, offerBurstCount) and of its paths (livePathsPerInitiatorMaxCount).

@@ -8,6 +8,8 @@
  *      entry may not either: the egress refuses what it shares, and says which hops of this very offer are meant.
  * PS3. A resource that needs a lease has paths only for the client and over the entry that its contract names, each path
  *      judged anew: what runs out, or ends, has no path after that.
+ * PS4. A way that hangs costs a client that waits little: the next one is tried beside it, and what is ready first is taken. A
+ *      standby can wait, and has to learn from each refusal before the next way.
  */
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
@@ -40,6 +42,7 @@ import { ClientBudget } from "./client-budget.ts";
 import type { ContractDesk } from "./contract-desk.ts";
 import { entryQuestion } from "./entry.ts";
 import type { Routes } from "./routes.ts";
+import { firstWay } from "./way.ts";
 
 export interface PathServiceDeps {
   readonly ports: DataPlanePorts;
@@ -216,16 +219,57 @@ class ClientPaths {
     return this.#deps.routes.paths(farEdge, organizationId, resource.defaultClass).map(({ hops }) => hops);
   }
 
+  /** PS4. */
   async #first(wish: Wish): Promise<Opened | Error> {
-    let last = new Error("no way is known");
-    for (const farEdge of wish.farEdges) {
-      for (const hops of this.#ways(wish, farEdge).slice(0, pathAttemptsMaxCount)) {
-        const leg = await this.#leg(wish, hops, wish.purpose);
-        if (!(leg instanceof Error)) return { leg, farEdge };
-        last = leg;
-      }
+    const ways = wish.farEdges.flatMap((farEdge) =>
+      this.#ways(wish, farEdge)
+        .slice(0, pathAttemptsMaxCount)
+        .map((hops) => ({ farEdge, hops })),
+    );
+    if (ways.length === 0) return new Error("no way is known");
+    const failed = new Set<unknown>();
+    let refused: unknown;
+    try {
+      return await firstWay({
+        clock: this.#deps.ports.clock,
+        ways,
+        staggerMs: limits.clientWayDelayMs,
+        signal: wish.signal,
+        open: async ({ farEdge, hops }, signal) => {
+          // Who may have no more is not refused once more for each way.
+          if (refused !== undefined) throw refused;
+          const leg = await this.#beside(wish, hops, signal).catch((thrown: unknown) => {
+            refused = thrown;
+            throw thrown;
+          });
+          if (!(leg instanceof Error)) return { leg, farEdge };
+          failed.add(leg);
+          throw leg;
+        },
+        discard: ({ leg }) => leg.close(),
+        onFailed: () => {},
+      });
+    } catch (thrown) {
+      if (failed.has(thrown)) return thrown as Error;
+      throw thrown;
     }
-    return last;
+  }
+
+  /** One way beside others: given up when another is quicker (`over`), and tried after all others for a while then. */
+  async #beside(wish: Wish, hops: readonly string[], over: AbortSignal): Promise<ClientLeg | Error> {
+    const giveUp = new AbortController();
+    const onOver = (): void => {
+      if (!wish.signal.aborted) this.#deps.routes.failed(hops);
+      giveUp.abort();
+    };
+    over.addEventListener("abort", onOver, { once: true });
+    try {
+      const signal = AbortSignal.any([wish.signal, giveUp.signal]);
+      return await this.#leg({ ...wish, signal }, hops, wish.purpose);
+    } finally {
+      // A leg that is open is its client's: that the others are over is no news for it.
+      over.removeEventListener("abort", onOver);
+    }
   }
 
   /** PS2: learns from refusals which relays to avoid; shares some only when every way does. */

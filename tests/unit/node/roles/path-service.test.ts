@@ -17,6 +17,7 @@ import type { ClientPathRequest, PathOpener } from "../../../../node/paths.ts";
 import { pathService } from "../../../../node/roles/path-service.ts";
 import type { Routes } from "../../../../node/roles/routes.ts";
 import { type Caller, kCaller } from "../../../../rpc/caller.ts";
+import { eventually } from "../../../harness/eventually.ts";
 import { offlineJudge } from "../../../harness/offline-judge.ts";
 import { clusterId, deskOf, nowMs, selfId, snapshotWith, testPorts } from "../stage.ts";
 
@@ -74,7 +75,7 @@ function stage(ways: readonly string[] = ["r1"]) {
   const failed: string[] = [];
   const listeners = new Set<(event: LegEvent) => void>();
   let offline = { newChannels: true, existing: true };
-  let fail: (request: ClientPathRequest) => Error | undefined = () => undefined;
+  let fail: (request: ClientPathRequest) => Error | undefined | Promise<never> = () => undefined;
   const routes = {
     resource: (name: string, organizationId: string) =>
       name === "web" && organizationId === "org-1" ? { poolId: "pl-1", defaultClass: ChannelClass.BULK } : undefined,
@@ -85,7 +86,7 @@ function stage(ways: readonly string[] = ["r1"]) {
   const paths = {
     openForClient: async (request: ClientPathRequest) => {
       opened.push(request);
-      const thrown = fail(request);
+      const thrown = await fail(request);
       if (thrown !== undefined) throw thrown;
       return {
         legToken: new Uint8Array(32).fill(opened.length),
@@ -240,6 +241,24 @@ describe("PathService/OpenClientPath", () => {
     const { resumeHandle } = await ready(requestWith());
     await ready(requestWith({ standby: true, resumeHandle }));
     expect(opened[1]).toMatchObject({ purpose: PathPurpose.STANDBY, hops: [selfId, "r1", "e1"] });
+  });
+
+  it("PS4 a way that hangs is not waited for: the next one is tried beside it, and the slow one rests", async () => {
+    const { ready, opened, failed, failWith, ports } = stage(["r1", "r2", "r3"]);
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    const hangs = ({ signal }: ClientPathRequest): Promise<never> =>
+      new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(new Error("given up"))));
+    failWith((request) => (request.hops[1] === "r1" ? hangs(request) : undefined));
+    const leg = ready(requestWith({ resumeHandle }));
+    await eventually(() => opened.length === 1, { what: "the first way" });
+    expect(failed).toEqual([]);
+    ports.clock.advance(limits.clientWayDelayMs);
+    await leg;
+    expect(opened.map(({ hops }) => hops[1])).toEqual(["r1", "r2"]);
+    expect(failed).toEqual([[selfId, "r1", "e1"].join()]);
+    // The slow one is given up; what is the client's now is not touched by that.
+    expect(opened.map(({ signal }) => signal?.aborted)).toEqual([true, false]);
   });
 
   it("PS2 goes around the relays the egress says are used already", async () => {
