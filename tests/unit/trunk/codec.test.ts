@@ -39,6 +39,7 @@ const open = fc.oneof(
     contract: fc.uint8Array({ minLength: 1, maxLength: limits.contractMaxBytes }),
     flowIsolationId: fc.stringMatching(/^[a-z0-9-]{1,63}$/),
   }),
+  fc.record({ ...openFields, traceparent: fc.string({ minLength: 1, maxLength: 60, unit: "grapheme" }) }),
 );
 const reset = fc.record({ end: small, stage: fc.nat({ max: 4 }), writtenToTarget: uint64, correlationId: text });
 const channelId = uint32;
