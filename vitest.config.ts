@@ -12,12 +12,18 @@ import { reportPath } from "./tests/harness/report-path.ts";
 
 const soak = process.env["WEFT_SOAK"] === "1";
 
-const units = ["tests/unit/**/*.test.ts"];
-const stores = ["tests/stores/**/*.test.ts"];
-/** Nodes, edges and paths inside the process of the test: listeners of their own, and nothing else that others could see. */
+const units = ["tests/*.test.ts", "tests/unit/**/*.test.ts"];
+/** Control's parts inside the process of the test, on stores of their own. */
+const stores = [
+  "tests/stores/**/*.test.ts",
+  "tests/integration/{enrollment,hints}-*.test.ts",
+  "tests/integration/{control-nodes,control-record,control-strangers,rotation-nodes}.test.ts",
+];
+/** Nodes, edges and paths inside the process of the test, real or simulated, with listeners of their own. */
 const meshes = [
+  "tests/sim/**/*.test.ts",
   "tests/integration/{edge,hostile,node-roles,paths,snapshot}-*.test.ts",
-  "tests/integration/{client-asks,exclusive-egress,listener-strangers,message-channels,organizations,relay-splice}.test.ts",
+  "tests/integration/{certs-tls,client-asks,exclusive-egress,listener-strangers,message-channels,organizations,relay-splice}.test.ts",
 ];
 
 /** Files of a project; projects run in the order of their names. A process per file is as brief as its embedded stores. */
