@@ -2,7 +2,8 @@
  * The bounded, timed look at the first bytes of an accepted connection (LAW-R3). It decides nothing: what the bytes say is
  * handed on, the bytes themselves are put back, so that whoever takes the socket reads from the first one.
  *
- * PK1. A socket is looked at for `deadlineMs` at most, and holds `maxBytes` plus one read (64 KiB) at most.
+ * PK1. A socket is looked at for `deadlineMs` at most, and holds `maxBytes` plus one read (64 KiB) at most. What had arrived by then
+ *      counts, also when this process got no turn to read it: nobody is turned away for a stall here.
  * PK2. No more than `socketsMaxCount` are looked at, no more than `perSourceMaxCount` from one source prefix. One more takes
  *      the place of the one that has said nothing for longest: who has a token or a name says so at once, so strangers
  *      that hold their places in silence keep nobody out.
@@ -108,7 +109,7 @@ export class Peeker {
       if (seen.length > judgement.restOffset) socket.unshift(seen.subarray(judgement.restOffset));
       decide(judgement.opening);
     };
-    const timer: Timer = this.#clock.after(this.#limits.deadlineMs, () => refuse("deadline"));
+    const timer: Timer = this.#clock.afterReading(this.#limits.deadlineMs, () => refuse("deadline"));
     this.#looking.set(socket, refuse);
     socket.on("readable", onReadable).on("end", onEnd).on("error", onEnd).on("close", onEnd);
   }

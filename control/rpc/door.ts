@@ -63,7 +63,7 @@ export class Door<K extends ServerKind> implements AnyDoor {
     raw.on("error", () => {});
     const { failures } = this.#options;
     if (!failures.mayTry(raw.remoteAddress)) return void raw.destroy(); // D4
-    const deadline = this.#options.clock.after(limits.handshakeDeadlineMs, () => raw.destroy()); // D2
+    const deadline = this.#options.clock.afterReading(limits.handshakeDeadlineMs, () => raw.destroy()); // D2
     const key = keyOf(raw);
     const leaveLine = this.#options.queue.enter(raw.remoteAddress ?? "", (leave) => {
       if (raw.destroyed || key === undefined) return leave();

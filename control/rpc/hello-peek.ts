@@ -2,7 +2,7 @@
  * The bounded, timed look at the first bytes of a connection to control: which server name does it ask for? The answer
  * selects a TLS server with one root before OpenSSL sees a byte; the bytes are put back. What is no TLS ClientHello is closed.
  * A bounded number is looked at, in all and per source; one more takes the place of the one silent for longest, so
- * strangers that hold their places in silence keep nobody out.
+ * strangers that hold their places in silence keep nobody out. What arrived in time counts, also when it is read late.
  */
 
 import type { Socket } from "node:net";
@@ -66,7 +66,7 @@ export class HelloPeek {
       socket.unshift(seen);
       decide(verdict.serverName === undefined ? {} : { serverName: verdict.serverName });
     };
-    const timer = this.#clock.after(limits.peekDeadlineMs, () => refuse("deadline"));
+    const timer = this.#clock.afterReading(limits.peekDeadlineMs, () => refuse("deadline"));
     this.#looking.set(socket, refuse);
     socket.on("readable", onReadable).on("end", onEnd).on("error", onEnd).on("close", onEnd);
   }

@@ -9,10 +9,11 @@ import { isIP } from "node:net";
 import { checkServerIdentity } from "node:tls";
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, credentials, Client as GrpcClient, type StatusObject } from "@grpc/grpc-js";
+import { type ClientDuplexStream, credentials, Client as GrpcClient, type StatusObject, status } from "@grpc/grpc-js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { AccessService, ConnectRequestSchema, type ConnectResponse } from "../../gen/weft/access/v1/access_pb.ts";
+import { eventually } from "./eventually.ts";
 import type { StockFiles } from "./fabric.ts";
 
 const deadlineMs = 18_000;
@@ -126,4 +127,11 @@ export async function connectOutcome(address: string, files: StockFiles, resourc
     : undefined;
   const known = info === undefined ? undefined : fromBinary(ErrorInfoSchema, info.value);
   return { code, message: details, reason: known?.reason ?? "", metadata: known?.metadata ?? {}, answers };
+}
+
+/** Waits until an entry has heard of a client that was just added: until then it hangs up, and a stock client takes that as it is. */
+export async function knownAt(address: string, files: StockFiles): Promise<void> {
+  const isKnown = async (): Promise<boolean> =>
+    (await connectOutcome(address, files, "not-a-resource")).code === status.NOT_FOUND;
+  await eventually(isKnown, { withinMs: 30_000, everyMs: 50, what: `the client to be known at ${address}` });
 }

@@ -25,6 +25,7 @@ import {
   connectOutcome,
   dataMessage,
   dialStock,
+  knownAt,
   openDuplex,
   openMessage,
   statusOf,
@@ -41,6 +42,7 @@ let client: StockFiles;
 beforeAll(async () => {
   world = await sharedFabric();
   client = await world.addClient("stock");
+  await knownAt(world.publicAddress("entry-1"), client);
 }, fabricWithinMs);
 
 describe("@grpc/grpc-js", () => {

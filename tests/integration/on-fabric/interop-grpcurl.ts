@@ -6,6 +6,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { fabricWithinMs, type Ran, run, type StockFiles, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 import { requirePeer } from "../../harness/peers.ts";
+import { knownAt } from "../../harness/stock-grpc.ts";
 
 const grpcurl = requirePeer("grpcurl", "grpcurl lists, describes and calls every service of every process");
 
@@ -207,6 +208,7 @@ describe.skipIf(grpcurl.missing)("grpcurl", () => {
 
   it("sees and calls what an entry serves to clients on its public port", async () => {
     const files = await world.addClient("grpcurl");
+    await knownAt(world.publicAddress("entry-1"), files);
     await holds({ files, address: world.publicAddress("entry-1") }, entryClientCalls);
   }, 60_000);
 

@@ -21,6 +21,7 @@ import { isSoak } from "../../harness/counts.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { fabricWithinMs, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 import { requirePeer } from "../../harness/peers.ts";
+import { knownAt } from "../../harness/stock-grpc.ts";
 import { standbyReady } from "../../harness/trunks.ts";
 
 const peers = languages.map((language) => ({
@@ -38,7 +39,9 @@ describe.skipIf(present.length === 0)("an example client", () => {
   const clients = new Map<string, ExampleClient>();
   beforeAll(async () => {
     world = await sharedFabric();
-    identity = dirname((await world.addClient("other-languages")).cert);
+    const files = await world.addClient("other-languages");
+    identity = dirname(files.cert);
+    await Promise.all(["entry-1", "entry-2"].map((entry) => knownAt(world.publicAddress(entry), files)));
     for (const { language, peer } of present) clients.set(language, exampleClient(language, peer.path));
   }, fabricWithinMs + buildWithinMs);
 
