@@ -1,6 +1,7 @@
 /**
  * grpc.reflection v1 and v1alpha, from the descriptors the code was generated from. A surface lists what it serves and
- * shows only the files that takes: a client's door says nothing about the mesh or the admin services.
+ * shows only the files that takes: a client's door says nothing about the mesh or the admin services. The messages that details of
+ * errors are made of belong to every surface: no service names them, and whoever gets one wants to read it.
  */
 
 import {
@@ -14,6 +15,8 @@ import {
 } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
+import { file_google_rpc_status } from "../gen/google/rpc/status_pb.ts";
 import {
   type ServerReflectionRequest,
   ServerReflectionResponseSchema,
@@ -118,7 +121,8 @@ function withImports(roots: readonly DescFile[]): Map<string, DescFile> {
 }
 
 function catalogOf(services: readonly DescService[]): Catalog {
-  const all = withImports(services.map((service) => service.file));
+  const details = [file_google_rpc_status, file_google_rpc_error_details];
+  const all = withImports([...services.map((service) => service.file), ...details]);
   const symbols = new Map<string, DescFile>();
   const extensions: DescExtension[] = [];
   for (const file of all.values()) {
