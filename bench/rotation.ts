@@ -14,10 +14,11 @@ import { holdOut } from "./rotation/outstanding.ts";
 import { rollBackEverywhere } from "./rotation/rollbacks.ts";
 import { ask, begin, kinds, type Stage, setStage, strike, until } from "./rotation/stage.ts";
 
-const usage = `usage: npm run bench -- rotation [--rate 200] [--full 0] [--json]
+const usage = `usage: npm run bench -- rotation [--rate 200] [--full 0] [--last 0] [--json]
   --rate  calls a second all the while (default 200)
   --full  1: every kind of root is turned back from every phase, and the last rotation goes to its end without the nodes that
           do not acknowledge (some six minutes; default 0: the nodes' root from every phase, the last rotation from "taint")
+  --last  only the last rotation, so many times over (default 0: everything, once)
 A fabric of seven nodes: all five kinds of roots and the signing keys are rotated; roots are rotated and turned back; then the
 nodes' is rotated with a relay partitioned from control, one frozen and an entry that refuses to acknowledge.
 One JSON object goes to standard output, everything else to standard error.`;
@@ -47,6 +48,8 @@ async function rotateEverything(stage: Stage): Promise<boolean> {
 interface Options {
   readonly rate: number;
   readonly isFull: boolean;
+  /** Above 0: only the last stage, as often. */
+  readonly lastCount: number;
 }
 
 interface Report {
@@ -60,6 +63,20 @@ interface Report {
   outstanding: readonly string[];
   partitioned_carried_bytes: number;
   came_back: readonly string[];
+}
+
+async function runLast(stage: Stage, report: Report, { isFull, lastCount }: Options): Promise<void> {
+  for (let turn = 1; turn <= lastCount; turn += 1) {
+    const held = await holdOut(stage, { isToTheEnd: isFull });
+    const { open, failed, rpcs } = await stage.calls.ask("totals");
+    say(`${turn} of ${lastCount}: ${failed} of ${rpcs} calls failed, ${open} under way`);
+    report.stalled_without_ack = held.isStalled && held.wentOn;
+    report.rolled_back = held.isEnded;
+    report.rollbacks += held.isEnded && !isFull ? 1 : 0;
+    report.outstanding = held.outstanding;
+    report.partitioned_carried_bytes += held.carriedBytes;
+    report.came_back = held.cameBack;
+  }
 }
 
 async function run(stage: Stage, report: Report, { isFull }: Options): Promise<void> {
@@ -78,20 +95,22 @@ async function run(stage: Stage, report: Report, { isFull }: Options): Promise<v
 async function settle(stage: Stage, report: Report): Promise<void> {
   // What comes now runs on what is left of all that.
   await delay(2_000);
-  const { rpcs, failed, first } = await stage.calls.ask("stop");
+  const { rpcs, failed, first, slowestMs } = await stage.calls.ask("stop");
   await stage.load.stop();
   const verdict = await stage.load.verify();
   Object.assign(report, { rpcs, failed, bytes_lost: verdict.bytesLost + verdict.bytesDuplicated });
   for (const why of first) say(`a call failed: ${why}`);
+  say(`the slowest channel of the SDK took ${Math.round(slowestMs)} ms`);
   for (const why of verdict.failures.first) say(`a connection of the transfer failed: ${why}`);
   say(`${verdict.bytesVerified} bytes compared`);
 }
 
 const options = readCommandLine(usage, (args): Options | undefined => {
-  const values = benchOptions(args, { rate: "200", full: "0" });
+  const values = benchOptions(args, { rate: "200", full: "0", last: "0" });
   if (values === undefined) return undefined;
   const rate = numberOption("--rate", values.rate, { min: 1, whole: true });
-  return { rate, isFull: numberOption("--full", values.full, { min: 0, whole: true }) > 0 };
+  const isFull = numberOption("--full", values.full, { min: 0, whole: true }) > 0;
+  return { rate, isFull, lastCount: numberOption("--last", values.last, { min: 0, whole: true }) };
 });
 if (options !== undefined) {
   exitOnSignals();
@@ -103,7 +122,7 @@ if (options !== undefined) {
   };
   try {
     try {
-      await run(stage, report, options);
+      await (options.lastCount > 0 ? runLast : run)(stage, report, options);
     } finally {
       await settle(stage, report);
     }

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { type ClientHttp2Session, constants } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
 import { tlsOptions } from "../../certs/tls-options.ts";
-import { type Client, connect } from "../../client/connect.ts";
+import type { Client } from "../../client/connect.ts";
 import { type ClientIdentity, clientIdentity, expectEntry, readClientFolder } from "../../client/identity.ts";
 import { type DialAddress, dialTcp, startTls } from "../../edge/dial.ts";
 import { clientServerName } from "../../fabric/server-names.ts";
@@ -16,6 +16,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { openClientSession, rpcHttp2 } from "../../rpc/http2-profile.ts";
 import { Call, data, halfClose } from "../../tests/harness/access-call.ts";
 import { serveWorker } from "../load/worker.ts";
+import { watchedClient } from "./watched-client.ts";
 
 export interface RpcTotals {
   readonly rpcs: number;
@@ -23,6 +24,8 @@ export interface RpcTotals {
   /** Calls under way. */
   readonly open: number;
   readonly first: readonly string[];
+  /** Of the channels of the SDK, milliseconds. */
+  readonly slowestMs: number;
 }
 
 const callWithinMs = 10_000;
@@ -121,7 +124,7 @@ async function channel(client: Client, resource: string, payload: Buffer): Promi
 }
 
 let running: { stop(): Promise<void> } | undefined;
-const totals = { rpcs: 0, failed: 0, open: 0, first: [] as string[] };
+const totals = { rpcs: 0, failed: 0, open: 0, first: [] as string[], slowestMs: 0 };
 
 interface Start {
   /** Of as many clients: what one may ask for in a second is bounded. */
@@ -132,7 +135,8 @@ interface Start {
 }
 
 async function start({ folders, entries, resource, perSecond }: Start): Promise<void> {
-  const clients = folders.map((folder) => connect({ identity: folder, entries }));
+  const watched = folders.map((folder) => watchedClient(folder, entries));
+  const clients = watched.map(({ client }) => client);
   const calls = folders.flatMap((folder) =>
     entries.map((entry) => {
       const at = entry.lastIndexOf(":");
@@ -155,6 +159,7 @@ async function start({ folders, entries, resource, perSecond }: Start): Promise<
     const entry = calls[at % calls.length];
     const clientAt = Math.floor(at / sdkEvery) % clients.length;
     const client = clients[clientAt];
+    const stopWatching = at % sdkEvery === 0 ? watched[clientAt]?.watch() : undefined;
     const startedMs = performance.now();
     try {
       if (entry === undefined || client === undefined) throw new Error("nobody to ask");
@@ -162,7 +167,11 @@ async function start({ folders, entries, resource, perSecond }: Start): Promise<
     } catch (thrown) {
       // Given up by this process itself when it took `callWithinMs`.
       const tookMs = Math.round(performance.now() - startedMs);
-      ended(`${String(thrown)} after ${tookMs} ms, client ${clientAt} at ${new Date().toISOString()}`);
+      const when = `after ${tookMs} ms, client ${clientAt} at ${new Date().toISOString()}`;
+      ended(`${String(thrown)} ${when}${stopWatching?.() ?? ""}`);
+    } finally {
+      stopWatching?.();
+      if (stopWatching !== undefined) totals.slowestMs = Math.max(totals.slowestMs, performance.now() - startedMs);
     }
   };
   const looking = setInterval(() => {
