@@ -1,6 +1,6 @@
 /** A client of AccessService/Connect over plain HTTP/2, message by message. For tests. */
 
-import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
@@ -41,9 +41,10 @@ export class Call {
   trailers: IncomingHttpHeaders | undefined;
   closed = false;
 
-  constructor(session: ClientHttp2Session) {
+  constructor(session: ClientHttp2Session, headers: OutgoingHttpHeaders = {}) {
     const path = "/weft.access.v1.AccessService/Connect";
-    this.stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
+    const head = { ":method": "POST", ":path": path, "content-type": "application/grpc", ...headers };
+    this.stream = session.request(head);
     const deframer = new GrpcDeframer(1 << 20, (bytes) => this.messages.push(fromBinary(ConnectResponseSchema, bytes)));
     this.stream.on("data", (chunk: Buffer) => void deframer.push(chunk));
     this.stream.on("trailers", (trailers) => {

@@ -219,10 +219,11 @@ let shared: Promise<TestFabric> | undefined;
 /**
  * The one fabric of a test file, for parts that take turns with it (tests/integration/on-fabric/): whoever asks first waits
  * for its start. A part has names of its own for what it adds, takes away what others would notice, and brings back what it
- * kills; one that leaves something dead or revoked comes last. The file ends with `stopSharedFabric`.
+ * kills; one that leaves something dead or revoked comes last. The file ends with `stopSharedFabric`. Where the fabric is to be
+ * a special one, the file itself asks first, with options.
  */
-export function sharedFabric(): Promise<TestFabric> {
-  shared ??= startTestFabric();
+export function sharedFabric(options: FabricOptions = {}): Promise<TestFabric> {
+  shared ??= startTestFabric(options);
   return shared;
 }
 

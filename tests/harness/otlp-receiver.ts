@@ -36,7 +36,7 @@ export interface SeenSpan {
 }
 
 /** What the receiver does with requests from now on. */
-export type Answering = "take" | "hang" | { readonly status: number } | { readonly rejects: number };
+export type Answering = "take" | "hang" | "hang up" | { readonly status: number } | { readonly rejects: number };
 
 export interface OtlpReceiver {
   /** Base URL, for `tracesEndpoint`. */
@@ -64,6 +64,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
     headers.push(request.headers);
     bodies.push(body);
     if (how === "hang") return;
+    if (how === "hang up") return void request.socket.destroy();
     if (request.method !== "POST" || request.url !== "/v1/traces") return void response.writeHead(404).end();
     if (request.headers["content-type"] !== "application/x-protobuf") return void response.writeHead(415).end();
     if (typeof how === "object" && "status" in how) return void response.writeHead(how.status).end();
@@ -93,6 +94,14 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
       await closed;
     },
   };
+}
+
+let shared: Promise<OtlpReceiver> | undefined;
+
+/** The one receiver of a test file whose fabric is shared (fabric.ts): it has to be there before the fabric. */
+export function sharedOtlpReceiver(): Promise<OtlpReceiver> {
+  shared ??= startOtlpReceiver();
+  return shared;
 }
 
 function spansIn(body: Uint8Array): SeenSpan[] {

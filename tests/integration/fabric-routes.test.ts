@@ -1,12 +1,18 @@
-/** Routes as operators see and change them from the command line, the command line in all its length, and a second cluster, on one fabric. */
+/** Routes as operators see and change them from the command line, the command line in all its length, and a second cluster, on one fabric that is traced. */
 
-import { afterAll, describe } from "vitest";
-import { fabricWithinMs, stopSharedFabric } from "../harness/fabric.ts";
+import { afterAll, beforeAll, describe } from "vitest";
+import { fabricWithinMs, sharedFabric, stopSharedFabric } from "../harness/fabric.ts";
+import { sharedOtlpReceiver } from "../harness/otlp-receiver.ts";
 
-afterAll(stopSharedFabric, fabricWithinMs);
+beforeAll(async () => void (await sharedFabric({ traces: (await sharedOtlpReceiver()).endpoint })), fabricWithinMs);
+afterAll(async () => {
+  await stopSharedFabric();
+  await (await sharedOtlpReceiver()).close();
+}, fabricWithinMs);
 
 describe("weft doctor", async () => void (await import("./on-fabric/doctor.ts")));
 describe("metrics", async () => void (await import("./on-fabric/metrics.ts")));
+describe("traces", async () => void (await import("./on-fabric/traces.ts")));
 describe("weft probe", async () => void (await import("./on-fabric/probe.ts")));
 describe("the package", async () => void (await import("./on-fabric/package.ts")));
 describe("the SDK under libraries", async () => void (await import("./on-fabric/client-drivers.ts")));
