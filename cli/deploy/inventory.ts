@@ -46,6 +46,8 @@ const nodeSchema = z.strictObject({
   listen: address.optional(),
   /** Where other nodes dial it. */
   advertise: z.array(address).default([]),
+  /** Its operator port, where operators can reach it from their own host; on its loopback when absent. */
+  operator: address.optional(),
   /** No inbound port. */
   dialOutOnly: z.boolean().default(false),
   /** The egress pool it belongs to. */

@@ -3,6 +3,7 @@
  * host is touched, and for every step the way back. Nothing here is done; it is written down.
  */
 
+import { isLoopbackHost } from "../../lib/config.ts";
 import { hostPortText } from "../arguments.ts";
 import type { Compared } from "./compare.ts";
 import type { DeployNode, Inventory } from "./inventory.ts";
@@ -30,12 +31,14 @@ export const tokenCommand = (node: DeployNode): string =>
 
 /** The configuration of a node's agent. It names the file of the token and holds no secret. */
 export function configurationOf({ control }: Inventory, node: DeployNode): Readonly<Record<string, unknown>> {
-  const { name, roles, listen, advertise, dialOutOnly, region, targets } = node;
+  const { name, roles, listen, advertise, operator: at, dialOutOnly, region, targets } = node;
   return {
     stateDir,
     control: control.map((each) => hostPortText(each.public)),
     ...(listen === undefined ? { dialOutOnly } : { publicHost: listen.host, publicPort: listen.port }),
-    operatorPort: 7501,
+    ...(at === undefined
+      ? { operatorPort: 7501 }
+      : { operatorHost: at.host, operatorPort: at.port, allowRemoteOperators: !isLoopbackHost(at.host) }),
     metricsPort: 9465,
     ...(region === "" ? {} : { region }),
     ceiling: { roles, ...(targets.length === 0 ? {} : { targets }) },
@@ -105,19 +108,33 @@ const poolStep = (name: string, pool: string): Step => ({
   rollback: [`weft role remove ${name} egress`],
 });
 
-const drain = (name: string): Step => ({
-  what: "move everything off it",
-  on: operator,
-  commands: [`weft node drain ${name}`],
-  rollback: [`weft node undrain ${name}`],
-});
+/**
+ * Everything off a node before it is touched, where its operator port can be reached from here. Elsewhere a stop has to do, which
+ * drains for some seconds by itself.
+ */
+const drain = ({ name, operator: at }: DeployNode): Step[] =>
+  at === undefined
+    ? []
+    : [
+        {
+          what: "move everything off it",
+          on: operator,
+          commands: [`weft node drain ${name}`],
+          rollback: [`weft node undrain ${name}`],
+        },
+      ];
 
-const undrain = (name: string): Step => ({
-  what: "let it take part again",
-  on: operator,
-  commands: [`weft node undrain ${name}`],
-  rollback: [`weft node drain ${name}`],
-});
+const undrain = ({ name, operator: at }: DeployNode): Step[] =>
+  at === undefined
+    ? []
+    : [
+        {
+          what: "let it take part again",
+          on: operator,
+          commands: [`weft node undrain ${name}`],
+          rollback: [`weft node drain ${name}`],
+        },
+      ];
 
 /** Roles as a change: what is wanted first, so that the node is never without any. */
 function roleSteps({ node: { name }, differences }: Compared): Step[] {
@@ -164,11 +181,11 @@ function changeSteps(compared: Compared): Step[] {
   const version = differences.find(({ what }) => what === "version");
   const pool = differences.find(({ what }) => what === "pool");
   return [
-    drain(node.name),
+    ...drain(node),
     ...(version === undefined ? [] : [releaseStep(node.host, "weft-node", version.now, version.wanted)]),
     ...roleSteps(compared),
     ...(pool === undefined ? [] : [poolStep(node.name, pool.wanted)]),
-    undrain(node.name),
+    ...undrain(node),
   ];
 }
 
@@ -176,7 +193,7 @@ function changeSteps(compared: Compared): Step[] {
 function rejoinSteps(file: string, { node }: Compared): Step[] {
   const { name, host } = node;
   return [
-    drain(name),
+    ...drain(node),
     {
       what: "stop it, and put its identity aside (it ends with the next step)",
       on: host,

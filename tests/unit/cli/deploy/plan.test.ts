@@ -227,6 +227,26 @@ describe("a plan", () => {
     expect(plan.nodes.map(({ action }) => action)).toEqual(["change", "keep", "keep"]);
   });
 
+  it("drains a node over its operator port where that can be reached, and leaves it to the stop where not", () => {
+    const running = { nodes: changed("relay-1", { version: "0.1.0" }), pools: office };
+    const reachable = readInventory(good.replace("region: eu", 'region: eu, operator: "10.0.0.2:7501"'));
+    const [far, near] = [planned(running), planned(running, reachable)].map(({ nodes: [relay] }) => relay);
+    expect(near?.steps.map(({ commands }) => commands[0])).toEqual([
+      "weft db backup --file before-relay-1.backup",
+      "weft node drain relay-1",
+      "ln -sfn weft-0.2.0 /opt/weft",
+      "weft node undrain relay-1",
+      "weft deploy plan deploy.yaml --node relay-1 --detailed-exitcode",
+    ]);
+    expect(far?.steps.map(({ commands }) => commands[0])).toEqual(
+      near?.steps.map(({ commands }) => commands[0]).filter((line) => !/drain/.test(line ?? "")),
+    );
+    expect(loadNodeConfig({ env: {}, flags: near?.configuration ?? {} })).toMatchObject({
+      operatorHost: "10.0.0.2",
+      operatorPort: 7501,
+    });
+  });
+
   it("leaves nodes alone that the file does not name, and says what is seldom meant", () => {
     const plan = planned({ nodes: [...asWritten, nodeOf("other", NodeRole.RELAY)], pools: office });
     expect(plan).toMatchObject({
