@@ -19,7 +19,13 @@ export function callMetrics(registry: Registry): CallObserver {
     labelNames: ["rpc", "code"] as const,
     registers,
   });
+  const faults = new Counter({
+    name: "weft_rpc_faults_total",
+    help: "RPCs, streaming ones too, that failed by a fault of ours: internal or data_loss.",
+    registers,
+  });
   return ({ rpc, code, durationMs, stream }) => {
+    if (code === "internal" || code === "data_loss") faults.inc();
     if (stream) streams.inc({ rpc, code });
     else duration.observe({ rpc, code }, durationMs / 1_000);
   };

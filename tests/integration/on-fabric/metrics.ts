@@ -40,7 +40,7 @@ interface Alert {
   readonly annotations: { readonly summary: string; readonly runbook: string };
 }
 
-const metricPattern = /\b(?:weft|process|nodejs)_[a-z_]+/g;
+const metricPattern = /\b(?:weft|process|nodejs)_[a-z0-9_]+/g;
 const read = (path: string): string => readFileSync(join(repository, path), "utf8");
 
 /** The names its samples have. */
