@@ -64,6 +64,11 @@ export function resourceOf(farEdge: string): string {
   return farEdge.split("/")[0] ?? "";
 }
 
+/** How many trunks of its resource and lease were left behind before this one. */
+export function generationOf(farEdge: string): number {
+  return Number(farEdge.split("/")[1] ?? 0);
+}
+
 /** The lease that a trunk's channels are under; empty: none. */
 export function leaseOf(farEdge: string): string {
   return farEdge.split("/")[2] ?? "";

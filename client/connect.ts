@@ -22,8 +22,8 @@ import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
 import { type Log, silentLog } from "../lib/log.ts";
 import { type Random, randomLabel, systemRandom } from "../lib/random.ts";
-import { openError, unknownResource } from "./client-error.ts";
-import { ClientPaths, entryOf, leaseOf, resourceOf } from "./client-paths.ts";
+import { isRefusal, openError, unknownResource } from "./client-error.ts";
+import { ClientPaths, entryOf, generationOf, leaseOf, resourceOf } from "./client-paths.ts";
 import { EntryConnection } from "./entry-connection.ts";
 import { type Forward, type ForwardOptions, startForward } from "./forward.ts";
 import type { ClientIdentity, ClientPems } from "./identity.ts";
@@ -217,18 +217,47 @@ class SdkClient implements Client {
     }
   }
 
-  /** A trunk that lost every path keeps what it carries; what is new goes on another one, to whichever egress answers. */
+  /**
+   * A trunk that lost every path, or whose far end does not answer on any, keeps what it carries; what is new goes on another
+   * one, to whichever egress answers. Where none does, what is silent is waited for: it may be back before anything else.
+   */
   async #open(open: ChannelOpen, leaseId: string, signal: AbortSignal | undefined): Promise<Placed> {
-    const farEdge = this.#farEdge(open.resource, leaseId);
-    const organizationId = this.#organizationId;
+    const place = async (farEdge: string): Promise<Placed> => {
+      const channel = await this.#pool.open({ farEdge, organizationId: this.#organizationId }, open, signal);
+      this.#drainOlder(farEdge);
+      return { channel, farEdge };
+    };
+    const newest = (): string => this.#farEdge(open.resource, leaseId);
+    if (this.#isLost(newest())) this.#leave(newest());
+    const first = newest();
     try {
-      return { channel: await this.#pool.open({ farEdge, organizationId }, open, signal), farEdge };
+      return await place(first);
     } catch (thrown) {
-      if (!this.#isHeld(farEdge) || signal?.aborted === true) throw thrown;
-      this.#leave(farEdge);
-      const next = this.#farEdge(open.resource, leaseId);
-      return { channel: await this.#pool.open({ farEdge: next, organizationId }, open, signal), farEdge: next };
+      if (signal?.aborted === true || (thrown instanceof WeftError && isRefusal(thrown.cause))) throw thrown;
+      if (this.#isLost(first)) {
+        this.#leave(first);
+        return await place(newest());
+      }
+      const silent = this.#older(first).find((trunk) => trunk.takesChannels && !trunk.held);
+      if (silent === undefined) throw thrown;
+      return await place(silent.farEdge);
     }
+  }
+
+  /** Trunks to the same resource under the same lease that were left behind for this one, the newest first. */
+  #older(farEdge: string): TrunkRunner[] {
+    const isOlder = (other: string): boolean =>
+      resourceOf(other) === resourceOf(farEdge) &&
+      leaseOf(other) === leaseOf(farEdge) &&
+      generationOf(other) < generationOf(farEdge);
+    const older = this.#pool.trunks().filter((trunk) => isOlder(trunk.farEdge));
+    return older.toSorted((a, b) => generationOf(b.farEdge) - generationOf(a.farEdge));
+  }
+
+  /** What was left behind ends with the channels it has: this one carries what is new. */
+  #drainOlder(farEdge: string): void {
+    if (generationOf(farEdge) === 0) return;
+    for (const trunk of this.#older(farEdge)) if (trunk.takesChannels) trunk.drain();
   }
 
   /** Channels under a lease have a trunk of their own: all its paths go by the entry that the lease names. */
@@ -253,13 +282,14 @@ class SdkClient implements Client {
       this.#generations.set(key, (this.#generations.get(key) ?? 0) + 1);
   }
 
-  #isHeld(farEdge: string): boolean {
-    return this.#pool.trunks().some((trunk) => trunk.farEdge === farEdge && trunk.held);
+  /** Whether a trunk has no path left, or none that answers. */
+  #isLost(farEdge: string): boolean {
+    return this.#pool.trunks().some((trunk) => trunk.farEdge === farEdge && (trunk.held || trunk.silent));
   }
 
   /**
-   * Waits for the target. False when the trunk lost every path before it answered: nothing was written yet, so another trunk
-   * may be asked, once. Rejects with how the channel ended; a caller that leaves takes the channel with it.
+   * Waits for the target. False when the trunk was lost before it answered: nothing was written yet, so another trunk may be
+   * asked, once. Rejects with how the channel ended; a caller that leaves takes the channel with it.
    */
   async #answered(
     channel: EdgeChannel,
@@ -271,10 +301,10 @@ class SdkClient implements Client {
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
     let isLeft = false;
-    let heldLooks = 0;
+    let lostLooks = 0;
     const looking = this.#clock.every(limits.heldOpenWaitMs / 3, () => {
-      heldLooks = this.#isHeld(farEdge) ? heldLooks + 1 : 0;
-      if (heldLooks < 3 || attempt > 1) return;
+      lostLooks = this.#isLost(farEdge) ? lostLooks + 1 : 0;
+      if (lostLooks < 3 || attempt > 1) return;
       isLeft = true;
       channel.destroy();
     });

@@ -54,6 +54,7 @@ export class Survival {
   readonly #calm: Attempt;
   readonly #over = new AbortController();
   #alone = false;
+  #silentSinceMs: number | undefined;
   #looking: Timer | undefined;
   #again: Timer | undefined;
   #settling = false;
@@ -132,6 +133,11 @@ export class Survival {
     this.changed();
   }
 
+  /** For how long something has been owed while no path at all answers, milliseconds; 0: that is not so. */
+  silentMs(): number {
+    return this.#silentSinceMs === undefined ? 0 : this.#options.clock.monoMs() - this.#silentSinceMs;
+  }
+
   /** The trunk is over. */
   close(): void {
     this.#over.abort();
@@ -168,6 +174,7 @@ export class Survival {
       trunk.finish({ cause: "lost", detail: "the far edge is silent on every path" });
       return;
     }
+    this.#silentSinceMs = verdict.silentSinceMs;
     this.#alone = verdict.silentSinceMs !== undefined;
     if (this.#alone) this.#askForPath(nowMs);
     if (verdict.dead.length > 0 || this.#alone) this.changed();

@@ -169,6 +169,11 @@ export class TrunkRunner {
     return interactive.active === undefined && bulk.active === undefined;
   }
 
+  /** Whether there are paths and none has answered for so long that what is new had better go elsewhere. */
+  get silent(): boolean {
+    return this.#trunk.end === undefined && this.#survival.silentMs() >= limits.silentTrunkMs;
+  }
+
   /** Resolves at the next change of what is carried, or when the trunk ends. */
   changed(): Promise<void> {
     if (this.#trunk.end !== undefined) return Promise.resolve();

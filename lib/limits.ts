@@ -159,6 +159,8 @@ export const limits = {
   thirdPathEveryMs: 1 * secondMs,
   pathAttemptDelayMs: 250,
   heldOpenWaitMs: 300,
+  // All paths of a trunk silent for so long: the far edge, and not a path, is what does not answer.
+  silentTrunkMs: 2 * secondMs,
   // What a trunk may cost its entry: far above what failures of a mesh ask for, far below what an entry may offer.
   trunkPathsPerMinute: 30,
   trunkPathsBurstCount: 60,

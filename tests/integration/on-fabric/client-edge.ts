@@ -10,7 +10,7 @@ import { connect as connectTcp } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Client, type ClientEvent, connect } from "../../../client/connect.ts";
-import { MiB } from "../../../lib/limits.ts";
+import { limits, MiB } from "../../../lib/limits.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { fabricWithinMs, repository, run, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 import { trunksOf } from "../../harness/trunks.ts";
@@ -330,21 +330,44 @@ describe("losing the entry in use", () => {
   }, 60_000);
 });
 
+/** The egress that a client's only trunk ends at. */
+async function egressInUse(client: Client): Promise<{ readonly name: string; readonly pid: number }> {
+  const [trunk] = client.trunks();
+  for (const name of ["egress-1", "egress-2"]) {
+    const isThere = (await trunksOf(world, name)).some(({ trunkId }) => trunkId === trunk?.trunkIdHex);
+    if (isThere) return { name, pid: world.fabric.process(name).pid };
+  }
+  throw new Error("no egress has the trunk");
+}
+
 describe("losing the egress in use", () => {
+  it("frozen: what waits for it and what comes next is opened at another of the pool, and the trunk to it goes", async () => {
+    const { client } = clientOf();
+    (await client.open("echo")).destroy();
+    const [before] = client.trunks();
+    const { pid } = await egressInUse(client);
+    process.kill(pid, "SIGSTOP");
+    try {
+      // Without another egress this would wait until the trunk is given up, and fail then.
+      (await client.open("echo", { signal: AbortSignal.timeout(limits.holdInitiatorMs - 1_000) })).destroy();
+      expect(client.trunks().some(({ trunkIdHex }) => trunkIdHex !== before?.trunkIdHex)).toBe(true);
+      (await client.open("echo")).destroy();
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    await eventually(() => client.trunks().every(({ trunkIdHex }) => trunkIdHex !== before?.trunkIdHex), {
+      ...{ withinMs: 40_000, what: "the end of the trunk that was left" },
+    });
+    expect(client.trunks()).toHaveLength(1);
+  }, 90_000);
+
   it("opens what comes next at another of the pool, at once, and says how far the lost channel got", async () => {
     const { client, events } = clientOf();
     const held = await client.open("echo");
     held.write("counted");
     await once(held, "data");
     await eventually(() => held.writtenToTarget === 7, { what: "the egress's report" });
-    const [trunk] = client.trunks();
-    const holders = await Promise.all(
-      ["egress-1", "egress-2"].map(async (name) => ({
-        name,
-        holds: (await trunksOf(world, name)).some(({ trunkId }) => trunkId === trunk?.trunkIdHex),
-      })),
-    );
-    process.kill(world.fabric.process(holders.find(({ holds }) => holds)?.name ?? "").pid, "SIGKILL");
+    process.kill((await egressInUse(client)).pid, "SIGKILL");
     await eventually(() => client.open("echo"), { what: "a channel at the other egress" });
     expect(client.trunks().length).toBe(2);
     // The old trunk may hope for a while; it is given up here.
