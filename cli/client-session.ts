@@ -8,6 +8,7 @@ import { leaseOfText } from "../client/lease.ts";
 import type { OpenOptions } from "../client/open-options.ts";
 import { WeftError } from "../lib/errors.ts";
 import { type HostPort, hostPorts, hostPortText } from "./arguments.ts";
+import { chosenContext } from "./contexts.ts";
 import { type Hints, report } from "./output.ts";
 import type { GlobalOptions } from "./session.ts";
 
@@ -31,7 +32,10 @@ const hints: Hints = {
 /** The options of every command that acts as a client. */
 export function withClientOptions(command: Command): Command {
   return command
-    .option("--identity <dir>", "client folder of `weft identity add client` (default: WEFT_IDENTITY)")
+    .option(
+      "--identity <dir>",
+      "client folder of `weft identity add client` (default: WEFT_IDENTITY, else the context's)",
+    )
     .option("--entry <host:port>", "an entry's public port; repeat it, so that losing one is survived", hostPorts)
     .addOption(
       new Option("--class <class>", "what the bytes are like (default: what the resource says)").choices([
@@ -53,9 +57,11 @@ export function leaseOf({ lease }: ClientOptions): (() => Uint8Array) | undefine
  * it, which no other command has to wait for.
  */
 export async function clientOf(options: ClientOptions, onEvent: (event: ClientEvent) => void = heard): Promise<Client> {
-  const identity = options.identity ?? (process.env.WEFT_IDENTITY || undefined);
+  const identity =
+    options.identity ?? (process.env.WEFT_IDENTITY || undefined) ?? chosenContext(options.context).identity;
   if (identity === undefined) {
-    const message = "name a client folder with --identity DIR or WEFT_IDENTITY; `weft identity add client` makes one";
+    const message =
+      "name a client folder with --identity DIR, WEFT_IDENTITY or a context that has one; `weft identity add client` makes one";
     throw new WeftError("invalid_argument", message, { detail: "CLI_IDENTITY_MISSING" });
   }
   const { entry } = options;

@@ -155,6 +155,10 @@ export const commandGroups: Readonly<Record<string, CommandGroup>> = {
     about: "the store of control: its state, backup and restore, rehearsal of an upgrade, the move to PostgreSQL",
     load: async () => (await import("./commands/db.ts")).addDbCommands,
   },
+  context: {
+    about: "named contexts: which installation, and as whom",
+    load: async () => (await import("./commands/context.ts")).addContextCommands,
+  },
   config: {
     about: "the operator context and configuration files",
     load: async () => (await import("./commands/config.ts")).addConfigCommands,

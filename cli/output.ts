@@ -6,6 +6,7 @@
 import { ConfigError } from "../lib/config-error.ts";
 import { errnoOf, messageOf, type Reason, WeftError } from "../lib/errors.ts";
 import { columnGap, columnMin, fitColumns, pieces } from "./fit-columns.ts";
+import { suggestion } from "./nearest.ts";
 
 /** Exit codes, after sysexits where it has one. */
 export const exitCodes = {
@@ -172,9 +173,9 @@ export function enumValue<E extends Readonly<Record<string, string | number>>>(
   const names = Object.entries(enumObject)
     .filter(([, number]) => typeof number === "number" && number !== 0)
     .map(([key]) => enumName({ [key]: 1 }, 1));
-  throw new WeftError("invalid_argument", `"${name}" is no ${what}; choose one of ${names.join(", ")}`, {
-    detail: "CLI_ENUM",
-  });
+  const near = suggestion(names, enumName({ [wanted]: 1 }, 1));
+  const message = `"${name}" is no ${what}${near || ";"} choose one of ${names.join(", ")}`;
+  throw new WeftError("invalid_argument", message, { detail: "CLI_ENUM" });
 }
 
 /** Help text of a group of commands: what people do with it most. */

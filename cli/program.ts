@@ -13,7 +13,10 @@ export async function buildProgram(words?: readonly string[]): Promise<Command> 
   const program = new Command("weft")
     .description("Weft: a self-hosted secure access fabric")
     .version(packageFacts.version)
-    .option("--context <dir>", "operator context folder (default: WEFT_CONTEXT, else ~/.weft)")
+    .option(
+      "--context <context>",
+      "a named context or an operator's folder (default: WEFT_CONTEXT, the current one, ~/.weft)",
+    )
     .option("--cluster <slug>", "cluster, by slug or id (default: the context's)")
     .option("--json", "print exactly one JSON object on one line")
     .configureHelp({ subcommandTerm })
@@ -65,12 +68,17 @@ const withoutContext = [
   "config check",
   "completion",
   "conformance",
+  ...["list", "show", "add", "use", "remove"].map((verb) => `context ${verb}`),
 ];
+
+/** Of them, those that take a client's folder from a named context. */
+const actsAsClient = ["connect", "forward", "check golden", "check loop"];
 
 /** Whether a command does anything with a global option: the help of one that does not keeps quiet about it. */
 function heeds(path: string, long: string | undefined): boolean {
   if (long === "--json") return path !== "connect";
   if (path === "config show") return long !== "--cluster";
+  if (long === "--context" && actsAsClient.includes(path)) return true;
   return !withoutContext.includes(path);
 }
 

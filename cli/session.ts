@@ -1,7 +1,5 @@
 /** An operator's connection to control for the length of one command, and the look-ups every command needs. */
 
-import { homedir } from "node:os";
-import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client, Transport } from "@connectrpc/connect";
 import type { Command } from "commander";
@@ -18,7 +16,9 @@ import { rpcClient } from "../rpc/client.ts";
 import { controlPortTls, loadOperatorContext, nodePortTls, type OperatorContext } from "../rpc/operator-context.ts";
 import { operatorTransport } from "../rpc/operator-transport.ts";
 import { learnClusters } from "./cluster-roots.ts";
+import { chosenContext } from "./contexts.ts";
 import { type FreshContext, withFreshRoots } from "./fresh-roots.ts";
+import { suggestion } from "./nearest.ts";
 import { withLivingLeaf } from "./operator-leaf.ts";
 import { type OutputOptions, operatorHints, report } from "./output.ts";
 import { atAnsweringReplica } from "./replicas.ts";
@@ -46,9 +46,14 @@ export interface Session {
   learn(slugs: readonly string[]): Promise<void>;
 }
 
-/** The context folder: flag, `WEFT_CONTEXT` unless it is empty, else `~/.weft`. */
+/** The operator's folder a command is about. Throws as `chosenContext` does. */
 export function contextDir(options: GlobalOptions): string {
-  return options.context ?? (process.env.WEFT_CONTEXT || join(homedir(), ".weft"));
+  return chosenContext(options.context).folder;
+}
+
+/** The organization a command is about: as it was said, else the context's. */
+export function organizationName(options: GlobalOptions & { readonly organization?: string }): string | undefined {
+  return options.organization ?? chosenContext(options.context).organization;
 }
 
 /** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
@@ -73,7 +78,13 @@ async function runSession<T>(
   const nowMs = (): number => systemClock.nowMs();
   const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, nowMs) });
   try {
-    return await work(sessionOver(transport, context, options.cluster ?? context.defaultCluster));
+    return await work(
+      sessionOver(
+        transport,
+        context,
+        options.cluster ?? chosenContext(options.context).cluster ?? context.defaultCluster,
+      ),
+    );
   } finally {
     transport.close();
   }
@@ -159,30 +170,6 @@ interface Named {
   readonly name: string;
 }
 
-/** Edit distance, for suggestions. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
-      next[j] = Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, (row[j - 1] ?? 0) + cost);
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
-/** Typing errors have few letters. */
-const nearMaxDistance = 3;
-
-/** Every name that is as near as the nearest one, in order; none when that is far. */
-function nearest(names: readonly string[], wanted: string): string[] {
-  const far = new Map(names.map((name) => [name, distance(name, wanted)]));
-  const least = Math.min(nearMaxDistance, ...far.values());
-  return [...far].flatMap(([name, letters]) => (letters === least ? [name] : [])).sort();
-}
-
 /**
  * Finds by id or name.
  * @throws WeftError not_found, with the nearest names; invalid_argument when several carry the name.
@@ -196,12 +183,11 @@ export function pick<Item extends Named>(items: readonly Item[], wanted: string,
     throw new WeftError("invalid_argument", `several ${what}s are named "${wanted}"; use the id`, {
       detail: "CLI_AMBIGUOUS",
     });
-  const near = nearest(
+  const near = suggestion(
     items.map((item) => item.name),
     wanted,
   );
-  const suggestion = near.length === 0 ? "" : `; did you mean ${near.map((name) => `"${name}"`).join(" or ")}?`;
-  throw new WeftError("not_found", `there is no ${what} "${wanted}"${suggestion}`, { detail: "CLI_NOT_FOUND" });
+  throw new WeftError("not_found", `there is no ${what} "${wanted}"${near}`, { detail: "CLI_NOT_FOUND" });
 }
 
 export async function findNode(session: Session, wanted: string): Promise<Named> {

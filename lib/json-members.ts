@@ -12,6 +12,10 @@ export class JsonMembers {
     this.#members = value as Readonly<Record<string, unknown>>;
   }
 
+  has(name: string): boolean {
+    return this.#members[name] !== undefined;
+  }
+
   text(name: string): string {
     const value = this.#members[name];
     if (typeof value !== "string") throw new TypeError(`${name} is no text`);
@@ -30,6 +34,14 @@ export class JsonMembers {
     if (value === undefined) return undefined;
     if (!Array.isArray(value)) throw new TypeError(`${name} is no list`);
     return value.map(read);
+  }
+
+  /** A member that is an object, its own members read one by one. */
+  entries<Item>(name: string, read: (item: unknown) => Item): Readonly<Record<string, Item>> {
+    const value = this.#members[name];
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new TypeError(`${name} is no object`);
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, read(item)]));
   }
 
   /** As `list`, with one item at least. */

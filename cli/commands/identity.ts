@@ -27,7 +27,15 @@ import { writeClientFolder } from "../client-folder.ts";
 import { fetchBundle } from "../cluster-roots.ts";
 import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
-import { action, findOrganization, type GlobalOptions, pick, type Session, withSession } from "../session.ts";
+import {
+  action,
+  findOrganization,
+  type GlobalOptions,
+  organizationName,
+  pick,
+  type Session,
+  withSession,
+} from "../session.ts";
 import { storeMembersOf, storeMembersText } from "../store-members.ts";
 
 interface AddOptions extends GlobalOptions {
@@ -67,11 +75,16 @@ async function listIdentities(session: Session): Promise<Identity[]> {
 
 async function addIdentity(options: AddOptions, kindName: string, name: string): Promise<void> {
   const kind: IdentityKind = enumValue(IdentityKind, kindName, "kind of identity");
-  const { organization, out: dir = "" } = options;
+  const { out: dir = "" } = options;
+  const organization = kind === IdentityKind.CLIENT ? organizationName(options) : options.organization;
   if (kind === IdentityKind.CLIENT && organization === undefined) {
-    throw new WeftError("invalid_argument", "a client belongs to an organization: name it with --organization", {
-      detail: "CLI_ORGANIZATION_MISSING",
-    });
+    throw new WeftError(
+      "invalid_argument",
+      "a client belongs to an organization: name it with --organization, or use a context that has one",
+      {
+        detail: "CLI_ORGANIZATION_MISSING",
+      },
+    );
   }
   const keyFile = join(dir, kind === IdentityKind.OPERATOR ? "operator.key" : "client.key");
   if (existsSync(keyFile))

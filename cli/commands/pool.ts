@@ -4,8 +4,34 @@ import type { Command } from "commander";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { OrganizationService } from "../../gen/weft/admin/v1/organization_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
+import { WeftError } from "../../lib/errors.ts";
 import { groupExamples, print, table } from "../output.ts";
-import { action, findNode, findOrganization, findPool, type GlobalOptions, namer, withSession } from "../session.ts";
+import {
+  action,
+  findNode,
+  findOrganization,
+  findPool,
+  type GlobalOptions,
+  namer,
+  organizationName,
+  withSession,
+} from "../session.ts";
+
+async function createPool(options: GlobalOptions & { organization?: string }, name: string): Promise<void> {
+  const organization = organizationName(options);
+  if (organization === undefined)
+    throw new WeftError("invalid_argument", "name the organization it serves with --organization", {
+      detail: "CLI_ORGANIZATION_MISSING",
+    });
+  const answer = await withSession(options, async (session) =>
+    session.client(PoolService).createPool({
+      clusterId: await session.clusterId(),
+      organizationId: (await findOrganization(session, organization)).id,
+      name,
+    }),
+  );
+  print(options, answer, () => `pool ${answer.pool?.name} has id ${answer.pool?.id}`);
+}
 
 export function addPoolCommands(program: Command): void {
   const pool = program
@@ -15,20 +41,9 @@ export function addPoolCommands(program: Command): void {
   pool
     .command("create <name>")
     .description("create an egress pool for an organization")
-    .requiredOption("--organization <name>", "the organization it serves")
+    .option("--organization <name>", "the organization it serves (default: the context's)")
     .addHelpText("after", "\nExample:\n  weft pool create office --organization acme")
-    .action(
-      action(async (options: GlobalOptions & { organization?: string }, name: string) => {
-        const answer = await withSession(options, async (session) =>
-          session.client(PoolService).createPool({
-            clusterId: await session.clusterId(),
-            organizationId: (await findOrganization(session, options.organization ?? "")).id,
-            name,
-          }),
-        );
-        print(options, answer, () => `pool ${answer.pool?.name} has id ${answer.pool?.id}`);
-      }),
-    );
+    .action(action(createPool));
   pool
     .command("list")
     .description("list egress pools")

@@ -13,6 +13,7 @@ afterAll(async () => {
 describe("weft doctor", async () => void (await import("./on-fabric/doctor.ts")));
 describe("metrics", async () => void (await import("./on-fabric/metrics.ts")));
 describe("traces", async () => void (await import("./on-fabric/traces.ts")));
+describe("weft context", async () => void (await import("./on-fabric/named-contexts.ts")));
 describe("weft probe", async () => void (await import("./on-fabric/probe.ts")));
 describe("the package", async () => void (await import("./on-fabric/package.ts")));
 describe("the SDK under libraries", async () => void (await import("./on-fabric/client-drivers.ts")));

@@ -92,11 +92,17 @@ describe("the tree", () => {
       if (found === undefined) throw new Error(`there is no ${path}`);
       return helpOf(found.command);
     };
-    for (const path of ["up", "join", "connect", "forward", "node run", "control init", "control run"]) {
+    for (const path of ["up", "join", "node run", "control init", "control run"]) {
       expect(helpAt(`weft ${path}`), path).not.toMatch(/--context |--cluster /);
     }
+    // A context may name a client's folder.
+    for (const path of ["connect", "forward"]) {
+      expect(helpAt(`weft ${path}`), path).toContain("--context ");
+      expect(helpAt(`weft ${path}`), path).not.toContain("--cluster ");
+    }
     expect(helpAt("weft connect")).not.toContain("--json");
-    for (const global of ["--context <dir>", "--cluster <slug>"]) expect(helpAt("weft node list")).toContain(global);
+    for (const global of ["--context <context>", "--cluster <slug>"])
+      expect(helpAt("weft node list")).toContain(global);
     expect(helpAt("weft node drain")).not.toContain("default: true");
   });
 
