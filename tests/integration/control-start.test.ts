@@ -31,6 +31,7 @@ import { loadOperatorContext } from "../../rpc/operator-context.ts";
 import { operatorTransport } from "../../rpc/operator-transport.ts";
 import { controlFlags, operatorOf, startTestControl, type TestControl } from "../harness/control-process.ts";
 import { eventually } from "../harness/eventually.ts";
+import { type OtlpReceiver, startOtlpReceiver } from "../harness/otlp-receiver.ts";
 import { briefly } from "../harness/shared-stores.ts";
 
 let control: TestControl;
@@ -243,18 +244,29 @@ describe("as a process", () => {
   const argvOf = (flags: Record<string, unknown>): string[] =>
     Object.entries(flags).map(([name, value]) => `--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}=${value}`);
 
-  beforeAll(() => {
+  let otlp: OtlpReceiver;
+  beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), "weft-control-bin-"));
+    otlp = await startOtlpReceiver();
   });
-  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  afterAll(async () => {
+    rmSync(dir, { recursive: true, force: true });
+    await otlp.close();
+  });
 
+  /** Runs control with these words, where a platform has set OpenTelemetry's variables for everybody. */
   function run(...args: string[]): {
     child: ChildProcess;
     out: () => string;
     exit: Promise<[number | null]>;
     err: () => string;
   } {
-    const env = { PATH: "", NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] };
+    const env = {
+      PATH: "",
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
+      OTEL_EXPORTER_OTLP_ENDPOINT: otlp.endpoint,
+      OTEL_TRACES_EXPORTER: "otlp",
+    };
     const child = spawn(process.execPath, [...briefly, bin, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
     let [out, err] = ["", ""];
     child.stdout?.on("data", (chunk) => (out += chunk));
@@ -274,8 +286,25 @@ describe("as a process", () => {
     if (running.child.stdout === null) throw new Error("no output");
     const [line] = (await once(createInterface(running.child.stdout), "line")) as [string];
     expect(JSON.parse(line)).toMatchObject({ ready: true, public: expect.stringMatching(/^127\.0\.0\.1:\d+$/) });
+    const listed = async (ready: string): Promise<void> => {
+      const transport = operatorOf(join(dir, "context"), JSON.parse(ready).operator);
+      await rpcClient(ClusterService, transport).listClusters({});
+      transport.close();
+    };
+    await listed(line);
     running.child.kill("SIGTERM");
     expect((await running.exit)[0], running.err()).toBe(0);
+    // Traces are off, whatever a platform has set for every program.
+    expect(otlp.connections()).toBe(0);
+
+    const traced = run("run", ...flags, `--traces-endpoint=${otlp.endpoint}`);
+    if (traced.child.stdout === null) throw new Error("no output");
+    const [ready] = (await once(createInterface(traced.child.stdout), "line")) as [string];
+    await listed(ready);
+    traced.child.kill("SIGTERM");
+    expect((await traced.exit)[0], traced.err()).toBe(0);
+    // What was not yet sent goes out with the process.
+    expect(otlp.spans.map(({ name }) => name)).toContain("weft.admin.v1.ClusterService/ListClusters");
 
     rmSync(join(dir, "sealing.key"));
     const keyless = run("run", ...flags);
@@ -284,7 +313,7 @@ describe("as a process", () => {
     const wrong = run("run", ...flags);
     expect((await wrong.exit)[0]).toBe(78);
     expect(wrong.err()).toContain("SEALING_KEY_WRONG");
-  }, 60_000);
+  }, 120_000);
 
   test("REVIEW-25 a start that would leak secrets, or an unknown flag, exits 78 with the reason", async () => {
     const unknown = run("run", "--no-such-setting=1");
