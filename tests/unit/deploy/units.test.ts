@@ -91,7 +91,7 @@ describe.skipIf(systemd.missing)("systemd-analyze", () => {
 
   it("systemd-sysusers makes the user they run as", () => {
     const root = join(scratch, "root");
-    mkdirSync(root);
+    mkdirSync(join(root, "etc"), { recursive: true });
     const program = join(dirname(systemd.path), "systemd-sysusers");
     const input = readFileSync(join(folder, "weft.sysusers"));
     const ran = spawnSync(program, [`--root=${root}`, "-"], { input, encoding: "utf8" });
