@@ -271,7 +271,7 @@ await new Promise<void>((resolve) => target.listen({ port: 0, host: "127.0.0.1",
 const address = target.address();
 let stage: Stage | undefined;
 try {
-  stage = await setStage(say, typeof address === "object" && address !== null ? address.port : 0);
+  stage = await setStage(say, { targetPort: typeof address === "object" && address !== null ? address.port : 0 });
   process.stdout.write(`${JSON.stringify(await measureAll(stage))}\n`);
 } finally {
   await stage?.stop();

@@ -4,7 +4,7 @@
  */
 
 import { join } from "node:path";
-import { type Fabric, startFabric } from "../../cli/up/fabric.ts";
+import { type Fabric, type FabricOptions, startFabric } from "../../cli/up/fabric.ts";
 import { loadIdentity } from "../../node/identity-store.ts";
 import { eventually } from "../../tests/harness/eventually.ts";
 import { BenchChild } from "./child.ts";
@@ -44,9 +44,12 @@ async function replace(fabric: Fabric, name: string): Promise<void> {
 }
 
 /** Brings everything up. `targetPort`: where channels to `target` go from the far edge. */
-export async function setStage(say: (line: string) => void, targetPort = 0): Promise<Stage> {
+export async function setStage(
+  say: (line: string) => void,
+  { targetPort = 0, ...options }: { readonly targetPort?: number } & Pick<FabricOptions, "placeOf"> = {},
+): Promise<Stage> {
   say("starting a fabric");
-  const fabric = await startFabric({ logLevel: "error" });
+  const fabric = await startFabric({ logLevel: "error", ...options });
   const stateDir = (name: string): string => join(fabric.root, "nodes", name, "state");
   const nodeId = (name: string): string => loadIdentity(stateDir(name))?.identity.nodeId ?? "";
   say(`the fabric stands after ${(fabric.upMs / 1e3).toFixed(1)} s; taking the places of entry-1 and egress-1`);

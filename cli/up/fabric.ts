@@ -45,6 +45,8 @@ export interface NodePlace {
   readonly control?: string;
   /** Program and arguments the process is started through, such as `ip netns exec NAME`. */
   readonly through?: readonly string[];
+  /** Whether it shows metrics; as the others when absent. */
+  readonly metrics?: boolean;
 }
 
 export interface FabricOptions extends ControlShape, Pick<ControlPlaneOptions, "putStore"> {
@@ -115,7 +117,7 @@ function nodeConfig(layout: Layout, plan: Plan, node: NodePlan, place: NodePlace
     control: place.control === undefined ? publicAddresses(plan) : [place.control],
     ...(node.publicPort === undefined ? { dialOutOnly: true } : { publicHost: host, publicPort: node.publicPort }),
     region: "local",
-    ...(options.metrics === true ? { metricsPort: 0 } : {}),
+    ...((place.metrics ?? options.metrics) === true ? { metricsPort: 0 } : {}),
     ...(options.traces === undefined ? {} : { tracesEndpoint: options.traces }),
     dev: true,
     logLevel: options.logLevel ?? "info",
