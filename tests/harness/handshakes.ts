@@ -32,6 +32,7 @@ export function shake(port: number, more: ConnectionOptions): Promise<Shaken> {
         setImmediate(over);
       });
     });
-    socket.once("close", over);
+    // A peer that refuses once its handshake is over ends, over a socket given to it without closing.
+    socket.once("end", () => setImmediate(over)).once("close", over);
   });
 }
