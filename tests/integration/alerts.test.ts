@@ -43,6 +43,11 @@ const rules = readFileSync(file, "utf8");
 const { groups } = parse(rules) as { readonly groups: readonly { readonly rules: readonly { alert: string }[] }[] };
 const everyAlert = groups.flatMap(({ rules }) => rules.map(({ alert }) => alert));
 
+const dashboard = JSON.parse(readFileSync(join(repository, "deploy/grafana.json"), "utf8")) as {
+  readonly panels: readonly { readonly targets: readonly { readonly expr: string }[] }[];
+};
+const shown = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+
 const nodes = ["entry-1", "entry-2", "relay-1", "relay-2", "relay-3", "egress-1", "egress-2"];
 const instances = ["control", ...nodes];
 const relays = nodes.filter((name) => name.startsWith("relay"));
@@ -167,7 +172,7 @@ describe.skipIf(peer.missing)("alerts", () => {
   afterAll(stopAll, fabricWithinMs);
 
   it(
-    "and every page they are judged by are what promtool takes; none fires on a healthy fabric",
+    "are what promtool takes, and so is every page, and what the dashboard asks; none fires on a healthy fabric",
     async () => {
       const checked = await promtool(peer.path, ["check", "rules", file]);
       expect(checked.stderr + checked.stdout).toContain(`SUCCESS: ${everyAlert.length} rules found`);
@@ -176,6 +181,7 @@ describe.skipIf(peer.missing)("alerts", () => {
         const ran = await promtool(peer.path, ["check", "metrics"], await page.text());
         expect([name, ran.code, ran.stdout + ran.stderr]).toEqual([name, 0, ""]);
       }
+      for (const expression of shown) expect(await prometheus.count(expression)).toBeGreaterThanOrEqual(0);
       const calm = async (): Promise<boolean> => {
         expect(await prometheus.count("up == 1")).toBe(instances.length);
         expect(await prometheus.alerts()).toEqual([]);

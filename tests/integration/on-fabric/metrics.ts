@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { echoOnce } from "../../../cli/up/fabric.ts";
 import { pathInUse } from "../../../cli/up/smoke.ts";
+import { limits } from "../../../lib/limits.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { fabricWithinMs, repository, sharedFabric, type TestFabric } from "../../harness/fabric.ts";
 import { type PageMetric, readMetricsPage } from "../../harness/metrics-page.ts";
@@ -70,6 +71,8 @@ describe("metrics", () => {
     expect(sampleOf(page, "weft_links", { state: "up" })).toBeGreaterThan(0);
     expect(sampleOf(page, "weft_listener_up", { listener: "echo-entry-1" })).toBe(1);
     expect(sampleOf(page, "weft_certificate_left_seconds")).toBeGreaterThan(3_600);
+    const lifeSeconds = ["left", "age"].map((part) => sampleOf(page, `weft_certificate_${part}_seconds`) ?? 0);
+    expect(Math.round(lifeSeconds.reduce((sum, seconds) => sum + seconds) / 10)).toBe(limits.leafLifeMs / 10_000);
     expect(sampleOf(page, "weft_offline")).toBe(0);
     await eventually(async () => (sampleOf(await scrape(relay), "weft_spliced_bytes_total") ?? 0) > 0, {
       what: "bytes the relay carried",
