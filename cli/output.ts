@@ -191,22 +191,34 @@ export function failureFacts(thrown: unknown): object {
   return { ok: false, error: reason, detail, message: messageOf(thrown) };
 }
 
+/** The exit code for a failure. */
+export function exitCodeOf(thrown: unknown): number {
+  if (thrown instanceof ConfigError) return exitCodes.config;
+  // Without a context, or with one that cannot be used, no start of the same command can do any better.
+  if (thrown instanceof WeftError && thrown.detail.startsWith("CONTEXT_")) return exitCodes.config;
+  const reason = reasonOf(thrown);
+  return (reason === undefined ? undefined : exitByReason[reason]) ?? exitCodes.failure;
+}
+
+/** A refused certificate is seen as a connection that breaks off: TLS 1.3 tells the client after its handshake. */
+function reasonOf(thrown: unknown): Reason | undefined {
+  if (errnoOf(thrown) === "ECONNRESET") return "canceled";
+  return thrown instanceof WeftError ? thrown.reason : undefined;
+}
+
 /** Says what went wrong and returns the exit code for it. */
 export function report(thrown: unknown, options: OutputOptions, hints: Hints = operatorHints): number {
   if (options.json === true) process.stdout.write(`${JSON.stringify(failureFacts(thrown))}\n`);
   if (thrown instanceof ConfigError) {
     process.stderr.write(`weft: ${thrown.message}\n`);
-    return exitCodes.config;
+    return exitCodeOf(thrown);
   }
   const error = thrown instanceof WeftError ? thrown : undefined;
   const message = messageOf(thrown);
-  // A refused certificate is seen as a connection that breaks off: TLS 1.3 tells the client after its handshake.
-  const reason = errnoOf(thrown) === "ECONNRESET" ? "canceled" : error?.reason;
+  const reason = reasonOf(thrown);
   const hint = reason === undefined ? undefined : hints[reason];
   process.stderr.write(
     `weft: ${safeLines(message)}${error === undefined ? "" : ` [${error.detail}]`}\n${hint === undefined ? "" : `  ${hint}\n`}`,
   );
-  // Without a context, or with one that cannot be used, no start of the same command can do any better.
-  if (error?.detail.startsWith("CONTEXT_") === true) return exitCodes.config;
-  return (reason === undefined ? undefined : exitByReason[reason]) ?? exitCodes.failure;
+  return exitCodeOf(thrown);
 }

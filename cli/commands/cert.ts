@@ -5,12 +5,14 @@ import {
   type Certificate,
   CertificateService,
   type GetCertificateResponse,
+  type RevokeCertificateResponse,
 } from "../../gen/weft/admin/v1/certificate_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { durationMs, wholeNumber } from "../arguments.ts";
-import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
+import { batchAction } from "../batch.ts";
+import { addWaitOptions, type WaitOptions, type WaitOutcome, waitForFeeds, waitText } from "../feed-wait.ts";
 import { actorName, enumName, groupExamples, print, table, when } from "../output.ts";
-import { action, type GlobalOptions, withSession } from "../session.ts";
+import { action, type GlobalOptions, type Session, withSession } from "../session.ts";
 
 interface ListOptions extends GlobalOptions {
   readonly kind?: string;
@@ -109,24 +111,25 @@ async function showCertificate(options: OneOptions, serial: string): Promise<voi
   });
 }
 
+type Revoked = RevokeCertificateResponse & { readonly wait?: WaitOutcome };
+
 async function revokeCertificate(
-  options: OneOptions & WaitOptions & { readonly reason?: string },
+  session: Session,
   serial: string,
-): Promise<void> {
-  const answer = await withSession(options, async (session) => {
-    const about = { clusterId: await session.clusterId(), serial, issuerKeyId: options.issuer ?? "" };
-    const revoked = await session
-      .client(CertificateService)
-      .revokeCertificate({ ...about, reason: options.reason ?? "" });
-    const wait = await waitForFeeds(session, options, revoked.feeds);
-    return { ...revoked, ...(wait === undefined ? {} : { wait }) };
-  });
-  print(options, answer, () => {
-    const { certificate } = answer;
-    const of = certificate === undefined ? serial : `${certificate.serial} of ${who(certificate)}`;
-    const rest = "its key and its identity are not: weft node revoke or weft identity revoke ends those";
-    return `certificate ${of} is revoked; ${rest}${waitText(answer.wait)}`;
-  });
+  options: OneOptions & WaitOptions & { readonly reason?: string },
+): Promise<Revoked> {
+  const about = { clusterId: await session.clusterId(), serial, issuerKeyId: options.issuer ?? "" };
+  const revoked = await session
+    .client(CertificateService)
+    .revokeCertificate({ ...about, reason: options.reason ?? "" });
+  const wait = await waitForFeeds(session, options, revoked.feeds);
+  return { ...revoked, ...(wait === undefined ? {} : { wait }) };
+}
+
+function revokedText({ certificate, wait }: Revoked, serial: string): string {
+  const of = certificate === undefined ? serial : `${certificate.serial} of ${who(certificate)}`;
+  const rest = "its key and its identity are not: weft node revoke or weft identity revoke ends those";
+  return `certificate ${of} is revoked; ${rest}${waitText(wait)}`;
 }
 
 export function addCertCommands(program: Command): void {
@@ -152,11 +155,11 @@ export function addCertCommands(program: Command): void {
     .action(action(showCertificate));
   addWaitOptions(
     cert
-      .command("revoke <serial>")
-      .description("revoke one certificate for good; its key and its identity stay")
+      .command("revoke <serial...>")
+      .description("revoke certificates for good; their keys and identities stay")
       .option("--issuer <id>", "hash of the issuer, where several used the serial")
       .option("--reason <text>", "for the audit log", ""),
   )
     .addHelpText("after", '\nExample:\n  weft cert revoke 1f2e --reason "copied" --wait')
-    .action(action(revokeCertificate));
+    .action(batchAction({ work: revokeCertificate, text: revokedText }));
 }

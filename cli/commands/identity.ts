@@ -18,14 +18,16 @@ import {
   IdentityService,
 } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import type { FeedPosition } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
 import { hostPortText } from "../arguments.ts";
+import { batchAction } from "../batch.ts";
 import { writeClientFolder } from "../client-folder.ts";
 import { fetchBundle } from "../cluster-roots.ts";
-import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
+import { addWaitOptions, type WaitOptions, type WaitOutcome, waitForFeeds, waitText } from "../feed-wait.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import {
   action,
@@ -178,30 +180,34 @@ export function addIdentityCommands(program: Command): void {
     );
   addWaitOptions(
     identity
-      .command("revoke <identity>")
-      .description("revoke an identity for good; the last operator cannot be revoked")
+      .command("revoke <identity...>")
+      .description("revoke identities for good; the last operator cannot be revoked")
       .option("--reason <text>", "for the audit log", ""),
   )
     .addHelpText("after", '\nExample:\n  weft identity revoke laptop --reason "lost" --wait')
-    .action(action(revokeIdentity));
+    .action(batchAction({ work: revokeIdentity, text: revokedText }));
+}
+
+interface Revoked {
+  readonly identity: Identity | undefined;
+  readonly feeds: readonly FeedPosition[];
+  readonly store: Awaited<ReturnType<typeof storeMembersOf>>;
+  readonly wait?: WaitOutcome;
 }
 
 async function revokeIdentity(
-  options: GlobalOptions & WaitOptions & { readonly reason?: string },
+  session: Session,
   wanted: string,
-): Promise<void> {
-  const answer = await withSession(options, async (session) => {
-    const clusterId = await session.clusterId();
-    const found = pick(await listIdentities(session), wanted, "identity");
-    const about = { identityId: found.id, clusterId, reason: options.reason ?? "" };
-    const { identity: revoked, feeds } = await session.client(IdentityService).revokeIdentity(about);
-    const wait = await waitForFeeds(session, options, feeds);
-    const store = await storeMembersOf(session);
-    return { identity: revoked, feeds, store, ...(wait === undefined ? {} : { wait }) };
-  });
-  print(
-    options,
-    answer,
-    () => `${wanted} is ${answer.identity?.status}${waitText(answer.wait)}\n${storeMembersText(answer.store)}`,
-  );
+  options: GlobalOptions & WaitOptions & { readonly reason?: string },
+): Promise<Revoked> {
+  const clusterId = await session.clusterId();
+  const found = pick(await listIdentities(session), wanted, "identity");
+  const about = { identityId: found.id, clusterId, reason: options.reason ?? "" };
+  const { identity, feeds } = await session.client(IdentityService).revokeIdentity(about);
+  const wait = await waitForFeeds(session, options, feeds);
+  return { identity, feeds, store: await storeMembersOf(session), ...(wait === undefined ? {} : { wait }) };
+}
+
+function revokedText({ identity, store, wait }: Revoked, wanted: string): string {
+  return `${wanted} is ${identity?.status}${waitText(wait)}\n${storeMembersText(store)}`;
 }

@@ -5,6 +5,7 @@ import { ListenerService } from "../../gen/weft/admin/v1/listener_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { ResourceService } from "../../gen/weft/admin/v1/resource_pb.ts";
 import { hostPortText, wholeNumber } from "../arguments.ts";
+import { batchAction } from "../batch.ts";
 import { groupExamples, print, table } from "../output.ts";
 import { action, findNode, findResource, type GlobalOptions, namer, pick, withSession } from "../session.ts";
 
@@ -89,19 +90,19 @@ export function addListenerCommands(program: Command): void {
       }),
     );
   listener
-    .command("remove <listener>")
-    .description("remove a listener")
+    .command("remove <listener...>")
+    .description("remove listeners")
     .addHelpText("after", "\nExample:\n  weft listener remove db-local")
     .action(
-      action(async (options, wanted: string) => {
-        const answer = await withSession(options, async (session) => {
+      batchAction({
+        work: async (session, wanted) => {
           const clusterId = await session.clusterId();
           const { listeners } = await session.client(ListenerService).listListeners({ clusterId });
           return await session
             .client(ListenerService)
             .removeListener({ clusterId, listenerId: pick(listeners, wanted, "listener").id });
-        });
-        print(options, answer, () => `removed ${wanted}`);
+        },
+        text: (_answer, wanted) => `removed ${wanted}`,
       }),
     );
 }

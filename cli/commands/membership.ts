@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { MembershipService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { batchAction } from "../batch.ts";
 import { groupExamples, print, table, when } from "../output.ts";
 import { action, findNode, withSession } from "../session.ts";
 
@@ -35,23 +36,23 @@ export function addMembershipCommands(program: Command): void {
     );
   for (const verb of ["disable", "enable"] as const) {
     membership
-      .command(`${verb} <node>`)
+      .command(`${verb} <node...>`)
       .description(
         verb === "disable"
-          ? "take a node out of its cluster without revoking its identity"
-          : "let a disabled node work again",
+          ? "take nodes out of their cluster without revoking their identities"
+          : "let disabled nodes work again",
       )
       .addHelpText("after", `\nExample:\n  weft membership ${verb} relay-1`)
       .action(
-        action(async (options, node: string) => {
-          const answer = await withSession(options, async (session) => {
+        batchAction({
+          work: async (session, node) => {
             const request = { clusterId: await session.clusterId(), nodeId: (await findNode(session, node)).id };
             const client = session.client(MembershipService);
             return verb === "disable"
               ? await client.disableMembership(request)
               : await client.enableMembership(request);
-          });
-          print(options, answer, () => `membership of ${node} is ${answer.membership?.status}`);
+          },
+          text: ({ membership: its }, node) => `membership of ${node} is ${its?.status}`,
         }),
       );
   }

@@ -1,11 +1,12 @@
 /** `weft node`: hosts as operators see them, and running one. */
 
 import type { Command } from "commander";
-import { type Node, NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { type Node, NodeAdminService, type RevokeNodeResponse } from "../../gen/weft/admin/v1/node_pb.ts";
 import { NodeHealth } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { GetStatusResponse, LinkStatus } from "../../gen/weft/node/v1/node_pb.ts";
 import { messageOf, WeftError } from "../../lib/errors.ts";
-import { addWaitOptions, type WaitOptions, waitForFeeds, waitText } from "../feed-wait.ts";
+import { batchAction } from "../batch.ts";
+import { addWaitOptions, type WaitOptions, type WaitOutcome, waitForFeeds, waitText } from "../feed-wait.ts";
 import { askNode } from "../node-port.ts";
 import { offlineRows } from "../offline-text.ts";
 import { enumName, groupExamples, print, table, when } from "../output.ts";
@@ -155,30 +156,34 @@ export function addNodeCommands(program: Command): void {
   addDrainCommands(node);
   addWaitOptions(
     node
-      .command("revoke <node>")
-      .description("revoke a node's identity everywhere, for good")
+      .command("revoke <node...>")
+      .description("revoke the identity of nodes everywhere, for good")
       .option("--reason <text>", "for the audit log", ""),
   )
-    .addHelpText("after", '\nExample:\n  weft node revoke relay-1 --reason "host was stolen" --wait')
-    .action(action(revokeNode));
+    .addHelpText(
+      "after",
+      '\nExamples:\n  weft node revoke relay-1 --reason "host was stolen" --wait\n  weft node revoke relay-1 relay-2',
+    )
+    .action(batchAction({ work: revokeNode, text: revokedText }));
 }
 
 async function revokeNode(
-  options: GlobalOptions & WaitOptions & { readonly reason?: string },
+  session: Session,
   wanted: string,
-): Promise<void> {
-  const answer = await withSession(options, async (session) => {
-    const clusterId = await session.clusterId();
-    const nodeId = (await findNode(session, wanted)).id;
-    const about = { clusterId, nodeId, reason: options.reason ?? "" };
-    const revoked = await session.client(NodeAdminService).revokeNode(about);
-    const place = { clusterId, epoch: revoked.feedEpoch, seq: revoked.feedSeq };
-    const wait = await waitForFeeds(session, options, [place]);
-    return { ...revoked, ...(wait === undefined ? {} : { wait }) };
-  });
-  print(
-    options,
-    answer,
-    () => `${wanted} is revoked (feed ${answer.feedEpoch}.${answer.feedSeq})${waitText(answer.wait)}`,
-  );
+  options: GlobalOptions & WaitOptions & { readonly reason?: string },
+): Promise<RevokeNodeResponse & { readonly wait?: WaitOutcome }> {
+  const clusterId = await session.clusterId();
+  const nodeId = (await findNode(session, wanted)).id;
+  const about = { clusterId, nodeId, reason: options.reason ?? "" };
+  const revoked = await session.client(NodeAdminService).revokeNode(about);
+  const place = { clusterId, epoch: revoked.feedEpoch, seq: revoked.feedSeq };
+  const wait = await waitForFeeds(session, options, [place]);
+  return { ...revoked, ...(wait === undefined ? {} : { wait }) };
+}
+
+function revokedText(
+  { feedEpoch, feedSeq, wait }: RevokeNodeResponse & { readonly wait?: WaitOutcome },
+  wanted: string,
+): string {
+  return `${wanted} is revoked (feed ${feedEpoch}.${feedSeq})${waitText(wait)}`;
 }

@@ -1,10 +1,11 @@
 /** `weft request`: join requests, approved exactly as they were seen. */
 
 import type { Command } from "commander";
-import { type JoinRequest, RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
+import { type ApproveRequestResponse, type JoinRequest, RequestService } from "../../gen/weft/admin/v1/request_pb.ts";
 import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { batchAction, runBatch } from "../batch.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
 import { rolesOf } from "../role-names.ts";
 import { action, type GlobalOptions, type Session, withSession } from "../session.ts";
@@ -53,25 +54,33 @@ interface ApproveOptions extends GlobalOptions {
   readonly name?: string;
 }
 
-async function approveRequest(options: ApproveOptions, id: string): Promise<void> {
+async function approve(session: Session, id: string, options: ApproveOptions): Promise<ApproveRequestResponse> {
   const { fingerprint } = options;
-  const answer = await withSession(options, async (session) => {
-    const seen = await getRequest(session, id);
-    if (fingerprint !== undefined && fingerprint.replaceAll(" ", "") !== seen.keyFingerprint.replaceAll(" ", "")) {
-      throw new WeftError("failed_precondition", `the request's key is ${seen.keyFingerprint}, not ${fingerprint}`, {
-        detail: "FINGERPRINT_DIFFERS",
-      });
-    }
-    return await session.client(RequestService).approveRequest({
-      clusterId: seen.clusterId,
-      requestId: id,
-      keyHash: seen.keyHash,
-      addresses: seen.addresses,
-      roles: options.roles === undefined ? seen.requestedRoles : rolesOf(options.roles).map((role) => ({ role })),
-      name: options.name ?? seen.nodeName,
+  const seen = await getRequest(session, id);
+  if (fingerprint !== undefined && fingerprint.replaceAll(" ", "") !== seen.keyFingerprint.replaceAll(" ", "")) {
+    throw new WeftError("failed_precondition", `the request's key is ${seen.keyFingerprint}, not ${fingerprint}`, {
+      detail: "FINGERPRINT_DIFFERS",
     });
+  }
+  return await session.client(RequestService).approveRequest({
+    clusterId: seen.clusterId,
+    requestId: id,
+    keyHash: seen.keyHash,
+    addresses: seen.addresses,
+    roles: options.roles === undefined ? seen.requestedRoles : rolesOf(options.roles).map((role) => ({ role })),
+    name: options.name ?? seen.nodeName,
   });
-  print(options, answer, () => `approved: node ${answer.request?.nodeName} has id ${answer.request?.nodeId}`);
+}
+
+/** What is said of one request cannot be true of several. */
+async function approveRequests(options: ApproveOptions, ids: string[]): Promise<void> {
+  if (ids.length > 1 && (options.fingerprint !== undefined || options.name !== undefined))
+    throw new WeftError("invalid_argument", "--fingerprint and --name are of one request; approve it by itself", {
+      detail: "CLI_ONE_ONLY",
+    });
+  const text = ({ request }: ApproveRequestResponse): string =>
+    `approved: node ${request?.nodeName} has id ${request?.nodeId}`;
+  await runBatch({ work: approve, text }, options, ids);
 }
 
 export function addRequestCommands(program: Command): void {
@@ -100,26 +109,26 @@ export function addRequestCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  weft request show 3kq…")
     .action(action(showRequest));
   request
-    .command("approve <id>")
-    .description("approve a request exactly as it stands")
+    .command("approve <id...>")
+    .description("approve requests exactly as they stand")
     .option("--fingerprint <text>", "fail unless the request's key has this fingerprint")
     .option("--roles <roles>", "roles to assign (default: those asked for)")
     .option("--name <name>", "name to give (default: the one asked for)")
-    .addHelpText("after", '\nExample:\n  weft request approve 3kq… --fingerprint "1a2b 3c4d 5e6f 7a8b 9c0d"')
-    .action(action(approveRequest));
+    .addHelpText(
+      "after",
+      '\nExample:\n  weft request approve 3kq… --fingerprint "1a2b 3c4d 5e6f 7a8b 9c0d"\n  weft request approve 3kq… 7rd…',
+    )
+    .action(action(approveRequests));
   request
-    .command("reject <id>")
-    .description("reject a request")
-    .requiredOption("--reason <text>", "told to the joining node")
+    .command("reject <id...>")
+    .description("reject requests")
+    .requiredOption("--reason <text>", "told to the joining nodes")
     .addHelpText("after", '\nExample:\n  weft request reject 3kq… --reason "unknown host"')
     .action(
-      action(async (options: GlobalOptions & { reason?: string }, requestId: string) => {
-        const answer = await withSession(options, async (session) =>
-          session
-            .client(RequestService)
-            .rejectRequest({ clusterId: await session.clusterId(), requestId, reason: options.reason ?? "" }),
-        );
-        print(options, answer, () => `rejected ${requestId}`);
+      batchAction({
+        work: async (session, requestId, { reason = "" }: GlobalOptions & { reason?: string }) =>
+          session.client(RequestService).rejectRequest({ clusterId: await session.clusterId(), requestId, reason }),
+        text: (_answer, requestId) => `rejected ${requestId}`,
       }),
     );
 }

@@ -7,6 +7,7 @@ import { ChannelClass, OriginAssurance, ResourceKind } from "../../gen/weft/fabr
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { durationMs, type HostPort, hostPort } from "../arguments.ts";
+import { batchAction } from "../batch.ts";
 import { enumName, enumValue, groupExamples, print, table } from "../output.ts";
 import { action, findPool, findResource, type GlobalOptions, namer, withSession } from "../session.ts";
 
@@ -125,18 +126,17 @@ export function addResourceCommands(program: Command): void {
       }),
     );
   resource
-    .command("remove <resource>")
-    .description("remove a resource")
+    .command("remove <resource...>")
+    .description("remove resources")
     .addHelpText("after", "\nExample:\n  weft resource remove db")
     .action(
-      action(async (options, wanted: string) => {
-        const answer = await withSession(options, async (session) =>
+      batchAction({
+        work: async (session, wanted) =>
           session.client(ResourceService).removeResource({
             clusterId: await session.clusterId(),
             resourceId: (await findResource(session, wanted)).id,
           }),
-        );
-        print(options, answer, () => `removed ${wanted}`);
+        text: (_answer, wanted) => `removed ${wanted}`,
       }),
     );
 }

@@ -8,6 +8,7 @@ import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { durationMs, wholeNumber } from "../arguments.ts";
+import { batchAction } from "../batch.ts";
 import { actorName, enumName, groupExamples, print, table, when } from "../output.ts";
 import { rolesOf } from "../role-names.ts";
 import { action, findOrganization, type GlobalOptions, withSession } from "../session.ts";
@@ -97,15 +98,14 @@ export function addTokenCommands(program: Command): void {
       }),
     );
   token
-    .command("revoke <id>")
-    .description("revoke a join token")
+    .command("revoke <id...>")
+    .description("revoke join tokens")
     .addHelpText("after", "\nExample:\n  weft token revoke tk-abcdefgh")
     .action(
-      action(async (options, tokenId: string) => {
-        const answer = await withSession(options, async (session) =>
+      batchAction({
+        work: async (session, tokenId) =>
           session.client(TokenService).revokeToken({ clusterId: await session.clusterId(), tokenId }),
-        );
-        print(options, answer, () => `token ${tokenId} is revoked`);
+        text: (_answer, tokenId) => `token ${tokenId} is revoked`,
       }),
     );
 }

@@ -79,7 +79,21 @@ describe("tenants and what they reach", () => {
       everyMs: 500,
     });
     await ok("listener", "remove", "db-local");
-    await ok("resource", "remove", "db");
+    // Of several each is tried, and what was done is told apart from what was not.
+    await ok("resource", "add", "db-2", "--pool", "office", "--target", "127.0.0.1:5433");
+    const removed = await world.weft("resource", "remove", "db", "bd-2", "db-2", "--json");
+    expect([removed.code, only(removed.stdout)]).toMatchObject([
+      1,
+      {
+        ...{ ok: false, done: 2, failed: 1 },
+        results: [
+          { item: "db", ok: true },
+          { item: "bd-2", ok: false, detail: "CLI_NOT_FOUND" },
+          { item: "db-2", ok: true },
+        ],
+      },
+    ]);
+    expect(removed.stderr).toContain("2 of 3 done; not done: bd-2");
     expect(await refused(1, "CLI_NOT_FOUND", "resource", "remove", "wbe")).toContain('did you mean "web"');
   }, 60_000);
 
