@@ -13,6 +13,7 @@ import { AuditFileWriter, auditFileHeader, checkAuditFile } from "../audit-file.
 import { streamAudit, verifyLive } from "../audit-stream.ts";
 import { readTestimonies } from "../audit-witness.ts";
 import { actorName, exitCodes, groupExamples, print, safeText, table, when } from "../output.ts";
+import { type ProgressOptions, shown, type Tell, withProgressOption } from "../progress.ts";
 import { action, type GlobalOptions, withSession } from "../session.ts";
 
 export function addAuditCommands(program: Command): void {
@@ -31,11 +32,13 @@ export function addAuditCommands(program: Command): void {
     .option("--all-clusters", "of the whole installation")
     .addHelpText("after", "\nExample:\n  weft audit list --limit 20")
     .action(action(listRecords));
-  audit
-    .command("export <file>")
-    .description(
-      "write the log of the whole installation into a file, one JSON object per line, for keeping and checking",
-    )
+  withProgressOption(
+    audit
+      .command("export <file>")
+      .description(
+        "write the log of the whole installation into a file, one JSON object per line, for keeping and checking",
+      ),
+  )
     .option("--from <seq>", "from this record on", wholeNumber(), 1)
     .option("--to <seq>", "up to this record (the head)", wholeNumber(), 0)
     .addHelpText(
@@ -43,9 +46,11 @@ export function addAuditCommands(program: Command): void {
       "\nWhat broke off is left in <file>.part; the same command goes on from there.\n\nExample:\n  weft audit export audit.jsonl",
     )
     .action(action(exportLog));
-  audit
-    .command("verify [file]")
-    .description("check an exported log without any server, or (no file) the log of the running control")
+  withProgressOption(
+    audit
+      .command("verify [file]")
+      .description("check an exported log without any server, or (no file) the log of the running control"),
+  )
     .option("--witness <path>", "what nodes witnessed: a node's data folder, or one of several; repeat it", several, [])
     .addHelpText("after", "\nExample:\n  weft audit verify audit.jsonl")
     .action(action(verifyLog));
@@ -77,7 +82,12 @@ async function listRecords(options: GlobalOptions & { after?: number; limit?: nu
   );
 }
 
-async function exportLog(options: GlobalOptions & { from?: number; to?: number }, file: string): Promise<void> {
+interface ExportOptions extends GlobalOptions, ProgressOptions {
+  readonly from?: number;
+  readonly to?: number;
+}
+
+async function exportLog(options: ExportOptions, file: string): Promise<void> {
   const afterSeq = Math.max(1, options.from ?? 1) - 1;
   const untilSeq = options.to ?? 0;
   if (untilSeq !== 0 && untilSeq <= afterSeq) {
@@ -86,7 +96,15 @@ async function exportLog(options: GlobalOptions & { from?: number; to?: number }
   if (existsSync(file)) {
     throw new WeftError("already_exists", `${file} exists; name another file`, { detail: "AUDIT_FILE_EXISTS" });
   }
-  const told = progress("exported");
+  await shown(options, "exporting the log", (tell) => exportTo(options, file, { afterSeq, untilSeq }, tell));
+}
+
+async function exportTo(
+  options: ExportOptions,
+  file: string,
+  { afterSeq, untilSeq }: { readonly afterSeq: number; readonly untilSeq: number },
+  tell: Tell,
+): Promise<void> {
   let writer: AuditFileWriter | undefined;
   try {
     const chain = await withSession(options, (session) =>
@@ -100,7 +118,7 @@ async function exportLog(options: GlobalOptions & { from?: number; to?: number }
         },
         (records) => {
           writer?.write(records);
-          told(writer?.last.seq ?? 0, untilSeq);
+          tell(farText(writer?.last.seq ?? 0, untilSeq));
         },
       ),
     );
@@ -125,12 +143,16 @@ async function exportLog(options: GlobalOptions & { from?: number; to?: number }
   }
 }
 
-async function verifyLog(options: GlobalOptions & { witness?: string[] }, file: string | undefined): Promise<void> {
+async function verifyLog(
+  options: GlobalOptions & ProgressOptions & { witness?: string[] },
+  file: string | undefined,
+): Promise<void> {
   const paths = options.witness ?? [];
   const given = (installation: string) => paths.flatMap((path) => readTestimonies(path, installation));
   if (file === undefined) {
-    const told = progress("checked");
-    const report = await withSession(options, (session) => verifyLive(session, given, told));
+    const report = await shown(options, "checking the log", (tell) =>
+      withSession(options, (session) => verifyLive(session, given, (at, of) => tell(farText(at, of)))),
+    );
     print(options, report, () => verdictText("the audit log", report));
     if (report.fault !== undefined) failed(options, report.fault, report.witnessFaults);
     return;
@@ -176,15 +198,6 @@ function failed(options: GlobalOptions, fault: AuditFault, witnessFaults: readon
   process.stderr.write(`${lines.map(safeText).join("\n")}\n`);
 }
 
-const PROGRESS_EVERY_MS = 1_000;
-
-/** Tells on standard error how far it is, at most once a second; short work says nothing. */
-function progress(verb: string): (at: number, of: number) => void {
-  let toldMs = systemClock.monoMs();
-  return (at, of) => {
-    const nowMs = systemClock.monoMs();
-    if (nowMs - toldMs < PROGRESS_EVERY_MS) return;
-    toldMs = nowMs;
-    process.stderr.write(`${verb} ${at}${of > 0 ? ` of ${of}` : ""} records\n`);
-  };
+function farText(at: number, of: number): string {
+  return `${at}${of > 0 ? ` of ${of}` : ""} records`;
 }

@@ -7,12 +7,14 @@ import type { Client } from "@connectrpc/connect";
 import type { Command } from "commander";
 import { StoreService } from "../../gen/weft/admin/v1/store_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/limits.ts";
 import { exitCodes, groupExamples, print, when } from "../output.ts";
+import { type ProgressOptions, shown, type Tell, withProgressOption } from "../progress.ts";
 import { action, withSession } from "../session.ts";
 import { rehearsalText, storeFacts, storeText } from "../store-view.ts";
 import { type ControlFlags, loadConfig, withControlSettings } from "./control.ts";
 
-interface DbFlags {
+interface DbFlags extends ProgressOptions {
   readonly file?: string;
   readonly format?: string;
   readonly replace?: boolean;
@@ -43,7 +45,10 @@ async function status(options: Flags): Promise<void> {
 async function rehearse(options: Flags): Promise<void> {
   const { dbRehearse } = await db();
   const { file } = options;
-  const found = await dbRehearse(await loadConfig(options), file === undefined ? {} : { file });
+  const config = await loadConfig(options);
+  const found = await shown(options, "rehearsing on a copy", () =>
+    dbRehearse(config, file === undefined ? {} : { file }),
+  );
   print(options, found, () => rehearsalText(found, file ?? "the store"));
   if (!found.verdict.ok) process.exitCode = exitCodes.failure;
 }
@@ -55,22 +60,29 @@ async function backup(options: Flags): Promise<void> {
   }
   const { dbBackup, dbReceive } = await db();
   if (format === "pg_dump" || isLocal(options)) {
-    const header = await dbBackup(await loadConfig(options), { file, format });
+    const config = await loadConfig(options);
+    const header = await shown(options, "writing the backup", () => dbBackup(config, { file, format }));
     const facts = header === undefined ? {} : { takenAtMs: header.takenAtMs, epoch: header.epoch, audit: header.audit };
     print(options, { file, format, ...facts }, () => takenText(file, header));
     return;
   }
-  const sizeBytes = await withSession(options, async ({ client }) => {
-    return await dbReceive(file, backupPieces(client(StoreService)));
-  });
+  const sizeBytes = await shown(options, "receiving the backup", (tell) =>
+    withSession(options, async ({ client }) => await dbReceive(file, backupPieces(client(StoreService), tell))),
+  );
   print(options, { file, format, sizeBytes }, () => takenText(file, undefined));
 }
 
 /** Asks only once the file is open: a file that cannot be written costs control nothing. */
-async function* backupPieces({
-  backupStore,
-}: Pick<Client<typeof StoreService>, "backupStore">): AsyncGenerator<Uint8Array> {
-  for await (const { piece } of backupStore({}, { timeoutMs: 0 })) yield piece;
+async function* backupPieces(
+  { backupStore }: Pick<Client<typeof StoreService>, "backupStore">,
+  tell: Tell,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const { piece } of backupStore({}, { timeoutMs: 0 })) {
+    bytes += piece.length;
+    tell(`${(bytes / MiB).toFixed(1)} MiB`);
+    yield piece;
+  }
 }
 
 function takenText(
@@ -84,7 +96,9 @@ function takenText(
 async function restore(options: Flags): Promise<void> {
   const { dbRestore } = await db();
   const { file = "", replace = false, dryRun = false } = options;
-  const { rehearsal, done, replaced } = await dbRestore(await loadConfig(options), { file, replace, dryRun });
+  const config = await loadConfig(options);
+  const what = dryRun ? "rehearsing the restore" : "restoring";
+  const { rehearsal, done, replaced } = await shown(options, what, () => dbRestore(config, { file, replace, dryRun }));
   const { header, ...facts } = rehearsal;
   const about = { takenAtMs: header.takenAtMs, epoch: header.epoch, auditSeq: header.audit.seq };
   print(options, { file, backup: about, rehearsal: facts, replaced, done }, () =>
@@ -106,14 +120,24 @@ async function restore(options: Flags): Promise<void> {
   );
 }
 
+const stageWords = {
+  copied: "everything is there; closing the old store",
+  departed: "the old store is closed; opening the new one",
+  arrived: "the new one is open",
+} as const;
+
 async function migrate(options: Flags): Promise<void> {
   const { dbMigrate } = await db();
   const { toPostgresUrlFile = "", toPostgresCaFile, dryRun = false } = options;
-  const report = await dbMigrate(await loadConfig(options), {
-    toPostgresUrlFile,
-    dryRun,
-    ...(toPostgresCaFile === undefined ? {} : { toPostgresCaFile }),
-  });
+  const config = await loadConfig(options);
+  const report = await shown(options, "moving to PostgreSQL", (tell) =>
+    dbMigrate(config, {
+      toPostgresUrlFile,
+      dryRun,
+      ...(toPostgresCaFile === undefined ? {} : { toPostgresCaFile }),
+      onStage: (stage) => tell(stageWords[stage]),
+    }),
+  );
   const went = report.resumedAfter === "" ? "" : ` (went on after: ${report.resumedAfter})`;
   print(options, report, () =>
     [
@@ -128,6 +152,11 @@ async function migrate(options: Flags): Promise<void> {
 async function accept(options: Flags, restoreId: string): Promise<void> {
   await withSession(options, async ({ client }) => await client(StoreService).acceptRestore({ restoreId }));
   print(options, { restoreId, accepted: true }, () => `${restoreId} is settled; nodes are no longer held back by it`);
+}
+
+/** The settings of work on a store that takes as long as the store is large. */
+function withLongSettings(command: Command): Command {
+  return withProgressOption(withControlSettings(command));
 }
 
 export function addDbCommands(program: Command): void {
@@ -147,13 +176,13 @@ export function addDbCommands(program: Command): void {
   )
     .addHelpText("after", "\nWithout a configuration it asks the running control.\n\nExample:\n  weft db status")
     .action(action(status));
-  withControlSettings(
+  withLongSettings(
     group.command("rehearse").description("try an upgrade by this program, or a restore, on a copy; changes nothing"),
   )
     .option("--file <file>", "rehearse the restore of this backup instead")
     .addHelpText("after", "\nExample:\n  weft db rehearse --config /etc/weft/control.json")
     .action(action(rehearse));
-  withControlSettings(group.command("backup").description("write everything control knows into one file (0600)"))
+  withLongSettings(group.command("backup").description("write everything control knows into one file (0600)"))
     .requiredOption("--file <file>", "where to; must not exist")
     .option("--format <format>", "weft, which restore reads, or pg_dump (PostgreSQL only, for its own tools)", "weft")
     .addHelpText(
@@ -161,7 +190,7 @@ export function addDbCommands(program: Command): void {
       "\nWithout a configuration it asks the running control.\n\nExample:\n  weft db backup --file /backup/weft-monday",
     )
     .action(action(backup));
-  withControlSettings(group.command("restore").description("make the store from a backup; control must be stopped"))
+  withLongSettings(group.command("restore").description("make the store from a backup; control must be stopped"))
     .requiredOption("--file <file>", "the backup")
     .option("--replace", "put it in the place of the store that is there")
     .option("--dry-run", "rehearse only")
@@ -170,7 +199,7 @@ export function addDbCommands(program: Command): void {
       "\nExample:\n  weft db restore --config /etc/weft/control.json --file /backup/weft-monday --dry-run",
     )
     .action(action(restore));
-  withControlSettings(
+  withLongSettings(
     group
       .command("migrate")
       .description("move an embedded installation to PostgreSQL; control must be stopped, nodes go on"),
