@@ -36,7 +36,7 @@ export function openTraceReceiver({ url, headers, caPem, clock }: TraceReceiverO
   const isTls = url.protocol === "https:";
   const shape = { keepAlive: true, maxSockets: 1 };
   const agent = isTls
-    ? new HttpsAgent({ ...shape, ...(caPem === undefined ? {} : { ca: caPem }) })
+    ? new HttpsAgent({ ...shape, rejectUnauthorized: true, ...(caPem === undefined ? {} : { ca: caPem }) })
     : new HttpAgent(shape);
   const start = isTls ? requestHttps : requestHttp;
   const post = (body: Uint8Array): Promise<Posted> => {

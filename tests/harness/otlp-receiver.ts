@@ -5,6 +5,7 @@
 
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
@@ -50,13 +51,15 @@ export interface OtlpReceiver {
   close(): Promise<void>;
 }
 
-export async function startOtlpReceiver(): Promise<OtlpReceiver> {
+/** With `tls`, over https. */
+export async function startOtlpReceiver(tls?: { readonly key: string; readonly cert: string }): Promise<OtlpReceiver> {
   const spans: SeenSpan[] = [];
   const bodies: Buffer[] = [];
   const headers: IncomingMessage["headers"][] = [];
   let how: Answering = "take";
   let connections = 0;
-  const server = createServer((request, response) => void take(request, response));
+  const listener = (request: IncomingMessage, response: ServerResponse): void => void take(request, response);
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
@@ -79,7 +82,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `${tls === undefined ? "http" : "https"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
     bodies,
     headers,

@@ -131,3 +131,9 @@ it("clients, organizations and clients in all leave room for the next wider of t
   assert(limits.acceptedChannelsPerPeerMaxCount >= limits.channelsPerTrunkMaxCount, "a trunk may be full");
   assert(limits.acceptedTrunksPerPeerMaxCount < limits.acceptedTrunksMaxCount, "trunks of one peer");
 });
+
+it("limits of traces agree with each other and with shutdown", () => {
+  assert(limits.traceQueueMaxCount >= 2 * limits.traceBatchMaxCount, "one batch waits while another is sent");
+  assert(limits.traceCloseMaxMs < limits.drainGraceMs, "a receiver that hangs must not be what a shutdown waits for");
+  assert(limits.tracesJoinedBurstCount < limits.traceQueueMaxCount, "what others ask for fits beside what is our own");
+});

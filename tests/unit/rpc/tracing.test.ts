@@ -11,6 +11,7 @@ import { openTraceReceiver } from "../../../rpc/trace-post.ts";
 import { openTracing, type Tracing } from "../../../rpc/tracing.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "../../harness/otlp-receiver.ts";
+import { makePki } from "../../harness/pki.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-traces-"));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -101,6 +102,23 @@ describe("traces of a process", () => {
       expect(start).not.toThrow(/hunter/);
     }
     expect(() => tracing(otlp.endpoint, { tracesCaFile: join(dir, "none") })).toThrow(/tracesCaFile/);
+  });
+
+  it("go to a receiver by https only when it is verified", async () => {
+    const pki = await makePki();
+    const leaf = await pki.leaf("control", "cp-1", { ipAddresses: ["127.0.0.1"] });
+    const otlp = await startOtlpReceiver({ key: leaf.keyPem, cert: leaf.certificatePem });
+    opened.push(otlp);
+    expect(otlp.endpoint).toMatch(/^https:/);
+    const ca = join(dir, "ca.pem");
+    writeFileSync(ca, pki.cas.control.root.pem);
+    const known = tracing(otlp.endpoint, { tracesCaFile: ca });
+    known.tracer.begin("x")?.end();
+    await eventually(() => otlp.spans.length === 1, { what: "the span" });
+    const { tracer, counts } = tracing(otlp.endpoint);
+    tracer.begin("y")?.end();
+    await eventually(() => counts().dropped.unreachable === 1, { withinMs: 30_000, what: "the drop" });
+    expect(otlp.spans.map(({ name }) => name)).toEqual(["x"]);
   });
 
   it("are dropped and counted where nobody listens", async () => {
