@@ -81,15 +81,19 @@ function linkOf({ traceId, spanId, sampled }: TraceContext): MessageInitShape<ty
 }
 
 function valuesOf(values: Values): MessageInitShape<typeof KeyValueSchema>[] {
-  return Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: anyOf(value) }]));
+  return Object.entries(values).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key, value: { value: anyOf(key, value) } }],
+  );
 }
 
-function anyOf(value: string | number | boolean): NonNullable<MessageInitShape<typeof KeyValueSchema>["value"]> {
-  if (typeof value === "string") return { value: { case: "stringValue", value } };
-  if (typeof value === "boolean") return { value: { case: "boolValue", value } };
-  return Number.isSafeInteger(value)
-    ? { value: { case: "intValue", value: BigInt(value) } }
-    : { value: { case: "doubleValue", value } };
+type AnyOf = NonNullable<Exclude<MessageInitShape<typeof AnyValueSchema>["value"], undefined>>;
+
+/** A key has one type, whatever its value happens to be: durations are fractional, other numbers are counts. */
+function anyOf(key: string, value: string | number | boolean): AnyOf {
+  if (typeof value === "string") return { case: "stringValue", value };
+  if (typeof value === "boolean") return { case: "boolValue", value };
+  if (key.endsWith("_ms")) return { case: "doubleValue", value };
+  return { case: "intValue", value: BigInt(Math.round(value)) };
 }
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"));

@@ -7,6 +7,7 @@ import { limits } from "../../../lib/limits.ts";
 import { type Log, silentLog } from "../../../lib/log.ts";
 import { seededRandom } from "../../../lib/random.ts";
 import type { EndedSpan } from "../../../lib/tracer.ts";
+import { encodeSpans } from "../../../rpc/trace-encode.ts";
 import { TraceExporter } from "../../../rpc/trace-exporter.ts";
 import type { Posted } from "../../../rpc/trace-post.ts";
 
@@ -64,6 +65,17 @@ function stage() {
   };
   return { exporter, clock, asked, said, answer, tick, isClosed: () => closed };
 }
+
+it("a key of a span has one type, whatever its value happens to be", () => {
+  const casesOf = (gapMs: number): unknown => {
+    const attributes = { "weft.gap_ms": gapMs, "weft.hops": 3, "weft.resource": "db" };
+    const body = encodeSpans([{ ...span(), attributes }], { attributes: {}, version: "1" });
+    const [scope] = fromBinary(ExportTraceServiceRequestSchema, body).resourceSpans[0]?.scopeSpans ?? [];
+    return scope?.spans[0]?.attributes.map(({ value }) => value?.value.case);
+  };
+  expect(casesOf(0.5)).toEqual(["doubleValue", "intValue", "stringValue"]);
+  expect(casesOf(5)).toEqual(casesOf(0.5));
+});
 
 describe("the exporter of spans", () => {
   it("sends what ended every so often, in one request", async () => {
