@@ -10,7 +10,6 @@ import { type HostPort, hostPort, hostPortText } from "../arguments.ts";
 
 /** What a node may be; more of them on one node is allowed. */
 export const deployRoles = ["relay", "egress", "entry"] as const;
-export type DeployRole = (typeof deployRoles)[number];
 
 const name = z
   .string()
