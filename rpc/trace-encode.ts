@@ -5,7 +5,7 @@ import {
   ExportTraceServiceRequestSchema,
   ExportTraceServiceResponseSchema,
 } from "../gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
-import type { KeyValueSchema } from "../gen/opentelemetry/proto/common/v1/common_pb.ts";
+import type { AnyValueSchema, KeyValueSchema } from "../gen/opentelemetry/proto/common/v1/common_pb.ts";
 import {
   type Span_EventSchema,
   type Span_LinkSchema,
