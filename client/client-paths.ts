@@ -51,6 +51,20 @@ interface Settled {
   refusals: number;
 }
 
+/** What an entry gave, for a path to be made of. */
+interface Leg {
+  readonly entry: EntryConnection;
+  readonly entryId: string;
+  readonly identity: ClientIdentity;
+  readonly ready: ClientPathReady;
+  /** Ends the call that gave it. */
+  readonly over: AbortController;
+  readonly ask: SignedAsk;
+  readonly events: AsyncIterable<OpenClientPathResponse["event"]>;
+  /** For the connection, and again for the handshake. */
+  readonly withinMs: number;
+}
+
 /** An entry that is killed while it is being asked looks like one that refuses: once proves nothing. */
 const refusalsMaxCount = 2;
 
@@ -234,7 +248,9 @@ export class ClientPaths {
       if (settled !== undefined && settled.poolId !== ready.poolId)
         throw new WeftError("permission_denied", "the entry leads to another pool", { detail: "POOL_CHANGED" });
       this.#options.onClass(resourceOf(wish.farEdge), ready.defaultClass);
-      const path = await this.#connect(entry, entryId, identity, ready, over, ask, events);
+      // What runs waits for nothing else, and the next attempt follows: a hop that froze since must not keep it for long.
+      const withinMs = wish.purpose === "resume" ? limits.clientWayMs : limits.handshakeDeadlineMs;
+      const path = await this.#connect({ entry, entryId, identity, ready, over, ask, events, withinMs });
       const handle = ready.resumeHandle.length > 0 ? ready.resumeHandle : (settled?.handle ?? ready.resumeHandle);
       this.#settled.set(trunkIdHex, { poolId: ready.poolId, handle, refusals: 0 });
       return path;
@@ -246,17 +262,9 @@ export class ClientPaths {
     }
   }
 
-  async #connect(
-    entry: EntryConnection,
-    entryId: string,
-    identity: ClientIdentity,
-    ready: ClientPathReady,
-    over: AbortController,
-    ask: SignedAsk,
-    events: AsyncIterable<OpenClientPathResponse["event"]>,
-  ): Promise<EdgePath> {
+  async #connect({ entry, entryId, identity, ready, over, ask, events, withinMs }: Leg): Promise<EdgePath> {
     const { clock } = this.#options;
-    const dial = { clock, deadlineMs: limits.handshakeDeadlineMs, signal: over.signal };
+    const dial = { clock, deadlineMs: withinMs, signal: over.signal };
     const raw = await dialTcp([entry.address], dial);
     raw.write(encodeLegPreamble(ready.legToken));
     const expect = expectPool(identity, ready.poolId, () => clock.nowMs());

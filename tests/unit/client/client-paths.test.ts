@@ -1,4 +1,6 @@
 import { createPublicKey } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { ClientPaths } from "../../../client/client-paths.ts";
 import type { EntryConnection } from "../../../client/entry-connection.ts";
@@ -10,6 +12,7 @@ import { WeftError } from "../../../lib/errors.ts";
 import { limits } from "../../../lib/limits.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
+import { eventually } from "../../harness/eventually.ts";
 import { makePki } from "../../harness/pki.ts";
 
 const pki = await makePki("cl-a");
@@ -29,6 +32,11 @@ type Request = Parameters<EntryConnection["openPath"]>[0];
 
 /** Entries that answer every ask with a refusal: what is seen is who was asked, and for what. */
 function stage(...ids: readonly string[]) {
+  return stageOf(ids);
+}
+
+/** The entries of `legs` give one: where it leads is dialled. */
+function stageOf(ids: readonly string[], legs: ReadonlyMap<string, number> = new Map()) {
   const asked: { entryId: string; request: Request }[] = [];
   const refused: string[] = [];
   const down = new Set<string>();
@@ -36,14 +44,16 @@ function stage(...ids: readonly string[]) {
   const entries = ids.map(
     (entryId) =>
       ({
-        address: { host: entryId, port: 1 },
+        address: { host: legs.has(entryId) ? "127.0.0.1" : entryId, port: legs.get(entryId) ?? 1 },
         entryId: async () => {
           if (down.has(entryId)) throw new WeftError("unavailable", "away", { detail: "DIAL_FAILED" });
           return entryId;
         },
         openPath: async (request: Request) => {
           asked.push({ entryId, request });
-          throw refusal();
+          if (!legs.has(entryId)) throw refusal();
+          const ready = { poolId: "pl-a", resumeHandle: new Uint8Array(32), legToken: new Uint8Array(32).fill(1) };
+          return { ready, events: (async function* () {})() };
         },
       }) as unknown as EntryConnection,
   );
@@ -122,6 +132,24 @@ describe("a client that needs a path", () => {
     expect(asks.map(({ resource }) => resource)).toEqual(["web", "web"]);
     expect(Buffer.from(asks[0]?.nonce ?? []).equals(Buffer.from(asks[1]?.nonce ?? []))).toBe(false);
     expect(Number(asks[0]?.expiresAtMs) - clock.nowMs()).toBeLessThanOrEqual(limits.offerLifeMs);
+  });
+
+  it("whose trunk has no other way gives up a leg over a hop that froze after it agreed, and asks the next entry", async () => {
+    const frozen = createServer();
+    frozen.listen(0, "127.0.0.1");
+    await once(frozen, "listening");
+    const { open, who } = stageOf(["en-1", "en-2"], new Map([["en-1", (frozen.address() as AddressInfo).port]]));
+    const taken = once(frozen, "connection");
+    const opening = open({ purpose: "resume" });
+    const [socket] = (await taken) as [Socket];
+    // The hello of a handshake that nobody answers.
+    await once(socket, "data");
+    clock.advance(limits.clientWayMs);
+    await eventually(() => who().length === 2, { what: "the next entry" });
+    expect(await opening).toMatchObject({ detail: "NO_PATH" });
+    expect(who()).toEqual(["en-1", "en-2"]);
+    socket.destroy();
+    frozen.close();
   });
 
   it("CP3 goes for a spare to an entry that no path uses, and to the others after it", async () => {
