@@ -1,5 +1,5 @@
 /**
- * One attempt to speak with control, taken apart: does the name resolve, does anybody answer, is it who it should be, does it
+ * One attempt to speak with control, or with an entry, taken apart: does the name resolve, does anybody answer, is it who it should be, does it
  * take the certificate shown, what time does it have. The health check is asked for: everybody who may connect may ask that.
  */
 
@@ -25,6 +25,8 @@ const dateStepMs = 1_000;
 export interface Callee {
   readonly address: HostPort;
   readonly usedBy: string;
+  /** Absent: control. */
+  readonly peer?: "entry";
   /** Judges who answers. */
   readonly tls: ClientTlsOptions;
 }
@@ -89,8 +91,8 @@ interface Called {
 }
 
 /** Dials, shakes hands, judges and asks. Never throws. */
-export async function call({ address, usedBy, tls }: Callee, clock: Clock): Promise<Called> {
-  const about = { address: hostPortText(address), usedBy };
+export async function call({ address, usedBy, peer, tls }: Callee, clock: Clock): Promise<Called> {
+  const about = { address: hostPortText(address), usedBy, ...(peer === undefined ? {} : { peer }) };
   const dial = { clock, deadlineMs: dialWithinMs };
   let raw: Awaited<ReturnType<typeof dialTcp>> | undefined;
   let secured: TLSSocket | undefined;
@@ -104,7 +106,7 @@ export async function call({ address, usedBy, tls }: Callee, clock: Clock): Prom
     const answered: DialFact = { ...about, outcome: "answered" };
     if (Number.isNaN(theirsMs)) return { dial: answered };
     const aheadMs = { min: sentMs - (theirsMs + dateStepMs), max: answeredMs - theirsMs };
-    return { dial: answered, clock: { whose: `control at ${about.address}`, own: true, aheadMs } };
+    return { dial: answered, clock: { whose: `${peer ?? "control"} at ${about.address}`, own: true, aheadMs } };
   } catch (thrown) {
     // TLS 1.3 tells a client that it was refused no sooner than after its handshake.
     const refused = secured !== undefined && thrown instanceof WeftError && thrown.detail === "HUNG_UP";

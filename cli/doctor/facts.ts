@@ -5,7 +5,7 @@
 
 /** Where somebody looked. */
 export interface PlaceFact {
-  readonly kind: "operator context" | "node" | "control";
+  readonly kind: "operator context" | "node" | "control" | "client";
   /** The folder or file. */
   readonly at: string;
 }
@@ -53,8 +53,10 @@ export interface NameFact {
   readonly code?: string;
 }
 
-/** One attempt to speak with control. */
+/** One attempt to speak with control, or as a client with an entry. */
 export interface DialFact {
+  /** Absent: control. */
+  readonly peer?: "entry";
   readonly address: string;
   readonly usedBy: string;
   readonly outcome: "answered" | "no-answer" | "unknown-root" | "dates" | "other-identity" | "refused";

@@ -136,7 +136,7 @@ function keyPermissions({ secrets }: Facts): Judged {
 }
 
 function caMismatch({ dials }: Facts): Judged {
-  return each(dials, ({ address, usedBy, outcome, why }) => {
+  return each(dials, ({ address, usedBy, peer, outcome, why }) => {
     if (outcome !== "unknown-root" && outcome !== "other-identity") return undefined;
     const isRoot = outcome === "unknown-root";
     return {
@@ -144,9 +144,12 @@ function caMismatch({ dials }: Facts): Judged {
       problem: isRoot
         ? "who answers there shows a certificate of a CA that is not known here: another installation or cluster, or roots that were replaced meanwhile"
         : `who answers there is somebody else than is expected (${why ?? "judged"})`,
-      fix: isRoot
-        ? 'is it the right address? If control was made anew: join again, or have an operator make a new context ("weft identity add operator"); after a rotation: start the agent, or "weft cluster list --refresh"'
-        : "correct the address: a node needs control's public port, an operator its operator port",
+      fix:
+        peer === "entry"
+          ? 'is it the right address? After a rotation of roots: weft identity trust DIR; else an operator makes a new folder ("weft identity add client")'
+          : isRoot
+            ? 'is it the right address? If control was made anew: join again, or have an operator make a new context ("weft identity add operator"); after a rotation: start the agent, or "weft cluster list --refresh"'
+            : "correct the address: a node needs control's public port, an operator its operator port",
     };
   });
 }
@@ -178,8 +181,23 @@ function wrongRole({ roles }: Facts): Judged {
   });
 }
 
+const of = (dials: Facts["dials"], peer: "entry" | undefined): Facts["dials"] =>
+  dials.filter((dial) => dial.peer === peer);
+
+function entryUnreachable({ dials }: Facts): Judged {
+  return each(of(dials, "entry"), ({ address, usedBy, outcome, why }) =>
+    outcome === "no-answer"
+      ? {
+          about: `${usedBy}, ${address}`,
+          problem: `no entry answers there${why === undefined ? "" : ` (${why})`}`,
+          fix: "is the entry running, and is that its public port? weft node list shows addresses; --entry names others",
+        }
+      : undefined,
+  );
+}
+
 function controlUnreachable({ dials }: Facts): Judged {
-  return each(dials, ({ address, usedBy, outcome, why }) =>
+  return each(of(dials, undefined), ({ address, usedBy, outcome, why }) =>
     outcome === "no-answer"
       ? {
           about: `${usedBy}, ${address}`,
@@ -284,13 +302,15 @@ function certificate({ certificates, dials }: Facts): Judged {
       ? { about: whose, problem: `its certificate (${path}) ran out ${seconds(nowMs - notAfterMs)} ago`, fix }
       : undefined,
   );
-  const refused = each(dials, ({ address, usedBy, outcome }) =>
+  const refused = each(dials, ({ address, usedBy, peer = "control", outcome }) =>
     outcome === "refused" && ended.findings.length === 0
       ? {
           about: `${usedBy}, ${address}`,
-          problem:
-            "control does not take the certificate shown: revoked, replaced by a copy of this folder, or of another cluster",
-          fix: "look for it with weft cert list as another operator; then join again, or have a new identity made",
+          problem: `${peer} does not take the certificate shown: revoked, replaced by a copy of this folder, or of another cluster`,
+          fix:
+            peer === "entry"
+              ? "an operator finds it with weft cert list, and makes a new one: weft identity add client"
+              : "look for it with weft cert list as another operator; then join again, or have a new identity made",
         }
       : undefined,
   );
@@ -311,6 +331,7 @@ export const judgements = {
   configuration,
   "name-resolution": nameResolution,
   "control-unreachable": controlUnreachable,
+  "entry-unreachable": entryUnreachable,
   "ca-mismatch": caMismatch,
   certificate,
   clock,

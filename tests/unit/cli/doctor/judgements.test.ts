@@ -9,6 +9,7 @@ const hourMs = 3_600_000;
 const port = { what: "public port", setting: "publicPort", host: "127.0.0.1", port: 7_400 } as const;
 const secret = { what: "sealing key", path: "/k" } as const;
 const dial = { address: "c:1", usedBy: "node.json" } as const;
+const toEntry = { address: "e:1", usedBy: "laptop", peer: "entry" } as const;
 const disk = { what: "state folder", path: "/s", freeBytes: 900 * MiB } as const;
 const snapshot = { node: "entry-1", path: "/s/snapshot.bin", ageMs: hourMs, restMs: 20 * hourMs } as const;
 const leaf = { whose: "operator op", path: "/c", notBeforeMs: 0, notAfterMs: 10, nowMs: 5, fix: "renew" } as const;
@@ -33,9 +34,16 @@ const table: Readonly<
     fine: { dials: [{ ...dial, outcome: "answered" }] },
     wrong: [[{ dials: [{ ...dial, outcome: "no-answer", why: "ECONNREFUSED" }] }, /ECONNREFUSED/, /weft control run/]],
   },
+  "entry-unreachable": {
+    fine: { dials: [{ ...toEntry, outcome: "answered" }] },
+    wrong: [
+      [{ dials: [{ ...toEntry, outcome: "no-answer", why: "ECONNREFUSED" }] }, /no entry .*ECONNREFUSED/, /--entry/],
+    ],
+  },
   "ca-mismatch": {
     fine: { dials: [{ ...dial, outcome: "answered" }] },
     wrong: [
+      [{ dials: [{ ...toEntry, outcome: "unknown-root" }] }, /CA that is not known here/, /weft identity trust/],
       [{ dials: [{ ...dial, outcome: "unknown-root" }] }, /CA that is not known here/, /join again/],
       [{ dials: [{ ...dial, outcome: "other-identity", why: "PEER_WRONG_KIND" }] }, /somebody else/, /public port/],
     ],
@@ -46,8 +54,13 @@ const table: Readonly<
       [{ certificates: [{ ...leaf, nowMs: 60_010 }] }, /ran out 60 s ago/, /^renew$/],
       [
         { certificates: [leaf], dials: [{ ...dial, outcome: "refused" }] },
-        /does not take the certificate/,
+        /control does not take the certificate/,
         /weft cert list/,
+      ],
+      [
+        { dials: [{ ...toEntry, outcome: "refused" }] },
+        /entry does not take the certificate/,
+        /weft identity add client/,
       ],
     ],
   },
