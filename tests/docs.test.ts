@@ -88,7 +88,10 @@ function commandProblem(words: readonly string[]): string | undefined {
     if (option.required && rest[at] === undefined) return `${word} wants a value`;
   }
   const wanted = command.registeredArguments.filter(({ required }) => required).length;
-  if (positional < wanted || positional > command.registeredArguments.length) {
+  const most = command.registeredArguments.some(({ variadic }) => variadic)
+    ? Number.POSITIVE_INFINITY
+    : command.registeredArguments.length;
+  if (positional < wanted || positional > most) {
     return `${command.name()} takes ${wanted} argument(s), not ${positional}`;
   }
   const missing = command.options.filter(({ mandatory, long }) => mandatory && !rest.includes(long ?? ""));
