@@ -7,12 +7,12 @@
 
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { join } from "node:path";
-import { z } from "zod";
 import type { Expectation } from "../certs/judge.ts";
 import { certificateDer, type LeafOf, leafOfKind, type RootsOf, rootsOfKind } from "../certs/material.ts";
 import { readSecretFile } from "../certs/secret-file.ts";
 import { WeftError } from "../lib/errors.ts";
 import { readFileIfAny } from "../lib/files.ts";
+import { JsonMembers, plainText } from "../lib/json-members.ts";
 
 /** An identity as PEM texts, for programs that keep it elsewhere than in a client folder. */
 export interface ClientPems {
@@ -53,13 +53,25 @@ export interface ClientFolder {
   readonly entries: readonly string[];
 }
 
-const factsSchema = z.object({
-  clusterSlug: z.string(),
-  organizationId: z.string().min(1),
-  entries: z.array(z.string()).default([]),
-  installationKeyHash: z.string().optional(),
-  bundleVersion: z.number().default(0),
-});
+type FolderFacts = Pick<ClientFolder, "entries"> &
+  Pick<ClientPems, "organizationId" | "installationKeyHash"> & {
+    readonly clusterSlug: string;
+    readonly bundleVersion: number;
+  };
+
+/** What `client.json` must say. Throws when it does not. */
+function factsOf(text: string): FolderFacts {
+  const members = new JsonMembers(JSON.parse(text));
+  const organizationId = members.text("organizationId");
+  if (organizationId === "") throw new TypeError("organizationId is empty");
+  return {
+    clusterSlug: members.text("clusterSlug"),
+    organizationId,
+    entries: members.list("entries", plainText) ?? [],
+    ...(members.has("installationKeyHash") ? { installationKeyHash: members.text("installationKeyHash") } : {}),
+    bundleVersion: members.number("bundleVersion") ?? 0,
+  };
+}
 
 /** In a client folder while its key and certificate are being replaced: both of the new ones (client/identity-source.ts). */
 export const renewedFile = "renewed.pem";
@@ -82,7 +94,7 @@ export function readClientFolder(dir: string): ClientFolder {
     readFileIfAny(join(dir, renewedFile)) === undefined ? undefined : readSecretFile(join(dir, renewedFile));
   const keyPem = renewed?.match(keyBlock)?.[0] ?? readSecretFile(join(dir, "client.key"));
   try {
-    const { clusterSlug, organizationId, entries, ...pinned } = factsSchema.parse(JSON.parse(facts));
+    const { clusterSlug, organizationId, entries, ...pinned } = factsOf(facts);
     const { installationKeyHash, bundleVersion } = pinned;
     const roots = {
       ...{ entryRootsPem: entryRoots, poolRootsPem: poolRoots, bundleVersion },

@@ -52,6 +52,12 @@ export class JsonMembers {
   }
 }
 
+/** A text, as it is. Throws when it is none. */
+export function plainText(value: unknown): string {
+  if (typeof value !== "string") throw new TypeError("not text");
+  return value;
+}
+
 /** Standard base64, as it is. Throws when it is none. */
 export function base64Text(value: unknown): string {
   const isBase64 = typeof value === "string" && value.length % 4 === 0 && /^[0-9A-Za-z+/]+={0,2}$/.test(value);

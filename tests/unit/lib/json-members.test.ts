@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { base64Text, JsonMembers } from "../../../lib/json-members.ts";
+import { base64Text, JsonMembers, plainText } from "../../../lib/json-members.ts";
 
 describe("members of a JSON object", () => {
   const members = new JsonMembers({ name: "a", count: 3, list: ["x"], none: [] });
@@ -23,6 +23,17 @@ describe("members of a JSON object", () => {
     ["nothing for an object", () => new JsonMembers(null)],
   ])("are refused when they are something else: %s", (_what, ask) => {
     expect(ask).toThrow(TypeError);
+  });
+
+  it("are text or none", () => {
+    expect(plainText("")).toBe("");
+    expect(() => plainText(3)).toThrow(TypeError);
+  });
+
+  it("are objects, member by member", () => {
+    expect(new JsonMembers({ all: { a: "x" } }).entries("all", plainText)).toEqual({ a: "x" });
+    expect(() => new JsonMembers({ all: [] }).entries("all", plainText)).toThrow(TypeError);
+    expect([members.has("name"), members.has("absent")]).toEqual([true, false]);
   });
 
   it("are base64 or none", () => {
