@@ -21,7 +21,7 @@ async function run(isTTY: boolean, progress: boolean, seconds = 4): Promise<stri
 it("is one line on a terminal, written over, and gone in the end", async () => {
   const written = await run(true, false);
   expect(written.at(-1)).toBe("\r\x1b[K");
-  expect(new Set(written.slice(0, -1).map((text) => text.replace(/^\r\x1b\[K/, "")))).toEqual(
+  expect(new Set(written.slice(0, -1).map((text) => text.replace("\r\x1b[K", "")))).toEqual(
     new Set([
       "copying: 20\\u0007 records (1 s)",
       "copying: 30\\u0007 records (2 s)",
