@@ -19,6 +19,7 @@ import type { ClassVerdict } from "../../conformance/attack/verdict.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { loadOperatorContext } from "../../rpc/operator-context.ts";
 import { type HostPort, hostPort, hostPortText, wholeNumber } from "../arguments.ts";
+import { chosenContext } from "../contexts.ts";
 import { abortOnSignals } from "../interrupts.ts";
 import { exitCodes, print, safeLines, table } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
@@ -72,9 +73,9 @@ function credentialsOf(options: AttackCommandOptions, target: HostPort): Credent
   if (identity !== undefined) return { kind: "client", dir: identity };
   if (nodeState !== undefined) return { kind: "node", dir: nodeState, port: "control" };
   if (context === undefined) return { kind: "stranger" };
-  const { operatorAddress, replicas = [] } = loadOperatorContext(context);
+  const { dir, operatorAddress, replicas = [] } = loadOperatorContext(chosenContext(context).folder);
   const controls = [operatorAddress, ...replicas.map((replica) => replica.operatorAddress)];
-  return { kind: "operator", dir: context, port: controls.includes(hostPortText(target)) ? "control" : "node" };
+  return { kind: "operator", dir, port: controls.includes(hostPortText(target)) ? "control" : "node" };
 }
 
 /** The port as a stranger meets it and, with an identity, as its owner does. */
