@@ -19,9 +19,8 @@ const stores = [
   "tests/integration/{enrollment,hints}-*.test.ts",
   "tests/integration/{control-nodes,control-record,control-strangers,rotation-nodes}.test.ts",
 ];
-/** Nodes, edges and paths inside the process of the test, real or simulated, with listeners of their own. */
+/** Nodes, edges and paths inside the process of the test, with listeners of their own. Simulations change what all see: not here. */
 const meshes = [
-  "tests/sim/**/*.test.ts",
   "tests/integration/{edge,hostile,node-roles,paths,snapshot}-*.test.ts",
   "tests/integration/{certs-tls,client-asks,exclusive-egress,listener-strangers,message-channels,organizations,relay-splice}.test.ts",
 ];
