@@ -64,14 +64,18 @@ const nodeSchema = z.strictObject({
     .default([]),
 });
 
+const releaseShape = /^\d+\.\d+\.\d+[0-9A-Za-z.+-]*$/;
+
+/** Whether a text can be the name of a release. What nodes tell of themselves need not be one. */
+export function isRelease(text: string): boolean {
+  return releaseShape.test(text);
+}
+
 const inventorySchema = z.strictObject({
   /** By slug; that of the operator's context when absent. */
   cluster: name.optional(),
   /** What every host is to run. Absent: versions are not looked at. */
-  version: z
-    .string()
-    .regex(/^\d+\.\d+\.\d+[0-9A-Za-z.+-]*$/, 'write a version such as "0.1.0"')
-    .optional(),
+  version: z.string().regex(releaseShape, 'write a version such as "0.1.0"').optional(),
   control: z.array(controlSchema).min(1, "name at least one control"),
   nodes: z.array(nodeSchema).min(1, "name at least one node"),
 });

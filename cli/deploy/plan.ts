@@ -94,6 +94,9 @@ export function planOf(
 
 const marks = { join: "green", rejoin: "red", change: "yellow", keep: "dim" } as const;
 
+/** How an action looks on a terminal. */
+const painted = (action: PlannedAction, text: string): string => styleText(marks[action], text);
+
 function stepLines(steps: readonly Step[]): string[] {
   return steps.flatMap(({ what, on, commands, rollback }, at) => [
     `  ${at + 1}. ${what} [${on}]`,
@@ -102,10 +105,10 @@ function stepLines(steps: readonly Step[]): string[] {
   ]);
 }
 
-function nodeLines(node: PlannedNode): string[] {
+function nodeLines(node: PlannedNode, paint: typeof painted): string[] {
   const { name, host, action, differences, unwell, token } = node;
-  return [
-    `${styleText(marks[action], action.padEnd(7))}${name} on ${host}`,
+  const head = paint(action, action.padEnd(7)) + safeText(`${name} on ${host}`);
+  const lines = [
     ...differences.map(({ what, now, wanted }) => `  ${what}: ${now || "none"} -> ${wanted || "none"}`),
     ...unwell.map((why) => `  not well: ${why}`),
     ...(action === "keep"
@@ -119,18 +122,20 @@ function nodeLines(node: PlannedNode): string[] {
         ]),
     "",
   ];
+  return [head, ...lines.map(safeText)];
 }
 
 /** For people. */
-export function planText(plan: DeployPlan): string {
+export function planText(plan: DeployPlan, paint: typeof painted = painted): string {
   const { cluster, compared, pending, unwell, nodes } = plan;
-  const lines = [
+  const before = [
     compared
       ? `cluster ${cluster}, compared with what control knows; nothing was changed`
       : `cluster ${cluster}, not compared with any control: every node is taken as new; nothing was changed`,
     "",
     ...(plan.control.length === 0 ? [] : ["first, control", ...stepLines(plan.control), ""]),
-    ...nodes.flatMap(nodeLines),
+  ];
+  const after = [
     ...(plan.unlisted.length === 0
       ? []
       : [
@@ -142,5 +147,7 @@ export function planText(plan: DeployPlan): string {
       ? `nothing to do: ${nodes.length} node${nodes.length === 1 ? " is" : "s are"} as the file says`
       : `${pending} of ${nodes.length} to be changed, one at a time, in this order; ${unwell} not well`,
   ];
-  return lines.map(safeText).join("\n");
+  return [...before.map(safeText), ...nodes.flatMap((node) => nodeLines(node, paint)), ...after.map(safeText)].join(
+    "\n",
+  );
 }

@@ -6,7 +6,7 @@
 import { isLoopbackHost } from "../../lib/config.ts";
 import { hostPortText } from "../arguments.ts";
 import type { Compared } from "./compare.ts";
-import type { DeployNode, Inventory } from "./inventory.ts";
+import { type DeployNode, type Inventory, isRelease } from "./inventory.ts";
 
 /** Where a step is done: by the operator, wherever the context is, or on the host as root. */
 export interface Step {
@@ -46,6 +46,9 @@ export function configurationOf({ control }: Inventory, node: DeployNode): Reado
   };
 }
 
+/** A word for a shell. */
+const word = (text: string): string => (/^[\w./@%+,:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+
 const backup = (about: string): Step => ({
   what: "back up what control knows",
   on: operator,
@@ -57,7 +60,7 @@ function gate(file: string, { name }: DeployNode): Step {
   return {
     what: "health gate: go on only when this ends with 0, else roll back",
     on: operator,
-    commands: [`weft deploy plan ${file} --node ${name} --detailed-exitcode`],
+    commands: [`weft deploy plan ${word(file)} --node ${name} --detailed-exitcode`],
     rollback: [],
   };
 }
@@ -80,7 +83,7 @@ function joinSteps(file: string, node: DeployNode): Step[] {
     {
       what: `write its configuration; carry it to ${host}:${configFile}`,
       on: operator,
-      commands: [`weft deploy plan ${file} --node ${name} --print-config`],
+      commands: [`weft deploy plan ${word(file)} --node ${name} --print-config`],
       rollback: [],
     },
     {
@@ -166,13 +169,16 @@ function roleSteps({ node: { name }, differences }: Compared): Step[] {
   ].filter(({ commands }) => commands.length > 0);
 }
 
+/** A release as a node told it, for a command of root's: whatever has not the form of one is left for a person to fill in. */
+const before = (told: string): string => (isRelease(told) ? told : "BEFORE");
+
 /** Another release: its folder lies beside the one in use, and a link says which that is. */
 function releaseStep(host: string, unit: string, now: string, wanted: string): Step {
   return {
     what: `run release ${wanted} (unpacked beside the one in use)`,
     on: host,
     commands: [`ln -sfn weft-${wanted} /opt/weft`, `systemctl restart ${unit}`],
-    rollback: [`ln -sfn weft-${now} /opt/weft`, `systemctl restart ${unit}`],
+    rollback: [`ln -sfn weft-${before(now)} /opt/weft`, `systemctl restart ${unit}`],
   };
 }
 
@@ -240,7 +246,7 @@ export function controlStepsOf({ control, version }: Inventory, all: readonly Co
         ...releaseStep(host, "weft-control", old, version),
         rollback: [
           "systemctl stop weft-control",
-          `ln -sfn weft-${old} /opt/weft`,
+          `ln -sfn weft-${before(old)} /opt/weft`,
           `weft db restore ${settings} --file before-control-${version}.backup --replace`,
           "systemctl start weft-control",
         ],

