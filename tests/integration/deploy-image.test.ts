@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { eventually } from "../harness/eventually.ts";
@@ -87,10 +87,11 @@ function copyAll(): void {
     .split("\n")
     .filter((line) => line !== "" && !line.startsWith("#"));
   const endings = ignored.flatMap((line) => /^\*\*\/\*(\.\w+)$/.exec(line)?.[1] ?? []);
-  const top = new Set(ignored.filter((line) => /^[.\w]+$/.test(line)));
-  expect(endings.length + top.size).toBe(ignored.length);
-  for (const name of readdirSync(repository).filter((each) => !top.has(each))) {
-    const filter = (path: string): boolean => !endings.some((ending) => path.endsWith(ending));
+  const left = new Set(ignored.filter((line) => /^[.\w/]+$/.test(line)));
+  expect(endings.length + left.size).toBe(ignored.length);
+  for (const name of readdirSync(repository)) {
+    const filter = (path: string): boolean =>
+      !left.has(relative(repository, path)) && !endings.some((ending) => path.endsWith(ending));
     cpSync(join(repository, name), join(folder, name), { recursive: true, filter });
   }
 }

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { loadControlConfig } from "../../../control/config.ts";
@@ -23,7 +23,10 @@ interface Service {
   readonly environment?: Readonly<Record<string, string>>;
   readonly stop_grace_period?: string;
 }
-const { services } = parse(text, { merge: true }) as { readonly services: Readonly<Record<string, Service>> };
+const { services, secrets } = parse(text, { merge: true }) as {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+};
 const weft = Object.entries(services).filter(([, { build }]) => build !== undefined);
 
 describe("deploy/compose.yaml", () => {
@@ -56,6 +59,20 @@ describe("deploy/compose.yaml", () => {
       ["egress-1", "egress-1", "egress"],
     ]);
     expect(text.replaceAll(/^#.*$/gm, "")).not.toMatch(/PASSWORD:|:\/\/\w+:\w+@|weft1\./);
+  });
+});
+
+const linesOf = (name: string): string[] =>
+  readFileSync(new URL(`../../../${name}`, import.meta.url), "utf8").split("\n");
+
+describe("the secrets of deploy/compose.yaml", () => {
+  it("LAW-I2 get neither into an image, which is built from the whole checkout, nor into a commit", () => {
+    const folders = Object.values(secrets).map((secret) => posix.dirname(posix.join("deploy", secret.file)));
+    expect(folders.length).toBeGreaterThan(3);
+    for (const folder of new Set(folders)) {
+      expect(linesOf("deploy/Dockerfile.dockerignore")).toContain(folder);
+      expect(linesOf(".gitignore")).toContain(`${folder}/`);
+    }
   });
 });
 
