@@ -1,12 +1,12 @@
 /**
  * What failed in a run, left behind for scripts/again.mjs: which files, and whether anything failed that no file answers for
- * (an error outside every test, a secret that the run left). Only the former may be tried again.
+ * (an error outside every test, a secret that the run left, files that never had their turn). Only the former may be tried again.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Reporter, SerializedError, TestModule } from "vitest/node";
+import type { Reporter, SerializedError, TestModule, TestRunEndReason } from "vitest/node";
 
 const failuresFile = fileURLToPath(new URL("../../node_modules/.cache/weft/failures.json", import.meta.url));
 
@@ -22,12 +22,26 @@ function write(failures: Failures): void {
   writeFileSync(failuresFile, JSON.stringify(failures));
 }
 
+/** What failed in a run that ended so. One that was broken off has not seen the rest: trying again what failed until then says nothing. */
+export function failuresOf(
+  modules: readonly Pick<TestModule, "moduleId" | "state">[],
+  unhandled: readonly Pick<SerializedError, "message">[],
+  reason: TestRunEndReason,
+): Failures {
+  const unseen = modules.filter((one) => one.state() === "queued" || one.state() === "pending");
+  return {
+    files: modules.filter((one) => one.state() === "failed").map((one) => one.moduleId),
+    elsewhere: [
+      ...unhandled.map(({ message }) => message),
+      ...unseen.map((one) => `${one.moduleId} did not run to its end`),
+      ...(reason === "interrupted" ? ["the run was interrupted"] : []),
+    ],
+  };
+}
+
 export class FailureReporter implements Reporter {
-  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
-    write({
-      files: modules.filter((one) => one.state() === "failed").map((one) => one.moduleId),
-      elsewhere: unhandled.map(({ message }) => message),
-    });
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[], reason: TestRunEndReason): void {
+    write(failuresOf(modules, unhandled, reason));
   }
 }
 
