@@ -34,7 +34,7 @@ const kinds: Readonly<Record<SpanKind, Span_SpanKind>> = {
 export function rejectedCount(answer: Uint8Array): number {
   try {
     const { partialSuccess } = fromBinary(ExportTraceServiceResponseSchema, answer);
-    return Number(partialSuccess?.rejectedSpans ?? 0n);
+    return Math.max(0, Number(partialSuccess?.rejectedSpans ?? 0n));
   } catch {
     // It answered 200: what it says beyond that is not worth losing the spans for.
     return 0;

@@ -1,13 +1,16 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { ExportTraceServiceRequestSchema } from "../../../gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
+import {
+  ExportTraceServiceRequestSchema,
+  ExportTraceServiceResponseSchema,
+} from "../../../gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
 import { ManualClock } from "../../../lib/clock.ts";
 import { limits } from "../../../lib/limits.ts";
 import { type Log, silentLog } from "../../../lib/log.ts";
 import { seededRandom } from "../../../lib/random.ts";
 import type { EndedSpan } from "../../../lib/tracer.ts";
-import { encodeSpans } from "../../../rpc/trace-encode.ts";
+import { encodeSpans, rejectedCount } from "../../../rpc/trace-encode.ts";
 import { TraceExporter } from "../../../rpc/trace-exporter.ts";
 import type { Posted } from "../../../rpc/trace-post.ts";
 
@@ -142,6 +145,15 @@ describe("the exporter of spans", () => {
     await answer({ kind: "taken", rejectedCount: 2 });
     expect(asked).toHaveLength(2);
     expect(exporter.counts()).toMatchObject({ exported: 3, dropped: { refused: 1, rejected: 2 } });
+  });
+
+  it("counts nothing backwards, whatever a receiver says that it took out", () => {
+    const saying = (rejectedSpans: bigint): Uint8Array =>
+      toBinary(
+        ExportTraceServiceResponseSchema,
+        create(ExportTraceServiceResponseSchema, { partialSuccess: { rejectedSpans } }),
+      );
+    expect([2n, 0n, -5n].map((count) => rejectedCount(saying(count)))).toEqual([2, 0, 0]);
   });
 
   it("TE3 sends what is left when it is closed", async () => {
