@@ -258,8 +258,12 @@ class ClientPaths {
   /** One way beside others: given up when another is quicker (`over`), and tried after all others for a while then. */
   async #beside(wish: Wish, hops: readonly string[], over: AbortSignal): Promise<ClientLeg | Error> {
     const giveUp = new AbortController();
+    const { clock } = this.#deps.ports;
+    const startedMs = clock.monoMs();
     const onOver = (): void => {
-      if (!wish.signal.aborted) this.#deps.routes.failed(hops);
+      // One that had no time yet to show what it can is not to blame that another one was quicker.
+      const isSlow = clock.monoMs() - startedMs >= limits.clientWayDelayMs;
+      if (isSlow && !wish.signal.aborted) this.#deps.routes.failed(hops);
       giveUp.abort();
     };
     over.addEventListener("abort", onOver, { once: true });

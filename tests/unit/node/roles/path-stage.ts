@@ -72,7 +72,7 @@ export function pathStage(ways: readonly string[] = ["r1"]) {
   const failed: string[] = [];
   const listeners = new Set<(event: LegEvent) => void>();
   let offline = { newChannels: true, existing: true };
-  let fail: (request: ClientPathRequest) => Error | undefined | Promise<never> = () => undefined;
+  let fail: (request: ClientPathRequest) => Error | undefined | Promise<undefined> = () => undefined;
   const routes = {
     resource: (name: string, organizationId: string) =>
       name === "web" && organizationId === "org-1" ? { poolId: "pl-1", defaultClass: ChannelClass.BULK } : undefined,

@@ -8,13 +8,15 @@ import { eventually } from "../../../harness/eventually.ts";
 import { selfId } from "../stage.ts";
 import { pathStage, requestWith, thrownBy } from "./path-stage.ts";
 
+/** A hop that never answers. */
+const hangs = ({ signal }: ClientPathRequest): Promise<never> =>
+  new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(new Error("given up"))));
+
 describe("the ways of a client's path", () => {
   it("PS4 a way that hangs is not waited for: the next one is tried beside it, and the slow one rests", async () => {
     const { ready, opened, failed, failWith, ports } = pathStage(["r1", "r2", "r3"]);
     const { resumeHandle } = await ready(requestWith());
     opened.length = 0;
-    const hangs = ({ signal }: ClientPathRequest): Promise<never> =>
-      new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(new Error("given up"))));
     failWith((request) => (request.hops[1] === "r1" ? hangs(request) : undefined));
     const leg = ready(requestWith({ resumeHandle }));
     await eventually(() => opened.length === 1, { what: "the first way" });
@@ -25,6 +27,22 @@ describe("the ways of a client's path", () => {
     expect(failed).toEqual([[selfId, "r1", "e1"].join()]);
     // The slow one is given up; what is the client's now is not touched by that.
     expect(opened.map(({ signal }) => signal?.aborted)).toEqual([true, false]);
+  });
+
+  it("PS4 a way that was begun beside a slow one is not blamed when that one answers after all", async () => {
+    const { ready, opened, failed, failWith, ports } = pathStage(["r1", "r2"]);
+    const { resumeHandle } = await ready(requestWith());
+    opened.length = 0;
+    const { promise: late, resolve: answer } = Promise.withResolvers<undefined>();
+    failWith((request) => (request.hops[1] === "r1" ? late : hangs(request)));
+    const leg = ready(requestWith({ resumeHandle }));
+    await eventually(() => opened.length === 1, { what: "the first way" });
+    ports.clock.advance(limits.clientWayDelayMs);
+    await eventually(() => opened.length === 2, { what: "the second way" });
+    answer(undefined);
+    await leg;
+    expect(failed).toEqual([]);
+    expect(opened.map(({ signal }) => signal?.aborted)).toEqual([false, true]);
   });
 
   it("PS2 goes around the relays the egress says are used already", async () => {
