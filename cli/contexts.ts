@@ -48,13 +48,19 @@ function contextOf(value: unknown): NamedContext {
   return { folder: members.text("folder"), ...said("cluster"), ...said("organization"), ...said("identity") };
 }
 
+/** Of its own: every object also has a "constructor", which is no context. */
+function own(contexts: Contexts["contexts"], name: string): NamedContext | undefined {
+  return Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+}
+
 function parse(text: string): Contexts {
   const members = new JsonMembers(JSON.parse(text));
   const contexts = members.entries("contexts", contextOf);
   const current = members.has("current") ? members.text("current") : undefined;
   for (const name of [...Object.keys(contexts), ...(current === undefined ? [] : [current])])
     if (!nameShape.test(name)) throw new TypeError(`"${name}" is no name of a context`);
-  if (current !== undefined && contexts[current] === undefined) throw new TypeError(`there is no context "${current}"`);
+  if (current !== undefined && own(contexts, current) === undefined)
+    throw new TypeError(`there is no context "${current}"`);
   return { contexts, ...(current === undefined ? {} : { current }) };
 }
 
@@ -101,7 +107,7 @@ export function requireContextName(name: string): void {
 
 /** @throws WeftError not_found (CONTEXT_UNKNOWN), with the names that are near. */
 export function namedContext({ contexts }: Contexts, name: string): NamedContext {
-  const found = contexts[name];
+  const found = own(contexts, name);
   if (found !== undefined) return found;
   const near = suggestion(Object.keys(contexts), name);
   const message = `there is no context "${name}"${near}${near === "" ? '; "weft context list" shows them; a folder is written with a slash: ./NAME' : ""}`;
@@ -115,7 +121,7 @@ export interface ChosenContext extends NamedContext {
 
 /** A folder is written as a path; one that is there is taken as well, as long as no context has its name. */
 function isFolder(word: string, { contexts }: Contexts): boolean {
-  if (contexts[word] !== undefined) return false;
+  if (own(contexts, word) !== undefined) return false;
   return !nameShape.test(word) || existsSync(join(word, "context.json"));
 }
 

@@ -195,7 +195,8 @@ export function failureFacts(thrown: unknown): object {
 export function exitCodeOf(thrown: unknown): number {
   if (thrown instanceof ConfigError) return exitCodes.config;
   // Without a context, or with one that cannot be used, no start of the same command can do any better.
-  if (thrown instanceof WeftError && thrown.detail.startsWith("CONTEXT_")) return exitCodes.config;
+  const isOfContext = thrown instanceof WeftError && thrown.detail.startsWith("CONTEXT_");
+  if (isOfContext && thrown.reason !== "unavailable") return exitCodes.config;
   const reason = reasonOf(thrown);
   return (reason === undefined ? undefined : exitByReason[reason]) ?? exitCodes.failure;
 }

@@ -58,14 +58,17 @@ export function organizationName(options: GlobalOptions & { readonly organizatio
 
 /** Runs `work` with a session to control's operator port; the operator's certificate is renewed first when that is due. */
 export async function withSession<T>(options: GlobalOptions, work: (session: Session) => Promise<T>): Promise<T> {
-  const stored = await atAnsweringReplica(loadOperatorContext(contextDir(options)));
-  if (options.keepContext === true) return await runSession(options, { context: stored, isTainted: false }, work);
+  // Once: another command may change what is meant while this one waits.
+  const { folder, cluster } = chosenContext(options.context);
+  const meant = options.cluster === undefined && cluster !== undefined ? { ...options, cluster } : options;
+  const stored = await atAnsweringReplica(loadOperatorContext(folder));
+  if (options.keepContext === true) return await runSession(meant, { context: stored, isTainted: false }, work);
   try {
-    return await runSession(options, await withFreshRoots(stored, options.freshRoots === true), work);
+    return await runSession(meant, await withFreshRoots(stored, options.freshRoots === true), work);
   } catch (thrown) {
     // Control shows a root that became known less than a minute ago: nothing was asked of it yet.
     if (!isUnknownRoot(thrown)) throw thrown;
-    return await runSession(options, await withFreshRoots(stored, true), work);
+    return await runSession(meant, await withFreshRoots(stored, true), work);
   }
 }
 
@@ -78,13 +81,7 @@ async function runSession<T>(
   const nowMs = (): number => systemClock.nowMs();
   const transport = operatorTransport({ address: context.operatorAddress, tls: controlPortTls(context, nowMs) });
   try {
-    return await work(
-      sessionOver(
-        transport,
-        context,
-        options.cluster ?? chosenContext(options.context).cluster ?? context.defaultCluster,
-      ),
-    );
+    return await work(sessionOver(transport, context, options.cluster ?? context.defaultCluster));
   } finally {
     transport.close();
   }

@@ -10,12 +10,13 @@ import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import { errnoOf, WeftError } from "../../lib/errors.ts";
 import { loadOperatorContext } from "../../rpc/operator-context.ts";
+import { chosenContext } from "../contexts.ts";
 import type { Running } from "../deploy/compare.ts";
 import { type Inventory, readInventory } from "../deploy/inventory.ts";
 import { planOf, planText } from "../deploy/plan.ts";
 import { configurationOf } from "../deploy/steps.ts";
 import { groupExamples, print } from "../output.ts";
-import { action, contextDir, type GlobalOptions, pick, withSession } from "../session.ts";
+import { action, type GlobalOptions, pick, withSession } from "../session.ts";
 
 interface PlanOptions extends GlobalOptions {
   readonly node?: string;
@@ -72,14 +73,14 @@ async function plan(options: PlanOptions, file: string): Promise<void> {
     const configuration = configurationOf(inventory, only);
     return print(options, configuration, () => JSON.stringify(configuration, null, 2));
   }
-  const dir = contextDir(options);
+  const { folder: dir, cluster: meant } = chosenContext(options.context);
   const hasContext = existsSync(join(dir, "context.json"));
   if (!hasContext && options.offline !== true) {
     const message = `${dir} holds no operator context to ask control with; name one with --context DIR or WEFT_CONTEXT, or plan with --offline`;
     throw new WeftError("failed_precondition", message, { detail: "CONTEXT_MISSING" });
   }
   const pinned = hasContext ? loadOperatorContext(dir) : undefined;
-  const cluster = options.cluster ?? inventory.cluster ?? pinned?.defaultCluster ?? "default";
+  const cluster = options.cluster ?? inventory.cluster ?? meant ?? pinned?.defaultCluster ?? "default";
   const running = options.offline === true ? undefined : await runningOf({ ...options, cluster });
   const planned = planOf(inventory, { file, cluster, pinned, running, only: only?.name });
   print(options, planned, () => planText(planned));

@@ -65,6 +65,18 @@ describe("named contexts", () => {
     expect(detailOf(() => requireContextName("a/b"))).toBe("CLI_NAME");
   });
 
+  it("are none by a name that every object has", async () => {
+    await both();
+    for (const name of ["constructor", "toString", "valueOf"]) {
+      expect(
+        detailOf(() => chosenContext(name)),
+        name,
+      ).toBe("CONTEXT_UNKNOWN");
+    }
+    writeFileSync(contextsFile(), '{"current": "constructor", "contexts": {}}');
+    expect(detailOf(() => readContexts())).toBe("CONTEXT_FILE_DAMAGED");
+  });
+
   it("are kept in a file of one's own, and hold nothing but paths and names", async () => {
     await both();
     expect(statSync(contextsFile()).mode & 0o777).toBe(0o600);

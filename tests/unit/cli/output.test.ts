@@ -152,6 +152,13 @@ describe("exit codes", () => {
     expect(result).toBe(69);
   });
 
+  it("a context that cannot be used is a wrong configuration; one that is being written is there in a moment", () => {
+    const codeOf = (reason: "failed_precondition" | "unavailable", detail: string) =>
+      outputs(() => report(new WeftError(reason, "no", { detail }), {})).result;
+    expect(codeOf("failed_precondition", "CONTEXT_FILE_DAMAGED")).toBe(78);
+    expect(codeOf("unavailable", "CONTEXT_FILE_BUSY")).toBe(69);
+  });
+
   it("a wrong configuration lists every problem", () => {
     const { result, out, err } = outputs(() => report(new ConfigError(["a: one", "b: two"]), { json: true }));
     expect(result).toBe(78);
