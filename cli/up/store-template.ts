@@ -4,11 +4,12 @@
  * program itself. A kept installation makes its own.
  */
 
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { chmodSync, existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { errnoOf } from "../../lib/errors.ts";
 import packageFacts from "../../package.json" with { type: "json" };
 import { type OnSpawn, runChild } from "./processes.ts";
 
@@ -24,21 +25,62 @@ async function templateName(): Promise<string> {
   return `${prefix}${hash.digest("hex").slice(0, 16)}`;
 }
 
-/** Removes every template: of what was before, or one that may be broken. Nothing is lost with them. */
-export async function forgetTemplates(): Promise<void> {
-  const files = await readdir(cache).catch(() => []);
-  const templates = files.filter((file) => file.startsWith(prefix));
-  await Promise.all(templates.map((file) => rm(join(cache, file), { recursive: true, force: true })));
+/** Whether a process is still writing this one. */
+function isBeingMade(file: string): boolean {
+  const [, pid] = /^store-(\d+)\.[^.]+\.half$/.exec(file) ?? [];
+  if (pid === undefined) return false;
+  try {
+    return process.kill(Number(pid), 0);
+  } catch (cause) {
+    return errnoOf(cause) !== "ESRCH";
+  }
 }
 
-/** Keeps the store just made as the template, in the place of any before. */
-async function keep(directory: string, name: string): Promise<void> {
-  await forgetTemplates();
-  await mkdir(cache, { recursive: true });
-  const half = join(cache, `${prefix}${process.pid}.half`);
+/** Removes every template: of what was before, or one that may be broken. Nothing is lost with them. */
+export async function forgetTemplates(folder = cache): Promise<void> {
+  const files = await readdir(folder).catch(() => []);
+  const templates = files.filter((file) => file.startsWith(prefix) && !isBeingMade(file));
+  await Promise.all(
+    templates.map(async (file) => {
+      // It is gone at once, whole: who is copying it finds out, and nobody begins to copy what is left of it.
+      const aside = join(folder, `${prefix}${randomUUID()}.gone`);
+      await rename(join(folder, file), aside).then(
+        () => rm(aside, { recursive: true, force: true }),
+        () => undefined,
+      );
+    }),
+  );
+}
+
+/** Keeps the store just made as the template, in the place of others. One of that name is left: somebody may be copying it. */
+export async function keepTemplate(directory: string, name: string, folder = cache): Promise<void> {
+  if (existsSync(join(folder, name))) return;
+  await forgetTemplates(folder);
+  await mkdir(folder, { recursive: true });
+  const half = join(folder, `${prefix}${process.pid}.${randomUUID()}.half`);
   await cp(directory, half, { recursive: true });
   // Complete or not there at all: two that start at once make the same, and the first is kept.
-  await rename(half, join(cache, name)).catch(() => rm(half, { recursive: true, force: true }));
+  await rename(half, join(folder, name)).catch(() => rm(half, { recursive: true, force: true }));
+}
+
+/** What tells a template from another one in its place. */
+async function markOf(template: string): Promise<string | undefined> {
+  return await stat(template).then(
+    ({ ino, birthtimeMs }) => `${ino} ${birthtimeMs}`,
+    () => undefined,
+  );
+}
+
+/** Copies the template; false when there is none, or none any more: then what is in `directory` may lack anything. */
+export async function copyTemplate(name: string, directory: string, folder = cache): Promise<boolean> {
+  const template = join(folder, name);
+  const mark = await markOf(template);
+  if (mark === undefined) return false;
+  const copied = await cp(template, directory, { recursive: true }).then(
+    () => true,
+    () => false,
+  );
+  return copied && (await markOf(template)) === mark;
 }
 
 /**
@@ -47,21 +89,10 @@ async function keep(directory: string, name: string): Promise<void> {
  */
 export async function putEmptyStore(directory: string, logs: string, onSpawn: OnSpawn): Promise<void> {
   const name = await templateName();
-  const template = join(cache, name);
-  if (existsSync(template)) {
-    const copied = await cp(template, directory, { recursive: true }).then(
-      () => true,
-      () => false,
-    );
-    if (copied) {
-      chmodSync(directory, 0o700);
-      return;
-    }
-    // Somebody removed it in the middle of this.
-    await rm(directory, { recursive: true, force: true });
-  }
+  if (await copyTemplate(name, directory)) return chmodSync(directory, 0o700);
+  await rm(directory, { recursive: true, force: true });
   const runtimeFlags = packageFacts.config.briefControlFlags;
   const args = [directory];
   await runChild({ name: "store", role: "store", script: "cli/up/make-store.ts", runtimeFlags, args, logs }, onSpawn);
-  await keep(directory, name).catch(() => undefined);
+  await keepTemplate(directory, name).catch(() => undefined);
 }

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { putEmptyStore } from "../../cli/up/store-template.ts";
+import { copyTemplate, forgetTemplates, keepTemplate, putEmptyStore } from "../../cli/up/store-template.ts";
 import { isInitialized } from "../../control/store/installation.ts";
 import { migrate, ownMigrations } from "../../control/store/migrate.ts";
 import { openPglite } from "../../control/store/pglite.ts";
@@ -40,5 +40,36 @@ describe("the store that a brief fabric begins with", () => {
     } finally {
       await sql.close();
     }
+  });
+
+  /** A folder of templates with these in it, and a store to be kept. */
+  function folderOf(...names: readonly string[]): { readonly templates: string; readonly made: string } {
+    const templates = mkdtempSync(join(folder, "templates-"));
+    const made = join(templates, "made");
+    for (const name of ["made", ...names]) {
+      mkdirSync(join(templates, name));
+      for (let at = 0; at < 200; at += 1) writeFileSync(join(templates, name, `${at}`), "a page");
+    }
+    return { templates, made };
+  }
+
+  it("is not replaced while others may be copying it, nor is what others are making thrown away", async () => {
+    const others = `store-${process.ppid}.a.half`;
+    const { templates, made } = folderOf("store-now", others);
+    const { ino } = statSync(join(templates, "store-now"));
+    await keepTemplate(made, "store-now", templates);
+    expect(statSync(join(templates, "store-now")).ino).toBe(ino);
+    await keepTemplate(made, "store-next", templates);
+    expect(readdirSync(templates).sort()).toEqual(["made", others, "store-next"].sort());
+    expect(readdirSync(join(templates, "store-next"))).toHaveLength(200);
+  });
+
+  it("is whole or not there, also when it goes while it is being copied", async () => {
+    const { templates } = folderOf("store-now");
+    const to = join(templates, "copy");
+    const [copied] = await Promise.all([copyTemplate("store-now", to, templates), forgetTemplates(templates)]);
+    if (copied) expect(readdirSync(to)).toHaveLength(200);
+    expect(await copyTemplate("store-now", join(templates, "later"), templates)).toBe(false);
+    expect(readdirSync(templates).filter((file) => file.startsWith("store-"))).toEqual([]);
   });
 });
