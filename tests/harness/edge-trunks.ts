@@ -81,10 +81,16 @@ export async function edges(
       ...options,
       log: silentLog,
       openPath: async () => {
-        if (!made.reachable) throw new WeftError("unavailable", "out of reach");
+        const unreachable = (): WeftError => new WeftError("unavailable", "out of reach");
+        if (!made.reachable) throw unreachable();
         const dialled = await dialPath(identities, listener.port, () => {
           made.closedPaths += 1;
         });
+        // Out of reach since: what was on its way does not arrive.
+        if (!made.reachable) {
+          dialled.raw.resetAndDestroy();
+          throw unreachable();
+        }
         // As if every path went over a relay of its own.
         const path = { ...dialled, hops: ["entry", `relay-${made.paths.length + 1}`, "egress"] };
         made.paths.push(path);
