@@ -4,6 +4,7 @@
  */
 
 import { makeCsr } from "../../certs/csr.ts";
+import { parseJoinToken } from "../../certs/join-token.ts";
 import { generateP256 } from "../../certs/keys.ts";
 import { enrollRequest, freshHost } from "../../conformance/stores/plane.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
@@ -96,7 +97,8 @@ export const auditedCases: Readonly<Record<string, AuditedCase>> = {
       const { text, token } = await stage.operator(TokenService).createToken({ clusterId, maxUses: 9 });
       stage.token = text;
       stage.ids.set("token", token?.id ?? "");
-      stage.secrets.push(text, text.split(/[.:_-]/).at(-1) ?? text);
+      const secret = Buffer.from(parseJoinToken(text)?.secret ?? []);
+      stage.secrets.push(text, secret.toString("base64url"), secret.toString("hex"));
     },
     ...{ action: "token.created", object: "token/", after: true },
   },
