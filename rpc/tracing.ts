@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { validateHeaderName, validateHeaderValue } from "node:http";
-import { readSecretFile } from "../certs/secret-file.ts";
+import { readHandedSecret } from "../certs/secret-file.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -67,7 +67,7 @@ function unusable(setting: string, file: string, why: string, cause?: unknown): 
 function headersIn(file: string): Record<string, string> {
   let text: string;
   try {
-    text = readSecretFile(file);
+    text = readHandedSecret(file);
   } catch (cause) {
     throw unusable("tracesHeadersFile", file, messageOf(cause), cause);
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,7 +85,10 @@ describe("traces of a process", () => {
   it("carry the headers of a file, and of a secret one only", async () => {
     const otlp = await receiver();
     const text = "# for the collector\nAuthorization: Bearer abc:def\n\nx-tenant: 7\n";
-    const { tracer, close } = tracing(otlp.endpoint, { tracesHeadersFile: secretFile("headers", text) });
+    const handed = secretFile("headers", text);
+    // As a service manager hands it over.
+    chmodSync(handed, 0o400);
+    const { tracer, close } = tracing(otlp.endpoint, { tracesHeadersFile: handed });
     tracer.begin("x")?.end();
     await close();
     expect(otlp.headers[0]).toMatchObject({ authorization: "Bearer abc:def", "x-tenant": "7" });
