@@ -49,7 +49,8 @@ export default defineConfig({
     ],
     globalSetup: ["tests/harness/global-setup.ts"],
     sequence: { sequencer: LongestFirst },
-    maxWorkers: 3,
+    // More than two cores take: some of what runs waits, for processes and for time.
+    maxWorkers: 4,
     allowOnly: false,
     passWithNoTests: false,
     reporters: ["default", ["json", { outputFile: reportPath }], new FailureReporter()],
