@@ -9,7 +9,7 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { readSecretFile, writeSecretFile } from "../certs/secret-file.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
 import { asOnlyWriterOf } from "../lib/folder-lock.ts";
@@ -38,7 +38,9 @@ const nameShape = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** Where contexts are kept. */
 export function contextsFile(env: Environment = process.env): string {
-  return join(env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "weft", "contexts.json");
+  // The specification has a relative one ignored.
+  const home = env["XDG_CONFIG_HOME"];
+  return join(home !== undefined && isAbsolute(home) ? home : join(homedir(), ".config"), "weft", "contexts.json");
 }
 
 function contextOf(value: unknown): NamedContext {

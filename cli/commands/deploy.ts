@@ -82,7 +82,8 @@ async function plan(options: PlanOptions, file: string): Promise<void> {
   const pinned = hasContext ? loadOperatorContext(dir) : undefined;
   const cluster = options.cluster ?? inventory.cluster ?? meant ?? pinned?.defaultCluster ?? "default";
   const running = options.offline === true ? undefined : await runningOf({ ...options, cluster });
-  const planned = planOf(inventory, { file, cluster, pinned, running, only: only?.name });
+  const said = { context: options.context, cluster: options.cluster };
+  const planned = planOf(inventory, { file, cluster, pinned, running, only: only?.name, meant: said });
   print(options, planned, () => planText(planned));
   if (options.detailedExitcode === true && planned.pending + planned.unwell > 0) process.exitCode = exitPending;
 }

@@ -5,7 +5,18 @@ import type { OperatorContextFile } from "../../rpc/operator-context.ts";
 import { safeText } from "../output.ts";
 import { type Compared, compare, type Difference, type PlannedAction, type Running, unlisted } from "./compare.ts";
 import { type Inventory, remarksOn } from "./inventory.ts";
-import { configurationOf, controlStepsOf, inOrder, type Step, stepsOf, tokenCommand, tokenFile } from "./steps.ts";
+import {
+  configurationOf,
+  controlStepsOf,
+  forMeant,
+  inOrder,
+  type Meant,
+  type Step,
+  stepsForMeant,
+  stepsOf,
+  tokenCommand,
+  tokenFile,
+} from "./steps.ts";
 
 type Pinned = Pick<OperatorContextFile, "trustDomain" | "installationKeyHash" | "clusters" | "defaultCluster">;
 
@@ -48,7 +59,12 @@ function identitiesOf(pinned: Pinned | undefined, cluster: string) {
   return { prefix: `spiffe://${pinned.trustDomain}/cluster/${id}`, pin: `sha256:${pinned.installationKeyHash}` };
 }
 
-function plannedNode(inventory: Inventory, file: string, pinned: ReturnType<typeof identitiesOf>, each: Compared) {
+function plannedNode(
+  inventory: Inventory,
+  { file, meant = {} }: { readonly file: string; readonly meant?: Meant },
+  pinned: ReturnType<typeof identitiesOf>,
+  each: Compared,
+) {
   const { node, action, differences, unwell, nodeId } = each;
   const joins = action === "join" || action === "rejoin";
   const id = joins || nodeId === undefined ? "{id: given when it is approved}" : nodeId;
@@ -57,9 +73,9 @@ function plannedNode(inventory: Inventory, file: string, pinned: ReturnType<type
     caPin: pinned?.pin ?? unknownYet,
     identity: pinned === undefined ? unknownYet : `${pinned.prefix}/node/${id}`,
     controlIdentity: pinned === undefined ? unknownYet : `${pinned.prefix}/control/`,
-    ...(joins ? { token: { file: tokenFile(node), command: tokenCommand(node) } } : {}),
+    ...(joins ? { token: { file: tokenFile(node), command: forMeant(tokenCommand(node), meant) } } : {}),
     configuration: configurationOf(inventory, node),
-    steps: stepsOf(file, each),
+    steps: stepsForMeant(stepsOf(file, each), meant),
   };
 }
 
@@ -74,6 +90,7 @@ export function planOf(
     readonly pinned: Pinned | undefined;
     readonly running: Running | undefined;
     readonly only?: string | undefined;
+    readonly meant?: Meant;
   },
 ): DeployPlan {
   const all = inOrder(compare(inventory, about.running)).filter(
@@ -85,8 +102,8 @@ export function planOf(
     compared: about.running !== undefined,
     pending: all.filter(({ action }) => action !== "keep").length,
     unwell: all.filter(({ unwell }) => unwell.length > 0).length,
-    control: about.only === undefined ? controlStepsOf(inventory, all) : [],
-    nodes: all.map((each) => plannedNode(inventory, about.file, pinned, each)),
+    control: about.only === undefined ? stepsForMeant(controlStepsOf(inventory, all), about.meant ?? {}) : [],
+    nodes: all.map((each) => plannedNode(inventory, about, pinned, each)),
     unlisted: about.only === undefined ? unlisted(inventory, about.running) : [],
     remarks: about.only === undefined ? remarksOn(inventory) : [],
   };

@@ -267,3 +267,25 @@ export function inOrder(all: readonly Compared[]): readonly Compared[] {
     roles.includes("entry") ? 2 : roles.includes("egress") ? 1 : 0;
   return all.toSorted((a, b) => rank(a) - rank(b));
 }
+
+/** The installation that the plan was made for, repeated in what an operator runs: another context may be the current one. */
+export interface Meant {
+  readonly context?: string | undefined;
+  readonly cluster?: string | undefined;
+}
+
+/** A command of an operator for the installation that is meant. */
+export function forMeant(command: string, { context, cluster }: Meant): string {
+  if (!command.startsWith("weft ")) return command;
+  const said = (flag: string, value: string | undefined): string =>
+    value === undefined ? "" : ` ${flag} ${word(value)}`;
+  return `${command}${said("--context", context)}${said("--cluster", cluster)}`;
+}
+
+/** Steps whose operator's commands are for the installation that is meant. */
+export function stepsForMeant(steps: readonly Step[], meant: Meant): readonly Step[] {
+  const say = (commands: readonly string[]): string[] => commands.map((command) => forMeant(command, meant));
+  return steps.map((step) =>
+    step.on === operator ? { ...step, commands: say(step.commands), rollback: say(step.rollback) } : step,
+  );
+}

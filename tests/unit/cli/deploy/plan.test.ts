@@ -276,6 +276,19 @@ describe("a plan", () => {
     for (const command of commands) expect(command).toMatch(/^weft deploy plan 'my plan'\\''s\.yaml' --node /);
   });
 
+  it("repeats which installation is meant, in what an operator runs and nowhere else", () => {
+    const meant = { context: "./plant two", cluster: "east" };
+    const about = { file: "hosts.yaml", cluster: "east", pinned: undefined, running: undefined, meant };
+    const nodes = planOf(inventory, about).nodes;
+    const flags = "--context './plant two' --cluster east";
+    expect(nodes.map(({ token }) => token?.command.endsWith(` ${flags}`))).toEqual(nodes.map(() => true));
+    const steps = nodes.flatMap((node) => node.steps);
+    for (const { on, commands, rollback } of steps) {
+      for (const command of [...commands, ...rollback])
+        expect(command.endsWith(` ${flags}`), command).toBe(on === "operator" && command.startsWith("weft "));
+    }
+  });
+
   it("is coloured on a terminal, and obeys nobody else there", () => {
     const plan = planned({ nodes: changed("relay-1", { version: "\u001b[2J" }), pools: office });
     const text = planText(plan, (action, shown) => `\u001b[1m${action}|${shown}\u001b[0m`);
