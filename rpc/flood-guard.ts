@@ -29,8 +29,8 @@ interface Watched {
   readonly socket: Socket;
   readonly flooded: () => void;
   openCalls: number;
-  /** Whether a call was made since the last look. */
-  hasCalled: boolean;
+  /** Whether a call was made or came to its end since the last look: bytes since then may have been its own. */
+  hadCall: boolean;
   seenBytes: number;
   /** In a row, while there was no call they could belong to. */
   strayBytes: number;
@@ -81,17 +81,18 @@ export class FloodGuard {
     session.on("stream", this.#within(callsBurstCount, callsPerSecond, flooded));
     session.on("ping", this.#within(limits.rpcPingsBurstCount, limits.rpcPingsPerSecond, flooded));
     session.on("remoteSettings", this.#within(limits.rpcSettingsBurstCount, limits.rpcSettingsPerSecond, flooded));
-    this.#watch(session, key, { socket, flooded, openCalls: 0, hasCalled: false, seenBytes: 0, strayBytes: 0 });
+    this.#watch(session, key, { socket, flooded, openCalls: 0, hadCall: false, seenBytes: 0, strayBytes: 0 });
   }
 
   #watch(session: ServerHttp2Session, key: string, watched: Watched): void {
     session.on("stream", (stream) => {
-      watched.hasCalled = true;
+      watched.hadCall = true;
       watched.openCalls += 1;
       const open = (this.#open.get(key) ?? 0) + 1;
       this.#open.set(key, open);
       stream.once("close", () => {
         watched.openCalls -= 1;
+        watched.hadCall = true;
         const left = (this.#open.get(key) ?? 1) - 1;
         if (left > 0) this.#open.set(key, left);
         else this.#open.delete(key);
@@ -113,11 +114,11 @@ export class FloodGuard {
   #look(): void {
     const { sessionMaxBytes = Number.POSITIVE_INFINITY } = this.#profile;
     for (const watched of this.#watched) {
-      const { socket, openCalls, hasCalled, seenBytes } = watched;
+      const { socket, openCalls, hadCall, seenBytes } = watched;
       const bytes = socket.bytesRead;
-      watched.strayBytes = openCalls > 0 || hasCalled ? 0 : watched.strayBytes + bytes - seenBytes;
+      watched.strayBytes = openCalls > 0 || hadCall ? 0 : watched.strayBytes + bytes - seenBytes;
       watched.seenBytes = bytes;
-      watched.hasCalled = false;
+      watched.hadCall = false;
       if (bytes > sessionMaxBytes || watched.strayBytes > limits.rpcStrayMaxBytes) watched.flooded();
     }
   }

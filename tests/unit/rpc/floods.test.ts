@@ -143,9 +143,9 @@ describe("a caller", () => {
   function guarded(openCallsMaxCount: number = rpcHttp2.openCallsMaxCount) {
     const clock = new ManualClock();
     const guard = new FloodGuard({ ...rpcHttp2, openCallsMaxCount }, clock);
-    const open = (): EventEmitter => {
+    const open = (socket = { bytesRead: 0 }): EventEmitter => {
       const session = Object.assign(new EventEmitter(), { destroyed: false, destroy: () => session.emit("destroyed") });
-      guard.watch(session as unknown as ServerHttp2Session, { bytesRead: 0 } as Socket, flooder);
+      guard.watch(session as unknown as ServerHttp2Session, socket as Socket, flooder);
       return session;
     };
     return { clock, guard, open };
@@ -160,6 +160,22 @@ describe("a caller", () => {
     expect(guard.admits(flooder)).toBe(false);
     clock.advance(2_000);
     expect(guard.admits(flooder)).toBe(true);
+  });
+
+  it("who ended a call that brought much has flooded nobody; whose bytes belong to no call has", () => {
+    const { clock, guard, open } = guarded();
+    const socket = { bytesRead: 0 };
+    const session = open(socket);
+    const made = new EventEmitter();
+    session.emit("stream", made);
+    clock.advance(limits.rpcBytesLookMs);
+    socket.bytesRead += limits.rpcStrayMaxBytes * 4;
+    made.emit("close");
+    clock.advance(limits.rpcBytesLookMs);
+    expect(guard.admits(flooder)).toBe(true);
+    socket.bytesRead += limits.rpcStrayMaxBytes + 1;
+    clock.advance(limits.rpcBytesLookMs);
+    expect(guard.admits(flooder)).toBe(false);
   });
 
   it("who makes one protocol error after the other gets as many as are forgiven", () => {
