@@ -19,7 +19,11 @@ def refusal_of(error):
     `reason` is a constant to decide by, `stage` where a channel ended, `retry` is never, later or now.
     """
     told = {"code": error.code().name, "message": error.details()}
-    status = rpc_status.from_call(error)
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:
+        # The connection ended with the answer: gRPC tells that it was lost, and the details tell of the answer.
+        status = None
     for detail in status.details if status is not None else []:
         info = error_details_pb2.ErrorInfo()
         request = error_details_pb2.RequestInfo()
