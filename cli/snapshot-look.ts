@@ -70,8 +70,8 @@ interface Found {
   readonly nodeName: string;
   readonly installationSpki: Uint8Array;
   readonly vouchedBy: "state folder" | "nobody";
-  /** Where the mark of the newest snapshot may be. */
-  readonly stateDir?: string;
+  /** What its folder says of the newest it has held, read before the snapshot itself. */
+  readonly markBytes?: Buffer;
 }
 
 /** Room for the envelope around a payload, and for base64. */
@@ -135,9 +135,13 @@ function findSnapshot(path: string, stateDir: string | undefined): Found {
   const file = fileAt(path);
   const { size } = statSync(file);
   if (size > fileMaxBytes) throw new WeftError("invalid_argument", `${file} is too large`, { detail: "SNAPSHOT_SIZE" });
+  const folder = stateDir ?? dirname(file);
+  // A node that runs writes its snapshot first and the mark then: read in the other order, no snapshot is behind its mark.
+  const markBytes = readFileIfAny(join(folder, "snapshot-mark.json"));
   const stored = readFileIfAny(file) ?? Buffer.alloc(0);
   try {
-    return stored[0] === 0x7b ? fromExport(file, stored) : fromStateFolder(file, stored, stateDir);
+    if (stored[0] === 0x7b) return fromExport(file, stored);
+    return { ...fromStateFolder(file, stored, folder), ...(markBytes === undefined ? {} : { markBytes }) };
   } catch (thrown) {
     if (thrown instanceof WeftError) throw thrown;
     const message = `${file} is no snapshot, or a part of one`;
@@ -163,8 +167,7 @@ function fromExport(file: string, stored: Buffer): Found {
   };
 }
 
-function fromStateFolder(file: string, stored: Buffer, stateDir: string | undefined): Found {
-  const folder = stateDir ?? dirname(file);
+function fromStateFolder(file: string, stored: Buffer, folder: string): Found {
   const identityPath = join(folder, "identity.json");
   if (!existsSync(identityPath)) {
     throw new WeftError(
@@ -176,7 +179,7 @@ function fromStateFolder(file: string, stored: Buffer, stateDir: string | undefi
   const identity = pinned.parse(JSON.parse(readSecretFile(identityPath, limits.identityFileMaxBytes)));
   return {
     ...{ file, clusterId: identity.clusterId, nodeId: identity.nodeId, nodeName: identity.name },
-    ...{ vouchedBy: "state folder", stateDir: folder },
+    vouchedBy: "state folder",
     envelope: fromBinary(SnapshotEnvelopeSchema, stored),
     installationSpki: Buffer.from(identity.installationKey, "base64"),
   };
@@ -216,10 +219,8 @@ function endedFault({ notAfterMs }: Snapshot, nowMs: number): Fault | undefined 
 }
 
 /** Whether the folder remembers a newer one than it holds. */
-function olderFault({ stateDir }: Found, { epoch, version }: Snapshot): Fault | undefined {
-  if (stateDir === undefined) return undefined;
-  const stored = readFileIfAny(join(stateDir, "snapshot-mark.json"));
-  const mark = stored === undefined ? undefined : highWater.safeParse(JSON.parse(stored.toString())).data;
+function olderFault({ markBytes }: Found, { epoch, version }: Snapshot): Fault | undefined {
+  const mark = markBytes === undefined ? undefined : highWater.safeParse(JSON.parse(markBytes.toString())).data;
   if (mark === undefined) return undefined;
   const [markEpoch, markVersion] = [BigInt(mark.epoch), BigInt(mark.version)];
   if (epoch > markEpoch || (epoch === markEpoch && version >= markVersion)) return undefined;

@@ -123,6 +123,18 @@ describe("a snapshot in a file", () => {
     }
   });
 
+  it("M-F12 a node that takes a newer one while it is looked at did not put anything back", () => {
+    using folder = folderWith();
+    const mark = { epoch: 2n, payloadHash: "", floorMs: nowMs };
+    writeHighWater(folder.dir, { ...mark, version: 7n });
+    // The date is asked for between what is read first and what is judged last.
+    vi.spyOn(systemClock, "nowMs").mockImplementation(() => {
+      writeHighWater(folder.dir, { ...mark, version: 8n });
+      return nowMs;
+    });
+    expect(faultOf(() => lookAtSnapshot(folder.dir, {}))).toBe("none");
+  });
+
   it("what is none is said to be none, whatever it is", () => {
     using folder = folderWith();
     const { dir, file } = folder;
