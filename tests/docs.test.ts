@@ -9,6 +9,7 @@ import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { buildProgram } from "../cli/program.ts";
 import { loadControlConfig } from "../control/config.ts";
+import { keyFingerprint } from "../control/domain/join.ts";
 import { loadNodeConfig } from "../node/config.ts";
 import packageFacts from "../package.json" with { type: "json" };
 import { handWritten } from "./house/source.ts";
@@ -184,6 +185,21 @@ describe("commands in the documents", () => {
           .flatMap((words) => missingCommand(words).map((why) => `${path}: ${why}`)),
       );
     expect(hints).toEqual([]);
+  });
+
+  it("show fingerprints in the form that commands print and compare", () => {
+    const texts = [
+      ...documents.map((path) => ({ path, text: read(path) })),
+      ...handWritten().filter(({ path }) => path.startsWith("cli/")),
+    ];
+    const shown = texts.flatMap(({ path, text }) =>
+      [...text.matchAll(/--fingerprint "([^"$]+)"/g)]
+        .map(([, example = ""]) => ({ path, example }))
+        .filter(({ example }) => !/^[A-Z]+$/.test(example)),
+    );
+    const printed = (example: string): string => keyFingerprint(example.replaceAll(/[^0-9a-f]/g, "").padEnd(64, "0"));
+    expect(shown.filter(({ example }) => printed(example) !== example)).toEqual([]);
+    expect(new Set(shown.map(({ path }) => path)).size).toBeGreaterThanOrEqual(3);
   });
 
   it("that are wrong would be found", () => {

@@ -54,10 +54,16 @@ interface ApproveOptions extends GlobalOptions {
   readonly name?: string;
 }
 
+/** Whether what somebody read out, with whatever between its digits and in whatever case, is the fingerprint of a request. */
+export function isSameFingerprint(said: string, fingerprint: string): boolean {
+  const digits = (text: string): string => text.replaceAll(/[\s-]/g, "").toLowerCase();
+  return digits(said) === digits(fingerprint);
+}
+
 async function approve(session: Session, id: string, options: ApproveOptions): Promise<ApproveRequestResponse> {
   const { fingerprint } = options;
   const seen = await getRequest(session, id);
-  if (fingerprint !== undefined && fingerprint.replaceAll(" ", "") !== seen.keyFingerprint.replaceAll(" ", "")) {
+  if (fingerprint !== undefined && !isSameFingerprint(fingerprint, seen.keyFingerprint)) {
     throw new WeftError("failed_precondition", `the request's key is ${seen.keyFingerprint}, not ${fingerprint}`, {
       detail: "FINGERPRINT_DIFFERS",
     });
@@ -72,15 +78,25 @@ async function approve(session: Session, id: string, options: ApproveOptions): P
   });
 }
 
-/** What is said of one request cannot be true of several. */
+/** What is told of a request that was approved; that nobody compared its key is told too. */
+export function approvedText(
+  { request }: ApproveRequestResponse,
+  { fingerprint }: Pick<ApproveOptions, "fingerprint">,
+): string {
+  const compared = fingerprint === undefined ? "not compared (see --fingerprint)" : "as given";
+  return `approved: node ${request?.nodeName} has id ${request?.nodeId}; its key is ${request?.keyFingerprint}, ${compared}`;
+}
+
+/** What is said of one request cannot be true of several: no key may seem compared that was not. */
 async function approveRequests(options: ApproveOptions, ids: string[]): Promise<void> {
-  if (ids.length > 1 && (options.fingerprint !== undefined || options.name !== undefined))
-    throw new WeftError("invalid_argument", "--fingerprint and --name are of one request; approve it by itself", {
-      detail: "CLI_ONE_ONLY",
-    });
-  const text = ({ request }: ApproveRequestResponse): string =>
-    `approved: node ${request?.nodeName} has id ${request?.nodeId}`;
-  await runBatch({ work: approve, text }, options, ids);
+  const ofOne = (["fingerprint", "name"] as const).find((flag) => options[flag] !== undefined);
+  if (ids.length > 1 && ofOne !== undefined)
+    throw new WeftError(
+      "invalid_argument",
+      `--${ofOne} is of one request, and ${ids.length} are named: nothing was approved; approve each by itself with its own --${ofOne}`,
+      { detail: "CLI_ONE_ONLY" },
+    );
+  await runBatch({ work: approve, text: (answer) => approvedText(answer, options) }, options, ids);
 }
 
 export function addRequestCommands(program: Command): void {
@@ -110,13 +126,17 @@ export function addRequestCommands(program: Command): void {
     .action(action(showRequest));
   request
     .command("approve <id...>")
-    .description("approve requests exactly as they stand")
-    .option("--fingerprint <text>", "fail unless the request's key has this fingerprint")
+    .description("approve requests exactly as they stand; compare each key with what its host printed")
+    .option(
+      "--fingerprint <text>",
+      "of one request: refuse it unless its key has this fingerprint (default: not compared)",
+    )
     .option("--roles <roles>", "roles to assign (default: those asked for)")
     .option("--name <name>", "name to give (default: the one asked for)")
     .addHelpText(
       "after",
-      '\nExample:\n  weft request approve 3kq… --fingerprint "1a2b 3c4d 5e6f 7a8b 9c0d"\n  weft request approve 3kq… 7rd…',
+      "\nThe joining host prints its key's fingerprint. Get it over another channel (its console, ssh, a call) and pass it: then a\nstranger who asks in that host's place, with a token that leaked, is not let in. --fingerprint is optional and of one request;\nseveral at once are approved without any comparison but your own with \"weft request list\".\n\nExamples:\n" +
+        '  weft request approve 3kq… --fingerprint "adfa-9e2c-0b17-4d5e-88f0"\n  weft request approve 3kq… 7rd…',
     )
     .action(action(approveRequests));
   request

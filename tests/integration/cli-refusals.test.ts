@@ -27,6 +27,8 @@ describe("words that are no command", () => {
     [["node", "list", "--josn"], "Did you mean --json"],
     [["request", "reject", "x"], "--reason"],
     [["node", "show"], "missing required argument"],
+    [["request", "approve", "a", "b", "--fingerprint", "adfa-9e2c"], "nothing was approved"],
+    [["request", "approve", "a", "b", "--name", "relay-1"], "nothing was approved"],
   ])("%j exit with 2 and say what was meant", async (args, hint) => {
     const { code, stdout, stderr } = await weft(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

@@ -187,7 +187,7 @@ describe.skipIf(psql.missing || systemd.missing || process.platform !== "linux")
       const journal = (await runBlock(start, { as })).trimEnd().split("\n").at(-1) ?? "";
       const { requestId, keyFingerprint } = JSON.parse(journal) as { requestId: string; keyFingerprint: string };
       const change = (script: string): string =>
-        script.replace("REQUEST", requestId).replace(/"1a2b[^"]*"/, `"${keyFingerprint}"`);
+        script.replace("REQUEST", requestId).replace(/(?<=--fingerprint )"[^"]*"/, `"${keyFingerprint}"`);
       expect(await runBlock(approve, { as, change })).toContain(`approved: node ${as} has id`);
       const isReady = (): boolean => units.get(`${host}/weft-node.service`)?.journal.includes('"ready":true') === true;
       await eventually(isReady, { withinMs: busyMs, what: `${as} to take part` });
