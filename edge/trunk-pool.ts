@@ -11,6 +11,7 @@ import type { LaneName } from "../fabric/trunk/lane-name.ts";
 import type { ChannelOpen } from "../fabric/trunk/messages.ts";
 import type { TrunkEnd } from "../fabric/trunk/trunk-core.ts";
 import { ChannelEnd, ChannelStage } from "../gen/weft/channel/v1/channel_pb.ts";
+import { abortable } from "../lib/abortable.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
 import { WeftError } from "../lib/errors.ts";
 import { limits } from "../lib/limits.ts";
@@ -217,15 +218,4 @@ function failure(cause: unknown, open: ChannelOpen, canceled: boolean): WeftErro
   }
   const end = cause.reason === "resource_exhausted" ? ChannelEnd.LIMIT : ChannelEnd.NO_PATH;
   return channelError({ ...facts, end, stage: ChannelStage.FABRIC });
-}
-
-/** Waits for `promise`, or rejects when the caller gives up; the work itself goes on for the others who wait. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(new WeftError("canceled", "the caller gave up"));
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

@@ -16,6 +16,7 @@ import { create, type DescMessage, fromBinary, type MessageShape, toBinary } fro
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { type ChannelOptions, Client, connectivityState, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import type { ClientTlsOptions } from "../certs/tls-options.ts";
+import { abortable } from "../lib/abortable.ts";
 import { linkBackoff } from "../lib/backoff.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
@@ -236,15 +237,17 @@ class GrpcJsTransport implements ControlTransport {
     };
   };
 
-  /** G1. Waits for a connection at most until the deadline or the connect deadline, whichever is first. */
+  /** G1. Waits for a connection until the deadline, the connect deadline or the caller's end, whichever is first. */
   async #pick(
     signal: AbortSignal | undefined,
     deadline: Date | undefined,
     kind: "unary" | "stream",
   ): Promise<{ endpoint: Endpoint; done: (error: ServiceError | null) => void }> {
-    await this.#handedOver;
+    const isOver = (): boolean => signal?.aborted === true;
+    const canceled = (): ConnectError => new ConnectError("the call was canceled", Code.Canceled);
+    await abortable(this.#handedOver, signal).catch(() => {});
     if (this.#closed) throw new ConnectError("the transport is closed", Code.Canceled);
-    if (signal?.aborted === true) throw new ConnectError("the call was canceled", Code.Canceled);
+    if (isOver()) throw canceled();
     const generation = this.#generation;
     generation.calls += 1;
     if (kind === "unary") generation.unary += 1;
@@ -254,11 +257,12 @@ class GrpcJsTransport implements ControlTransport {
       this.#finished(generation, endpoint, error);
     };
     try {
-      const endpoint = generation.endpoints.find(isReady) ?? (await this.#firstReady(generation, deadline));
+      const ready = generation.endpoints.find(isReady);
+      const endpoint = ready ?? (await abortable(this.#firstReady(generation, deadline), signal));
       return { endpoint, done: (error) => over(endpoint, error) };
     } catch (error) {
       over(undefined, null);
-      throw error;
+      throw isOver() ? canceled() : error;
     }
   }
 

@@ -105,6 +105,24 @@ describe("controlTransport", () => {
     control.close();
   });
 
+  test("who gives up does not wait for a control that says nothing", async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => sockets.add(socket)).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const control = transport([`127.0.0.1:${(silent.address() as AddressInfo).port}`]);
+    const aborter = new AbortController();
+    const ends = Promise.allSettled([
+      rpcClient(LeaseService, control).get({ name: "a" }, { signal: aborter.signal }),
+      rpcClient(Health, control).watch({ service: "" }, { signal: aborter.signal })[Symbol.asyncIterator]().next(),
+    ]);
+    await eventually(() => sockets.size > 0, { what: "a connection" });
+    aborter.abort();
+    for (const end of await ends) expect(end).toMatchObject({ reason: { reason: "canceled" } });
+    control.close();
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+
   test("server streams and their cancellation", async () => {
     const control = transport([`127.0.0.1:${served.port}`]);
     const client = rpcClient(Health, control);
