@@ -32,15 +32,15 @@ export async function storeMembersOf(session: Session): Promise<StoreMembers> {
   }
 }
 
-/** One line for people. */
+/** One line for people, to stand below what was done; empty for the embedded store, which has no members to know about. */
 export function storeMembersText(store: StoreMembers): string {
-  if ("unknown" in store) return `store: unknown (${store.unknown})`;
-  if (store.driver === "embedded") return "store: embedded, no other members";
+  if ("unknown" in store) return `\nstore: unknown (${store.unknown})`;
+  if (store.driver === "embedded") return "";
   const names = (inSync: boolean): string => {
     const list = store.members.filter((member) => member.inSync === inSync).map(({ name }) => name || "unnamed");
     return list.length === 0 ? "none" : list.join(", ");
   };
   const others = names(false) === "none" ? "" : `; not in sync: ${names(false)}`;
   const what = store.primary ? "primary" : "not the primary";
-  return `store: ${what}, timeline ${store.timeline}, epoch ${store.epoch}; in sync: ${names(true)}${others}`;
+  return `\nstore: ${what}, timeline ${store.timeline}, epoch ${store.epoch}; in sync: ${names(true)}${others}`;
 }

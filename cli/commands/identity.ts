@@ -118,7 +118,7 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
     options,
     { identity: answer.identity, dir, store: answer.store },
     () =>
-      `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}\n${storeMembersText(answer.store)}`,
+      `${kindName} ${name} has id ${answer.identity?.id}; key and certificate are in ${dir}${storeMembersText(answer.store)}`,
   );
 }
 
@@ -175,7 +175,7 @@ export function addIdentityCommands(program: Command): void {
               when(row.certificateNotAfterMs),
             ]),
           );
-        print(options, { identities, store }, () => `${text()}\n\n${storeMembersText(store)}`);
+        print(options, { identities, store }, () => `${text()}\n${storeMembersText(store)}`);
       }),
     );
   addWaitOptions(
@@ -209,5 +209,5 @@ async function revokeIdentity(
 }
 
 function revokedText({ identity, store, wait }: Revoked, wanted: string): string {
-  return `${wanted} is ${identity?.status}${waitText(wait)}\n${storeMembersText(store)}`;
+  return `${wanted} is ${identity?.status}${waitText(wait)}${storeMembersText(store)}`;
 }
