@@ -107,7 +107,7 @@ function histogramText(route: string, histogram: readonly Bucket[]): string {
   return [`jitter, ${route}:`, ...lines].join("\n");
 }
 
-const ms = (value: number): string => `${value.toFixed(2)} ms`;
+const ms = (value: number): string => `${value.toFixed(3)} ms`;
 
 export function probeText(from: string, to: string, routes: readonly ProbedRouteView[]): string {
   const rows = routes.map((view) => {

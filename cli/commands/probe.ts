@@ -166,7 +166,7 @@ export function addProbeCommand(program: Command): void {
     .option("--size <bytes>", `of each (default: ${payloadBytesDefault})`, byteCount)
     .addHelpText(
       "after",
-      "\nEnds with 1 when an echo was lost, or when a route that was asked for is not there.\n\nExamples:\n  weft probe\n  weft probe --from entry-1 --to egress-1 --route forced-fallback --count 200 --json",
+      "\nEnds with 1 when an echo was lost, when a route could not be opened, or when the one that was asked for by --route is not\nthere. Without --route a route that is not there is told as absent, and no failure as long as another one is there: most\nfabrics have no direct one.\n\nExamples:\n  weft probe\n  weft probe --from entry-1 --to egress-1 --route forced-fallback --count 200 --json",
     )
     .action(action(probe));
 }

@@ -115,6 +115,11 @@ function routeOf({ ports, routes }: RouteProbeDeps, request: ProbeRouteRequest):
   }
 }
 
+/** Microseconds are what a clock can tell; more digits would only look like it. */
+function thousandths(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
+}
+
 function noRoute(which: string): never {
   throw new WeftError("failed_precondition", `there is no route ${which}`, { detail: "PROBE_NO_ROUTE" });
 }
@@ -134,7 +139,7 @@ async function* probed({ ports, paths }: RouteProbeDeps, probe: Probe): AsyncGen
   const session = openClientSession(path.tls, linkHttp2);
   session.on("error", () => {});
   try {
-    const value = { nodeIds: [...hops], openMs: path.openMs, avoidedNodeIds: [...avoided] };
+    const value = { nodeIds: [...hops], openMs: thousandths(path.openMs), avoidedNodeIds: [...avoided] };
     yield { event: { case: "path", value: { $typeName: "weft.probe.v1.ProbedPath", ...value } } };
     for await (const sample of echoes(ports, path, session, probe))
       yield { event: { case: "sample", value: { $typeName: "weft.probe.v1.ProbeSample", ...sample } } };
@@ -163,7 +168,7 @@ async function* echoes(
       .probe({ seq, payload }, { timeoutMs: limits.probeDeadlineMs, signal: ended })
       .catch(() => undefined);
     const isSame = answer?.seq === seq && Buffer.compare(answer.payload, payload) === 0;
-    done.push(isSame ? { seq, rttMs: clock.monoMs() - sentMs } : { seq });
+    done.push(isSame ? { seq, rttMs: thousandths(clock.monoMs() - sentMs) } : { seq });
     wake();
   };
   const send = async (): Promise<void> => {

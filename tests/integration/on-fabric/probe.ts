@@ -114,6 +114,9 @@ it("M-A22 the direct route, once a route intent says so", async () => {
     expect(path?.case === "path" && path.value.nodeIds.length).toBe(2);
     expect(samples).toHaveLength(5);
     expect(samples.every((event) => event?.case === "sample" && (event.value.rttMs ?? 0) > 0)).toBe(true);
+    // A clock tells microseconds: digits beyond them would be noise.
+    const times = events.map((event) => (event.case === "path" ? event.value.openMs : (event.value?.rttMs ?? 0)));
+    expect(times).toEqual(times.map((ms) => Number(ms.toFixed(3))));
   } finally {
     await world.weft("intent", "remove", "straight");
   }

@@ -65,6 +65,6 @@ it("says of a route that is not there why", () => {
   ]);
   expect(text).toMatch(/^direct +absent/m);
   expect(text).toContain("direct: these two keep no link");
-  expect(text).toMatch(/^single-relay +single-relay +entry-1 -> relay-1 -> egress-1 +3\.00 ms +2\.00 ms .* 0\/2$/m);
+  expect(text).toMatch(/^single-relay +single-relay +entry-1 -> relay-1 -> egress-1 +3\.000 ms +2\.000 ms .* 0\/2$/m);
   expect(text).toMatch(/< 0\.5 ms +1 {2}#+/);
 });
