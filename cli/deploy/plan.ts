@@ -51,7 +51,7 @@ export interface DeployPlan {
   readonly remarks: readonly string[];
 }
 
-const unknownYet = "not known yet: weft control init makes it";
+const unknownHere = "not known here: it is in the operator's context, and weft control init makes it";
 
 function identitiesOf(pinned: Pinned | undefined, cluster: string) {
   const id = pinned?.clusters.find(({ id, slug }) => id === cluster || slug === cluster)?.id;
@@ -70,9 +70,9 @@ function plannedNode(
   const id = joins || nodeId === undefined ? "{id: given when it is approved}" : nodeId;
   return {
     ...{ name: node.name, host: node.host, action, differences, unwell },
-    caPin: pinned?.pin ?? unknownYet,
-    identity: pinned === undefined ? unknownYet : `${pinned.prefix}/node/${id}`,
-    controlIdentity: pinned === undefined ? unknownYet : `${pinned.prefix}/control/`,
+    caPin: pinned?.pin ?? unknownHere,
+    identity: pinned === undefined ? unknownHere : `${pinned.prefix}/node/${id}`,
+    controlIdentity: pinned === undefined ? unknownHere : `${pinned.prefix}/control/`,
     ...(joins ? { token: { file: tokenFile(node), command: forMeant(tokenCommand(node), meant) } } : {}),
     configuration: configurationOf(inventory, node),
     steps: stepsForMeant(stepsOf(file, each), meant),
@@ -133,7 +133,7 @@ function nodeLines(node: PlannedNode, paint: typeof painted): string[] {
       : [
           `  CA pin            ${node.caPin}`,
           `  identity          ${node.identity}`,
-          `  control's         ${node.controlIdentity}...`,
+          `  control identity  ${node.controlIdentity}${node.controlIdentity === unknownHere ? "" : "{id: each control has its own}"}`,
           ...(token === undefined ? [] : [`  token             in ${token.file}, once: ${token.command}`]),
           ...stepLines(node.steps),
         ]),

@@ -13,7 +13,7 @@ export interface Step {
   readonly what: string;
   readonly on: string;
   readonly commands: readonly string[];
-  /** How to take it back; none: there is nothing to take back. */
+  /** How to take it back, in commands or, where none does, in a comment; empty: there is nothing to take back. */
   readonly rollback: readonly string[];
 }
 
@@ -49,10 +49,13 @@ export function configurationOf({ control }: Inventory, node: DeployNode): Reado
 /** A word for a shell. */
 const word = (text: string): string => (/^[\w./@%+,:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
+/** Where docs/deploy.md keeps backups: on the control's host, where operators' commands are given. */
+const backupFile = (about: string): string => `/var/backups/weft/before-${about}.backup`;
+
 const backup = (about: string): Step => ({
   what: "back up what control knows",
   on: operator,
-  commands: [`weft db backup --file before-${about}.backup`],
+  commands: [`weft db backup --file ${backupFile(about)}`],
   rollback: [],
 });
 
@@ -90,26 +93,33 @@ function joinSteps(file: string, node: DeployNode): Step[] {
       what: "start its agent: it asks to join, and waits",
       on: host,
       commands: ["systemctl enable --now weft-node"],
-      rollback: ["systemctl disable --now weft-node", `rm -f ${tokenOnHost}`],
+      rollback: ["systemctl disable --now weft-node", `rm -f ${tokenOnHost}`, `mv ${stateDir} ${stateDir}.rolled-back`],
     },
     { ...approve, rollback: [`weft node revoke ${name} --reason "deployment rolled back" --wait`] },
     {
       what: "throw the token away: it is used up",
       on: host,
       commands: [`rm ${tokenOnHost}`],
-      rollback: [`mv ${stateDir} ${stateDir}.rolled-back`],
+      rollback: [],
     },
-    ...(pool === undefined ? [] : [poolStep(name, pool)]),
+    ...(pool === undefined ? [] : [poolStep(name, pool, "# it leaves its pool when it is revoked: see its approval")]),
   ];
 }
 
-const poolStep = (name: string, pool: string): Step => ({
+/** Nothing takes a node out of a pool but its end, so the way back is no command of its own. */
+const poolStep = (name: string, pool: string, rollback: string): Step => ({
   what: `put it into its pool (weft pool create makes one that is missing)`,
   on: operator,
   commands: [`weft pool add ${pool} ${name}`],
-  // Nothing takes a node out of a pool but its end.
-  rollback: [`weft role remove ${name} egress`],
+  rollback: [rollback],
 });
+
+const poolChangeStep = (name: string, pool: string): Step =>
+  poolStep(
+    name,
+    pool,
+    `# no command takes a node out of a pool: only its end does (weft node revoke ${name}), and joining again`,
+  );
 
 /**
  * Everything off a node before it is touched, where its operator port can be reached from here. Elsewhere a stop has to do, which
@@ -190,7 +200,7 @@ function changeSteps(compared: Compared): Step[] {
     ...drain(node),
     ...(version === undefined ? [] : [releaseStep(node.host, "weft-node", version.now, version.wanted)]),
     ...roleSteps(compared),
-    ...(pool === undefined ? [] : [poolStep(node.name, pool.wanted)]),
+    ...(pool === undefined ? [] : [poolChangeStep(node.name, pool.wanted)]),
     ...undrain(node),
   ];
 }
@@ -210,7 +220,7 @@ function rejoinSteps(file: string, { node }: Compared): Step[] {
       what: "end its identity, for good",
       on: operator,
       commands: [`weft node revoke ${name} --reason "its address or region changes" --wait`],
-      rollback: ["join it again with the configuration it had: a revoked identity does not come back"],
+      rollback: ["# join it again with the configuration it had: a revoked identity does not come back"],
     },
     ...joinSteps(file, node),
   ];
@@ -234,7 +244,7 @@ export function controlStepsOf({ control, version }: Inventory, all: readonly Co
   if (version === undefined || old === undefined) return [];
   const settings = "--config /etc/weft/control.json";
   return [
-    backup(`control-${version}`),
+    backup(version),
     ...control.flatMap(({ host }): Step[] => [
       {
         what: "try its migrations on a copy",
@@ -247,7 +257,7 @@ export function controlStepsOf({ control, version }: Inventory, all: readonly Co
         rollback: [
           "systemctl stop weft-control",
           `ln -sfn weft-${before(old)} /opt/weft`,
-          `weft db restore ${settings} --file before-control-${version}.backup --replace`,
+          `weft db restore ${settings} --file ${backupFile(version)} --replace`,
           "systemctl start weft-control",
         ],
       },

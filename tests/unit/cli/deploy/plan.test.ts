@@ -1,5 +1,6 @@
 /** `weft deploy plan` without a control: what it refuses, what it compares, the order and the words of its steps. */
 
+import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
@@ -189,12 +190,57 @@ describe("a plan", () => {
     const plan = planned({ nodes: [], pools: [] });
     expect(plan.nodes.map(({ name }) => name)).toEqual(["relay-1", "egress-1", "entry-1"]);
     for (const { name, steps } of plan.nodes) {
-      expect(steps[0]?.commands).toEqual([`weft db backup --file before-${name}.backup`]);
+      expect(steps[0]?.commands).toEqual([`weft db backup --file /var/backups/weft/before-${name}.backup`]);
       expect(steps.at(-1)?.commands).toEqual([`weft deploy plan deploy.yaml --node ${name} --detailed-exitcode`]);
       // Only what changes something has a way back, and all of that has one.
       const without = steps.filter(({ rollback }) => rollback.length === 0).map(({ what }) => what.split(/[ ,;:]/)[0]);
-      expect(without).toEqual(["back", "write", "health"]);
+      // A used-up token is of no use to anybody.
+      expect(without).toEqual(["back", "write", "throw", "health"]);
     }
+  });
+
+  it("M-L9 backs up where docs/deploy.md does, and takes back from there", () => {
+    const document = readFileSync(new URL("../../../../docs/deploy.md", import.meta.url), "utf8");
+    const plans = [
+      planned({ nodes: [], pools: [] }),
+      planned({ nodes: changed("relay-1", { version: "0.1.0" }), pools: office }),
+    ];
+    const steps = plans.flatMap(({ control, nodes }) => [
+      ...control,
+      ...nodes.flatMap((node) => (node.name === "relay-1" ? node.steps : [])),
+    ]);
+    const said = steps
+      .flatMap(({ commands, rollback }) => [...commands, ...rollback])
+      .filter((line) => /^weft db (backup|restore) /.test(line));
+    expect(said.length).toBeGreaterThanOrEqual(4);
+    expect(said.filter((line) => !document.includes(`\n${line}\n`))).toEqual([]);
+  });
+
+  it("M-L9 takes back what a step did, and says so where nothing can", () => {
+    const poolSteps = (nodes: readonly Node[]) =>
+      planned({ nodes, pools: [] })
+        .nodes.flatMap(({ steps }) => steps)
+        .filter(({ commands }) => commands[0] === "weft pool add office egress-1");
+    const [joining, changing] = [poolSteps([]), poolSteps(asWritten)];
+    expect(joining).toMatchObject([{ rollback: [expect.stringMatching(/^# it leaves its pool when it is revoked/)] }]);
+    expect(changing).toMatchObject([
+      { rollback: [expect.stringMatching(/^# no command takes a node out of a pool: .*weft node revoke egress-1/)] },
+    ]);
+  });
+
+  it("M-L9 cuts no word: what is not known yet is told whole, and what is known as it will be", () => {
+    const nobody = { file: "deploy.yaml", cluster: "default", running: undefined };
+    const [unknown, known] = [undefined, pinned].map((context) =>
+      planText(planOf(inventory, { ...nobody, pinned: context }), (_, text) => text),
+    );
+    for (const label of ["CA pin", "identity", "control identity"]) {
+      const line = new RegExp(`^  ${label} +not known here: .*operator's context.* weft control init makes it$`, "m");
+      expect(unknown).toMatch(line);
+    }
+    expect(known).toMatch(
+      /^ {2}control identity {2}spiffe:\/\/weft-x\.internal\/cluster\/cl-1\/control\/\{id: each control has its own\}$/m,
+    );
+    expect(`${unknown}${known}`).not.toContain("...");
   });
 
   it("M-L9 has per node a token by file, the CA pin and the identities to expect, and no secret", () => {
@@ -217,7 +263,7 @@ describe("a plan", () => {
   it("upgrades control first, with a rehearsal before and the backup as the way back", () => {
     const plan = planned({ nodes: changed("relay-1", { version: "0.1.0" }), pools: office });
     expect(plan.control.flatMap(({ commands }) => commands)).toEqual([
-      "weft db backup --file before-control-0.2.0.backup",
+      "weft db backup --file /var/backups/weft/before-0.2.0.backup",
       "/opt/weft-0.2.0/cli/weft.mjs db rehearse --config /etc/weft/control.json",
       "ln -sfn weft-0.2.0 /opt/weft",
       "systemctl restart weft-control",
@@ -232,7 +278,7 @@ describe("a plan", () => {
     const reachable = readInventory(good.replace("region: eu", 'region: eu, operator: "10.0.0.2:7501"'));
     const [far, near] = [planned(running), planned(running, reachable)].map(({ nodes: [relay] }) => relay);
     expect(near?.steps.map(({ commands }) => commands[0])).toEqual([
-      "weft db backup --file before-relay-1.backup",
+      "weft db backup --file /var/backups/weft/before-relay-1.backup",
       "weft node drain relay-1",
       "ln -sfn weft-0.2.0 /opt/weft",
       "weft node undrain relay-1",
