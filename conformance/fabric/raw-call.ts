@@ -101,6 +101,8 @@ export function shakeHands(address: string, options: RawOptions = {}): Promise<H
       heard = true;
       setImmediate(() => socket.destroy());
     });
+    // A peer that refuses once its handshake is over ends; a socket that was given to TLS does not close for that.
+    socket.once("end", () => setImmediate(() => socket.destroy()));
     socket.once("close", () => {
       clearTimeout(timer);
       resolve({ accepted: heard, protocol: "", reused: false, ...shaken, sessions });
