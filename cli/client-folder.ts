@@ -13,11 +13,19 @@ function rootsPem(answer: AddIdentityResponse, kind: RootKind): string {
     .join("");
 }
 
+/** What a client is told of the fabric it uses. */
+export interface ClientSurroundings {
+  /** "host:port" of entries. */
+  readonly entries: readonly string[];
+  /** Names of entries and of the organization's pools, by id. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
 /** Everything a client needs beside its key, which is there: its leaf, the roots of entries (nodes) and of pools, and where entries are. */
 export function writeClientFolder(
   dir: string,
   answer: AddIdentityResponse,
-  entries: readonly string[],
+  { entries, names }: ClientSurroundings,
   installationKeyHash: string,
 ): void {
   replaceFile(join(dir, "client.crt"), certificatePem(answer.certificateDer), 0o644);
@@ -30,6 +38,8 @@ export function writeClientFolder(
     clientId: answer.identity?.id,
     organizationId: answer.identity?.organizationId,
     entries,
+    // For people only: nothing is decided by a name.
+    names,
     // What makes the client follow rotations of the roots beside this file.
     installationKeyHash,
   };

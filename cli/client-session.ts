@@ -52,18 +52,29 @@ export function leaseOf({ lease }: ClientOptions): (() => Uint8Array) | undefine
   return lease === undefined ? undefined : () => leaseOfText(readSecretFile(lease));
 }
 
+/** @throws WeftError invalid_argument (CLI_IDENTITY_MISSING). */
+function identityFolder(options: ClientOptions): string {
+  const folder =
+    options.identity ?? (process.env.WEFT_IDENTITY || undefined) ?? chosenContext(options.context).identity;
+  if (folder !== undefined) return folder;
+  const message =
+    "name a client folder with --identity DIR, WEFT_IDENTITY or a context that has one; `weft identity add client` makes one";
+  throw new WeftError("invalid_argument", message, { detail: "CLI_IDENTITY_MISSING" });
+}
+
+/** What the client's folder calls an entry or a pool; an id it does not know stays as it is. Throws as `clientOf` does. */
+export async function clientNames(options: ClientOptions): Promise<(id: string) => string> {
+  const { readClientFolder } = await import("../client/identity.ts");
+  const names = new Map(Object.entries(readClientFolder(identityFolder(options)).names));
+  return (id) => names.get(id) ?? id;
+}
+
 /**
  * The client the options describe. Throws WeftError when the identity or every entry is missing. A whole edge is loaded for
  * it, which no other command has to wait for.
  */
 export async function clientOf(options: ClientOptions, onEvent: (event: ClientEvent) => void = heard): Promise<Client> {
-  const identity =
-    options.identity ?? (process.env.WEFT_IDENTITY || undefined) ?? chosenContext(options.context).identity;
-  if (identity === undefined) {
-    const message =
-      "name a client folder with --identity DIR, WEFT_IDENTITY or a context that has one; `weft identity add client` makes one";
-    throw new WeftError("invalid_argument", message, { detail: "CLI_IDENTITY_MISSING" });
-  }
+  const identity = identityFolder(options);
   const { entry } = options;
   const { connect } = await import("../client/connect.ts");
   return connect({

@@ -68,7 +68,13 @@ export type ClientEvent =
       readonly cause: string;
       readonly fromEntry: string;
       readonly toEntry: string;
-      /** How long the lane heard nothing, milliseconds. */
+      /** What a client knows of the path: its entry, a number of its own for what lies between, the pool. Empty: there was none. */
+      readonly fromPath: readonly string[];
+      readonly toPath: readonly string[];
+      /**
+       * How long the lane heard nothing, milliseconds: until news on the new path, from the last news on the old one, or from the
+       * fault where there had been none for a second. Of a lane that carries little, most of it may be rest.
+       */
       readonly gapMs: number;
       readonly replayedBytes: number;
       /** How many moves this stands for: of a trunk that moves again and again not each is told by itself. */
@@ -170,7 +176,18 @@ class SdkClient implements Client {
     const moves = new MoveReports<TrunkRunner>(clock, (report, trunk) => {
       const { lane, cause, from, to, gapMs, replayedBytes, moves: count } = report;
       const entries = { fromEntry: entryOf(from) ?? "", toEntry: entryOf(to) ?? "" };
-      this.#tell({ kind: "moved", ...about(trunk), lane, cause, ...entries, gapMs, replayedBytes, moves: count });
+      const paths = { fromPath: from.slice(1), toPath: to.slice(1) };
+      this.#tell({
+        kind: "moved",
+        ...about(trunk),
+        lane,
+        cause,
+        ...entries,
+        ...paths,
+        gapMs,
+        replayedBytes,
+        moves: count,
+      });
     });
     this.#pool = new TrunkPool({
       clock,

@@ -51,9 +51,11 @@ export interface ClientFolder {
   readonly pems: ClientPems;
   /** "host:port" of entries known when the identity was made; may be empty. */
   readonly entries: readonly string[];
+  /** What entries and the organization's pools were called then, by id; empty in folders of older versions. */
+  readonly names: Readonly<Record<string, string>>;
 }
 
-type FolderFacts = Pick<ClientFolder, "entries"> &
+type FolderFacts = Pick<ClientFolder, "entries" | "names"> &
   Pick<ClientPems, "organizationId" | "installationKeyHash"> & {
     readonly clusterSlug: string;
     readonly bundleVersion: number;
@@ -68,6 +70,7 @@ function factsOf(text: string): FolderFacts {
     clusterSlug: members.text("clusterSlug"),
     organizationId,
     entries: members.list("entries", plainText) ?? [],
+    names: members.has("names") ? members.entries("names", plainText) : {},
     ...(members.has("installationKeyHash") ? { installationKeyHash: members.text("installationKeyHash") } : {}),
     bundleVersion: members.number("bundleVersion") ?? 0,
   };
@@ -94,14 +97,14 @@ export function readClientFolder(dir: string): ClientFolder {
     readFileIfAny(join(dir, renewedFile)) === undefined ? undefined : readSecretFile(join(dir, renewedFile));
   const keyPem = renewed?.match(keyBlock)?.[0] ?? readSecretFile(join(dir, "client.key"));
   try {
-    const { clusterSlug, organizationId, entries, ...pinned } = factsOf(facts);
+    const { clusterSlug, organizationId, entries, names, ...pinned } = factsOf(facts);
     const { installationKeyHash, bundleVersion } = pinned;
     const roots = {
       ...{ entryRootsPem: entryRoots, poolRootsPem: poolRoots, bundleVersion },
       ...(installationKeyHash === undefined ? {} : { installationKeyHash }),
     };
     const certificatePem = renewed?.match(certificateBlock)?.[0] ?? certificate;
-    return { pems: { keyPem, certificatePem, ...roots, organizationId, clusterSlug }, entries };
+    return { pems: { keyPem, certificatePem, ...roots, organizationId, clusterSlug }, entries, names };
   } catch (cause) {
     const message = `the client identity in ${dir} is damaged or older than this program; make a new one`;
     throw new WeftError("failed_precondition", message, { detail: "CLIENT_FOLDER_DAMAGED", cause });

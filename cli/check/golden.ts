@@ -5,6 +5,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { KiB } from "../../lib/limits.ts";
 import type { Random } from "../../lib/random.ts";
 import { EchoChannel } from "./echo-channel.ts";
+import { tenths } from "./tenths.ts";
 
 /** From one byte to more than a batch. */
 export const goldenSizesBytes = [1, 64, 1 * KiB, 64 * KiB, 256 * KiB] as const;
@@ -48,7 +49,7 @@ export async function runGolden(options: GoldenOptions): Promise<GoldenReport> {
     echo.send(Buffer.from(random.bytes(bytes)));
     await echo.settled(answerWithinMs);
     const [answer] = echo.takeAnswers();
-    if (answer !== undefined) messages.push({ ...about, rttMs: answer.rttMs, result: "verified" });
+    if (answer !== undefined) messages.push({ ...about, rttMs: tenths(answer.rttMs), result: "verified" });
     else {
       problem = echo.end ?? `message ${about.number} was not back within ${answerWithinMs} ms`;
       messages.push({ ...about, result: "lost" });

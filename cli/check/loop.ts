@@ -13,9 +13,13 @@ import { type Clock, sleep } from "../../lib/clock.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { limits } from "../../lib/limits.ts";
 import { EchoChannel } from "./echo-channel.ts";
+import type { EchoAnswer } from "./echo-ledger.ts";
+import { tenths } from "./tenths.ts";
 
 export interface LoopTick {
   readonly tick: number;
+  /** When it was over, milliseconds since the epoch. */
+  readonly atMs: number;
   /** Messages so far. */
   readonly sent: number;
   readonly received: number;
@@ -23,6 +27,8 @@ export interface LoopTick {
   readonly up: boolean;
   /** Node id of the entry it goes by; empty when there is none. */
   readonly entry: string;
+  /** Names where they are known: the entry, a number for what a client is not told, the pool; empty when there is none. */
+  readonly path: readonly string[];
   /** `ok`: everything sent is back. `waiting`: not yet. `lost`: some of it never will be. `down`: nothing could be sent. */
   readonly result: "ok" | "waiting" | "lost" | "down";
   /** Of the newest message that came back in this tick. */
@@ -35,9 +41,19 @@ export interface LoopTick {
 /** A move of the connection to another path. */
 export interface Failover {
   readonly cause: string;
+  /** When it was over, milliseconds since the epoch. */
+  readonly atMs: number;
+  /** How long this edge heard nothing, its rest before the fault included: at most a tick more than the failover took. */
   readonly gapMs: number;
+  /** Node ids; empty when there was no path. */
   readonly fromEntry: string;
   readonly toEntry: string;
+  /** The same, by name where it is known. */
+  readonly fromName: string;
+  readonly toName: string;
+  /** As `LoopTick.path`. */
+  readonly fromPath: readonly string[];
+  readonly toPath: readonly string[];
   readonly moves: number;
 }
 
@@ -50,6 +66,8 @@ export interface LoopReport {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly bytesLost: number;
+  /** There and back, of the message that took longest of those that came back: what a failover cost. Absent: none did. */
+  readonly slowestRttMs?: number;
   readonly failoverObserved: boolean;
   readonly failovers: readonly Failover[];
 }
@@ -57,7 +75,7 @@ export interface LoopReport {
 export interface LoopOptions {
   readonly open: () => Promise<Duplex>;
   /** Where bytes go right now. */
-  readonly path: () => { readonly up: boolean; readonly entry: string };
+  readonly path: () => Pick<LoopTick, "up" | "entry" | "path">;
   /** Moves since it was asked last. */
   readonly takeFailovers: () => readonly Failover[];
   readonly clock: Clock;
@@ -74,10 +92,14 @@ export function messageOfTick(tick: number): Buffer {
 }
 
 /** What a client's event is to the loop; undefined: nothing. The first path of all is no failover. */
-export function failoverOf(event: ClientEvent): Failover | undefined {
+export function failoverOf(event: ClientEvent, atMs: number, nameOf: (id: string) => string): Failover | undefined {
   if (event.kind !== "moved" || event.cause === "first") return undefined;
-  const { cause, gapMs, fromEntry, toEntry, moves } = event;
-  return { cause, gapMs, fromEntry, toEntry, moves };
+  const { cause, gapMs, fromEntry, toEntry, fromPath, toPath, moves } = event;
+  return {
+    ...{ cause, atMs, gapMs: tenths(gapMs), fromEntry, toEntry, moves },
+    ...{ fromName: nameOf(fromEntry), toName: nameOf(toEntry) },
+    ...{ fromPath: fromPath.map(nameOf), toPath: toPath.map(nameOf) },
+  };
 }
 
 /** Rejects when the first channel cannot be opened: nothing was sent then. Later ones are asked for again and again. */
@@ -101,6 +123,7 @@ class Run {
   #isOver = false;
   #openProblem = "";
   #missed = 0;
+  #slowestRttMs: number | undefined;
   /** Of channels that are over. */
   readonly #past: EchoChannel[] = [];
   readonly #ticks: LoopTick[] = [];
@@ -119,10 +142,11 @@ class Run {
 
   end(tick: number): void {
     const echo = this.#echo;
-    const answer = echo?.takeAnswers().at(-1);
+    const answer = this.#answers();
     const row = {
-      ...{ tick, ...this.#options.path(), failovers: this.#options.takeFailovers() },
-      ...(answer === undefined ? {} : { rttMs: answer.rttMs }),
+      ...{ tick, atMs: Math.round(this.#options.clock.nowMs()) },
+      ...{ ...this.#options.path(), failovers: this.#options.takeFailovers() },
+      ...(answer === undefined ? {} : { rttMs: tenths(answer.rttMs) }),
     };
     let told: Pick<LoopTick, "result" | "problem">;
     if (echo === undefined) told = { result: "down", problem: this.#openProblem || "no path yet" };
@@ -139,6 +163,7 @@ class Run {
   async finish(): Promise<LoopReport> {
     await this.#echo?.settled(limits.holdInitiatorMs);
     this.#isOver = true;
+    this.#answers();
     this.#echo?.close();
     const totals = this.#totals();
     const failovers = [
@@ -150,9 +175,17 @@ class Run {
       ok: totals.bytesLost === 0 && this.#missed === 0,
       ticks: this.#ticks,
       ...totals,
+      ...(this.#slowestRttMs === undefined ? {} : { slowestRttMs: tenths(this.#slowestRttMs) }),
       failoverObserved: failovers.length > 0,
       failovers,
     };
+  }
+
+  /** Takes what came back since; the newest of it. */
+  #answers(): EchoAnswer | undefined {
+    const answers = this.#echo?.takeAnswers() ?? [];
+    for (const { rttMs } of answers) this.#slowestRttMs = Math.max(this.#slowestRttMs ?? 0, rttMs);
+    return answers.at(-1);
   }
 
   #retire(echo: EchoChannel): void {

@@ -9,8 +9,16 @@ import { systemClock } from "../../lib/clock.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { durationMs } from "../arguments.ts";
 import { type GoldenReport, runGolden } from "../check/golden.ts";
-import { type Failover, failoverOf, type LoopReport, type LoopTick, runLoop } from "../check/loop.ts";
-import { type ClientOptions, clientAction, clientOf, leaseOf, withClientOptions } from "../client-session.ts";
+import { type Failover, failoverOf, type LoopTick, runLoop } from "../check/loop.ts";
+import { failoverText, loopHead, loopSummary, tickText } from "../check/loop-view.ts";
+import {
+  type ClientOptions,
+  clientAction,
+  clientNames,
+  clientOf,
+  leaseOf,
+  withClientOptions,
+} from "../client-session.ts";
 import { abortOnSignals } from "../interrupts.ts";
 import { exitCodes, groupExamples, print, safeText, table } from "../output.ts";
 
@@ -54,61 +62,28 @@ async function golden(options: ClientOptions, resource: string): Promise<void> {
   }
 }
 
-const columns = [6, 6, 10, 5, 22] as const;
-
-function line(cells: readonly string[]): string {
-  return `${cells.map((cell, at) => safeText(cell).padEnd(columns[at] ?? 0)).join("")}`.trimEnd();
-}
-
-function failoverText({ cause, gapMs, moves, fromEntry, toEntry }: Failover): string {
-  const way = fromEntry === toEntry ? "" : ` to ${toEntry}`;
-  return `moved${way} (${cause}, ${Math.round(gapMs)} ms${moves === 1 ? "" : `, ${moves} moves`})`;
-}
-
-function resultText({ result, sent, received, rttMs, problem, failovers }: LoopTick): string {
-  const told = {
-    ok: `ok${rttMs === undefined ? "" : ` ${rttMs.toFixed(1)} ms`}`,
-    waiting: `waiting for ${sent - received}`,
-    lost: `LOST: ${problem}`,
-    down: `not sent: ${problem}`,
-  }[result];
-  return [told, ...failovers.map(failoverText)].join("; ");
-}
-
-function summaryText({ failovers, sent, received, bytesLost }: LoopReport): string {
-  const gaps = failovers.map(({ gapMs }) => gapMs);
-  const head =
-    failovers.length === 0
-      ? "NO FAILOVER OBSERVED"
-      : `FAILOVER OBSERVED: ${failovers.length}, the longest gap ${Math.round(Math.max(...gaps))} ms`;
-  return `${head}; ${sent} sent, ${received} received, bytes lost: ${bytesLost}`;
-}
-
 async function loop(options: ClientOptions, resource: string): Promise<void> {
   const { for: forMs, tick: tickMs } = options as LoopFlags;
+  const nameOf = await clientNames(options);
   const failovers: Failover[] = [];
+  const say = (text: string): void => void (options.json === true || process.stdout.write(`${text}\n`));
   const client = await clientOf(options, (event) => {
-    const failover = failoverOf(event);
-    if (failover !== undefined) failovers.push(failover);
+    const failover = failoverOf(event, Math.round(systemClock.nowMs()), nameOf);
+    if (failover === undefined) return;
+    failovers.push(failover);
+    say(failoverText(failover));
   });
   const asked = abortOnSignals("ending after this tick", "CHECK_INTERRUPTED");
-  const say = (text: string): void => void (options.json === true || process.stdout.write(`${text}\n`));
   try {
     const open = opener(client, resource, options);
-    say(line(["TICK", "SENT", "RECEIVED", "UP", "ENTRY", "RESULT"]));
+    say(loopHead());
     const report = await runLoop({
       ...{ open, clock: systemClock, forMs, tickMs, signal: asked.signal },
-      path: () => pathOf(client),
+      path: () => pathOf(client, nameOf),
       takeFailovers: () => failovers.splice(0),
-      onTick: (tick) =>
-        say(
-          line([
-            ...[String(tick.tick), String(tick.sent), String(tick.received), tick.up ? "yes" : "no"],
-            ...[tick.entry || "-", resultText(tick)],
-          ]),
-        ),
+      onTick: (tick) => say(tickText(tick)),
     });
-    print(options, { ...report, resource }, () => summaryText(report));
+    print(options, { ...report, resource }, () => loopSummary(report));
     if (!report.ok) process.exitCode = exitCodes.failure;
   } finally {
     asked.off();
@@ -116,13 +91,14 @@ async function loop(options: ClientOptions, resource: string): Promise<void> {
   }
 }
 
-/** Of all trunks of this client: an attachment in use, and the entry it goes by. */
-function pathOf(client: Client): { readonly up: boolean; readonly entry: string } {
+/** Of all trunks of this client: an attachment in use, the entry it goes by, and the path as far as the client knows it. */
+function pathOf(client: Client, nameOf: (id: string) => string): Pick<LoopTick, "up" | "entry" | "path"> {
   const used = client
     .trunks()
     .flatMap(({ attachments }) => attachments)
     .find(({ active, ready }) => active && ready);
-  return { up: used !== undefined, entry: used?.hops[1] ?? "" };
+  const path = used?.hops.slice(1) ?? [];
+  return { up: used !== undefined, entry: path[0] ?? "", path: path.map(nameOf) };
 }
 
 export function addCheckCommands(program: Command): void {
@@ -143,7 +119,7 @@ export function addCheckCommands(program: Command): void {
     .option("--tick <time>", "time between two messages", durationMs, 1_000)
     .addHelpText(
       "after",
-      "\nKill, freeze or drain what you like meanwhile.\n\nExamples:\n  weft check loop --identity ./laptop\n  weft check loop echo --for 5m --tick 500ms --json",
+      "\nKill, freeze or drain what you like meanwhile. PATH is what a client knows: the entry, a number for the relays and the egress,\nwhich it is not told, and the pool; names are those of when the client was added. The gap of a failover is how long this edge\nheard nothing: its rest since the last answer counts, so that it is up to a tick longer than the failover took.\n\nExamples:\n  weft check loop --identity ./laptop\n  weft check loop echo --for 5m --tick 500ms --json",
     )
     .action(clientAction(loop, { json: true }));
 }

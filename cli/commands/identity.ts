@@ -18,6 +18,7 @@ import {
   IdentityService,
 } from "../../gen/weft/admin/v1/identity_pb.ts";
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
+import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import type { FeedPosition } from "../../gen/weft/fabric/v1/feed_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
@@ -25,7 +26,7 @@ import { WeftError } from "../../lib/errors.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
 import { hostPortText } from "../arguments.ts";
 import { batchAction } from "../batch.ts";
-import { writeClientFolder } from "../client-folder.ts";
+import { type ClientSurroundings, writeClientFolder } from "../client-folder.ts";
 import { fetchBundle } from "../cluster-roots.ts";
 import { addWaitOptions, type WaitOptions, type WaitOutcome, waitForFeeds, waitText } from "../feed-wait.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
@@ -45,14 +46,19 @@ interface AddOptions extends GlobalOptions {
   readonly out?: string;
 }
 
-/** The public ports of entries an organization's clients may use, as control knows them now. */
-async function entriesFor(session: Session, organizationId: string): Promise<string[]> {
-  const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId: await session.clusterId() });
-  return nodes
-    .filter(
-      ({ roles, identityStatus }) => identityStatus === "active" && hasRole(roles, NodeRole.ENTRY, organizationId),
-    )
-    .flatMap(({ addresses }) => addresses.slice(0, 1).map(hostPortText));
+/** The entries an organization's clients may use, where they are, and what they and its pools are called, as control knows it now. */
+async function surroundingsOf(session: Session, organizationId: string): Promise<ClientSurroundings> {
+  const clusterId = await session.clusterId();
+  const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId });
+  const { pools } = await session.client(PoolService).listPools({ clusterId });
+  const entries = nodes.filter(
+    ({ roles, identityStatus }) => identityStatus === "active" && hasRole(roles, NodeRole.ENTRY, organizationId),
+  );
+  const ownPools = pools.filter((pool) => pool.organizationId === organizationId);
+  return {
+    entries: entries.flatMap(({ addresses }) => addresses.slice(0, 1).map(hostPortText)),
+    names: Object.fromEntries([...entries, ...ownPools].map(({ id, name }) => [id, name])),
+  };
 }
 
 /** The trust bundle of the cluster the command is about, as control gives it now. */
@@ -106,8 +112,8 @@ async function addIdentity(options: AddOptions, kindName: string, name: string):
     });
     if (kind === IdentityKind.OPERATOR) writeOperator(dir, session.context, added, keyPem);
     else {
-      const entries = await entriesFor(session, added.identity?.organizationId ?? "");
-      writeClientFolder(dir, added, entries, session.context.installationKeyHash);
+      const surroundings = await surroundingsOf(session, added.identity?.organizationId ?? "");
+      writeClientFolder(dir, added, surroundings, session.context.installationKeyHash);
     }
     return { ...added, store: await storeMembersOf(session) };
   }).catch((thrown: unknown) => {

@@ -53,7 +53,7 @@ async function identities(fabric: Fabric, kind: "client" | "operator"): Promise<
       }
       mkdirSync(dir, { recursive: true, mode: 0o700 });
       createSecretFile(join(dir, "client.key"), leaf.keyPem);
-      writeClientFolder(dir, added, [], session.context.installationKeyHash);
+      writeClientFolder(dir, added, { entries: [], names: {} }, session.context.installationKeyHash);
       return dir;
     };
     return await Promise.all(Array.from({ length: attackersCount }, (_, nth) => add(nth)));

@@ -9,6 +9,7 @@ import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { LoopReport } from "../../../cli/check/loop.ts";
 import { type Client, type ClientEvent, connect } from "../../../client/connect.ts";
 import { limits, MiB } from "../../../lib/limits.ts";
 import { eventually } from "../../harness/eventually.ts";
@@ -356,7 +357,21 @@ describe("losing the entry in use", () => {
     expect(child.text()).toBe("before\nafter\n");
     // M-L4: every byte of the loop came back, over the other entry since.
     expect(await looped).toEqual([0, null]);
-    expect(JSON.parse(loop.text())).toMatchObject({ ok: true, sent: 30, received: 30, bytesLost: 0 });
+    const looping = JSON.parse(loop.text()) as LoopReport;
+    expect(looping).toMatchObject({ ok: true, sent: 30, received: 30, bytesLost: 0 });
+    // Where it went, by the names the client's folder has; numbers as people read them.
+    const ways = looping.ticks.flatMap(({ up, path }) => (up ? [path.join(" > ")] : []));
+    expect(ways.length).toBeGreaterThan(0);
+    expect(ways).toEqual(ways.map(() => expect.stringMatching(/^entry-[12] > path-\d+ > demo-exit$/)));
+    for (const { fromName, fromPath, toPath, gapMs } of looping.failovers) {
+      expect([fromName, ...toPath]).toEqual([
+        fromPath[0],
+        expect.stringMatching(/^entry-/),
+        expect.any(String),
+        "demo-exit",
+      ]);
+      expect(gapMs).toBe(Number(gapMs.toFixed(1)));
+    }
     // New channels do not miss it.
     (await client.open("echo")).destroy();
   }, 60_000);

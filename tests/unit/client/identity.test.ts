@@ -36,6 +36,12 @@ describe("a client folder", () => {
     });
   });
 
+  it("says what entries and pools are called, when it was made by a version that wrote it", () => {
+    expect(readClientFolder(dir).names).toEqual({});
+    write("client.json", JSON.stringify({ ...facts, names: { "nd-a": "entry-1" } }));
+    expect(readClientFolder(dir).names).toEqual({ "nd-a": "entry-1" });
+  });
+
   it("CI1 with a key that others may read is refused", () => {
     chmodSync(join(dir, "client.key"), 0o644);
     expect(() => readClientFolder(dir)).toThrow(expect.objectContaining({ reason: "failed_precondition" }));

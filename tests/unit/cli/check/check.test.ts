@@ -12,6 +12,8 @@ import {
   messageOfTick,
   runLoop,
 } from "../../../../cli/check/loop.ts";
+import { failoverText, loopSummary, tickText } from "../../../../cli/check/loop-view.ts";
+import type { ClientEvent } from "../../../../client/connect.ts";
 import { ManualClock } from "../../../../lib/clock.ts";
 import { limits } from "../../../../lib/limits.ts";
 import { seededRandom } from "../../../../lib/random.ts";
@@ -83,6 +85,16 @@ it("M-L4 golden verifies five messages, and says which was lost and which were n
   expect(await silent).toMatchObject({ ok: false, problem: "message 1 was not back within 1000 ms" });
 });
 
+const nameOf = (id: string): string => ({ "nd-1": "entry-1", "pl-1": "office" })[id] ?? id;
+
+function movedBy(cause: string): ClientEvent {
+  return {
+    ...{ kind: "moved", lane: "interactive", trunk: "t", resource: "echo", cause },
+    ...{ fromEntry: "nd-1", toEntry: "nd-2", fromPath: ["nd-1", "path-1", "pl-1"], toPath: ["nd-2", "path-2", "pl-1"] },
+    ...{ gapMs: 320.068_359_375, replayedBytes: 0, moves: 1 },
+  };
+}
+
 interface Stage {
   readonly clock: ManualClock;
   readonly opened: Echo[];
@@ -98,7 +110,7 @@ function start(seconds: number, options: Partial<LoopOptions> = {}): Stage {
       opened.push(echo);
       return echo;
     },
-    path: () => ({ up: true, entry: "nd-1" }),
+    path: () => ({ up: true, entry: "nd-1", path: ["entry-1", "path-1", "office"] }),
     takeFailovers: () => [],
     onTick: () => {},
     ...{ clock, forMs: seconds * 1_000, tickMs: 1_000 },
@@ -109,11 +121,16 @@ function start(seconds: number, options: Partial<LoopOptions> = {}): Stage {
 
 it("M-L4 the loop sends on every tick, waits beside sending, and loses nothing while the channel lives", async () => {
   const moves: Failover[] = [];
-  const { clock, opened, report } = start(6, { takeFailovers: () => moves.splice(0) });
+  const told: string[] = [];
+  const { clock, opened, report } = start(6, {
+    takeFailovers: () => moves.splice(0),
+    onTick: (tick) => told.push(tickText(tick)),
+  });
   await advance(clock, 1_000, 2);
   Object.assign(opened[0] ?? {}, { isHeld: true });
   await advance(clock, 1_000, 2);
-  moves.push({ cause: "silent", gapMs: 320, fromEntry: "nd-1", toEntry: "nd-2", moves: 1 });
+  const move = failoverOf(movedBy("silent"), clock.nowMs(), nameOf);
+  if (move !== undefined) moves.push(move);
   opened[0]?.letGo();
   await advance(clock, 1_000, 2);
   const { ticks, ...rest } = await report;
@@ -127,7 +144,15 @@ it("M-L4 the loop sends on every tick, waits beside sending, and loses nothing w
   ]);
   const bytes = 6 * messageOfTick(1).length;
   expect(rest).toMatchObject({ ok: true, sent: 6, received: 6, bytesSent: bytes, bytesReceived: bytes, bytesLost: 0 });
-  expect(rest).toMatchObject({ failoverObserved: true, failovers: [{ cause: "silent" }] });
+  // The fourth was sent at 3 s and let go at 4 s.
+  expect(rest).toMatchObject({ failoverObserved: true, failovers: [{ cause: "silent" }], slowestRttMs: 1_000 });
+  expect(ticks.map(({ atMs }) => atMs - (ticks[0]?.atMs ?? 0))).toEqual([0, 1_000, 2_000, 3_000, 4_000, 5_000]);
+  // For people: the time of day and the path of every tick.
+  expect(told[0]).toMatch(/^1 +08:00:01\.000 +1 +1 +yes +ok 0\.0 ms +entry-1 > path-1 > office$/);
+  expect(told[3]).toMatch(/^4 +08:00:04\.000 +4 +3 +yes +waiting: 1 +entry-1 > /);
+  expect(loopSummary({ ticks, ...rest })).toBe(
+    "FAILOVER OBSERVED: 1, the longest gap 320.1 ms; 6 sent, 6 received, the slowest back after 1000.0 ms, bytes lost: 0",
+  );
 });
 
 it("M-L4 a channel that ends takes its bytes with it: they are lost, and the loop is not ok", async () => {
@@ -174,12 +199,22 @@ it("M-L4 what never comes back is lost once trunks are not held any longer", asy
 });
 
 it("the first path of a trunk is no failover", () => {
-  const moved = {
-    kind: "moved",
-    lane: "interactive",
-    ...{ trunk: "t", resource: "echo", fromEntry: "", toEntry: "nd-1", gapMs: 0, replayedBytes: 0, moves: 1 },
-  } as const;
-  expect(failoverOf({ ...moved, cause: "first" })).toBeUndefined();
-  expect(failoverOf({ ...moved, cause: "silent" })).toMatchObject({ cause: "silent" });
-  expect(failoverOf({ kind: "opened", trunk: "t", resource: "echo" })).toBeUndefined();
+  expect(failoverOf(movedBy("first"), 1, nameOf)).toBeUndefined();
+  expect(failoverOf({ kind: "opened", trunk: "t", resource: "echo" }, 1, nameOf)).toBeUndefined();
+});
+
+it("M-L4 a failover is told with time, names, both paths and the gap to a tenth of a millisecond", () => {
+  const failover = failoverOf(movedBy("lost"), Date.UTC(2026, 0, 2, 3, 4, 5, 6), nameOf);
+  expect(failover).toEqual({
+    ...{ cause: "lost", atMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6), gapMs: 320.1, moves: 1 },
+    ...{ fromEntry: "nd-1", toEntry: "nd-2", fromName: "entry-1", toName: "nd-2" },
+    ...{ fromPath: ["entry-1", "path-1", "office"], toPath: ["nd-2", "path-2", "office"] },
+  });
+  if (failover === undefined) throw new Error("no failover");
+  expect(failoverText(failover)).toMatch(
+    /^ +03:04:05\.006 +FAILOVER from entry-1 to nd-2 \(lost\), gap 320\.1 ms: entry-1 > path-1 > office => nd-2 > path-2 > office$/,
+  );
+  const same = { ...failover, toName: "entry-1", moves: 2 };
+  expect(failoverText(same)).toContain("from entry-1 to another path (lost, 2 moves), gap");
+  expect(failoverText({ ...failover, fromName: "", fromPath: [] })).toContain("from no entry to nd-2");
 });
