@@ -6,7 +6,6 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { styleText } from "node:util";
 import type { Command } from "commander";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { WeftError } from "../../lib/errors.ts";
@@ -14,10 +13,11 @@ import { chosenContext } from "../contexts.ts";
 import { lookAtClientHost } from "../doctor/client-host.ts";
 import { lookAtControlHost } from "../doctor/control-host.ts";
 import { type Facts, together } from "../doctor/facts.ts";
-import { type CheckResult, type Diagnosis, diagnose } from "../doctor/judgements.ts";
+import { diagnose } from "../doctor/judgements.ts";
 import { lookAtNodeHost } from "../doctor/node-host.ts";
 import { lookAtOperatorHost } from "../doctor/operator-host.ts";
-import { exitCodes, print, safeText } from "../output.ts";
+import { diagnosisText, withReasons } from "../doctor/report.ts";
+import { exitCodes, print } from "../output.ts";
 import { action, type GlobalOptions } from "../session.ts";
 
 export interface DoctorOptions extends GlobalOptions {
@@ -61,35 +61,12 @@ export async function gather(options: DoctorOptions, env: Environment, clock: Cl
   return together(await Promise.all(looks));
 }
 
-/** On a terminal, unless NO_COLOR is set. */
-const colours = { ok: "green", problem: "red", "not looked at": "dim" } as const;
-
-function checkText({ check, state, looked, findings }: CheckResult): string {
-  const head = `${styleText(colours[state], state.padEnd(14))}${check}${state === "ok" ? ` (${looked})` : ""}`;
-  return [
-    head,
-    ...findings.flatMap(({ about, problem, fix }) => [
-      `  ${safeText(`${about}: ${problem}`)}`,
-      `    fix: ${safeText(fix)}`,
-    ]),
-  ].join("\n");
-}
-
-function diagnosisText({ places }: Facts, { checks }: Diagnosis): string {
-  const count = checks.reduce((sum, { findings }) => sum + findings.length, 0);
-  return [
-    ...places.map(({ kind, at }) => `${kind}: ${safeText(at)}`),
-    "",
-    ...checks.map(checkText),
-    "",
-    count === 0 ? "nothing is wrong that is known here" : `${count} problem${count === 1 ? "" : "s"} found`,
-  ].join("\n");
-}
-
 async function doctor(options: DoctorOptions): Promise<void> {
   const facts = await gather(options, process.env, systemClock);
   const diagnosis = diagnose(facts);
-  print(options, { ...diagnosis, places: facts.places }, () => diagnosisText(facts, diagnosis));
+  const { places } = facts;
+  const answer = { ok: diagnosis.ok, checks: withReasons(diagnosis.checks, places), places };
+  print(options, answer, () => diagnosisText(facts, diagnosis, { meant: options }));
   if (!diagnosis.ok) process.exitCode = exitCodes.failure;
 }
 
@@ -102,7 +79,7 @@ export function addDoctorCommand(program: Command): void {
     .option("--control-config <file>", `configuration of a control (default: ${usualControlConfig} where there is one)`)
     .addHelpText(
       "after",
-      "\nLooks at the operator's context, the client, the node and the control there are. Run it as the user that runs Weft.\n\nExamples:\n  weft doctor\n  weft doctor --node-config /etc/weft/node.json --json",
+      "\nLooks at the operator's context, the client, the node and the control there are, and at nothing else: how the fabric and its nodes\nare, weft alert list and weft node list --health say. Run it as the user that runs Weft.\n\nExamples:\n  weft doctor\n  weft doctor --node-config /etc/weft/node.json --json",
     )
     .action(action(doctor));
 }

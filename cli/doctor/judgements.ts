@@ -135,8 +135,10 @@ function keyPermissions({ secrets }: Facts): Judged {
   });
 }
 
+/** Of who does not answer nothing is known. */
 function caMismatch({ dials }: Facts): Judged {
-  return each(dials, ({ address, usedBy, peer, outcome, why }) => {
+  const answers = dials.filter(({ outcome }) => outcome !== "no-answer");
+  return each(answers, ({ address, usedBy, peer, outcome, why }) => {
     if (outcome !== "unknown-root" && outcome !== "other-identity") return undefined;
     const isRoot = outcome === "unknown-root";
     return {

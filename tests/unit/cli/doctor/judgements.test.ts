@@ -188,6 +188,11 @@ describe.each(checks)("M-F12 doctor: %s", (check) => {
   });
 });
 
+it("M-F12 doctor: nobody is found to be of the right CA who did not answer", () => {
+  const { checks: judged } = diagnose(together([{ dials: [{ ...dial, outcome: "no-answer", why: "ETIMEDOUT" }] }]));
+  expect(judged.find(({ check }) => check === "ca-mismatch")).toMatchObject({ state: "not looked at", looked: 0 });
+});
+
 it("M-F12 doctor: one mistake does not hide another", () => {
   const all = checks.flatMap((check) => table[check].wrong[0]?.[0] ?? []);
   const { checks: judged } = diagnose(together(all));
