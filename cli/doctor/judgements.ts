@@ -312,7 +312,7 @@ function certificate({ certificates, dials }: Facts): Judged {
           fix:
             peer === "entry"
               ? "an operator finds it with weft cert list, and makes a new one: weft identity add client"
-              : "look for it with weft cert list as another operator; then join again, or have a new identity made",
+              : "is it the right port (a node's is control's public one, an operator's its operator port)? Else look for it with weft cert list as another operator; then join again, or have a new identity made",
         }
       : undefined,
   );

@@ -64,7 +64,7 @@ const subjects: Readonly<Record<CheckName, Subject>> = {
   },
   clock: {
     name: "clocks",
-    counted: ["compared", "compared"],
+    counted: ["compared with control's or an entry's", "compared with control's or an entry's"],
     shownBy: identities,
     none: "nobody answered whose clock could be compared with this one",
   },
@@ -84,7 +84,7 @@ const subjects: Readonly<Record<CheckName, Subject>> = {
     name: "disks",
     counted: ["folder written to", "folders written to"],
     shownBy: ["node", "control", "client"],
-    none: "there is no folder for data on this host yet, or none is needed (PostgreSQL)",
+    none: "there is no folder for data on this host yet, none is needed (PostgreSQL), or what names it cannot be used",
   },
   "store-version": {
     name: "control's store",

@@ -55,7 +55,7 @@ const table: Readonly<
       [
         { certificates: [leaf], dials: [{ ...dial, outcome: "refused" }] },
         /control does not take the certificate/,
-        /weft cert list/,
+        /right port.*weft cert list/,
       ],
       [
         { dials: [{ ...toEntry, outcome: "refused" }] },
