@@ -1,62 +1,12 @@
-/** What `weft route` says to people: candidates, channels, what would move. Pure. */
+/** What `weft route` says to people: channels, links, what would move. Pure. */
 
 import { ChannelClass } from "../gen/weft/fabric/v1/role_pb.ts";
 import type { ExplainChannelResponse, TrunkStatus } from "../gen/weft/node/v1/node_pb.ts";
-import type { Candidate, LinkProof, RouteExplanation } from "../gen/weft/routing/v1/routing_pb.ts";
+import type { LinkProof, RouteExplanation } from "../gen/weft/routing/v1/routing_pb.ts";
 import { enumName, table, when } from "./output.ts";
-import { policyLines } from "./route-policy.ts";
-
-/** Candidates shown in full besides primary and standby, unless all are asked for. */
-const lostShownCount = 2;
+import { explanationHints, explanationText } from "./route-explanation.ts";
 
 type NameOf = (id: string) => string;
-
-function number(value: number): string {
-  return Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 3 : 1);
-}
-
-function candidateLines(candidate: Candidate, withParts: boolean): string[] {
-  const total = candidate.total === undefined ? "-" : number(candidate.total);
-  // What it shares with the primary is among its own hops.
-  const sharedNames = candidate.sharedHops.map((hop) => candidate.names[candidate.nodeIds.indexOf(hop)] ?? hop);
-  const shared = sharedNames.length === 0 ? "" : ` (shares ${sharedNames.join(", ")} with the primary)`;
-  const head = `  ${candidate.outcome.padEnd(8)} ${candidate.names.join(" -> ")}  score ${total}${shared}${candidate.reason === "" ? "" : `: ${candidate.reason}`}`;
-  const parts = candidate.parts.map(
-    (part) =>
-      `             ${part.input.padEnd(18)} ${(part.value === undefined ? "not measured" : `${number(part.value)} ${part.unit}`).padEnd(22)} weight ${number(part.weight).padEnd(7)} cost ${number(part.cost)}`,
-  );
-  return withParts ? [head, ...parts] : [head];
-}
-
-/** One start: what is used and the best that lost, with every term; of the others how many there are. */
-function startLines(route: RouteExplanation, all: boolean): string[] {
-  const of = (outcome: string): Candidate[] => route.candidates.filter((candidate) => candidate.outcome === outcome);
-  const used = [...of("primary"), ...of("standby")];
-  const lost = of("lost");
-  const filtered = of("filtered");
-  const shownLost = all ? lost : lost.slice(0, lostShownCount);
-  const more = lost.length - shownLost.length;
-  return [
-    `from ${route.fromName}`,
-    ...policyLines(route),
-    ...(used.length === 0 ? ["  there is no path"] : []),
-    ...used.flatMap((candidate) => candidateLines(candidate, true)),
-    ...shownLost.flatMap((candidate) => candidateLines(candidate, all)),
-    ...(more === 0 ? [] : [`  ... ${more} more that lost`]),
-    ...(all || used.length === 0
-      ? filtered.flatMap((candidate) => candidateLines(candidate, true))
-      : filtered.length === 0
-        ? []
-        : [`  ... ${filtered.length} that cannot be used`]),
-  ];
-}
-
-/** Every start; `all` shows every candidate with every term. */
-export function explanationText(routes: readonly RouteExplanation[], all: boolean): string {
-  const blocks = routes.map((route) => startLines(route, all).join("\n"));
-  const isCut = !all && blocks.some((block) => block.includes("\n  ... "));
-  return [...blocks, ...(isCut ? ["every candidate and term: --all"] : [])].join("\n\n");
-}
 
 /** A channel, what it runs over, and what it would move to. */
 export interface ChannelView {
@@ -86,7 +36,7 @@ export function channelText({ entry, channel, standbys, route }: ChannelView, na
     ["state", channel.state],
     ["entry", entry],
     ["lane", channel.lane],
-    ["path", channel.hops.length === 0 ? "none: the trunk is looking for one" : named(channel.hops)],
+    ["path in use", channel.hops.length === 0 ? "none: the trunk is looking for one" : named(channel.hops)],
     ...standbys.map((hops) => ["standby", `${named(hops)} (${sharing(hops)})`]),
     ...(standbys.length === 0 ? [["standby", "none ready"]] : []),
     [
@@ -96,7 +46,7 @@ export function channelText({ entry, channel, standbys, route }: ChannelView, na
     ["may send up to", String(channel.sendLimitBytes)],
   ];
   const text = table(["FIELD", "VALUE"], rows);
-  return route === undefined ? text : `${text}\n\n${explanationText([route], all)}`;
+  return route === undefined ? text : `${text}\n\n${explanationText([route], all)}\n\n${explanationHints(all)}`;
 }
 
 /** The links of the paths in use, with the last proof of each. */

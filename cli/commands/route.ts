@@ -8,7 +8,8 @@ import { RoutingService } from "../../gen/weft/routing/v1/routing_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { openNodePort } from "../node-port.ts";
 import { enumValue, groupExamples, print } from "../output.ts";
-import { channelText, explanationText, proofsText, standbysOf } from "../route-view.ts";
+import { explanationHints, explanationText } from "../route-explanation.ts";
+import { channelText, proofsText, standbysOf } from "../route-view.ts";
 import {
   action,
   findNode,
@@ -111,10 +112,12 @@ async function explainResource(options: ExplainOptions, session: Session, resour
   });
   const { links } = await session.client(RoutingService).listLinks({ clusterId });
   const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId });
-  print(
-    options,
-    { ...answer, links },
-    () => explanationText(answer.routes, options.all === true) + proofsText(answer.routes, links, namer(nodes)),
+  const all = options.all === true;
+  print(options, { ...answer, links }, () =>
+    [
+      explanationText(answer.routes, all) + proofsText(answer.routes, links, namer(nodes)),
+      ...(answer.routes.length === 0 ? [] : [explanationHints(all)]),
+    ].join("\n\n"),
   );
 }
 
@@ -166,13 +169,15 @@ export function addRouteCommands(program: Command): void {
     );
   route
     .command("explain <resource|channel>")
-    .description("candidate paths to a resource, or of a live channel: every term of their scores, why they lost")
+    .description(
+      "the path a new trunk to a resource would take and why, or what a live channel uses; what else there is",
+    )
     .option("--from <node>", "the entry to start from (default: every entry)")
     .option("--class <class>", "bulk, interactive or droppable")
     .option("--all", "every candidate with every term, also those that cannot be used")
     .addHelpText(
       "after",
-      "\nA channel is named by its correlation id or as TRUNK:CHANNEL.\n\nExamples:\n  weft route explain web --from entry-1 --all\n  weft route explain 3f0c9a52d1e84b7790aa51c2e0d4f6b8:7",
+      "\nIt tells what would be decided now. A trunk that runs stays on its path until that fails, drains, is revoked or gets old: what it\nuses is shown by weft top, or here when a channel of it is named.\n\nA channel is named by its correlation id or as TRUNK:CHANNEL.\n\nExamples:\n  weft route explain web --from entry-1 --all\n  weft route explain 3f0c9a52d1e84b7790aa51c2e0d4f6b8:7",
     )
     .action(action(explain));
   addSimulateCommand(route);

@@ -138,7 +138,8 @@ async function describe(fabric: Fabric): Promise<string> {
   return [
     table(["NODE", "ROLE", "PID", "ADDRESS", ...(shown ? ["METRICS"] : [])], rows),
     "",
-    `path in use: ${path}`,
+    `path in use by entry-1's trunk, now: ${path}`,
+    "  (a new trunk may take another one: npx weft route explain web)",
     `up after ${(fabric.upMs / 1000).toFixed(1)} s; files are in ${fabric.root}`,
     "",
     "things to try, in another terminal:",

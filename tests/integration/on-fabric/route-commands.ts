@@ -51,14 +51,17 @@ async function json<T>(...args: readonly string[]): Promise<T> {
 
 const resource = (): string => stage.fabric.plan.listeners[0]?.resource ?? "web";
 
-it("A11 explain says a page, not hundreds of lines, and everything with --all", async () => {
+it("A11 explain begins with the answer, says a page, and everything with --all", async () => {
   const short = await stage.weft("route", "explain", resource());
   expect(short.stderr).toBe("");
   expect(short.code).toBe(0);
-  expect(short.stdout).toMatch(/primary .* -> /);
-  expect(short.stdout).toMatch(/latency .* weight /);
+  expect(short.stdout).toMatch(
+    /^from entry-1 a new trunk would take entry-1 -> relay-\d -> egress-\d\n {2}why +score /,
+  );
+  expect(short.stdout).toMatch(/^primary +entry-1 -> /m);
   expect(short.stdout.split("\n").length).toBeLessThan(90);
   const all = await stage.weft("route", "explain", resource(), "--all");
+  expect(all.stdout).toMatch(/^PATH +TERM +VALUE +WEIGHT +COST\nentry-1 -> \S+ -> egress-\d +latency /m);
   expect(all.stdout.split("\n").length).toBeGreaterThan(short.stdout.split("\n").length);
 }, 60_000);
 
@@ -90,7 +93,7 @@ it("a channel is explained by its entry: the path it runs over, its standby, the
     const { stdout, stderr } = await stage.weft("route", "explain", argument);
     expect(stderr).toBe("");
     expect(stdout).toContain(correlationId);
-    expect(stdout).toMatch(new RegExp(`path +${entry} -> relay-\\d -> egress-\\d`));
+    expect(stdout).toMatch(new RegExp(`path in use +${entry} -> relay-\\d -> egress-\\d`));
     expect(stdout).toMatch(/standby +/);
     expect(stdout).toMatch(/primary /);
   }
