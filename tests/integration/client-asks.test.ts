@@ -57,7 +57,9 @@ let far: TestPorts;
 let egress: EgressRole;
 let listener: EdgeListener;
 /** What the entry's offer says of the newest path. */
-let offered: { trunkId: Uint8Array; ask: SignedAsk };
+/** Of the path that is being opened; one after another, or one would arrive with what was offered for another. */
+let offered: { trunkId: Uint8Array; ask: SignedAsk; arrived: () => void };
+let turn: Promise<unknown> = Promise.resolve();
 const pools: TrunkPool[] = [];
 
 beforeEach(async () => {
@@ -83,7 +85,8 @@ beforeEach(async () => {
     offline: offlineJudge(),
     contracts: new ContractDesk({ ports: far, installationSpki: new Uint8Array() }),
   });
-  listener = await listenForPaths(identities, ({ tls, raw }) =>
+  listener = await listenForPaths(identities, ({ tls, raw }) => {
+    offered.arrived();
     egress.onPathEnd({
       tls,
       raw,
@@ -97,8 +100,8 @@ beforeEach(async () => {
         trunkId: offered.trunkId,
         askHash: askHash(offered.ask),
       }),
-    }),
-  );
+    });
+  });
 });
 afterEach(async () => {
   await Promise.all([...pools.splice(0).map((pool) => pool.close()), egress.close()]);
@@ -126,10 +129,17 @@ async function open(way: (trunkId: Uint8Array) => { offers: SignedAsk; shows: Si
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
-    openPath: async ({ trunkId }) => {
-      const { offers, shows } = way(trunkId);
-      offered = { trunkId, ask: offers };
-      return { ...(await dialPath(identities, listener.port)), ask: shows };
+    openPath: ({ trunkId }) => {
+      const opened = turn.then(async () => {
+        const { offers, shows } = way(trunkId);
+        const arrived = Promise.withResolvers<void>();
+        offered = { trunkId, ask: offers, arrived: arrived.resolve };
+        const path = await dialPath(identities, listener.port);
+        await arrived.promise;
+        return { ...path, ask: shows };
+      });
+      turn = opened.catch(() => {});
+      return opened;
     },
   });
   pools.push(pool);
