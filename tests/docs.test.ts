@@ -287,6 +287,25 @@ describe("links in the documents", () => {
   });
 });
 
+describe("gaps in the README", () => {
+  const readme = read("README.md");
+  const from = readme.indexOf("### Which gap is measured where");
+  const section = readme.slice(from, readme.indexOf("### Things to try", from));
+
+  it("are those of docs/benchmarks.md: median and most", () => {
+    const pairs = [...section.matchAll(/([\d.]+) and ([\d.]+) ms/g)].map(([, median = "", most = ""]) => [
+      median,
+      most,
+    ]);
+    expect(pairs.length).toBeGreaterThan(4);
+    const measured = read("docs/benchmarks.md");
+    expect(pairs.filter(([median, most]) => !measured.includes(`| ${median} / ${most} / ${most} |`))).toEqual([]);
+    // The first words of the README say the same, rounded.
+    const said = [...readme.slice(0, 2_000).matchAll(/(\d+) ms/g)].map(([, ms]) => Number(ms));
+    expect(said).toEqual([0, 2].flatMap((at) => (pairs[at] ?? []).map((ms) => Math.round(Number(ms)))));
+  });
+});
+
 describe("ARCHITECTURE.md", () => {
   const laws = ["T1", "T2", "T3", "T4", "T5", "R1", "R2", "R3", "S1", "S2", "S3"]
     .concat(["F1", "F2", "F3", "I1", "I2", "I3", "I4"])
