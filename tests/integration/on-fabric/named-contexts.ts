@@ -86,7 +86,7 @@ it("does what the README says, line by line", async () => {
   expect(said("npx weft context add lab")).toContain('"weft context use lab" makes it the current one');
   expect(said("npx weft context list")).toMatch(/^home +\* /m);
   expect(said("npx weft context list")).toMatch(new RegExp(`^lab +127.* demo +${identity}$`, "m"));
-  for (const nth of [0, 1]) expect(said("npx weft node list", nth)).toMatch(/ relay-1 /);
+  for (const nth of [0, 1]) expect(said("npx weft node list", nth)).toMatch(/^relay-1 /m);
   expect(said("npx weft context show")).toMatch(/^name +lab$/m);
   expect(said("npx weft context use lab")).toBe("context lab is the current one\n");
   expect(said("npx weft context remove home")).toContain("its folder is untouched");
