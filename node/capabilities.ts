@@ -1,4 +1,4 @@
-/** What a host can do when nobody says otherwise. Reported to control; never a permission. */
+/** What a host could do, whatever the roles of its node are. Reported to control; never a permission. */
 
 import { NodeCapability } from "../gen/weft/fabric/v1/role_pb.ts";
 

@@ -27,7 +27,10 @@ export function addRoleCommands(program: Command): void {
     .command("assign <node> <role>")
     .description("assign a role; the node must report the capability")
     .option("--organization <name>", "for this organization only")
-    .addHelpText("after", "\nExample:\n  weft role assign relay-1 relay")
+    .addHelpText(
+      "after",
+      "\nA capability is what the host says it could do, whatever the node's roles are: one with an inbound port could accept clients and\nnodes, one that only dials out could not. It permits nothing; a role permits, and is refused without the capability it needs.\n\nExample:\n  weft role assign relay-1 relay",
+    )
     .action(
       action(async (options: RoleOptions, node: string, name: string) => {
         const answer = await withSession(options, async (session) =>

@@ -43,11 +43,16 @@ export type Node = Message<"weft.admin.v1.Node"> & {
   identityStatus: string;
 
   /**
+   * What the node may do.
+   *
    * @generated from field: repeated weft.fabric.v1.RoleGrant roles = 5;
    */
   roles: RoleGrant[];
 
   /**
+   * What its host says it could do, whatever the node's roles are: one with an inbound port could accept clients. They permit
+   * nothing and start nothing; a role that needs another one is refused.
+   *
    * @generated from field: repeated weft.fabric.v1.NodeCapability capabilities = 6;
    */
   capabilities: NodeCapability[];

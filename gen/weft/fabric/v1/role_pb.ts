@@ -176,7 +176,7 @@ export const NodeRoleSchema: GenEnum<NodeRole> = /*@__PURE__*/
   enumDesc(file_weft_fabric_v1_role, 0);
 
 /**
- * What a node reports it can do. Never a permission.
+ * What a host reports it could do, whatever the roles of its node are. Never a permission.
  *
  * @generated from enum weft.fabric.v1.NodeCapability
  */
@@ -248,7 +248,7 @@ export const NodeCapability = {
 } as const;
 
 /**
- * What a node reports it can do. Never a permission.
+ * What a host reports it could do, whatever the roles of its node are. Never a permission.
  *
  * @generated from enum weft.fabric.v1.NodeCapability
  */

@@ -216,7 +216,7 @@ export type ProbeSample = Message<"weft.probe.v1.ProbeSample"> & {
   seq: bigint;
 
   /**
-   * Absent: no answer within 2 s, or another one than was sent.
+   * To 0.001. Absent: no answer within 2 s, or another one than was sent.
    *
    * @generated from field: optional double rtt_ms = 2;
    */

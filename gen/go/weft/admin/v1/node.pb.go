@@ -30,8 +30,11 @@ type Node struct {
 	ClusterId string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// "active" or "revoked".
-	IdentityStatus        string              `protobuf:"bytes,4,opt,name=identity_status,json=identityStatus,proto3" json:"identity_status,omitempty"`
-	Roles                 []*v1.RoleGrant     `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	IdentityStatus string `protobuf:"bytes,4,opt,name=identity_status,json=identityStatus,proto3" json:"identity_status,omitempty"`
+	// What the node may do.
+	Roles []*v1.RoleGrant `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	// What its host says it could do, whatever the node's roles are: one with an inbound port could accept clients. They permit
+	// nothing and start nothing; a role that needs another one is refused.
 	Capabilities          []v1.NodeCapability `protobuf:"varint,6,rep,packed,name=capabilities,proto3,enum=weft.fabric.v1.NodeCapability" json:"capabilities,omitempty"`
 	Addresses             []*v1.NodeAddress   `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	DialOutOnly           bool                `protobuf:"varint,8,opt,name=dial_out_only,json=dialOutOnly,proto3" json:"dial_out_only,omitempty"`

@@ -103,7 +103,7 @@ func (NodeRole) EnumDescriptor() ([]byte, []int) {
 	return file_weft_fabric_v1_role_proto_rawDescGZIP(), []int{0}
 }
 
-// What a node reports it can do. Never a permission.
+// What a host reports it could do, whatever the roles of its node are. Never a permission.
 type NodeCapability int32
 
 const (

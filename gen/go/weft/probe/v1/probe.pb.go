@@ -459,7 +459,7 @@ type ProbeSample struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Absent: no answer within 2 s, or another one than was sent.
+	// To 0.001. Absent: no answer within 2 s, or another one than was sent.
 	RttMs         *float64 `protobuf:"fixed64,2,opt,name=rtt_ms,json=rttMs,proto3,oneof" json:"rtt_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
