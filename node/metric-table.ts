@@ -83,9 +83,10 @@ const links: readonly Row[] = [
   labelled("gauge", "weft_links", "Links to other nodes, by state.", ["state"], ({ status }) =>
     linkStates.map((state): Sample => [{ state }, status.links.filter((link) => link.state === state).length]),
   ),
-  labelled("gauge", "weft_link_rtt_seconds", "Round trip of a link, smoothed.", ["peer"], ({ status }) =>
+  labelled("gauge", "weft_link_rtt_seconds", "Round trip of a link that is up, smoothed.", ["peer"], ({ status }) =>
     status.links.flatMap((link): Sample[] =>
-      link.rttMs === undefined ? [] : [[{ peer: peerOf(link) }, seconds(link.rttMs)]],
+      // What was measured before a link went down says nothing about now.
+      link.state !== "up" || link.rttMs === undefined ? [] : [[{ peer: peerOf(link) }, seconds(link.rttMs)]],
     ),
   ),
   labelled(

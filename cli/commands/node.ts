@@ -81,7 +81,7 @@ function statusRows(status: GetStatusResponse): string[][] {
     ...status.links.map((link) => [
       `link ${link.peerName || link.peerNodeId}`,
       // What was measured before a link went down says nothing about now.
-      `${link.state}${link.reverse ? " (reverse)" : ""} ${link.state === "up" ? (link.rttMs?.toFixed(2) ?? "-") : "-"} ms${proofText(link)}`,
+      `${link.state}${link.reverse ? " (reverse)" : ""}${link.state === "up" ? ` ${link.rttMs?.toFixed(2) ?? "-"} ms` : ""}${proofText(link)}`,
     ]),
     ...status.listeners.map((row) => [
       `listener ${row.name}`,
