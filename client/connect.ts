@@ -10,7 +10,7 @@
 
 import type { EdgeChannel } from "../edge/channel.ts";
 import type { DialAddress } from "../edge/dial.ts";
-import { MoveReports } from "../edge/move-reports.ts";
+import { type MoveReport, MoveReports } from "../edge/move-reports.ts";
 import { TrunkPool } from "../edge/trunk-pool.ts";
 import type { TrunkRunner } from "../edge/trunk-runner.ts";
 import type { TrunkRunnerStats } from "../edge/trunk-runner-stats.ts";
@@ -173,22 +173,7 @@ class SdkClient implements Client {
       onRefused: (trunkIdHex) => this.#pool.find(trunkIdHex)?.abort("no entry takes this client any more"),
     });
     this.#paths = paths;
-    const moves = new MoveReports<TrunkRunner>(clock, (report, trunk) => {
-      const { lane, cause, from, to, gapMs, replayedBytes, moves: count } = report;
-      const entries = { fromEntry: entryOf(from) ?? "", toEntry: entryOf(to) ?? "" };
-      const paths = { fromPath: from.slice(1), toPath: to.slice(1) };
-      this.#tell({
-        kind: "moved",
-        ...about(trunk),
-        lane,
-        cause,
-        ...entries,
-        ...paths,
-        gapMs,
-        replayedBytes,
-        moves: count,
-      });
-    });
+    const moves = new MoveReports<TrunkRunner>(clock, (report, trunk) => this.#tell(movedEvent(report, trunk)));
     this.#pool = new TrunkPool({
       clock,
       random,
@@ -369,6 +354,13 @@ class SdkClient implements Client {
 
 function about(trunk: TrunkRunner): { readonly trunk: string; readonly resource: string } {
   return { trunk: trunk.trunkIdHex, resource: resourceOf(trunk.farEdge) };
+}
+
+function movedEvent(report: MoveReport, trunk: TrunkRunner): ClientEvent {
+  const { lane, cause, from, to, gapMs, replayedBytes, moves } = report;
+  const entries = { fromEntry: entryOf(from) ?? "", toEntry: entryOf(to) ?? "" };
+  const paths = { fromPath: from.slice(1), toPath: to.slice(1) };
+  return { kind: "moved", ...about(trunk), lane, cause, ...entries, ...paths, gapMs, replayedBytes, moves };
 }
 
 /** A channel, and the trunk it is on. */
