@@ -3,7 +3,7 @@
  * when anything was lost.
  */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Client } from "../../client/connect.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { systemRandom } from "../../lib/random.ts";
@@ -101,6 +101,11 @@ function pathOf(client: Client, nameOf: (id: string) => string): Pick<LoopTick, 
   return { up: used !== undefined, entry: path[0] ?? "", path: path.map(nameOf) };
 }
 
+/** A time whose default is told as people would write it. */
+function timeOption(flag: string, about: string, seconds: number): Option {
+  return new Option(`${flag} <time>`, about).argParser(durationMs).default(seconds * 1_000, `${seconds}s`);
+}
+
 export function addCheckCommands(program: Command): void {
   const check = program
     .command("check")
@@ -108,15 +113,15 @@ export function addCheckCommands(program: Command): void {
     .addHelpText("after", groupExamples("weft check golden --identity ./laptop", "weft check loop echo --for 5m"));
   withClientOptions(check.command("golden").argument("[resource]", "a resource whose target echoes", "echo"))
     .description("five messages, each verified byte for byte before the next one is sent")
-    .option("--answer-within <time>", "how long a message may take, there and back", durationMs, 10_000)
+    .addOption(timeOption("--answer-within", "how long a message may take, there and back", 10))
     .addHelpText("after", "\nExamples:\n  weft check golden --identity ./laptop\n  weft check golden echo --json")
     .action(clientAction(golden, { json: true }));
   withClientOptions(check.command("loop").argument("[resource]", "a resource whose target echoes", "echo"))
     .description(
       "a message on every tick, verified as it comes back; says whether a failover was seen and what was lost",
     )
-    .option("--for <time>", "how long", durationMs, 30_000)
-    .option("--tick <time>", "time between two messages", durationMs, 1_000)
+    .addOption(timeOption("--for", "how long", 30))
+    .addOption(timeOption("--tick", "time between two messages", 1))
     .addHelpText(
       "after",
       "\nKill, freeze or drain what you like meanwhile. PATH is what a client knows: the entry, a number for the relays and the egress,\nwhich it is not told, and the pool; names are those of when the client was added. The gap of a failover is how long this edge\nheard nothing: its rest since the last answer counts, so that it is up to a tick longer than the failover took.\n\nExamples:\n  weft check loop --identity ./laptop\n  weft check loop echo --for 5m --tick 500ms --json",

@@ -162,7 +162,7 @@ export function addProbeCommand(program: Command): void {
     .addOption(new Option("--route <route>", "one route (default: all)").choices(probedRoutes))
     .option("--organization <name>", "whose paths are meant (default: of none)")
     .option("--count <n>", "echoes over each route", wholeNumber(limits.routeProbeEchoesMaxCount), 20)
-    .option("--interval <time>", "between two of them", durationMs, 50)
+    .addOption(new Option("--interval <time>", "between two of them").argParser(durationMs).default(50, "50ms"))
     .option("--size <bytes>", `of each (default: ${payloadBytesDefault})`, byteCount)
     .addHelpText(
       "after",
