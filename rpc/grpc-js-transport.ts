@@ -191,15 +191,14 @@ class GrpcJsTransport implements ControlTransport {
         toMetadata(header),
         callOptions(deadline),
         (error: ServiceError | null, message?: MessageShape<typeof method.output>) => {
-          signal?.removeEventListener("abort", cancel);
+          released();
           done(error);
           if (error !== null) return reject(connectErrorOf(error, signal));
           if (message === undefined) return reject(new ConnectError("no response message", Code.Internal));
           resolve({ stream: false, service: method.parent, method, header: head, trailer, message });
         },
       );
-      const cancel = (): void => call.cancel();
-      signal?.addEventListener("abort", cancel, { once: true });
+      const released = cancelOn(signal, call);
       call.on("metadata", (metadata) => {
         head = fromMetadata(metadata);
       });
@@ -219,10 +218,9 @@ class GrpcJsTransport implements ControlTransport {
       toMetadata(header),
       callOptions(deadline),
     );
-    const cancel = (): void => call.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
+    const released = cancelOn(signal, call);
     const ended = (error: ServiceError | null): void => {
-      signal?.removeEventListener("abort", cancel);
+      released();
       done(error);
     };
     writeRequests(call, method.input, input);
@@ -293,6 +291,14 @@ class GrpcJsTransport implements ControlTransport {
     }
     if (generation.retired && generation.calls === 0) closeAll(generation);
   }
+}
+
+/** Cancels a call when its caller gives up, also one who did while it was being made. Call what is returned when it is over. */
+function cancelOn(signal: AbortSignal | undefined, call: { cancel(): void }): () => void {
+  const cancel = (): void => call.cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  if (signal?.aborted === true) cancel();
+  return () => signal?.removeEventListener("abort", cancel);
 }
 
 function isReady(endpoint: Endpoint): boolean {

@@ -70,6 +70,10 @@ function transport(addresses: readonly string[], leaf: () => LeafOf<"node"> = ()
   });
 }
 
+async function* anyHealth(): AsyncGenerator<{ service: string }> {
+  yield { service: "" };
+}
+
 describe("controlTransport", () => {
   test("judges a server by its name where the options bring no judge of their own", async () => {
     const material = { identity: node, expect: trust.expect("control") };
@@ -114,6 +118,28 @@ describe("controlTransport", () => {
     control.close();
     for (const socket of sockets) socket.destroy();
     silent.close();
+  });
+
+  test("who gives up is heard at whatever step of the beginning of a call", async () => {
+    const control = transport([`127.0.0.1:${served.port}`]);
+    await rpcClient(Health, control).check({});
+    for (let steps = 0; steps < 12; steps += 1) {
+      const aborter = new AbortController();
+      let isOver = false;
+      // The transport itself: what lies above it hears the caller too, and would hide that a call goes on.
+      const call = control.stream(Health.method.watch, aborter.signal, undefined, undefined, anyHealth());
+      const over = call.then(({ message }) => message[Symbol.asyncIterator]().next()).then(({ done }) => done);
+      over
+        .catch(() => {})
+        .then(() => {
+          isOver = true;
+        });
+      for (let at = 0; at < steps; at += 1) await Promise.resolve();
+      aborter.abort();
+      await eventually(() => isOver, { what: `the end of a call given up after ${steps} steps` });
+      await expect(over).rejects.toThrow();
+    }
+    control.close();
   });
 
   test("server streams and their cancellation", async () => {
