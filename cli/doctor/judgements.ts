@@ -135,9 +135,9 @@ function keyPermissions({ secrets }: Facts): Judged {
   });
 }
 
-/** Of who does not answer nothing is known. */
+/** Of who does not answer nothing is known, nor of who shows a certificate whose dates are wrong: no further is it judged. */
 function caMismatch({ dials }: Facts): Judged {
-  const answers = dials.filter(({ outcome }) => outcome !== "no-answer");
+  const answers = dials.filter(({ outcome }) => outcome !== "no-answer" && outcome !== "dates");
   return each(answers, ({ address, usedBy, peer, outcome, why }) => {
     if (outcome !== "unknown-root" && outcome !== "other-identity") return undefined;
     const isRoot = outcome === "unknown-root";

@@ -54,7 +54,7 @@ const subjects: Readonly<Record<CheckName, Subject>> = {
     name: "identity and CA of who answers",
     counted: ["answer judged", "answers judged"],
     shownBy: identities,
-    none: "nobody answered",
+    none: "nobody answered whose certificate could be judged",
   },
   certificate: {
     name: "own certificates",

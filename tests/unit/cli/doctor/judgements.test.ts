@@ -188,8 +188,11 @@ describe.each(checks)("M-F12 doctor: %s", (check) => {
   });
 });
 
-it("M-F12 doctor: nobody is found to be of the right CA who did not answer", () => {
-  const { checks: judged } = diagnose(together([{ dials: [{ ...dial, outcome: "no-answer", why: "ETIMEDOUT" }] }]));
+it.each([
+  { outcome: "no-answer", why: "ETIMEDOUT" },
+  { outcome: "dates", why: "CERT_HAS_EXPIRED" },
+] as const)("M-F12 doctor: nobody is found to be of the right CA who was not judged: $outcome", (dialed) => {
+  const { checks: judged } = diagnose(together([{ dials: [{ ...dial, ...dialed }] }]));
   expect(judged.find(({ check }) => check === "ca-mismatch")).toMatchObject({ state: "not looked at", looked: 0 });
 });
 
