@@ -4,7 +4,7 @@
  */
 
 import type { Candidate, RouteExplanation } from "../gen/weft/routing/v1/routing_pb.ts";
-import { table } from "./output.ts";
+import { safeText, table } from "./output.ts";
 import { policyLines } from "./route-policy.ts";
 
 /** Candidates that lost and are shown nevertheless, unless all are asked for. */
@@ -84,7 +84,8 @@ function startText(route: RouteExplanation, all: boolean, lineWidth: number | un
   ];
   const terms = all ? shown.flatMap(termRows) : [];
   return [
-    answerLines(route, used, lost).join("\n"),
+    // Of a channel it is a node that explains.
+    answerLines(route, used, lost).map(safeText).join("\n"),
     ...(shown.length === 0 ? [] : [table(["OUTCOME", "PATH", "SCORE", "WHY"], shown.map(candidateRow), lineWidth)]),
     ...(hidden.length === 0 ? [] : [`... ${hidden.join(", ")}`]),
     ...(terms.length === 0 ? [] : [table(["PATH", "TERM", "VALUE", "WEIGHT", "COST"], terms, lineWidth)]),

@@ -2,6 +2,7 @@
 
 import { StoreDriver, StoreService } from "../gen/weft/admin/v1/store_pb.ts";
 import { messageOf, WeftError } from "../lib/errors.ts";
+import { safeText } from "./output.ts";
 import type { Session } from "./session.ts";
 
 export interface StoreMembersFacts {
@@ -34,7 +35,7 @@ export async function storeMembersOf(session: Session): Promise<StoreMembers> {
 
 /** One line for people, to stand below what was done; empty for the embedded store, which has no members to know about. */
 export function storeMembersText(store: StoreMembers): string {
-  if ("unknown" in store) return `\nstore: unknown (${store.unknown})`;
+  if ("unknown" in store) return `\nstore: unknown (${safeText(store.unknown)})`;
   if (store.driver === "embedded") return "";
   const names = (inSync: boolean): string => {
     const list = store.members.filter((member) => member.inSync === inSync).map(({ name }) => name || "unnamed");
@@ -42,5 +43,5 @@ export function storeMembersText(store: StoreMembers): string {
   };
   const others = names(false) === "none" ? "" : `; not in sync: ${names(false)}`;
   const what = store.primary ? "primary" : "not the primary";
-  return `\nstore: ${what}, timeline ${store.timeline}, epoch ${store.epoch}; in sync: ${names(true)}${others}`;
+  return `\n${safeText(`store: ${what}, timeline ${store.timeline}, epoch ${store.epoch}; in sync: ${names(true)}${others}`)}`;
 }

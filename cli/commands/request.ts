@@ -6,7 +6,7 @@ import { RequestState } from "../../gen/weft/enrollment/v1/enrollment_pb.ts";
 import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { batchAction, runBatch } from "../batch.ts";
-import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
+import { enumName, enumValue, groupExamples, print, safeText, table, when } from "../output.ts";
 import { rolesOf } from "../role-names.ts";
 import { action, type GlobalOptions, type Session, withSession } from "../session.ts";
 
@@ -54,7 +54,7 @@ interface ApproveOptions extends GlobalOptions {
   readonly name?: string;
 }
 
-/** Whether what somebody read out, with whatever between its digits and in whatever case, is the fingerprint of a request. */
+/** Whether what somebody read out, with or without dashes and spaces and in whatever case, is the fingerprint of a request. */
 export function isSameFingerprint(said: string, fingerprint: string): boolean {
   const digits = (text: string): string => text.replaceAll(/[\s-]/g, "").toLowerCase();
   return digits(said) === digits(fingerprint);
@@ -84,7 +84,9 @@ export function approvedText(
   { fingerprint }: Pick<ApproveOptions, "fingerprint">,
 ): string {
   const compared = fingerprint === undefined ? "not compared (see --fingerprint)" : "as given";
-  return `approved: node ${request?.nodeName} has id ${request?.nodeId}; its key is ${request?.keyFingerprint}, ${compared}`;
+  return safeText(
+    `approved: node ${request?.nodeName} has id ${request?.nodeId}; its key is ${request?.keyFingerprint}, ${compared}`,
+  );
 }
 
 /** What is said of one request cannot be true of several: no key may seem compared that was not. */

@@ -84,6 +84,20 @@ it("A11 says why in each case: a tie, a lower score that was not taken, nothing 
   );
 });
 
+it("A11 tells a terminal nothing that it would obey, whatever the node that explains calls its neighbours", () => {
+  const evil = "relay-2\u001b[2J\nfrom entry-1";
+  const named = { ...primary, names: over(evil) };
+  const told = { ...standby, names: over(evil), reason: `shares ${evil}` };
+  const route = routeOf(named, told, { ...filtered, names: over(evil), reason: evil });
+  route.intents = create(RouteExplanationSchema, { intents: [{ intent: { name: evil }, effect: "prefer" }] }).intents;
+  for (const all of [true, false]) {
+    const text = explanationText([route], all);
+    expect(text).not.toContain("\u001b");
+    expect(text.split("\n").filter((line) => line.startsWith("from entry-1"))).toHaveLength(1);
+  }
+  expect(explanationText([create(RouteExplanationSchema, { fromName: evil })], false)).not.toContain("\u001b");
+});
+
 it("A11 fits the terminal it is shown on", () => {
   const text = explanationText([routeOf(primary, standby, ...lost)], false, 80);
   const table = text.slice(text.indexOf("OUTCOME"));

@@ -16,5 +16,8 @@ it("says nothing of a store that has no other members, and what is known of one 
   expect(storeMembersText({ ...postgres, members })).toBe(
     "\nstore: primary, timeline 3, epoch 1; in sync: db-2; not in sync: unnamed",
   );
+  const named = { ...postgres, members: [{ name: "db\u001b[1A\nx", state: "streaming", inSync: true }] };
+  for (const evil of [named, { unknown: "a\u001b[1A\nx" }])
+    for (const obeyed of ["\u001b", "\nx"]) expect(storeMembersText(evil)).not.toContain(obeyed);
   expect(storeMembersText({ unknown: "control is away" })).toBe("\nstore: unknown (control is away)");
 });
