@@ -9,7 +9,6 @@ import { certificatePem } from "../../certs/material.ts";
 import { createSecretFile } from "../../certs/secret-file.ts";
 import { readClientFolder } from "../../client/identity.ts";
 import { writeTrust } from "../../client/trust.ts";
-import { hasRole } from "../../fabric/members.ts";
 import { ClusterService } from "../../gen/weft/admin/v1/cluster_pb.ts";
 import {
   type AddIdentityResponse,
@@ -20,13 +19,11 @@ import {
 import { NodeAdminService } from "../../gen/weft/admin/v1/node_pb.ts";
 import { PoolService } from "../../gen/weft/admin/v1/pool_pb.ts";
 import type { FeedPosition } from "../../gen/weft/fabric/v1/feed_pb.ts";
-import { NodeRole } from "../../gen/weft/fabric/v1/role_pb.ts";
 import type { TrustBundle } from "../../gen/weft/fabric/v1/snapshot_pb.ts";
 import { WeftError } from "../../lib/errors.ts";
 import { type OperatorContext, saveOperatorContext } from "../../rpc/operator-context.ts";
-import { hostPortText } from "../arguments.ts";
 import { batchAction } from "../batch.ts";
-import { type ClientSurroundings, writeClientFolder } from "../client-folder.ts";
+import { type ClientSurroundings, clientSurroundings, writeClientFolder } from "../client-folder.ts";
 import { fetchBundle } from "../cluster-roots.ts";
 import { addWaitOptions, type WaitOptions, type WaitOutcome, waitForFeeds, waitText } from "../feed-wait.ts";
 import { enumName, enumValue, groupExamples, print, table, when } from "../output.ts";
@@ -51,14 +48,7 @@ async function surroundingsOf(session: Session, organizationId: string): Promise
   const clusterId = await session.clusterId();
   const { nodes } = await session.client(NodeAdminService).listNodes({ clusterId });
   const { pools } = await session.client(PoolService).listPools({ clusterId });
-  const entries = nodes.filter(
-    ({ roles, identityStatus }) => identityStatus === "active" && hasRole(roles, NodeRole.ENTRY, organizationId),
-  );
-  const ownPools = pools.filter((pool) => pool.organizationId === organizationId);
-  return {
-    entries: entries.flatMap(({ addresses }) => addresses.slice(0, 1).map(hostPortText)),
-    names: Object.fromEntries([...entries, ...ownPools].map(({ id, name }) => [id, name])),
-  };
+  return clientSurroundings(nodes, pools, organizationId);
 }
 
 /** The trust bundle of the cluster the command is about, as control gives it now. */
