@@ -45,15 +45,10 @@ export async function lookAtOperatorHost(dir: string, options: GlobalOptions, cl
   const mayAsk = certificate.notAfterMs > certificate.nowMs && certificate.notBeforeMs <= certificate.nowMs;
   const answered = reached.dials.some(({ outcome }) => outcome === "answered" || outcome === "unknown-root");
   const told = mayAsk && answered ? await ask(dir, options) : undefined;
-  return together([files, about, told === undefined ? reached : healed(reached), told ?? {}]);
-}
-
-/** A command that finds itself without the roots it needs fetches them: that is no mistake any more. */
-function healed(reached: Pick<Facts, "names" | "dials" | "clocks">): Pick<Facts, "names" | "dials" | "clocks"> {
-  const dials = reached.dials.map((dial) =>
-    dial.outcome === "unknown-root" ? ({ ...dial, outcome: "answered" } as const) : dial,
-  );
-  return { ...reached, dials };
+  // A command that finds itself without the roots it needs fetches them. Whoever is not known by those either is somebody else.
+  const isNewer = told !== undefined && reached.dials.some(({ outcome }) => outcome === "unknown-root");
+  const judged = isNewer ? await callAll(calleesOf(loadOperatorContext(dir), clock), clock) : reached;
+  return together([files, about, judged, told ?? {}]);
 }
 
 function calleesOf(context: OperatorContext, clock: Clock): Callee[] {

@@ -1,7 +1,10 @@
 /** `weft doctor` on the hosts of a healthy fabric, and on the same hosts with a mistake made. */
 
+import { once } from "node:events";
 import { chmodSync, cpSync, readFileSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
+import { createServer } from "node:tls";
 import { beforeAll, expect, it } from "vitest";
 import { certificatePem } from "../../../certs/material.ts";
 import { gather } from "../../../cli/commands/doctor.ts";
@@ -125,6 +128,23 @@ it("M-F12 an operator's context is of another installation", async () => {
   expect(await findings({ context: dir })).toEqual({
     "ca-mismatch": expect.stringContaining("a certificate of a CA that is not known here"),
   });
+}, 30_000);
+
+it("M-F12 a replica in an operator's context is somebody else, while another one answers", async () => {
+  const { dir: _dir, leaf, ...context } = loadOperatorContext(world.fabric.contextDir);
+  const { keyPem, certificatePem: cert } = await (await makePki()).leaf("control", "ct-1", { dnsNames: ["localhost"] });
+  const stranger = createServer({ key: keyPem, cert, minVersion: "TLSv1.3", ALPNProtocols: ["h2"] });
+  stranger.on("tlsClientError", () => {});
+  await once(stranger.listen(0, "127.0.0.1"), "listening");
+  const operatorAddress = `127.0.0.1:${(stranger.address() as AddressInfo).port}`;
+  const dir = join(world.scratch, "strange-replica");
+  saveOperatorContext(dir, { ...context, replicas: [{ operatorAddress, publicAddress: context.publicAddress }] }, leaf);
+  try {
+    // Of this alone: control tells of nodes too, whose beats a busy machine may have held up.
+    expect((await findings({ context: dir }))["ca-mismatch"]).toContain("a certificate of a CA that is not known here");
+  } finally {
+    stranger.close();
+  }
 }, 30_000);
 
 it("M-F12 a client's folder names entries that are not there, holds roots of another installation, or shows its key", async () => {
