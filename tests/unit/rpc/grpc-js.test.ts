@@ -104,9 +104,17 @@ describe("controlTransport", () => {
 
   test("who gives up does not wait for a control that says nothing", async () => {
     const sockets = new Set<Socket>();
-    const silent = createServer((socket) => sockets.add(socket)).listen(0, "127.0.0.1");
+    let isSilent = true;
+    const silent = createServer((socket) => {
+      sockets.add(socket.on("error", () => {}));
+      if (isSilent) return;
+      const onwards = connect(served.port, "127.0.0.1").on("error", () => {});
+      sockets.add(onwards);
+      socket.pipe(onwards).pipe(socket);
+    }).listen(0, "127.0.0.1");
     await once(silent, "listening");
-    const control = transport([`127.0.0.1:${(silent.address() as AddressInfo).port}`]);
+    const noTimers: Clock = { ...systemClock, after: () => ({ cancel() {} }) };
+    const control = transport([`127.0.0.1:${(silent.address() as AddressInfo).port}`], () => node, noTimers);
     const aborter = new AbortController();
     const ends = Promise.allSettled([
       rpcClient(LeaseService, control).get({ name: "a" }, { signal: aborter.signal }),
@@ -115,6 +123,10 @@ describe("controlTransport", () => {
     await eventually(() => sockets.size > 0, { what: "a connection" });
     aborter.abort();
     for (const end of await ends) expect(end).toMatchObject({ reason: { reason: "canceled" } });
+    // Neither counts as under way any more: under a new identity nobody waits for them, and no timer would end that here.
+    isSilent = false;
+    control.rotate();
+    expect(await rpcClient(LeaseService, control).get({ name: "a" })).toMatchObject({ lease: { name: "a" } });
     control.close();
     for (const socket of sockets) socket.destroy();
     silent.close();
@@ -129,11 +141,10 @@ describe("controlTransport", () => {
       // The transport itself: what lies above it hears the caller too, and would hide that a call goes on.
       const call = control.stream(Health.method.watch, aborter.signal, undefined, undefined, anyHealth());
       const over = call.then(({ message }) => message[Symbol.asyncIterator]().next()).then(({ done }) => done);
-      over
-        .catch(() => {})
-        .then(() => {
-          isOver = true;
-        });
+      const end = (): void => {
+        isOver = true;
+      };
+      over.then(end, end);
       for (let at = 0; at < steps; at += 1) await Promise.resolve();
       aborter.abort();
       await eventually(() => isOver, { what: `the end of a call given up after ${steps} steps` });
