@@ -2,7 +2,7 @@
  * The SDK: a program that is an edge itself. Its channels run on trunks that end at the egress; entries are only the first
  * hop, so losing one, like losing a relay, moves the trunk and ends nothing.
  *
- * CN1. A client knows entries and names of resources. It learns neither relays nor egresses (LAW-C3).
+ * CN1. A client knows entries, names of resources and pools of its organization. It learns neither relays nor egresses (LAW-C3).
  * CN2. One trunk per resource, shared by its channels: which resources share an egress is not the client's to know.
  * CN3. What is written to a channel may be reused by the caller once its callback ran: bytes are copied.
  * CN4. The origin of every channel is PROVED: the far end has seen this client's certificate and its ask.
