@@ -137,7 +137,8 @@ function findSnapshot(path: string, stateDir: string | undefined): Found {
   if (size > fileMaxBytes) throw new WeftError("invalid_argument", `${file} is too large`, { detail: "SNAPSHOT_SIZE" });
   const folder = stateDir ?? dirname(file);
   // A node that runs writes its snapshot first and the mark then: read in the other order, no snapshot is behind its mark.
-  const markBytes = readFileIfAny(join(folder, "snapshot-mark.json"));
+  const isNodes = existsSync(join(folder, "identity.json"));
+  const markBytes = isNodes ? readFileIfAny(join(folder, "snapshot-mark.json")) : undefined;
   const stored = readFileIfAny(file) ?? Buffer.alloc(0);
   try {
     if (stored[0] === 0x7b) return fromExport(file, stored);

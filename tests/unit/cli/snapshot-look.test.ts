@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -77,6 +77,12 @@ describe("a snapshot in a file", () => {
     // An export carries its own key: that it is there says nothing.
     expect(faultOf(() => lookAtSnapshot(out, {}))).toBe("SNAPSHOT_KEY");
     expect(readFileSync(out, "utf8")).not.toContain("identity");
+    // What lies beside an export is none of its business.
+    using elsewhere = stateFolder();
+    mkdirSync(join(elsewhere.dir, "snapshot-mark.json"));
+    const carried = join(elsewhere.dir, "exported.json");
+    copyFileSync(out, carried);
+    expect(lookAtSnapshot(carried, { installationKeyHash: hash }).fault).toBeUndefined();
   });
 
   it("THR-S5 is refused for the first thing that is wrong", () => {
