@@ -7,7 +7,8 @@ import type { Failover, LoopReport, LoopTick } from "./loop.ts";
 const widths = [6, 14, 6, 10, 5, 14] as const;
 
 function line(cells: readonly string[]): string {
-  return `${cells.map((cell, at) => safeText(cell).padEnd(widths[at] ?? 0)).join("")}`.trimEnd();
+  const padded = cells.map((cell, at) => safeText(cell).padEnd(widths[at] ?? 0));
+  return padded.join("").trimEnd();
 }
 
 /** Time of day, UTC as everywhere. */

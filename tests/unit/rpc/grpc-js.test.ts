@@ -20,18 +20,12 @@ import { kCaller } from "../../../rpc/caller.ts";
 import { rpcClient } from "../../../rpc/client.ts";
 import { controlTransport } from "../../../rpc/grpc-js-transport.ts";
 import { HealthState } from "../../../rpc/health.ts";
-import { inspectPolicy, type PolicyTable, rowsOf } from "../../../rpc/policy.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { freePort } from "../../harness/loopback.ts";
 import { type ServedSurface, serveSurface } from "../../harness/served-surface.ts";
 import { TestTrust } from "../../harness/trust.ts";
+import { echoBatches, twoServices } from "../../harness/two-services.ts";
 
-const row = { callers: ["node"], arrivedBy: ["control"], subject: { kind: "caller" }, limit: "node" } as const;
-const policy: PolicyTable = {
-  ...inspectPolicy,
-  ...rowsOf(LeaseService, { acquire: row, renew: row, release: row, get: row }),
-  ...rowsOf(ChannelService, { open: row, echo: row }),
-};
 const routes = (router: ConnectRouter): void => {
   router.service(LeaseService, {
     get(request, context) {
@@ -41,9 +35,7 @@ const routes = (router: ConnectRouter): void => {
       return { lease: { name: request.name, holderNodeId: context.values.get(kCaller).serialHex ?? "" } };
     },
   });
-  router.rpc(ChannelService.method.echo, async function* (requests) {
-    for await (const { batch } of requests) yield batch === undefined ? {} : { batch };
-  });
+  echoBatches(router);
 };
 
 let trust: TestTrust;
@@ -54,7 +46,7 @@ const health = new HealthState();
 beforeAll(async () => {
   trust = await TestTrust.create();
   node = await trust.leaf("node", "nd-1");
-  served = await serveSurface(trust, { arrivedBy: "control", routes, policy, health });
+  served = await serveSurface(trust, { arrivedBy: "control", routes, policy: twoServices, health });
 });
 afterAll(async () => {
   await served[Symbol.asyncDispose]();
@@ -192,7 +184,7 @@ describe("controlTransport", () => {
 
   test("goes to the address that answers, and back when it must", async () => {
     const dead = await freePort();
-    const second = await serveSurface(trust, { arrivedBy: "control", routes, policy });
+    const second = await serveSurface(trust, { arrivedBy: "control", routes, policy: twoServices });
     const control = transport([`127.0.0.1:${dead}`, `127.0.0.1:${second.port}`, `127.0.0.1:${served.port}`]);
     const client = rpcClient(LeaseService, control);
     expect((await client.get({ name: "a" })).lease?.name).toBe("a");
@@ -209,7 +201,7 @@ describe("controlTransport", () => {
         },
       });
     };
-    const first = await serveSurface(trust, { arrivedBy: "control", routes: waiting, policy });
+    const first = await serveSurface(trust, { arrivedBy: "control", routes: waiting, policy: twoServices });
     const sockets = new Set<Socket>();
     const gate = createServer((near) => {
       const far = connect({ host: "127.0.0.1", port: served.port });
@@ -278,7 +270,7 @@ describe("controlTransport", () => {
     const answer = Promise.withResolvers<void>();
     const slow = await serveSurface(trust, {
       arrivedBy: "control",
-      policy,
+      policy: twoServices,
       routes: (router) => {
         router.service(LeaseService, {
           async get({ name }) {

@@ -10,24 +10,15 @@ import {
   ServerReflectionRequestSchema,
   ServerReflectionResponseSchema,
 } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { ChannelService } from "../../../gen/weft/channel/v1/channel_pb.ts";
 import { LeaseService } from "../../../gen/weft/lease/v1/lease_pb.ts";
 import { HealthState } from "../../../rpc/health.ts";
-import { inspectPolicy, type PolicyTable, rowsOf } from "../../../rpc/policy.ts";
 import { type ServedSurface, serveSurface } from "../../harness/served-surface.ts";
 import { TestTrust } from "../../harness/trust.ts";
+import { echoBatches, twoServices } from "../../harness/two-services.ts";
 
-const row = { callers: ["node"], arrivedBy: ["control"], subject: { kind: "caller" }, limit: "node" } as const;
-const policy: PolicyTable = {
-  ...inspectPolicy,
-  ...rowsOf(LeaseService, { acquire: row, renew: row, release: row, get: row }),
-  ...rowsOf(ChannelService, { open: row, echo: row }),
-};
 const routes = (router: ConnectRouter): void => {
   router.service(LeaseService, {});
-  router.rpc(ChannelService.method.echo, async function* (requests) {
-    for await (const { batch } of requests) yield batch === undefined ? {} : { batch };
-  });
+  echoBatches(router);
 };
 
 let trust: TestTrust;
@@ -38,7 +29,7 @@ beforeAll(async () => {
   trust = await TestTrust.create();
   node = await trust.leaf("node", "nd-1");
   const health = new HealthState();
-  served = await serveSurface(trust, { arrivedBy: "control", routes, policy, health, reflection: true });
+  served = await serveSurface(trust, { arrivedBy: "control", routes, policy: twoServices, health, reflection: true });
 });
 afterAll(async () => {
   await served[Symbol.asyncDispose]();
